@@ -1,0 +1,65 @@
+"""What can go wrong, drawn as a tree.
+
+    TriscopeError
+    ├── ImageError          a picture that cannot be read or used
+    ├── WeightsError        a weights file that cannot be read or does not fit
+    ├── NetworkError        a network that cannot be loaded, copied or asked
+    │   └── LayerNotFound   a layer name that the network does not have
+    ├── ObjectiveError      a unit, class or layer position that does not exist
+    ├── OptionError         an option outside its range or choices
+    └── RecipeError         a result that cannot be made again
+
+Every message is one sentence or two: the thing, the choices, the next step. It stands where it is raised, beside the
+condition it explains; here are the kinds, and the wording that many messages share.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TriscopeError(Exception):
+    """Base of every error that triscope raises on purpose; its text is meant for the user."""
+
+
+class ImageError(TriscopeError):
+    """A picture cannot be read or used."""
+
+
+class WeightsError(TriscopeError):
+    """A weights file cannot be read, or does not fit the network it is meant for."""
+
+
+class NetworkError(TriscopeError):
+    """A network cannot be loaded, copied, or asked this question."""
+
+
+class LayerNotFound(NetworkError):
+    """The network has no layer of this name."""
+
+
+class ObjectiveError(TriscopeError):
+    """The question names a class, channel or position that does not exist."""
+
+
+class OptionError(TriscopeError):
+    """An option lies outside its range or choices."""
+
+
+class RecipeError(TriscopeError):
+    """A result cannot be made again from what it carries."""
+
+
+class TriscopeWarning(UserWarning):
+    """Something the user should know, though the result stands."""
+
+
+def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
+    """A sentence naming the `count` choices most like `word`, or "" where none is like it.
+
+    Starts with a space, so that it can follow the sentence that refuses: `f"No layer {name!r}.{nearest(name, layers)}"`.
+    """
+    known = {choice.casefold(): choice for choice in choices}
+    word = word.casefold()
+    close = difflib.get_close_matches(word, known, n=count, cutoff=0.6)
+    close += [key for key in known if key not in close and (key.startswith(word) or word in key.split("."))]
+    return f" Nearest: {', '.join(known[key] for key in close[:count])}." if close else ""
