@@ -1,0 +1,46 @@
+# `make report` and `make test` work alone in a fresh clone: each sets up .venv first.
+# PYTHON chooses the interpreter (3.11 to 3.13); PIP_FLAGS is handed to pip, for instance the index of CPU builds.
+PYTHON ?= python3
+PIP_FLAGS ?=
+ARGS ?=
+
+bin := .venv/bin
+ready := .venv/.ready
+
+.PHONY: setup report test slow lint format types docs-check bench clean
+
+setup: $(ready)
+
+$(ready): pyproject.toml constraints.txt
+	test -x $(bin)/python || $(PYTHON) -m venv .venv
+	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	touch $@
+
+report: $(ready)
+	$(bin)/triscope report -o report.html --force $(ARGS)
+
+test: $(ready)
+	$(bin)/python -m pytest $(ARGS)
+
+slow: $(ready)
+	$(bin)/python -m pytest -m slow $(ARGS)
+
+lint: $(ready)
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+
+format: $(ready)
+	$(bin)/ruff check --fix
+	$(bin)/ruff format
+
+types: $(ready)
+	$(bin)/mypy
+
+docs-check: $(ready)
+	$(bin)/python -m pytest -q tests/test_docs.py
+
+bench: $(ready)
+	$(bin)/python -m benchmarks.speed $(ARGS)
+
+clean:
+	rm -rf .venv report.html .mypy_cache .pytest_cache .ruff_cache
