@@ -1,0 +1,137 @@
+"""The house has floors: a module imports from floors below its own, and importing triscope itself is cheap."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import triscope
+
+SOURCE = Path(triscope.__file__).parent
+FLOORS = [
+    {"errors", "render"},
+    {"results", "images", "objectives"},
+    {"network"},
+    {"methods"},
+    {"where", "what", "which", "views"},
+    {"report"},
+    {"cli"},
+    {"__main__", "__init__"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(file: Path) -> str:
+    """The first name below the package: `network` for network/tap.py, `errors` for errors.py."""
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def run_time(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and all below it, less what stands under `if TYPE_CHECKING:`, which names types and is never run."""
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from run_time(child)
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Every dotted name that a module imports, wherever the import stands; relative ones made absolute."""
+    for node in run_time(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def rooms_used(source: str, package: str) -> set[str]:
+    """The rooms a module's text imports from; a public name taken from the package itself counts as `__init__`."""
+    used = set()
+    for name in imported(ast.parse(source), package):
+        if name.split(".")[0] == "triscope" and name != "triscope.__version__":
+            room = [*name.split("."), "__init__"][1]
+            used.add(room if room in FLOOR else "__init__")
+    return used
+
+
+def climbs(room: str, used: set[str]) -> set[str]:
+    """The rooms among those used that do not lie below."""
+    return {other for other in used if other != room and FLOOR[other] >= FLOOR[room]}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
+def test_imports_only_point_down(file):
+    assert room_of(file) in FLOOR, f"give {room_of(file)} a floor"
+    package = ".".join(["triscope", *file.relative_to(SOURCE).parent.parts])
+    assert climbs(room_of(file), rooms_used(file.read_text("utf-8"), package)) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "used"),
+    [
+        ("import torch", "triscope", set()),
+        ("from triscope import __version__", "triscope", set()),
+        ("from triscope import Network", "triscope", {"__init__"}),
+        ("import triscope.network.tap", "triscope", {"network"}),
+        ("from triscope import images", "triscope", {"images"}),
+        ("from .tap import Tap", "triscope.network", {"network"}),
+        ("from ..errors import NetworkError", "triscope.network", {"errors"}),
+        ("from .. import results", "triscope.where", {"results"}),
+        ("def later():\n    from triscope.cli import main", "triscope", {"cli"}),
+        ("if TYPE_CHECKING:\n    from triscope.cli import main", "triscope", set()),
+    ],
+)
+def test_imports_are_read_rightly(source, package, used):
+    assert rooms_used(source, package) == used
+
+
+@pytest.mark.parametrize(
+    ("room", "other", "allowed"),
+    [
+        ("where", "network", True),
+        ("where", "where", True),
+        ("network", "where", False),
+        ("where", "what", False),
+        ("views", "which", False),
+        ("results", "images", False),
+        ("methods", "__init__", False),
+    ],
+)
+def test_the_floors_are_those_of_the_design(room, other, allowed):
+    assert (climbs(room, {other}) == set()) is allowed
+
+
+def test_importing_triscope_imports_nothing_heavy():
+    program = "import sys, triscope; print(*sorted({'torch', 'numpy', 'PIL', 'click'} & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = [{str(SOURCE.parent)!r}]; {program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == []
+
+
+def public_names(file: Path) -> list[str]:
+    """What a module lists in `__all__`, in its order; nothing where it has no such list."""
+    for node in ast.parse(file.read_text("utf-8")).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == "__all__":
+            return [ast.literal_eval(name) for name in node.value.elts]
+    return []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
+def test_public_names_are_sorted(file):
+    names = public_names(file)
+    assert names == sorted(set(names), key=str.casefold)
+
+
+def test_the_public_face_delivers_what_it_lists():
+    assert [name for name in public_names(SOURCE / "__init__.py") if not hasattr(triscope, name)] == []
