@@ -1,0 +1,7 @@
+"""Networks: borrowed, asked through a twin, never changed."""
+
+from triscope.network.layers import Layer, Layers
+from triscope.network.network import Look, Network
+from triscope.network.prepare import Box, Fit, Images, Preprocess, Seen, Source
+
+__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "Look", "Network", "Preprocess", "Seen", "Source"]

@@ -1,0 +1,167 @@
+"""Backward rules: what a ReLU sends back instead of its gradient.
+
+    gradient        g * [x > 0]
+    deconvnet       g * [g > 0]             Zeiler and Fergus, 2014: the ReLU applied to the message going back
+    guided          g * [x > 0] * [g > 0]   Springenberg et al., 2015: both
+
+A rule is a mode over torch's functions, not a hook on modules: it answers every form of ReLU - module, in-place,
+functional, method, one module used twice, ReLU6 and clamps at zero - and only in the thread that entered it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from triscope.errors import NetworkError
+
+Function = Callable[..., Any]
+
+
+class _Rectifier(torch.autograd.Function):
+    """clamp(x, 0, top) forward; the rule backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, top: float | None, inplace: bool, masked: bool) -> Tensor:  # noqa: D102
+        if inplace:
+            ctx.mark_dirty(x)
+        output = torch.clamp_(x, 0, top) if inplace else torch.clamp(x, 0, top)
+        ctx.top, ctx.masked = top, masked
+        if masked:
+            ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: D102
+        message = grads[0].clamp_min(0)
+        if ctx.masked:
+            (output,) = ctx.saved_tensors
+            message = torch.ops.aten.threshold_backward(message, output, 0)
+            if ctx.top is not None:
+                message = message * (output < ctx.top)
+        return message, None, None, None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a ReLU sends back. `masked`: also silent where the unit was."""
+
+    name: str
+    masked: bool
+
+    @contextmanager
+    def active(self) -> Iterator["Tally"]:
+        """While entered, every ReLU of this thread follows the rule; yields the tally of what was met."""
+        mode = _Mode(self)
+        with mode:
+            yield mode.tally
+
+
+GUIDED = Rule("guided backprop", masked=True)
+DECONVNET = Rule("deconvnet", masked=False)
+
+
+@dataclass
+class Tally:
+    """The nonlinearities met during a pass: ReLUs, which follow the rule, and others by name, which do not."""
+
+    relus: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+
+    def require_relu(self, rule: Rule, network: str) -> None:
+        """Raise NetworkError where no ReLU was met."""
+        if not self.relus:
+            met = f" (it has {self.sentence()})" if self.others else ""
+            raise NetworkError(
+                f"{rule.name} changes what ReLUs send back, and {network} has none on the way to this unit{met}. "
+                "Use saliency or input-x-gradient instead."
+            )
+
+    def sentence(self) -> str:
+        """"20 ReLU, 21 hardswish": what was met, in words."""
+        parts = [f"{self.relus} ReLU"] if self.relus else []
+        return ", ".join(parts + [f"{count} {name}" for name, count in sorted(self.others.items())])
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a ReLU, whatever its form."""
+
+    x: Tensor
+    top: float | None = None
+    inplace: bool = False
+
+
+class _Mode(TorchFunctionMode):
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.tally = Tally()
+
+    def __torch_function__(
+        self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        read = _RELUS.get(func)
+        call = read(*args, **kwargs) if read else None
+        if call is None:
+            if func in _OTHERS:
+                self.tally.others[_OTHERS[func]] += 1
+            return func(*args, **kwargs)
+        self.tally.relus += 1
+        return _Rectifier.apply(call.x, call.top, call.inplace, self.rule.masked)  # type: ignore[no-untyped-call]
+
+
+def _relu(input: Tensor, inplace: bool = False) -> _Call:
+    return _Call(input, None, inplace)
+
+
+def _relu_(input: Tensor) -> _Call:
+    return _Call(input, None, inplace=True)
+
+
+def _relu6(input: Tensor, inplace: bool = False) -> _Call:
+    return _Call(input, 6.0, inplace)
+
+
+def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> _Call | None:
+    return _Call(input, float(max_val), inplace) if min_val == 0 else None
+
+
+def _threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> _Call | None:
+    return _Call(input, None, inplace) if threshold == 0 and value == 0 else None
+
+
+def _clamp(inplace: bool) -> Function:
+    def read(input: Tensor, min: Any = None, max: Any = None, **_: Any) -> _Call | None:
+        zero = isinstance(min, int | float) and min == 0
+        if not zero or isinstance(max, Tensor):
+            return None
+        return _Call(input, None if max is None else float(max), inplace)
+
+    return read
+
+
+_RELUS: dict[Function, Function] = {
+    **dict.fromkeys([F.relu, torch.relu, torch.Tensor.relu], _relu),
+    **dict.fromkeys([torch.relu_, torch.Tensor.relu_, F.relu_], _relu_),
+    F.relu6: _relu6,
+    F.hardtanh: _hardtanh,
+    F.threshold: _threshold,
+    **dict.fromkeys([torch.clamp, torch.Tensor.clamp, torch.clamp_min, torch.Tensor.clamp_min, torch.clip, torch.Tensor.clip], _clamp(False)),
+    **dict.fromkeys([torch.clamp_, torch.Tensor.clamp_, torch.clamp_min_, torch.Tensor.clamp_min_, torch.clip_, torch.Tensor.clip_], _clamp(True)),
+}
+
+_OTHERS: dict[Function, str] = {
+    function: name
+    for name in ("gelu", "silu", "mish", "elu", "celu", "selu", "leaky_relu", "rrelu", "prelu", "hardswish", "hardsigmoid",
+                 "sigmoid", "tanh", "softplus", "softsign", "logsigmoid", "glu")
+    for module in (F, torch, torch.Tensor)
+    if (function := getattr(module, name, None)) is not None
+}

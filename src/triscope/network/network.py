@@ -1,0 +1,258 @@
+"""A network that can be asked: a borrowed module, and what is known of its pictures and classes."""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from triscope.errors import NetworkError, ObjectiveError
+from triscope.images import ImageSource
+from triscope.network import tap
+from triscope.network.layers import Layer, Layers, find_layers
+from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
+from triscope.network.twin import TwinKeeper
+from triscope.objectives.base import Need
+from triscope.objectives.units import Class, class_index
+
+_DEFAULT_SIZE = 224
+
+
+class Network:
+    """A PyTorch module with what it takes to ask it about pictures.
+
+    The module is borrowed: it is never changed, and may go on being trained between questions. What is asked is a twin
+    around the same weights, in eval mode (see `triscope.network.twin`).
+
+    module      any nn.Module from images (B, 1 or 3, H, W) to a tensor. (B, K) means K classes; with any other output,
+                inner units can still be asked.
+    mean, std   per channel, as used in training, for images in [0, 1]; left out: the module takes [0, 1] as it is.
+    size        the usual input, in pixels: a number, or (rows, columns). 224 if left out.
+    resize      what the short side of a picture is resized to before its centre is cropped to `size`; `size` if left out.
+    classes     the class names, in order.
+    tokens      (rows, columns) of the token grid at that size, where it is not found by itself.
+    source      how `load` made the network, for recipes.
+    missing     names of weights that were not given (a classifier that a file lacks).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        size: int | tuple[int, int] | None = None,
+        resize: int | None = None,
+        interpolation: Interpolation = "bilinear",
+        classes: Sequence[str] | None = None,
+        tokens: tuple[int, int] | None = None,
+        name: str | None = None,
+        source: Mapping[str, str] | None = None,
+        missing: Iterable[str] = (),
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise NetworkError(f"A Network is made from a torch.nn.Module, not from {type(module).__name__}.")
+        self._keeper = TwinKeeper(module, name or type(module).__name__)
+        self._lock = threading.RLock()
+        self.module = self._keeper.module
+        self.name = name or type(self.module).__name__
+        self.mean, self.std = _statistics(mean, std)
+        self.channels = _channels(self.module, self.mean)
+        rows, cols = (size, size) if isinstance(size, int) else size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
+        self.preprocess = Preprocess((rows, cols), resize or min(rows, cols), interpolation)
+        self.classes = tuple(classes) if classes is not None else None
+        self.tokens = tokens
+        self.source = dict(source) if source else None
+        self.missing = frozenset(missing)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The usual input, (rows, columns)."""
+        return self.preprocess.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self._floats(), torch.empty(0)).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the network's weights, in which it is asked."""
+        return next(self._floats(), torch.empty(0)).dtype
+
+    @property
+    def sha256(self) -> str:
+        """A hash of the weights: names, shapes, types and every number."""
+        digest = hashlib.sha256()
+        for name, tensor in self.module.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The layers by name, in the order in which they finish. Found once, by one pass over a grey picture."""
+        with self._lock:
+            image = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
+            with self._asking(image), torch.no_grad():
+                return find_layers(self._keeper.get(), self.normalise(image), self.name, self.tokens)
+
+    def layer(self, name: str) -> Layer:
+        """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
+        return self.layers[name]
+
+    def require_classifier(self) -> None:
+        """Raise NetworkError where the network cannot be asked about classes."""
+        if self.missing:
+            raise NetworkError(
+                f"The classifier of {self.name} is missing from its weights ({', '.join(sorted(self.missing))}), so it cannot be "
+                "asked about classes. Ask an inner unit, such as LAYER:CHANNEL, or give complete weights."
+            )
+        shape = self.layer("output").shape
+        if len(shape) != 1:
+            raise NetworkError(
+                f"{self.name} gives {' x '.join(map(str, shape))} numbers for an image, not one score per class. "
+                "Ask an inner unit instead, such as LAYER:CHANNEL."
+            )
+
+    def class_index(self, name: Class) -> int:
+        """The index of a class given by name or index. Raises ObjectiveError where there is none."""
+        return class_index(name, self.classes, self.layer("output").shape[0], self.name)
+
+    def class_name(self, index: int) -> str:
+        """The name of a class; "class 7" where names are not known."""
+        return self.classes[index] if self.classes and index < len(self.classes) else f"class {index}"
+
+    def prepare(self, images: Images, fit: Fit = "crop") -> Seen:
+        """What the network sees of `images`: paths, PIL images, arrays, bytes, a tensor, or a list of these.
+
+        A tensor (B, C, H, W) in [0, 1] is taken as it is; anything else is fitted: `crop` is the network's published
+        resize and centre crop, `pad` shows the whole picture on grey, `keep` leaves its size. Raises ImageError.
+        """
+        seen = prepare(images, self.preprocess, self.channels, fit)
+        return Seen(seen.images.to(self.device, self.dtype), seen.boxes, seen.sources)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] as the module expects them; always a new tensor, so that the module may write to it."""
+        if self.mean is None or self.std is None:
+            return images.clone()
+        mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (images - mean) / std
+
+    def look(
+        self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None
+    ) -> "Look":
+        """What the network computes of `images` (B, C, H, W), in one pass stopped after the deepest layer needed.
+
+        `needs` are layer names, or `Need`s (a layer and how it is pooled); "input" is the image before normalisation,
+        "output" the module's result. Gradients flow back to `images` where they are asked for; with `leaf`, they flow
+        to that layer instead, and `leaf` is among the answers. Raises LayerNotFound, and NetworkError where the network
+        cannot run on images of this size.
+        """
+        needs = [Need(need) if isinstance(need, str) else need for need in needs]
+        names = {need.layer for need in needs} | ({leaf} if leaf else set())
+        inner = {self.layer(name).name: name for name in names - {"input", "output"}}
+        images = images.to(self.device)
+        if leaf == "input":
+            images = images.detach().requires_grad_()
+        kept: dict[str, Tensor] = {"input": images}
+        if names - {"input"}:
+            watch = tap.Watch(frozenset(inner), leaf, to_the_end="output" in names)
+            with self._asking(images):
+                output = tap.run(self._keeper.get(), self.normalise(images), watch)
+            kept |= {name: values for call, values in watch.kept.items() for name in (call, inner[call])}
+            if isinstance(output, Tensor):
+                kept["output"] = output
+        if unseen := sorted(names - kept.keys()):
+            raise NetworkError(f"{self.name} did not run {', '.join(unseen)} on this image, so there is nothing to see there.")
+        return Look(self, needs, kept, leaf)
+
+    @contextmanager
+    def _asking(self, images: Tensor) -> Iterator[None]:
+        """Errors of the module on an image of this size become one sentence; the caller's autocast does not reach in."""
+        _, channels, rows, cols = images.shape
+        if channels != self.channels:
+            raise NetworkError(f"{self.name} reads images of {self.channels} channels; these have {channels}.")
+        try:
+            with torch.autocast(images.device.type, enabled=False):
+                yield
+        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise NetworkError(
+                f"{self.name} cannot run on an image of {rows} x {cols} pixels ({reason.rstrip('.')}). Its usual size is "
+                f"{self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
+            ) from error
+
+    def _floats(self) -> Iterator[Tensor]:
+        return (tensor for tensor in (*self.module.parameters(), *self.module.buffers()) if tensor.is_floating_point())
+
+    def __repr__(self) -> str:
+        known = f", {len(self.classes)} classes" if self.classes else ""
+        return f"<Network {self.name}: {self.channels} x {self.size[0]} x {self.size[1]}{known}>"
+
+
+class Look(Mapping[Need, Tensor]):
+    """What one pass showed, asked by `Need`. Pooled answers are computed when asked for.
+
+    Maps are (B, C, h, w), also where the module keeps channels last or gives tokens; vectors are (B, D).
+    """
+
+    def __init__(self, network: Network, needs: Iterable[Need], kept: Mapping[str, Tensor], leaf: str | None) -> None:
+        self._network = network
+        self._kept = kept
+        self._needs = tuple(dict.fromkeys([*needs, *([Need(leaf)] if leaf else [])]))
+        self._size = kept["input"].shape[-2:]
+        self._answers: dict[Need, Tensor] = {}
+        #: The tensor that gradients flow to: the output of `leaf`, as the module gave it.
+        self.leaf = kept[leaf] if leaf else None
+
+    def __getitem__(self, need: Need | str) -> Tensor:
+        need = Need(need) if isinstance(need, str) else need
+        if need not in self._answers:
+            self._answers[need] = self._answer(need)
+        return self._answers[need]
+
+    def view(self, layer: str, values: Tensor) -> Tensor:
+        """`values`, arranged as the module arranges `layer`, as maps or vectors."""
+        if layer in ("input", "output"):
+            return values
+        return self._network.layer(layer).layout.view(values, *self._size)
+
+    def _answer(self, need: Need) -> Tensor:
+        values = self.view(need.layer, self._kept[need.layer])
+        if need.pool == "none" or values.ndim == 2:
+            return values
+        return values.mean((2, 3)) if need.pool == "mean" else values.amax((2, 3))
+
+    def __iter__(self) -> Iterator[Need]:
+        return iter(self._needs)
+
+    def __len__(self) -> int:
+        return len(self._needs)
+
+
+def _statistics(
+    mean: Sequence[float] | None, std: Sequence[float] | None
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    if mean is None and std is None:
+        return None, None
+    channels = len(mean if mean is not None else std or ())
+    mean = tuple(mean) if mean is not None else (0.0,) * channels
+    std = tuple(std) if std is not None else (1.0,) * channels
+    if len(mean) != len(std) or min(std) <= 0:
+        raise NetworkError(f"mean and std give one number per channel, and std is positive; here they are {mean} and {std}.")
+    return mean, std
+
+
+def _channels(module: nn.Module, mean: Sequence[float] | None) -> int:
+    """How many channels the network reads: as many as `mean` has, or as its first convolution reads."""
+    if mean is not None:
+        return len(mean)
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            return part.in_channels
+    return 3

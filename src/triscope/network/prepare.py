@@ -1,0 +1,130 @@
+"""From pictures of any kind to the batch a network sees, and where that lies in the originals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from triscope.errors import ImageError, OptionError
+from triscope.images import ImageSource, Photo, open_photo, read_image, resize
+
+Fit: TypeAlias = Literal["crop", "pad", "keep"]
+Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a picture, in its pixels. It reaches outside the picture where that was padded."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a picture came from: its short name, and its file and that file's hash, where there is one."""
+
+    name: str
+    path: Path | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network sees: `images` (B, C, H, W) in [0, 1], for each the box of its original, and where it came from."""
+
+    images: Tensor
+    boxes: tuple[Box, ...]
+    sources: tuple[Source, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+Images: TypeAlias = ImageSource | Sequence[ImageSource] | Seen
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A network's published preprocessing: the short side resized to `resize`, then the centre `size` (rows, columns)."""
+
+    size: tuple[int, int]
+    resize: int
+    interpolation: Interpolation = "bilinear"
+
+    def __call__(self, pixels: Tensor, fit: Fit) -> tuple[Tensor, Box]:
+        """`pixels` (1, C, H, W) fitted to the network, and the box of them that is seen.
+
+        `crop` is the published preprocessing, `pad` shows the whole picture on grey, `keep` changes nothing.
+        """
+        height, width = pixels.shape[-2:]
+        if fit == "keep":
+            return pixels, Box(0, 0, height, width)
+        if fit == "crop":
+            return self._crop(pixels, height, width)
+        if fit == "pad":
+            return self._pad(pixels, height, width)
+        raise OptionError(f"fit is crop, pad or keep, not {fit!r}.")
+
+    def _crop(self, pixels: Tensor, height: int, width: int) -> tuple[Tensor, Box]:
+        rows, cols = self.size
+        # A crop wider than the short side (a size that is not square) needs a larger picture to be cut from.
+        scale = max(self.resize / min(height, width), rows / height, cols / width)
+        tall, wide = max(rows, int(height * scale)), max(cols, int(width * scale))
+        top, left = round((tall - rows) / 2), round((wide - cols) / 2)
+        seen = resize(pixels, (tall, wide), self.interpolation)[..., top : top + rows, left : left + cols]
+        box = Box(round(top / scale), round(left / scale), round(rows / scale), round(cols / scale))
+        return seen.contiguous(), box
+
+    def _pad(self, pixels: Tensor, height: int, width: int) -> tuple[Tensor, Box]:
+        rows, cols = self.size
+        scale = min(rows / height, cols / width)
+        tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+        top, left = (rows - tall) // 2, (cols - wide) // 2
+        seen = pixels.new_full((*pixels.shape[:2], rows, cols), 0.5)
+        seen[..., top : top + tall, left : left + wide] = resize(pixels, (tall, wide), self.interpolation)
+        return seen, Box(-round(top / scale), -round(left / scale), round(rows / scale), round(cols / scale))
+
+
+def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> Seen:
+    """The batch that `images` make, with `channels` channels. A tensor is taken as it is; what was seen already stays so.
+
+    Raises ImageError where a picture cannot be read, or where pictures of several sizes cannot make one batch.
+    """
+    if isinstance(images, Seen):
+        return images
+    if isinstance(images, Tensor):
+        pixels = as_channels(read_image(images), channels)
+        whole = Box(0, 0, *pixels.shape[-2:])
+        return Seen(pixels, (whole,) * len(pixels), (Source("tensor"),) * len(pixels))
+    many = isinstance(images, list | tuple)
+    photos = [open_photo(image) for image in (images if many else [images])]  # type: ignore[list-item, union-attr]
+    if not photos:
+        raise ImageError("There is no picture to look at: the list of images is empty.")
+    fitted = [preprocess(as_channels(photo.pixels, channels), fit) for photo in photos]
+    sizes = {tuple(pixels.shape[-2:]) for pixels, _ in fitted}
+    if len(sizes) > 1:
+        shown = ", ".join(sorted(f"{height} x {width}" for height, width in sizes))
+        raise ImageError(f"Pictures of several sizes ({shown}) do not make one batch; ask one at a time, or with fit='crop'.")
+    return Seen(torch.cat([pixels for pixels, _ in fitted]), tuple(box for _, box in fitted), tuple(map(_source, photos)))
+
+
+def as_channels(pixels: Tensor, channels: int) -> Tensor:
+    """`pixels` with the network's number of channels: grey repeated to colour, colour weighed to grey (ITU-R BT.601)."""
+    if pixels.shape[1] == channels:
+        return pixels
+    if pixels.shape[1] == 1 and channels == 3:
+        return pixels.expand(-1, 3, -1, -1).contiguous()
+    if pixels.shape[1] == 3 and channels == 1:
+        weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        return (pixels * weights).sum(1, keepdim=True)
+    raise ImageError(f"The network reads pictures of {channels} channels; this one has {pixels.shape[1]}.")
+
+
+def _source(photo: Photo) -> Source:
+    return Source(photo.name, photo.path, photo.sha256)

@@ -1,0 +1,82 @@
+"""Taps: how activations leave a running network.
+
+Every module of a twin carries one forward hook, for good. A hook does nothing unless the current context holds a watch
+for its twin, so threads that ask one network at once do not see each other.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+Hear = Callable[[str, nn.Module, object], Tensor | None]
+
+_listening: ContextVar[tuple[nn.Module, Hear] | None] = ContextVar("listening", default=None)
+
+
+class _Stop(BaseException):
+    """Everything wanted has been seen. Not an Exception, so that no `except Exception` in a network swallows it."""
+
+
+def install(twin: nn.Module) -> None:
+    """Hang a tap on every module of `twin` but the outermost, whose result `run` returns."""
+    for name, module in twin.named_modules():
+        if name:
+            module.register_forward_hook(_tap(twin, name))
+
+
+def run(twin: nn.Module, images: Tensor, hear: Hear) -> object:
+    """The result of twin(images), or None where `hear` stopped the pass. `hear(name, module, output)` is told of every
+    module as it finishes, and may return what is passed on instead."""
+    token = _listening.set((twin, hear))
+    try:
+        return twin(images)
+    except _Stop:
+        return None
+    finally:
+        _listening.reset(token)
+
+
+def _tap(twin: nn.Module, name: str) -> Callable[[nn.Module, object, object], Tensor | None]:
+    def hook(module: nn.Module, _: object, output: object) -> Tensor | None:
+        listening = _listening.get()
+        if listening is None or listening[0] is not twin:
+            return None
+        return listening[1](name, module, output)
+
+    return hook
+
+
+@dataclass
+class Watch:
+    """Keeps the outputs of the calls in `wanted`, and stops the pass after the last of them.
+
+    What is kept is the output itself; what is passed on is a clone, so that in-place operations that follow do not
+    overwrite it. The output of `leaf` is cut from what made it and gets a gradient of its own.
+    """
+
+    wanted: frozenset[str]
+    leaf: str | None = None
+    to_the_end: bool = False
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    _calls: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, name: str, module: nn.Module, output: object) -> Tensor | None:
+        """Told of the module `name`: keep its output if it is wanted."""
+        self._calls[name] += 1
+        call = name if name in self.wanted else call_name(name, self._calls[name])
+        if call not in self.wanted or not isinstance(output, Tensor):
+            return None
+        if call == self.leaf:
+            output = output.detach().requires_grad_()
+        self.kept[call] = output
+        if len(self.kept) == len(self.wanted) and not self.to_the_end:
+            raise _Stop
+        return output.clone()
+
+
+def call_name(name: str, call: int) -> str:
+    """The name of the `call`th call, from 1, of a layer that is called several times."""
+    return f"{name}~{call}"

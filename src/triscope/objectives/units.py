@@ -1,0 +1,307 @@
+"""Units: a class, a channel, a neuron, a direction, the energy of a layer.
+
+    Logit(281)                              a class, by index or by name
+    Channel("features.10", 42)              a feature map: its mean, or its maximum
+    Neuron("features.10", 42, row=3, col=5) one position of it
+    Direction("classifier.5", vector)       a direction in the space of a layer's channels
+    Energy("features.10")                   how strongly a whole layer responds
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from triscope.errors import NetworkError, ObjectiveError, nearest
+from triscope.objectives.base import Activations, Need, Objective, Spatial
+
+if TYPE_CHECKING:
+    from triscope.network import Network
+
+OUTPUT = Need("output")
+
+Form: TypeAlias = Literal["logit", "probability", "log-probability"]
+Class: TypeAlias = int | str
+
+
+@dataclass(frozen=True, repr=False, init=False)
+class Logit(Objective):
+    """The score of a class: output (B, K) -> (B,).
+
+    `classes` is an index, a name, or a sequence with one of these per image. `form` is the logit itself (unbounded), its
+    softmax probability in [0, 1], or the logarithm of that.
+    """
+
+    classes: Class | tuple[Class, ...]
+    form: Form = "logit"
+
+    def __init__(self, classes: Class | Sequence[Class], form: Form = "logit") -> None:
+        single = isinstance(classes, int | str)
+        object.__setattr__(self, "classes", classes if single else tuple(classes))
+        object.__setattr__(self, "form", form)
+        if form not in ("logit", "probability", "log-probability"):
+            raise ObjectiveError(f"A class score is a logit, a probability or a log-probability, not {form!r}.")
+        if not single and not self.classes:
+            raise ObjectiveError("Logit needs a class, or one class for each image; it was given none.")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The network's output."""
+        return frozenset({OUTPUT})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The score of the class in each image: (B,). Raises ObjectiveError where images and classes do not pair up."""
+        output = _scores(activations[OUTPUT])
+        if self.form != "logit":
+            output = output.log_softmax(1)
+        if isinstance(self.classes, tuple):
+            if len(self.classes) != len(output):
+                raise ObjectiveError(
+                    f"{len(self.classes)} classes were asked of {len(output)} images; give one class, or one for each."
+                )
+            index = torch.tensor([_bound(name) for name in self.classes], device=output.device)
+            score = output.gather(1, index[:, None]).squeeze(1)
+        else:
+            score = output[:, _bound(self.classes)]
+        return score.exp() if self.form == "probability" else score
+
+    def bind(self, network: "Network") -> "Logit":
+        """The same question with class names turned into indices."""
+        network.require_classifier()
+        if isinstance(self.classes, tuple):
+            return Logit([network.class_index(name) for name in self.classes], self.form)
+        return Logit(network.class_index(self.classes), self.form)
+
+    def __str__(self) -> str:
+        names = self.classes if isinstance(self.classes, tuple) else (self.classes,)
+        prefix = {"logit": "", "probability": "prob:", "log-probability": "logprob:"}[self.form]
+        return prefix + "|".join(map(str, names))
+
+
+@dataclass(frozen=True, repr=False)
+class TopClass(Objective):
+    """Each image's own best class: what is asked where nothing is asked. Resolves to the `Logit` it turned out to be."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The network's output."""
+        return frozenset({OUTPUT})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The largest logit of each image: (B,)."""
+        return _scores(activations[OUTPUT]).amax(1)
+
+    def bind(self, network: "Network") -> "TopClass":
+        """Itself; refused where the network has no classifier."""
+        network.require_classifier()
+        return self
+
+    def resolve(self, activations: Activations) -> Logit:
+        """`Logit` of the class that was best in each image."""
+        best = _scores(activations[OUTPUT]).argmax(1).tolist()
+        return Logit(best[0] if len(best) == 1 else best)
+
+
+@dataclass(frozen=True, repr=False)
+class Channel(Spatial):
+    """The response of one feature map, its mean or its maximum: (B, C, h, w) -> (B,).
+
+    In a layer of vectors (B, D), such as AlexNet's last hidden layer, a channel is one number of the vector.
+    """
+
+    layer: str
+    index: int
+    pool: Literal["mean", "max"] = "mean"
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer, pooled."""
+        return frozenset({Need(self.layer, self.pool)})
+
+    @property
+    def map_needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return frozenset({Need(self.layer)})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The pooled response: (B,)."""
+        return activations[Need(self.layer, self.pool)][:, self.index]
+
+    def map(self, activations: Activations) -> Tensor:
+        """The feature map: (B, h, w)."""
+        return _volume(activations[Need(self.layer)])[:, self.index]
+
+    def bind(self, network: "Network") -> "Channel":
+        """The same question, its layer and channel known to exist."""
+        _check_channel(network, self.layer, self.index)
+        return self
+
+    def __str__(self) -> str:
+        return f"{'max:' if self.pool == 'max' else ''}{self.layer}:{self.index}"
+
+
+@dataclass(frozen=True, repr=False)
+class Neuron(Spatial):
+    """One position of one feature map: (B, C, h, w) -> (B,)."""
+
+    layer: str
+    index: int
+    row: int
+    col: int
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return frozenset({Need(self.layer)})
+
+    @property
+    def map_needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return self.needs
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The response at that position: (B,). Raises ObjectiveError where the map has no such position."""
+        values = self.map(activations)
+        rows, cols = values.shape[1:]
+        if not (0 <= self.row < rows and 0 <= self.col < cols):
+            raise ObjectiveError(
+                f"{self} asks for row {self.row}, column {self.col}; here the maps of {self.layer} have "
+                f"rows 0 to {rows - 1} and columns 0 to {cols - 1}."
+            )
+        return values[:, self.row, self.col]
+
+    def map(self, activations: Activations) -> Tensor:
+        """The whole feature map: (B, h, w)."""
+        return _volume(activations[Need(self.layer)])[:, self.index]
+
+    def bind(self, network: "Network") -> "Neuron":
+        """The same question, its layer and channel known to exist; the position depends on the image's size."""
+        _check_channel(network, self.layer, self.index)
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.index}@{self.row},{self.col}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Direction(Spatial):
+    """How far a layer points along a direction: the dot product of its mean response (B, C) with `vector` (C,): (B,)."""
+
+    layer: str
+    vector: Tensor
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer's mean."""
+        return frozenset({Need(self.layer, "mean")})
+
+    @property
+    def map_needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return frozenset({Need(self.layer)})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The dot product: (B,)."""
+        values = activations[Need(self.layer, "mean")]
+        return values @ self.vector.to(values)
+
+    def map(self, activations: Activations) -> Tensor:
+        """The dot product at every position: (B, h, w)."""
+        values = _volume(activations[Need(self.layer)])
+        return torch.einsum("bchw,c->bhw", values, self.vector.to(values))
+
+    def bind(self, network: "Network") -> "Direction":
+        """The same question, its vector known to fit the layer."""
+        channels = network.layer(self.layer).channels
+        if tuple(self.vector.shape) != (channels,):
+            raise ObjectiveError(
+                f"A direction in {self.layer} of {network.name} has {channels} numbers; this one has the shape "
+                f"{tuple(self.vector.shape)}."
+            )
+        return self
+
+
+@dataclass(frozen=True, repr=False)
+class Energy(Spatial):
+    """How strongly a whole layer responds: the mean of its squares, (B, C, h, w) -> (B,). What a dream raises."""
+
+    layer: str
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return frozenset({Need(self.layer)})
+
+    @property
+    def map_needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return self.needs
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The mean square: (B,)."""
+        return activations[Need(self.layer)].square().flatten(1).mean(1)
+
+    def map(self, activations: Activations) -> Tensor:
+        """The mean square over the channels at every position: (B, h, w)."""
+        return _volume(activations[Need(self.layer)]).square().mean(1)
+
+    def bind(self, network: "Network") -> "Energy":
+        """The same question, its layer known to exist."""
+        network.layer(self.layer)
+        return self
+
+
+def class_index(name: Class, classes: Sequence[str] | None, count: int, network: str) -> int:
+    """The index of class `name` among `count` classes named `classes`.
+
+    Raises ObjectiveError where there is none, or more than one of that name.
+    """
+    if isinstance(name, str) and name.isdecimal():
+        name = int(name)
+    if isinstance(name, int):
+        if not 0 <= name < count:
+            raise ObjectiveError(f"{network} has classes 0 to {count - 1}; there is no class {name}.")
+        return name
+    if classes is None:
+        raise ObjectiveError(
+            f"{network} has no class names, so {name!r} means nothing to it; use an index from 0 to {count - 1}."
+        )
+    wanted = name.casefold().replace("_", " ")
+    found = [index for index, known in enumerate(classes) if known.casefold() == wanted]
+    if not found:
+        raise ObjectiveError(
+            f"{network} has no class {name!r}.{nearest(wanted, classes)} A class is a name or an index from 0 to {count - 1}."
+        )
+    if len(found) > 1:
+        raise ObjectiveError(
+            f"{network} has {len(found)} classes called {name!r}; use an index: {', '.join(map(str, found))}."
+        )
+    return found[0]
+
+
+def _check_channel(network: "Network", layer: str, index: int) -> None:
+    channels = network.layer(layer).channels
+    if not 0 <= index < channels:
+        raise ObjectiveError(f"{layer} of {network.name} has channels 0 to {channels - 1}; there is no channel {index}.")
+
+
+def _scores(output: Tensor) -> Tensor:
+    if output.ndim != 2:
+        raise NetworkError(
+            f"A class score needs an output of one row per image, (B, K); this network gives {tuple(output.shape)}. "
+            "Ask an inner unit instead, such as LAYER:CHANNEL."
+        )
+    return output
+
+
+def _volume(values: Tensor) -> Tensor:
+    """(B, C, h, w) as it is; a vector (B, D) as D maps of one position."""
+    return values if values.ndim == 4 else values[:, :, None, None]
+
+
+def _bound(name: Class) -> int:
+    if isinstance(name, str):
+        raise ObjectiveError(f"Class {name!r} is still a name; call objective.bind(network) first.")
+    return name
