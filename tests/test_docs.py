@@ -1,0 +1,53 @@
+"""What the pages say exists: the files they link to, the commands and names they show."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import pytest
+
+import triscope
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def code(page: Path, language: str) -> list[str]:
+    """The lines of a page's code in that language, less comments."""
+    blocks = [block for kind, block in FENCED.findall(page.read_text("utf-8")) if kind == language]
+    return [line.partition("#")[0].strip() for line in "\n".join(blocks).splitlines()]
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that a page's headings can be linked by."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text("utf-8")))
+    for target, _, anchor in (link.partition("#") for link in links if "://" not in link):
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_commands_exist(page):
+    from triscope.cli import main
+
+    words = [pair for line in code(page, "sh") for pair in pairwise(line.split())]
+    commands = {word for program, word in words if program == "triscope" and not word.startswith("-")}
+    targets = {word for program, word in words if program == "make"}
+    assert commands <= set(main.list_commands(click.Context(main)))
+    assert targets <= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_names_exist(page):
+    named = set(re.findall(r"\bts\.(\w+)", "\n".join(code(page, "python"))))
+    assert named <= set(triscope.__all__)
