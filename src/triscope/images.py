@@ -20,7 +20,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -174,7 +174,7 @@ def printable(path: str | os.PathLike[str]) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in os.fsdecode(path))
 
 
-def open_regular(path: str | os.PathLike[str], error: type[TriscopeError]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], error: type[TriscopeError]) -> io.BufferedReader:
     """The regular file at `path`, open for reading; raises `error` with one sentence for anything else.
 
     A pipe is opened without waiting for a writer, and refused: nothing here can hang.
