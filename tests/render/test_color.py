@@ -133,6 +133,7 @@ def test_the_scale_is_that_percentile_of_the_magnitudes():
     assert scale_of(shuffled) == 199
     assert scale_of(shuffled, 50) == 100
     assert scale_of(shuffled, 100) == 200
+    assert scale_of(torch.tensor([3.0, 1.0, 2.0]), 50) == 2
 
 
 def test_the_scale_of_few_values_is_their_maximum():

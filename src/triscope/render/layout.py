@@ -87,13 +87,9 @@ def stretch(values: Tensor) -> Tensor:
 
 
 def _columns(count: int, cell: float, aspect: float) -> int:
-    """How many columns bring `count` cells, each `cell` times as wide as high, closest to `aspect` altogether.
+    """How many columns bring `count` cells, each `cell` times as wide as high, closest to `aspect` altogether."""
 
-    Of two that do equally well, the one that leaves fewer cells empty.
-    """
+    def miss(columns: int) -> float:
+        return abs(math.log(columns * cell / (math.ceil(count / columns) * aspect)))
 
-    def misses(columns: int) -> tuple[float, int]:
-        rows = math.ceil(count / columns)
-        return round(abs(math.log(columns * cell / (rows * aspect))), 6), columns * rows - count
-
-    return min(range(1, count + 1), key=misses)
+    return min(range(1, count + 1), key=miss)
