@@ -30,7 +30,14 @@ def test_a_grid_centres_smaller_pictures_on_the_background():
 
 @pytest.mark.parametrize(
     ("count", "size", "aspect", "columns"),
-    [(64, (11, 11), 1.0, 8), (6, (5, 5), 1.5, 3), (96, (11, 11), 1.5, 12), (4, (10, 40), 1.0, 1), (1, (5, 7), 1.5, 1)],
+    [
+        (64, (11, 11), 1.0, 8),
+        (7, (5, 5), 1.0, 3),
+        (6, (5, 5), 1.5, 3),
+        (96, (11, 11), 1.5, 12),
+        (4, (10, 40), 1.0, 1),
+        (1, (5, 7), 1.5, 1),
+    ],
 )
 def test_a_grid_comes_close_to_its_aspect(count, size, aspect, columns):
     mosaic = grid([plain(0.0, *size)] * count, gap=0, aspect=aspect)
