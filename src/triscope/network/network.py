@@ -2,16 +2,14 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from triscope.errors import NetworkError, ObjectiveError
-from triscope.images import ImageSource
+from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.layers import Layer, Layers, find_layers
 from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
@@ -58,6 +56,7 @@ class Network:
             raise NetworkError(f"A Network is made from a torch.nn.Module, not from {type(module).__name__}.")
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
+        self._hash: tuple[tuple[tuple[int, int], ...], str] | None = None
         self.module = self._keeper.module
         self.name = name or type(self.module).__name__
         self.mean, self.std = _statistics(mean, std)
@@ -86,12 +85,19 @@ class Network:
 
     @property
     def sha256(self) -> str:
-        """A hash of the weights: names, shapes, types and every number."""
-        digest = hashlib.sha256()
-        for name, tensor in self.module.state_dict().items():
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
+        """A hash of the weights: names, shapes, types and every number. Remembered while they stay the same."""
+        state = self._versions()
+        if self._hash is None or self._hash[0] != state:
+            self._hash = (state, _hash(self.module))
+        return self._hash[1]
+
+    def fingerprint(self) -> Callable[[], str | None]:
+        """The hash of the weights as they are now, for later: hashing takes longer than asking.
+
+        Calling what comes back gives `sha256`, or None where the weights have been trained on in the meantime.
+        """
+        state = self._versions()
+        return lambda: self.sha256 if self._versions() == state else None
 
     @cached_property
     def layers(self) -> Layers:
@@ -187,6 +193,10 @@ class Network:
                 f"{self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
             ) from error
 
+    def _versions(self) -> tuple[tuple[int, int], ...]:
+        """What changes when a weight is replaced, or written to in place."""
+        return tuple((tensor.data_ptr(), tensor._version) for tensor in (*self.module.parameters(), *self.module.buffers()))
+
     def _floats(self) -> Iterator[Tensor]:
         return (tensor for tensor in (*self.module.parameters(), *self.module.buffers()) if tensor.is_floating_point())
 
@@ -233,6 +243,14 @@ class Look(Mapping[Need, Tensor]):
 
     def __len__(self) -> int:
         return len(self._needs)
+
+
+def _hash(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _statistics(

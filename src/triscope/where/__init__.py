@@ -1,0 +1,1 @@
+"""Where in this image: which pixels a unit's score depends on."""

@@ -1,0 +1,55 @@
+"""Guided backprop and deconvnet: the gradient, with a different message sent back at every ReLU.
+
+    gradient            g * [x > 0]
+    deconvnet           g * [g > 0]
+    guided backprop     g * [x > 0] * [g > 0]
+
+Only what raises the unit is passed on, so the picture is sharp: the pattern in this image that the unit answers to.
+
+**When it misleads.** Both sharpen edges and depend little on the class asked (Adebayo et al., "Sanity checks for saliency
+maps", 2018; Nie et al., 2018): for a class, they show what is in the picture rather than why it is called so. They say
+most about one neuron of a middle layer.
+
+**References.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. J. Springenberg et
+al., "Striving for simplicity: the all convolutional net", ICLR workshop 2015.
+
+**Where ours departs.** Zeiler and Fergus also unpool through the recorded switches and transpose the filters; that is what
+the gradient of max pooling and convolution does. Nonlinearities that are not ReLUs send back their plain gradient, and
+the result says how many there are.
+"""
+
+from triscope.methods import method
+from triscope.network import Fit, Images, Network
+from triscope.network.backward import DECONVNET, GUIDED, Rule
+from triscope.objectives.text import Question
+from triscope.results import Heatmap
+from triscope.where.gradient import gradient, heatmap
+
+
+@method("where")
+def guided_backprop(network: Network, images: Images, objective: Question = None, *, fit: Fit = "crop") -> Heatmap:
+    """The pattern in the image that raises a unit: only positive messages, only through active units (2015).
+
+    Values (B, 3, H, W), signed, in colour. Raises NetworkError where no ReLU lies between the unit and the image.
+
+    fit         crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
+    """
+    return _rectified(network, images, objective, GUIDED)
+
+
+@method("where")
+def deconvnet(network: Network, images: Images, objective: Question = None, *, fit: Fit = "crop") -> Heatmap:
+    """The unit's answer projected back to the pixels: only positive messages (Zeiler and Fergus, 2014).
+
+    Values (B, 3, H, W), signed, in colour. Raises NetworkError where no ReLU lies between the unit and the image.
+
+    fit         crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
+    """
+    return _rectified(network, images, objective, DECONVNET)
+
+
+def _rectified(network: Network, images: Images, objective: Question, rule: Rule) -> Heatmap:
+    found = gradient(network, images, objective, rule=rule)
+    mixed = found.tally is not None and found.tally.others
+    notes = (f"Nonlinearities met: {found.tally.sentence()}; only ReLUs follow the rule.",) if mixed and found.tally else ()
+    return heatmap(network, found, found.values, notes)
