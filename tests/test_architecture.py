@@ -13,11 +13,13 @@ import triscope
 SOURCE = Path(triscope.__file__).parent
 FLOORS = [
     {"errors", "render"},
-    {"results", "images", "objectives"},
+    {"images"},
+    {"results", "objectives"},
     {"network"},
     {"methods"},
     {"where", "what", "which", "views"},
-    {"report"},
+    {"verbs"},
+    {"redo", "report"},
     {"cli"},
     {"__main__", "__init__"},
 ]

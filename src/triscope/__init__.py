@@ -1,3 +1,82 @@
 """triscope shows what a vision network has learned: where in this image, what image would, which images do."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from triscope.errors import TriscopeError, TriscopeWarning
+    from triscope.images import read_image
+    from triscope.network import Network, load
+    from triscope.objectives.base import Need, Objective
+    from triscope.objectives.text import unit
+    from triscope.objectives.units import Channel, Direction, Energy, Logit, Neuron, TopClass
+    from triscope.redo import redo
+    from triscope.report import report
+    from triscope.results import Grid, Heatmap, Picture, Ranking, Recipe, Result
+    from triscope.views import activations, filters, predict
+    from triscope.where.gradient import gradient, input_x_gradient, saliency
+    from triscope.where.rectified import deconvnet, guided_backprop
+
+#: Where each public name lives. They are loaded when first used, so that `import triscope` does not wait for torch.
+_HOMES = {
+    "triscope.errors": ("TriscopeError", "TriscopeWarning"),
+    "triscope.images": ("read_image",),
+    "triscope.network": ("Network", "load"),
+    "triscope.objectives.base": ("Need", "Objective"),
+    "triscope.objectives.text": ("unit",),
+    "triscope.objectives.units": ("Channel", "Direction", "Energy", "Logit", "Neuron", "TopClass"),
+    "triscope.redo": ("redo",),
+    "triscope.report": ("report",),
+    "triscope.results": ("Grid", "Heatmap", "Picture", "Ranking", "Recipe", "Result"),
+    "triscope.views": ("activations", "filters", "predict"),
+    "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
+    "triscope.where.rectified": ("deconvnet", "guided_backprop"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "activations",
+    "Channel",
+    "deconvnet",
+    "Direction",
+    "Energy",
+    "filters",
+    "gradient",
+    "Grid",
+    "guided_backprop",
+    "Heatmap",
+    "input_x_gradient",
+    "load",
+    "Logit",
+    "Need",
+    "Network",
+    "Neuron",
+    "Objective",
+    "Picture",
+    "predict",
+    "Ranking",
+    "read_image",
+    "Recipe",
+    "redo",
+    "report",
+    "Result",
+    "saliency",
+    "TopClass",
+    "TriscopeError",
+    "TriscopeWarning",
+    "unit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'triscope' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

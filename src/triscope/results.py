@@ -67,7 +67,7 @@ class Recipe:
     images: tuple[ImageNote, ...] = ()
     objective: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    style: str | None = None
+    style: Style | None = None
     precision: str = "float32"
     threads: int = 1
     version: str = ""

@@ -3,5 +3,6 @@
 from triscope.network.layers import Layer, Layers
 from triscope.network.network import Look, Network
 from triscope.network.prepare import Box, Fit, Images, Preprocess, Seen, Source
+from triscope.network.zoo import load
 
-__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "Look", "Network", "Preprocess", "Seen", "Source"]
+__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "Look", "Network", "Preprocess", "Seen", "Source", "load"]

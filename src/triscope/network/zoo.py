@@ -1,0 +1,250 @@
+"""From a name to a network: the bundled one, torchvision's, timm's, a weights file, a function in a Python file.
+
+    load("pocket")                                      bundled; nothing is downloaded
+    load("resnet50")                                    torchvision, published weights
+    load("resnet50", weights="random")                  untrained
+    load("resnet50", weights="mine.pth")                your own training of it
+    load("mine.safetensors", arch="resnet50")           the same
+    load("timm:convnext_nano.in12k_ft_in1k")            timm, where it is installed
+    load("model.py:make")                               what make() in model.py returns: a module, or a Network
+"""
+
+import importlib.util
+import os
+import re
+import sys
+import urllib.error
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from triscope.errors import NetworkError, WeightsError, nearest
+from triscope.images import printable
+from triscope.network._torchvision import import_torchvision
+from triscope.network.network import Network
+from triscope.network.pocket import MEAN, SIZE, STD, PocketAlexNet, load_pocket
+from triscope.network.weights_file import fit, open_weights
+
+RANDOM = "random"
+_FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl")
+
+
+def load(
+    name: str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    arch: str | None = None,
+    device: str | torch.device | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Network:
+    """The network of this name, ready to be asked.
+
+    `weights` is a file, or "random"; left out, the published ones are taken, and downloaded once with a progress bar on
+    stderr. `arch` says which architecture a weights file is for: any other name that `load` takes. `seed` is that of random
+    weights. Raises NetworkError or WeightsError with a sentence saying what to do.
+    """
+    if arch is not None or name.lower().endswith(_FILES):
+        name, weights = _file_and_architecture(name, weights, arch)
+    given = None if weights is None else os.fspath(weights)
+    with _seeded(seed):
+        if name == "pocket":
+            network = _pocket(given)
+        elif name.startswith("timm:"):
+            network = _timm(name.removeprefix("timm:"), given)
+        elif re.search(r"\.py:\w+$", name):
+            network = _factory(name, given)
+        else:
+            network = _torchvision(name, given, progress)
+    network.source = _source(name, given, seed)
+    if device is not None:
+        _to(network, torch.device(device))
+    return network
+
+
+def names() -> list[str]:
+    """The names that `load` knows without a prefix: pocket, and torchvision's classification networks."""
+    models = import_torchvision().models
+    return ["pocket", *models.list_models(module=models)]
+
+
+def _file_and_architecture(name: str, weights: str | os.PathLike[str] | None, arch: str | None) -> tuple[str, Any]:
+    if weights is not None:
+        raise NetworkError(f"{printable(name)} and {printable(weights)} are both weights; name the architecture, and one file.")
+    if arch is None:
+        open_weights(name)  # if the file is no weights file at all, that is the sentence to read
+        raise NetworkError(f"{printable(name)} holds weights; say which architecture they are for: --arch resnet18, say, or --arch model.py:make.")
+    return arch, name
+
+
+def _pocket(weights: str | None) -> Network:
+    missing: frozenset[str] = frozenset()
+    if weights is None:
+        module = load_pocket()
+    else:
+        module = PocketAlexNet().eval()
+        missing = frozenset() if weights == RANDOM else fit(module, open_weights(weights))
+    return Network(
+        module, mean=MEAN, std=STD, size=SIZE, classes=imagenet_classes(), name="pocket", missing=missing
+    )
+
+
+def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
+    models = import_torchvision().models
+    known = models.list_models(module=models)
+    if name not in known:
+        raise NetworkError(
+            f"There is no network {printable(name)!r}.{nearest(name, ['pocket', *known])} A network is pocket, one of torchvision's "
+            "(resnet50, vgg19, ...), timm:NAME, model.py:FUNCTION, or a weights file with --arch."
+        )
+    published = models.get_model_weights(name).DEFAULT
+    shape = {"aux_logits": True, "transform_input": True} if name in ("googlenet", "inception_v3") else {}
+    extra = shape | {"init_weights": weights == RANDOM} if shape else {}
+    module = models.get_model(name, weights=None, **extra)
+    missing: frozenset[str] = frozenset()
+    if weights is None:
+        weights = str(_published(name, published.url, progress))
+    if weights != RANDOM:
+        missing = fit(module, open_weights(weights))
+    transforms = published.transforms()
+    return Network(
+        module,
+        mean=transforms.mean,
+        std=transforms.std,
+        size=transforms.crop_size[0],
+        resize=transforms.resize_size[0],
+        interpolation="bicubic" if transforms.interpolation.value == "bicubic" else "bilinear",
+        classes=published.meta["categories"],
+        name=name,
+        missing=missing,
+    )
+
+
+def _published(name: str, url: str, progress: bool) -> Path:
+    """The file of published weights, downloaded once to torch's own cache."""
+    path = cache() / url.rsplit("/", 1)[-1]
+    if path.exists():
+        return path
+    check = re.search(r"-([a-f0-9]{8,})\.", path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), check[1] if check else None, progress=progress)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise NetworkError(
+            f"The published weights of {name} are not on this machine and cannot be downloaded ({getattr(error, 'reason', error)}): "
+            f"fetch {url} elsewhere and put it into {printable(path.parent)}, or give a file with --weights, or use pocket, "
+            "which needs none."
+        ) from error
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"The published weights of {name} could not be stored as {printable(path)}: {error}.") from error
+    return path
+
+
+def cache() -> Path:
+    """The folder where published weights are kept: torch's own."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _timm(name: str, weights: str | None) -> Network:
+    import_torchvision()  # timm imports it
+    try:
+        import timm
+        import timm.data
+    except ImportError as error:
+        raise NetworkError(f"timm:{name} needs timm, which is not installed: pip install 'triscope[timm]'.") from error
+    if not timm.is_model(name):
+        raise NetworkError(f"timm has no network {name!r}.{nearest(name, timm.list_models())}")
+    try:
+        module = timm.create_model(name, pretrained=weights is None)
+    # What a failed download raises is up to the hub's client, and it has a dozen ways; an unknown tag is a RuntimeError.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise NetworkError(
+            f"The published weights of timm:{name} are not on this machine and cannot be downloaded ({reason}). Fetch them elsewhere "
+            "and give the file with --weights."
+        ) from error
+    missing = frozenset[str]() if weights in (None, RANDOM) else fit(module, open_weights(str(weights)))
+    config = timm.data.resolve_model_data_config(module)
+    rows, cols = config["input_size"][1:]
+    outputs = module.get_classifier().out_features if hasattr(module.get_classifier(), "out_features") else 0
+    return Network(
+        module,
+        mean=config["mean"],
+        std=config["std"],
+        size=(rows, cols),
+        resize=int(min(rows, cols) / config["crop_pct"]),
+        interpolation="bicubic" if config["interpolation"] == "bicubic" else "bilinear",
+        classes=imagenet_classes() if outputs == 1000 else None,
+        name=f"timm:{name}",
+        missing=missing,
+    )
+
+
+def _factory(name: str, weights: str | None) -> Network:
+    """What a function in the user's own Python file returns. That file is run: it is theirs."""
+    file, _, function = name.rpartition(":")
+    make = getattr(_run_file(Path(file)), function, None)
+    if not callable(make):
+        raise NetworkError(f"{printable(file)} has no function {function}.")
+    made = make()
+    if not isinstance(made, Network | nn.Module):
+        raise NetworkError(f"{function}() in {printable(file)} returned {type(made).__name__}; it returns a torch.nn.Module or a Network.")
+    network = made if isinstance(made, Network) else Network(made)
+    if weights not in (None, RANDOM):
+        network.missing = fit(network.module, open_weights(str(weights)))
+    return network
+
+
+def _run_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise NetworkError(f"{printable(path)} does not exist, or is not a file.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise NetworkError(f"{printable(path)} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.absolute().parent)
+    sys.path.insert(0, folder)  # so that it can import its neighbours, as it can when it is run
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Random weights follow `seed`; the global generator is as before afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _source(name: str, weights: str | None, seed: int) -> dict[str, Any]:
+    """What `load` needs to make the same network from anywhere: files by their whole path."""
+    if match := re.fullmatch(r"(.+\.py):(\w+)", name):
+        name = f"{Path(match[1]).absolute()}:{match[2]}"
+    if weights == RANDOM:
+        return {"name": name, "weights": RANDOM, "seed": seed}
+    return {"name": name} | ({"weights": str(Path(weights).absolute())} if weights else {})
+
+
+def _to(network: Network, device: torch.device) -> None:
+    try:
+        network.module.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise NetworkError(f"The device {device} cannot be used here ({str(error).splitlines()[0]}); `triscope doctor` lists those that can.") from error
+
+
+def imagenet_classes() -> Sequence[str]:
+    """ImageNet's 1000 class names in order, from torchvision's table, without the second that importing torchvision takes."""
+    package = importlib.util.find_spec("torchvision")
+    if package is None or package.origin is None:
+        raise NetworkError("torchvision is not installed: pip install torchvision.")
+    table = _run_file(Path(package.origin).parent / "models" / "_meta.py")
+    classes: Sequence[str] = table._IMAGENET_CATEGORIES
+    return classes

@@ -1,0 +1,94 @@
+"""Making a result again from the recipe it carries."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from triscope.errors import RecipeError
+from triscope.images import open_photo, printable
+from triscope.network import Network, load
+from triscope.objectives.text import unit
+from triscope.results import Heatmap, ImageNote, Recipe, Result
+from triscope.verbs import METHODS
+
+
+def redo(
+    path: str | os.PathLike[str],
+    *,
+    network: Network | Sequence[Network] | None = None,
+    images: Sequence[str | os.PathLike[str]] = (),
+) -> Result:
+    """The result that the PNG at `path` shows, made again; on the same machine, byte for byte the same when saved.
+
+    The network is loaded by the name in the recipe, unless it is given. Pictures are looked for at their recorded paths
+    and beside the PNG, unless they are given. Raises RecipeError where something is missing or is not what it was.
+    """
+    recipe = Recipe.of_png(path)
+    if recipe.method not in METHODS:
+        raise RecipeError(f"{printable(path)} was made by {recipe.method!r}, which this version of triscope does not have.")
+    verb = METHODS[recipe.method]
+    networks = _networks(recipe, network)
+    arguments: dict[str, Any] = {"network": networks[0] if len(networks) == 1 else networks, **recipe.options}
+    if recipe.images:
+        arguments["images"] = _pictures(recipe, Path(path), [Path(image) for image in images])
+    if verb.takes("objective"):
+        arguments["objective"] = _objective(recipe.objective)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(recipe.threads)
+    try:
+        result: Result = verb(**arguments)
+    finally:
+        torch.set_num_threads(threads)
+    if isinstance(result, Heatmap) and recipe.style:
+        return result.styled(recipe.style)
+    return result
+
+
+def _networks(recipe: Recipe, given: Network | Sequence[Network] | None) -> list[Network]:
+    if given is not None:
+        networks = [given] if isinstance(given, Network) else list(given)
+    else:
+        made_here = [note.name for note in recipe.networks if note.source is None]
+        if made_here:
+            raise RecipeError(f"{made_here[0]} was made in Python, and its recipe cannot say how; give it: redo(path, network=...).")
+        networks = [load(**dict(note.source or {})) for note in recipe.networks]
+    for note, network in zip(recipe.networks, networks, strict=True):
+        recorded = note.weights()
+        if recorded is None:
+            raise RecipeError(f"The weights of {note.name} were trained on before the result was saved, so it cannot be made again.")
+        if recorded != network.sha256:
+            raise RecipeError(f"The weights of {note.name} are not those that made this result.")
+    return networks
+
+
+def _pictures(recipe: Recipe, png: Path, given: Sequence[Path]) -> list[Path]:
+    if given and len(given) != len(recipe.images):
+        raise RecipeError(f"{printable(png)} was made from {len(recipe.images)} pictures; {len(given)} were given.")
+    return [_picture(note, png, given[index] if given else None) for index, note in enumerate(recipe.images)]
+
+
+def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
+    """The file that has the recorded hash."""
+    if note.sha256 is None:
+        raise RecipeError(f"{printable(png)} was made from {note.name}, which was no file, so it cannot be made again.")
+    recorded = [Path(note.path), png.parent / Path(note.path).name] if note.path else []
+    places = [given] if given else recorded
+    found = [place for place in places if place.is_file()]
+    for place in found:
+        if open_photo(place).sha256 == note.sha256:
+            return place
+    if found:
+        raise RecipeError(f"{printable(found[0])} has changed since {printable(png)} was made from it.")
+    looked = " and ".join(printable(place) for place in places) or "its folder"
+    raise RecipeError(f"The picture {note.name} was looked for at {looked}, and is not there; say where it is with --image.")
+
+
+def _objective(text: str | None) -> Any:
+    if text is None:
+        return None
+    if "(" in text:  # the repr of a question that has no text form
+        raise RecipeError(f"The question {text} has no text form, so this result can only be made again in Python.")
+    return unit(text)

@@ -1,0 +1,7 @@
+"""The whole table of methods: every module that holds a verb, imported."""
+
+from triscope import views
+from triscope.methods import METHODS, Method
+from triscope.where import gradient, rectified
+
+__all__ = ["METHODS", "Method", "gradient", "rectified", "views"]
