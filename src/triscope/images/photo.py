@@ -171,7 +171,7 @@ def _planes(array: NDArray[Any], label: str) -> Tensor:
             f"{label} holds {array.dtype}, and a picture holds uint8, uint16, bool, or floats from 0 to 1; convert it."
         )
     narrow = array if array.dtype == np.uint8 else array.astype(np.float32)  # 8 bits are widened last, to save memory
-    planes = torch.tensor(narrow).permute(2, 0, 1).contiguous().float()
+    planes = torch.tensor(np.ascontiguousarray(narrow.transpose(2, 0, 1))).float()
     return planes.div_(full) if full else _in_range(planes, label)
 
 
@@ -198,5 +198,5 @@ def _on_background(array: NDArray[Any], background: Color, label: str) -> Tensor
     if not alpha.any():
         message = f"{label} is transparent everywhere; only the background is seen."
         warnings.warn(message, TriscopeWarning, stacklevel=2)
-    ground = torch.tensor(background).view(3, 1, 1)
+    ground = torch.tensor(background, dtype=torch.float32).view(3, 1, 1)
     return torch.lerp(ground, colour, alpha).clamp_(0, 1)[None]
