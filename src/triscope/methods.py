@@ -1,8 +1,8 @@
 """The table of methods, and the door that each of them stands behind.
 
-A method is a function. `@method(question)` puts it in `METHODS` and gives it a door, which turns words into values before
-the function sees them: pictures of any kind into what the network sees, a unit's text into a bound objective, options
-into checked ones. On the way out, the door writes the recipe into the result. The command line, the report and the docs
+A method is a function. `@method(question)` puts it in `METHODS` and gives it a door, which turns words into values
+before the function sees them: pictures of any kind into what the network sees, a unit's text into a bound objective,
+options into checked ones. On the way out, the door writes the recipe into the result. The command line, the report and the docs
 read a method's options from its signature, and their help from its docstring:
 
     name    what the option does, on lines of this form
@@ -47,7 +47,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Option:
-    """One keyword option of a method: its type (int, float, bool or str), its choices or range, its default, its help."""
+    """One keyword option of a method: its type (int, float, bool, str), its choices or range, its default, its help."""
 
     name: str
     type: type
@@ -90,6 +90,12 @@ class Method(Generic[P, R]):
         keywords = (item for item in self.signature.parameters.values() if item.kind is item.KEYWORD_ONLY)
         return tuple(_option(item.name, hints[item.name], item.default, texts.get(item.name, "")) for item in keywords)
 
+    @property
+    def returns(self) -> type[Result]:
+        """The kind of result."""
+        kind: type[Result] = typing.get_type_hints(self._body)["return"]
+        return kind
+
     def takes(self, subject: str) -> bool:
         """Whether the method asks for this subject: network, images, objective or layer."""
         return subject in self.signature.parameters
@@ -124,7 +130,9 @@ class Method(Generic[P, R]):
             images=tuple(
                 ImageNote(source.name, printable(source.path.absolute()) if source.path else None, source.sha256)
                 for source in seen.sources
-            ) if seen else (),
+            )
+            if seen
+            else (),
             objective=str(asked) if asked is not None else None,
             options=options | ({"layer": given["layer"]} if given.get("layer") else {}),
             precision=str(networks[0].dtype).removeprefix("torch."),

@@ -1,0 +1,177 @@
+"""The commands that are not methods: layers, redo, report, doctor, completion."""
+
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import get_completion_class
+
+from triscope import __version__
+from triscope.cli.common import (
+    STREAM,
+    Callback,
+    Places,
+    Voice,
+    choose_network,
+    network_options,
+    out_options,
+    put,
+    put_bytes,
+    read_stdin,
+    saying_options,
+)
+
+COMMANDS: dict[str, click.Command] = {}
+
+
+def _command(*params: click.Parameter) -> Any:
+    def enter(callback: Callback) -> click.Command:
+        name = callback.__name__
+        COMMANDS[name] = click.Command(name, callback=callback, params=list(params), help=callback.__doc__)
+        return COMMANDS[name]
+
+    return enter
+
+
+@_command(*network_options(), *saying_options())
+def layers(
+    model: str, weights: str | None, arch: str | None, device: str | None, seed: int, as_json: bool, quiet: bool, verbose: bool
+) -> None:
+    """The network's layers in the order in which they finish: name, type, output, parameters, and how many pixels a
+    position sees."""
+    voice = Voice(as_json, quiet, verbose)
+    network = choose_network(model, weights, arch, device, seed, voice)
+    if not as_json:
+        click.echo(repr(network.layers))
+        return
+    for layer in network.layers.values():
+        facts = {"name": layer.name, "type": layer.type, "shape": list(layer.shape), "parameters": layer.parameters}
+        voice.result(facts | {"receptive_field": str(layer.receptive_field)}, None)
+    voice.close(command="layers", network=network.name)
+
+
+@_command(
+    click.Argument(["picture"], metavar="PNG"),
+    click.Option(["--image", "images"], multiple=True, metavar="FILE", help="the picture it was made from, where it has moved"),
+    *out_options(),
+    *saying_options(),
+)
+def redo(
+    picture: str, images: tuple[str, ...], out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool
+) -> None:
+    """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
+
+    The photo is looked for at its recorded path and beside the PNG.
+    """
+    from triscope.redo import redo as make_again
+
+    voice = Voice(as_json, quiet, verbose)
+    places = Places(out, force, several=False)
+    path = None if places.to_stdout else places.find([Path(picture).stem, "redo"])
+    start = time.perf_counter()
+    result = make_again(picture, images=images)
+    put(result, path)
+    voice.detail(f"{result.recipe.method} took {time.perf_counter() - start:.2f} s")
+    voice.result({"from": picture, "method": result.recipe.method, "out": None if path is None else str(path)}, path)
+    voice.close(command="redo")
+
+
+@_command(
+    click.Argument(["image"], required=False, metavar="[IMAGE]"),
+    click.Option(["--sample"], type=click.Choice(["cat", "coffee", "astronaut", "rocket"]), default="cat", show_default=True,
+                 help="the photo, where no IMAGE is given"),
+    *network_options(),
+    *out_options(),
+    *saying_options(),
+)
+def report(
+    image: str | None, sample: str, model: str, weights: str | None, arch: str | None, device: str | None, seed: int,
+    out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool,
+) -> None:
+    """One picture through everything, as one HTML file that needs nothing else."""
+    from triscope.report import report as make
+    from triscope.samples import sample_photo
+
+    voice = Voice(as_json, quiet, verbose)
+    places = Places(out, force, several=False)
+    source = read_stdin() if image == STREAM else image or sample_photo(sample)
+    name = "stdin" if image == STREAM else Path(image).stem if image else sample
+    path = None if places.to_stdout else places.find([name, "report"], ".html")
+    network = choose_network(model, weights, arch, device, seed, voice)
+    made = make(network, source, progress=lambda title, done, total: voice.note(f"{done} of {total}: {title}"))
+    put_bytes(made.html.encode(), path)
+    voice.result({"out": None if path is None else str(path), "seconds": made.timings}, path)
+    voice.close(command="report", network=network.name)
+
+
+@_command(*saying_options())
+def doctor(as_json: bool, quiet: bool, verbose: bool) -> None:
+    """What triscope finds on this machine: versions, devices, precision, where weights are kept."""
+    import torch
+
+    from triscope.network._torchvision import import_torchvision
+    from triscope.network.pocket import weights_path
+    from triscope.network.zoo import cache
+
+    voice = Voice(as_json, quiet, verbose)
+    kept = cache()
+    facts = {
+        "triscope": __version__,
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "torch": torch.__version__,
+        "torchvision": getattr(import_torchvision(), "__version__", "?"),
+        "timm": _version("timm"),
+        "devices": ", ".join(_devices()),
+        "threads": torch.get_num_threads(),
+        "bfloat16": "native" if _bfloat16() else "not native: float32 is used",
+        "pocket": str(weights_path()) if weights_path().exists() else "missing: install triscope again",
+        "published weights": f"{kept} ({len(list(kept.glob('*'))) if kept.is_dir() else 0} files)",
+    }
+    width = max(map(len, facts))
+    voice.result(facts, "\n".join(f"{key:<{width}}  {value}" for key, value in facts.items()))
+    voice.close(command="doctor")
+
+
+@_command(click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])))
+def completion(shell: str) -> None:
+    """The script that lets a shell complete triscope's words.
+
+    \b
+    bash    triscope completion bash > ~/.local/share/bash-completion/completions/triscope
+    zsh     triscope completion zsh > a folder of $fpath, as _triscope
+    fish    triscope completion fish > ~/.config/fish/completions/triscope.fish
+    """
+    from triscope.cli import main
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # click knows these three
+    click.echo(kind(main, {}, "triscope", "_TRISCOPE_COMPLETE").source())
+
+
+def _devices() -> list[str]:
+    import torch
+
+    found = ["cpu"]
+    found += [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
+    return found + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+def _bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself; elsewhere it is slower than float32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
