@@ -156,7 +156,8 @@ def _pickle_in_zip(file: BinaryIO, label: str) -> BinaryIO:
 def _asked(file: BinaryIO) -> tuple[list[str], int]:
     """The names that the pickles at the start of a file would import, and their protocol; nothing is run."""
     names: list[str] = []
-    strings: list[str] = []
+    pushed: list[Any] = []  # newer protocols name an import by the two texts pushed last, fresh or from the memo
+    memo: list[Any] = []
     protocol = 0
     file.seek(0)
     for opcode, argument in _opcodes(file):
@@ -166,9 +167,13 @@ def _asked(file: BinaryIO) -> tuple[list[str], int]:
             case "GLOBAL" | "INST":
                 names.append(argument.replace(" ", "."))
             case "STACK_GLOBAL":
-                names.append(".".join(strings[-2:]))
-            case _ if isinstance(argument, str):
-                strings.append(argument)
+                names.append(".".join(map(str, pushed[-2:])))
+            case "MEMOIZE":
+                memo += pushed[-1:] or [None]
+            case "BINGET" | "LONG_BINGET":
+                pushed += memo[argument : argument + 1]
+            case _:
+                pushed.append(argument)
     return names, protocol
 
 
