@@ -31,6 +31,7 @@ _BROKEN = (
     AttributeError,
     ArithmeticError,
     RuntimeError,
+    MemoryError,
     struct.error,
     zlib.error,
 )

@@ -47,6 +47,7 @@ _BROKEN = (
     AttributeError,
     AssertionError,
     OverflowError,
+    MemoryError,
     OSError,
 )
 _ADVICE = (
@@ -194,7 +195,7 @@ def _refusal(names: Iterable[str], label: str) -> str:
         return f"{label} holds a whole pickled module ({module}), and opening that would run its code; {_ADVICE}."
     if strange:
         return (
-            f"{label} asks to run or build {printable(strange[0])}, which is no part of any weights, and is refused; "
+            f"{label} asks to run or build {printable(strange[0][:80])}, which is no part of any weights, and is refused; "
             "use a file that holds a state_dict alone, or safetensors."
         )
     return ""
