@@ -7,7 +7,8 @@
     │   └── LayerNotFound   a layer name that the network does not have
     ├── ObjectiveError      a unit, class or layer position that does not exist
     ├── OptionError         an option outside its range or choices
-    └── RecipeError         a result that cannot be made again
+    ├── RecipeError         a result that cannot be made again
+    └── StoreError          a collection or a store that cannot be read, written or asked
 
 Every message is one sentence or two: the thing, the choices, the next step. It stands where it is raised, beside the
 condition it explains; here are the kinds, and the wording that many messages share.
@@ -47,6 +48,10 @@ class OptionError(TriscopeError):
 
 class RecipeError(TriscopeError):
     """A result cannot be made again from what it carries."""
+
+
+class StoreError(TriscopeError):
+    """A collection or a store cannot be read, written, or asked this."""
 
 
 class TriscopeWarning(UserWarning):
