@@ -28,7 +28,9 @@ def redo(
     """
     recipe = Recipe.of_png(path)
     if recipe.method not in METHODS:
-        raise RecipeError(f"{printable(path)} was made by {recipe.method!r}, which this version of triscope does not have.")
+        raise RecipeError(
+            f"{printable(path)} was made by {recipe.method!r}, which this version of triscope does not have."
+        )
     verb = METHODS[recipe.method]
     networks = _networks(recipe, network)
     arguments: dict[str, Any] = {"network": networks[0] if len(networks) == 1 else networks, **recipe.options}
@@ -53,12 +55,16 @@ def _networks(recipe: Recipe, given: Network | Sequence[Network] | None) -> list
     else:
         made_here = [note.name for note in recipe.networks if note.source is None]
         if made_here:
-            raise RecipeError(f"{made_here[0]} was made in Python, and its recipe cannot say how; give it: redo(path, network=...).")
+            raise RecipeError(
+                f"{made_here[0]} was made in Python, and its recipe cannot say how; give it: redo(path, network=...)."
+            )
         networks = [load(**dict(note.source or {})) for note in recipe.networks]
     for note, network in zip(recipe.networks, networks, strict=True):
         recorded = note.weights()
         if recorded is None:
-            raise RecipeError(f"The weights of {note.name} were trained on before the result was saved, so it cannot be made again.")
+            raise RecipeError(
+                f"The weights of {note.name} were trained on before the result was saved, so it cannot be made again."
+            )
         if recorded != network.sha256:
             raise RecipeError(f"The weights of {note.name} are not those that made this result.")
     return networks
@@ -82,8 +88,14 @@ def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
             return place
     if found:
         raise RecipeError(f"{printable(found[0])} has changed since {printable(png)} was made from it.")
-    looked = " and ".join(printable(place) for place in places) or "its folder"
-    raise RecipeError(f"The picture {note.name} was looked for at {looked}, and is not there; say where it is with --image.")
+    if not places:
+        raise RecipeError(
+            f"{printable(png)} was made from {note.name}, which is no file; say with --image where its picture is."
+        )
+    looked = " and ".join(printable(place) for place in places)
+    raise RecipeError(
+        f"The picture {note.name} was looked for at {looked}, and is not there; say where it is with --image."
+    )
 
 
 def _objective(text: str | None) -> Any:

@@ -1,7 +1,7 @@
 """The command line: words to methods to files.
 
-Commands are loaded when they are called, so that `triscope --help` does not wait for torch. Those of the methods are made
-from the table of methods (`verbs.py`); the others stand in `tools.py`.
+Commands are loaded when they are called, so that `triscope --help` does not wait for torch. Those of the methods are
+made from the table of methods (`verbs.py`); the others stand in `tools.py` and `completion.py`.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; what was finished by then is saved.
 """
@@ -43,7 +43,7 @@ COMMANDS = {name: text for commands in OVERVIEW.values() for name, text in comma
 class Failure(click.ClickException):
     """A sentence on stderr, and exit code 1."""
 
-    def show(self, file: Any = None) -> None:  # noqa: ARG002  # click's signature
+    def show(self, file: Any = None) -> None:  # click's signature
         """Write it."""
         click.echo(f"triscope: {self.message}", err=True)
 
@@ -51,15 +51,19 @@ class Failure(click.ClickException):
 class Commands(click.Group):
     """A group that knows its commands' names without loading them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # click's signature
         """Their names, in the order of the overview."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # click's signature
         """The command of this name, loaded."""
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name in ("completion", "doctor", "layers", "redo", "report"):
+        if cmd_name == "completion":
+            from triscope.cli.completion import completion
+
+            return completion
+        if cmd_name in ("doctor", "layers", "redo", "report"):
             from triscope.cli import tools
 
             return tools.COMMANDS[cmd_name]
@@ -72,16 +76,18 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, with a suggestion where there is no such command."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"There is no command {args[0]!r}.{nearest(args[0], COMMANDS)} `triscope --help` lists all of them.")
+            ctx.fail(
+                f"There is no command {args[0]!r}.{nearest(args[0], COMMANDS)} `triscope --help` lists all of them."
+            )
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # click's signature
         """The overview."""
         for title, commands in OVERVIEW.items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002  # click's signature
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:  # click's signature
         """The commands that begin so."""
         return [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
 
@@ -91,7 +97,9 @@ class Commands(click.Group):
             warnings.simplefilter("always", TriscopeWarning)
             show = warnings.showwarning
             warnings.showwarning = lambda message, category, *rest: (
-                click.echo(f"note: {message}", err=True) if issubclass(category, TriscopeWarning) else show(message, category, *rest)
+                click.echo(f"note: {message}", err=True)
+                if issubclass(category, TriscopeWarning)
+                else show(message, category, *rest)
             )
             try:
                 return super().invoke(ctx)
@@ -114,8 +122,4 @@ def main() -> None:
     triscope filters -m alexnet                  torchvision's networks by name
 
     A UNIT is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN).
-    """
-
-
-if __name__ == "__main__":
-    main()
+    """  # noqa: D301  # \\b is click's mark for lines that keep their breaks

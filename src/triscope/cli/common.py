@@ -18,12 +18,23 @@ from triscope.results import Result, write_file
 STREAM = "-"
 
 _NETWORK = (
-    click.Option(["-m", "--model", "model"], default="pocket", show_default=True, metavar="NAME",
-                 help="pocket, one of torchvision's (alexnet, vgg19, ...), timm:NAME, FILE.py:FUNCTION, or a weights file"),
-    click.Option(["--weights"], metavar="FILE", help="weights for that architecture: .safetensors or .pth, or `random`"),
+    click.Option(
+        ["-m", "--model", "model"],
+        default="pocket",
+        show_default=True,
+        metavar="NAME",
+        help="pocket, one of torchvision's (alexnet, vgg19, ...), timm:NAME, FILE.py:FUNCTION, or a weights file",
+    ),
+    click.Option(
+        ["--weights"], metavar="FILE", help="weights for that architecture: .safetensors or .pth, or `random`"
+    ),
     click.Option(["--arch"], metavar="NAME", help="the architecture, where --model is a weights file"),
-    click.Option(["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps; `triscope doctor` lists them  [default: cpu]"),
-    click.Option(["--seed"], type=int, default=0, show_default=True, help="of everything random; same seed, same picture"),
+    click.Option(
+        ["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps; `triscope doctor` lists them  [default: cpu]"
+    ),
+    click.Option(
+        ["--seed"], type=int, default=0, show_default=True, help="of everything random; same seed, same picture"
+    ),
 )
 _SAYING = (
     click.Option(["--json", "as_json"], is_flag=True, help="one JSON object on stdout"),
@@ -31,7 +42,11 @@ _SAYING = (
     click.Option(["-v", "--verbose"], is_flag=True, help="more on stderr: the network, and how long things took"),
 )
 _OUT = (
-    click.Option(["-o", "--out"], metavar="PATH", help="a file, a folder, or - for stdout  [default: a name made of what was asked, here]"),
+    click.Option(
+        ["-o", "--out"],
+        metavar="PATH",
+        help="a file, a folder, or - for stdout  [default: a name made of what was asked, here]",
+    ),
     click.Option(["-f", "--force"], is_flag=True, help="overwrite what is there"),
 )
 
@@ -93,7 +108,9 @@ class Voice:
             sys.exit(1)
 
 
-def choose_network(model: str, weights: str | None, arch: str | None, device: str | None, seed: int, voice: Voice) -> Network:
+def choose_network(
+    model: str, weights: str | None, arch: str | None, device: str | None, seed: int, voice: Voice
+) -> Network:
     """The network that the options name."""
     network = load(model, weights=weights, arch=arch, device=device, seed=seed, progress=not voice.quiet)
     voice.detail(f"{network!r} on {network.device}")
@@ -122,7 +139,9 @@ class Places:
             return
         folder = Path(self.out)
         if self.several and folder.exists() and not folder.is_dir():
-            raise OptionError(f"{printable(self.out)} is a file, and there are several results; name a folder with --out.")
+            raise OptionError(
+                f"{printable(self.out)} is a file, and there are several results; name a folder with --out."
+            )
 
     def find(self, parts: Sequence[str], suffix: str = ".png") -> Path:
         """The file for a result whose name is made of `parts`. Raises OptionError where it may not be written."""
@@ -147,7 +166,7 @@ class Places:
 def put(result: Result, path: Path | None) -> None:
     """Write a result to its place; None is stdout."""
     if path is None:
-        click.get_binary_stream("stdout").write(result.encode(".png") or b"")
+        sys.stdout.buffer.write(result.encode(".png") or b"")
     else:
         result.save(path)
 
@@ -155,14 +174,14 @@ def put(result: Result, path: Path | None) -> None:
 def put_bytes(data: bytes, path: Path | None) -> None:
     """Write bytes to their place; None is stdout."""
     if path is None:
-        click.get_binary_stream("stdout").write(data)
+        sys.stdout.buffer.write(data)
     else:
         write_file(path, data)
 
 
 def read_stdin() -> bytes:
     """The picture on stdin."""
-    return click.get_binary_stream("stdin").read()
+    return sys.stdin.buffer.read()
 
 
 Callback = Callable[..., None]

@@ -1,12 +1,11 @@
-"""The commands that are not methods: layers, redo, report, doctor, completion."""
+"""The commands that are not methods: layers, redo, report, doctor."""
 
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
-from click.shell_completion import get_completion_class
 
 from triscope import __version__
 from triscope.cli.common import (
@@ -26,7 +25,9 @@ from triscope.cli.common import (
 COMMANDS: dict[str, click.Command] = {}
 
 
-def _command(*params: click.Parameter) -> Any:
+def _command(*params: click.Parameter) -> Callable[[Callback], click.Command]:
+    """Make a function the callback of the command of its name, and enter that in the table."""
+
     def enter(callback: Callback) -> click.Command:
         name = callback.__name__
         COMMANDS[name] = click.Command(name, callback=callback, params=list(params), help=callback.__doc__)
@@ -37,10 +38,19 @@ def _command(*params: click.Parameter) -> Any:
 
 @_command(*network_options(), *saying_options())
 def layers(
-    model: str, weights: str | None, arch: str | None, device: str | None, seed: int, as_json: bool, quiet: bool, verbose: bool
+    *,
+    model: str,
+    weights: str | None,
+    arch: str | None,
+    device: str | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     """The network's layers in the order in which they finish: name, type, output, parameters, and how many pixels a
-    position sees."""
+    position sees.
+    """
     voice = Voice(as_json, quiet, verbose)
     network = choose_network(model, weights, arch, device, seed, voice)
     if not as_json:
@@ -54,12 +64,14 @@ def layers(
 
 @_command(
     click.Argument(["picture"], metavar="PNG"),
-    click.Option(["--image", "images"], multiple=True, metavar="FILE", help="the picture it was made from, where it has moved"),
+    click.Option(
+        ["--image", "images"], multiple=True, metavar="FILE", help="the picture it was made from, where it has moved"
+    ),
     *out_options(),
     *saying_options(),
 )
 def redo(
-    picture: str, images: tuple[str, ...], out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool
+    *, picture: str, images: tuple[str, ...], out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool
 ) -> None:
     """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
 
@@ -80,15 +92,31 @@ def redo(
 
 @_command(
     click.Argument(["image"], required=False, metavar="[IMAGE]"),
-    click.Option(["--sample"], type=click.Choice(["cat", "coffee", "astronaut", "rocket"]), default="cat", show_default=True,
-                 help="the photo, where no IMAGE is given"),
+    click.Option(
+        ["--sample"],
+        type=click.Choice(["cat", "coffee", "astronaut", "rocket"]),
+        default="cat",
+        show_default=True,
+        help="the photo, where no IMAGE is given",
+    ),
     *network_options(),
     *out_options(),
     *saying_options(),
 )
 def report(
-    image: str | None, sample: str, model: str, weights: str | None, arch: str | None, device: str | None, seed: int,
-    out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool,
+    *,
+    image: str | None,
+    sample: str,
+    model: str,
+    weights: str | None,
+    arch: str | None,
+    device: str | None,
+    seed: int,
+    out: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     """One picture through everything, as one HTML file that needs nothing else."""
     from triscope.report import report as make
@@ -107,7 +135,7 @@ def report(
 
 
 @_command(*saying_options())
-def doctor(as_json: bool, quiet: bool, verbose: bool) -> None:
+def doctor(*, as_json: bool, quiet: bool, verbose: bool) -> None:
     """What triscope finds on this machine: versions, devices, precision, where weights are kept."""
     import torch
 
@@ -134,22 +162,6 @@ def doctor(as_json: bool, quiet: bool, verbose: bool) -> None:
     voice.close(command="doctor")
 
 
-@_command(click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])))
-def completion(shell: str) -> None:
-    """The script that lets a shell complete triscope's words.
-
-    \b
-    bash    triscope completion bash > ~/.local/share/bash-completion/completions/triscope
-    zsh     triscope completion zsh > a folder of $fpath, as _triscope
-    fish    triscope completion fish > ~/.config/fish/completions/triscope.fish
-    """
-    from triscope.cli import main
-
-    kind = get_completion_class(shell)
-    assert kind is not None  # click knows these three
-    click.echo(kind(main, {}, "triscope", "_TRISCOPE_COMPLETE").source())
-
-
 def _devices() -> list[str]:
     import torch
 
@@ -163,8 +175,9 @@ def _bfloat16() -> bool:
     import torch
 
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return bool(torch.cuda.is_bf16_supported())
+    cpu = torch.cpu.get_capabilities()
+    return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))
 
 
 def _version(package: str) -> str:
@@ -174,4 +187,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-

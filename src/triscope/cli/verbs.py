@@ -1,4 +1,4 @@
-"""The commands of the methods, made from the table: the command is the verb with dashes, its options the signature's."""
+"""The commands of the methods, made from the table: the verb with dashes, and the options of its signature."""
 
 import re
 import time
@@ -36,25 +36,62 @@ def command(name: str) -> click.Command:
     if verb.takes("images"):
         params.append(click.Argument(["images"], nargs=-1, required=True, metavar="IMAGE..."))
     if verb.takes("objective"):
-        params.append(click.Option(["-u", "--unit", "objective"], metavar="UNIT",
-                                   help="what is asked: a class, LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN  [default: the top class]"))
+        params.append(
+            click.Option(
+                ["-u", "--unit", "objective"],
+                metavar="UNIT",
+                help="what is asked: a class, LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN  [default: the top class]",
+            )
+        )
     if verb.takes("layer"):
-        params.append(click.Option(["--layer"], metavar="LAYER", required=verb.requires("layer"),
-                                   help="one of those that `triscope layers` lists"))
+        params.append(
+            click.Option(
+                ["--layer"],
+                metavar="LAYER",
+                required=verb.requires("layer"),
+                help="one of those that `triscope layers` lists",
+            )
+        )
     params += [_option(option) for option in verb.options]
     if verb.returns is Heatmap:
-        params.append(click.Option(["--style"], type=click.Choice(_STYLES), default="heat", show_default=True,
-                                   help="the map by itself, over the picture, or beside it"))
+        params.append(
+            click.Option(
+                ["--style"],
+                type=click.Choice(_STYLES),
+                default="heat",
+                show_default=True,
+                help="the map by itself, over the picture, or beside it",
+            )
+        )
     if not verb.takes("images"):
-        params.append(click.Option(["--beside"], multiple=True, metavar="NAME", help="another network, shown beside; may be repeated"))
+        params.append(
+            click.Option(
+                ["--beside"], multiple=True, metavar="NAME", help="another network, shown beside; may be repeated"
+            )
+        )
     params += [*network_options(), *out_options(), *saying_options()]
     run = _ask_pictures if verb.takes("images") else _ask_networks
-    return click.Command(name, callback=partial(run, verb), params=params, help=_help(verb), epilog="- as IMAGE reads stdin.")
+    return click.Command(
+        name, callback=partial(run, verb), params=params, help=_help(verb), epilog="- as IMAGE reads stdin."
+    )
 
 
 def _ask_pictures(
-    verb: Method[Any, Any], *, images: tuple[str, ...], model: str, weights: str | None, arch: str | None, device: str | None,
-    seed: int, out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool, style: Style | None = None, **options: Any,
+    verb: Method[Any, Any],
+    *,
+    images: tuple[str, ...],
+    model: str,
+    weights: str | None,
+    arch: str | None,
+    device: str | None,
+    seed: int,
+    out: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    style: Style | None = None,
+    **options: Any,
 ) -> None:
     """One result for each picture; one that fails does not stop the others."""
     voice = Voice(as_json, quiet, verbose)
@@ -81,8 +118,20 @@ def _ask_pictures(
 
 
 def _ask_networks(
-    verb: Method[Any, Any], *, beside: tuple[str, ...], model: str, weights: str | None, arch: str | None, device: str | None,
-    seed: int, out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool, **options: Any,
+    verb: Method[Any, Any],
+    *,
+    beside: tuple[str, ...],
+    model: str,
+    weights: str | None,
+    arch: str | None,
+    device: str | None,
+    seed: int,
+    out: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
 ) -> None:
     """One result for one network, or for several side by side."""
     voice = Voice(as_json, quiet, verbose)
@@ -97,11 +146,18 @@ def _ask_networks(
     voice.close(command=verb.command)
 
 
-def _give(result: Result, path: Path | None, style: Style | None, voice: Voice, facts: dict[str, Any], *, writes: bool) -> None:
+def _give(
+    result: Result, path: Path | None, style: Style | None, voice: Voice, facts: dict[str, Any], *, writes: bool
+) -> None:
     """Save a result, and tell of it."""
     if isinstance(result, Heatmap):
-        facts |= {"asked": list(result.asked), "unit": str(result.objective), "score": result.scores.tolist(),
-                  "scale": result.scale, "notes": list(result.notes)}
+        facts |= {
+            "asked": list(result.asked),
+            "unit": str(result.objective),
+            "score": result.scores.tolist(),
+            "scale": result.scale,
+            "notes": list(result.notes),
+        }
         for note in result.notes:
             voice.note(f"note: {note}")
         if path is None or path.suffix.lower() != ".npy":
@@ -114,7 +170,10 @@ def _give(result: Result, path: Path | None, style: Style | None, voice: Voice, 
         text = str(result) if not writes else path
     if writes:
         raw = path is not None and path.suffix.lower() == ".npy"
-        put(result.styled(style) if isinstance(result, Heatmap) and style and style != "heat" and not raw else result, path)
+        put(
+            result.styled(style) if isinstance(result, Heatmap) and style and style != "heat" and not raw else result,
+            path,
+        )
         facts["out"] = None if path is None else printable(path)
     voice.result(facts, text)
 
@@ -126,20 +185,25 @@ def _suffix(verb: Method[Any, Any]) -> str:
 def _option(option: Any) -> click.Option:
     """A method's option as click's."""
     name = f"--{option.name.replace('_', '-')}"
-    kind: click.ParamType | type = option.type
+    kind: click.ParamType[Any] | type = option.type
     if option.choices:
         kind = click.Choice(option.choices)
     elif option.range is not None:
         span = click.IntRange if option.type is int else click.FloatRange
         kind = span(option.range.least, option.range.most)
     declared = f"{name}/--no-{name.removeprefix('--')}" if option.type is bool else name
-    return click.Option([declared, option.name], type=None if option.type is bool else kind, default=option.default,
-                        show_default=option.default is not None, help=option.help)
+    return click.Option(
+        [declared, option.name],
+        type=None if option.type is bool else kind,
+        default=option.default,
+        show_default=option.default is not None,
+        help=option.help,
+    )
 
 
 def _help(verb: Method[Any, Any]) -> str:
     """The docstring without its lines on options, which click shows in its own place."""
-    return re.sub(r"(?m)^\w+ {3,}\S.*\n?(^ {4,}.*\n?)*", "", verb.__doc__ and _dedent(verb.__doc__) or "").strip()
+    return re.sub(r"(?m)^\w+ {3,}\S.*\n?(^ {4,}.*\n?)*", "", (verb.__doc__ and _dedent(verb.__doc__)) or "").strip()
 
 
 def _dedent(text: str) -> str:

@@ -1,12 +1,12 @@
 """From a name to a network: the bundled one, torchvision's, timm's, a weights file, a function in a Python file.
 
-    load("pocket")                                      bundled; nothing is downloaded
-    load("resnet50")                                    torchvision, published weights
-    load("resnet50", weights="random")                  untrained
-    load("resnet50", weights="mine.pth")                your own training of it
-    load("mine.safetensors", arch="resnet50")           the same
-    load("timm:convnext_nano.in12k_ft_in1k")            timm, where it is installed
-    load("model.py:make")                               what make() in model.py returns: a module, or a Network
+load("pocket")                                      bundled; nothing is downloaded
+load("resnet50")                                    torchvision, published weights
+load("resnet50", weights="random")                  untrained
+load("resnet50", weights="mine.pth")                your own training of it
+load("mine.safetensors", arch="resnet50")           the same
+load("timm:convnext_nano.in12k_ft_in1k")            timm, where it is installed
+load("model.py:make")                               what make() in model.py returns: a module, or a Network
 """
 
 import importlib.util
@@ -46,8 +46,8 @@ def load(
     """The network of this name, ready to be asked.
 
     `weights` is a file, or "random"; left out, the published ones are taken, and downloaded once with a progress bar on
-    stderr. `arch` says which architecture a weights file is for: any other name that `load` takes. `seed` is that of random
-    weights. Raises NetworkError or WeightsError with a sentence saying what to do.
+    stderr. `arch` says which architecture a weights file is for: any other name that `load` takes. `seed` is that of
+    random weights. Raises NetworkError or WeightsError with a sentence saying what to do.
     """
     if arch is not None or name.lower().endswith(_FILES):
         name, weights = _file_and_architecture(name, weights, arch)
@@ -75,10 +75,15 @@ def names() -> list[str]:
 
 def _file_and_architecture(name: str, weights: str | os.PathLike[str] | None, arch: str | None) -> tuple[str, Any]:
     if weights is not None:
-        raise NetworkError(f"{printable(name)} and {printable(weights)} are both weights; name the architecture, and one file.")
+        raise NetworkError(
+            f"{printable(name)} and {printable(weights)} are both weights; name the architecture, and one file."
+        )
     if arch is None:
         open_weights(name)  # if the file is no weights file at all, that is the sentence to read
-        raise NetworkError(f"{printable(name)} holds weights; say which architecture they are for: --arch resnet18, say, or --arch model.py:make.")
+        raise NetworkError(
+            f"{printable(name)} holds weights; say which architecture they are for, such as --arch resnet18 or "
+            "--arch model.py:make."
+        )
     return arch, name
 
 
@@ -89,9 +94,7 @@ def _pocket(weights: str | None) -> Network:
     else:
         module = PocketAlexNet().eval()
         missing = frozenset() if weights == RANDOM else fit(module, open_weights(weights))
-    return Network(
-        module, mean=MEAN, std=STD, size=SIZE, classes=imagenet_classes(), name="pocket", missing=missing
-    )
+    return Network(module, mean=MEAN, std=STD, size=SIZE, classes=imagenet_classes(), name="pocket", missing=missing)
 
 
 def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
@@ -99,8 +102,8 @@ def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
     known = models.list_models(module=models)
     if name not in known:
         raise NetworkError(
-            f"There is no network {printable(name)!r}.{nearest(name, ['pocket', *known])} A network is pocket, one of torchvision's "
-            "(resnet50, vgg19, ...), timm:NAME, model.py:FUNCTION, or a weights file with --arch."
+            f"There is no network {printable(name)!r}.{nearest(name, ['pocket', *known])} A network is pocket, one of "
+            "torchvision's (resnet50, vgg19, ...), timm:NAME, model.py:FUNCTION, or a weights file with --arch."
         )
     published = models.get_model_weights(name).DEFAULT
     shape = {"aux_logits": True, "transform_input": True} if name in ("googlenet", "inception_v3") else {}
@@ -136,12 +139,14 @@ def _published(name: str, url: str, progress: bool) -> Path:
         torch.hub.download_url_to_file(url, str(path), check[1] if check else None, progress=progress)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise NetworkError(
-            f"The published weights of {name} are not on this machine and cannot be downloaded ({getattr(error, 'reason', error)}): "
-            f"fetch {url} elsewhere and put it into {printable(path.parent)}, or give a file with --weights, or use pocket, "
-            "which needs none."
+            f"The published weights of {name} are not on this machine and cannot be downloaded "
+            f"({getattr(error, 'reason', error)}): fetch {url} elsewhere and put it into {printable(path.parent)}, "
+            "or give a file with --weights, or use pocket, which needs none."
         ) from error
     except (OSError, RuntimeError) as error:
-        raise WeightsError(f"The published weights of {name} could not be stored as {printable(path)}: {error}.") from error
+        raise WeightsError(
+            f"The published weights of {name} could not be stored as {printable(path)}: {error}."
+        ) from error
     return path
 
 
@@ -161,12 +166,12 @@ def _timm(name: str, weights: str | None) -> Network:
         raise NetworkError(f"timm has no network {name!r}.{nearest(name, timm.list_models())}")
     try:
         module = timm.create_model(name, pretrained=weights is None)
-    # What a failed download raises is up to the hub's client, and it has a dozen ways; an unknown tag is a RuntimeError.
+    # What a failed download raises is up to the hub's client, which has a dozen ways; an unknown tag is a RuntimeError.
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise NetworkError(
-            f"The published weights of timm:{name} are not on this machine and cannot be downloaded ({reason}). Fetch them elsewhere "
-            "and give the file with --weights."
+            f"The published weights of timm:{name} are not on this machine and cannot be downloaded ({reason}). "
+            "Fetch them elsewhere and give the file with --weights."
         ) from error
     missing = frozenset[str]() if weights in (None, RANDOM) else fit(module, open_weights(str(weights)))
     config = timm.data.resolve_model_data_config(module)
@@ -193,7 +198,9 @@ def _factory(name: str, weights: str | None) -> Network:
         raise NetworkError(f"{printable(file)} has no function {function}.")
     made = make()
     if not isinstance(made, Network | nn.Module):
-        raise NetworkError(f"{function}() in {printable(file)} returned {type(made).__name__}; it returns a torch.nn.Module or a Network.")
+        raise NetworkError(
+            f"{function}() in {printable(file)} returned {type(made).__name__}, and not a torch.nn.Module or a Network."
+        )
     network = made if isinstance(made, Network) else Network(made)
     if weights not in (None, RANDOM):
         network.missing = fit(network.module, open_weights(str(weights)))
@@ -237,14 +244,21 @@ def _to(network: Network, device: torch.device) -> None:
     try:
         network.module.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise NetworkError(f"The device {device} cannot be used here ({str(error).splitlines()[0]}); `triscope doctor` lists those that can.") from error
+        raise NetworkError(
+            f"The device {device} cannot be used here ({str(error).splitlines()[0]}); "
+            "`triscope doctor` lists those that can."
+        ) from error
 
 
 def imagenet_classes() -> Sequence[str]:
-    """ImageNet's 1000 class names in order, from torchvision's table, without the second that importing torchvision takes."""
+    """ImageNet's 1000 class names in order, from torchvision's table.
+
+    Only the file that holds the table is run: importing all of torchvision takes longer than loading the pocket
+    network.
+    """
     package = importlib.util.find_spec("torchvision")
     if package is None or package.origin is None:
         raise NetworkError("torchvision is not installed: pip install torchvision.")
     table = _run_file(Path(package.origin).parent / "models" / "_meta.py")
-    classes: Sequence[str] = table._IMAGENET_CATEGORIES
+    classes: Sequence[str] = table._IMAGENET_CATEGORIES  # noqa: SLF001  # it has no public name outside a weights entry
     return classes
