@@ -7,8 +7,8 @@
     │   └── Picture     pixels
     └── Ranking         the best of many, with their scores
 
-`values` are raw. They are normalised only when drawn, and the scale is stated. A PNG carries its recipe as text, so that
-`triscope redo x.png` makes it again.
+`values` are raw. They are normalised only when drawn, and the scale is stated. A PNG carries its recipe as text, so
+that `triscope redo x.png` makes it again.
 """
 
 import csv
@@ -84,11 +84,15 @@ class Recipe:
         """The recipe that `to_json` wrote. Raises RecipeError where it is not one."""
         try:
             data = json.loads(text)
-            notes = tuple(NetworkNote(net["name"], net["source"], _constant(net["sha256"])) for net in data.pop("networks"))
+            notes = tuple(
+                NetworkNote(net["name"], net["source"], _constant(net["sha256"])) for net in data.pop("networks")
+            )
             images = tuple(ImageNote(**image) for image in data.pop("images"))
             return cls(networks=notes, images=images, **data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RecipeError("The recipe in this picture cannot be read; another version of triscope may have made it.") from error
+            raise RecipeError(
+                "The recipe in this picture cannot be read; another version of triscope may have made it."
+            ) from error
 
     @classmethod
     def of_png(cls, path: str | os.PathLike[str]) -> "Recipe":
@@ -100,7 +104,9 @@ class Recipe:
         except (OSError, SyntaxError, ValueError) as error:
             raise RecipeError(f"{printable(path)} cannot be read as a PNG, so there is no recipe in it.") from error
         if text is None:
-            raise RecipeError(f"{printable(path)} carries no recipe: triscope did not make it, or something has stripped it.")
+            raise RecipeError(
+                f"{printable(path)} carries no recipe: triscope did not make it, or something has stripped it."
+            )
         return cls.from_json(text)
 
 
@@ -134,10 +140,12 @@ class Result(ABC):
     def __getitem__(self, index: int) -> Self:
         """The result of one image of the batch."""
         index = range(len(self))[index]
-        one = {
+        one: dict[str, Any] = {
             item.name: value[index : index + 1]
             for item in dataclasses.fields(self)
-            if isinstance(value := getattr(self, item.name), Tensor | tuple) and len(value) == len(self) and item.name != "notes"
+            if isinstance(value := getattr(self, item.name), Tensor | tuple)
+            and len(value) == len(self)
+            and item.name != "notes"
         }
         images = self.recipe.images
         recipe = dataclasses.replace(
@@ -180,9 +188,9 @@ class Drawn(Result):
 class Heatmap(Drawn):
     """Where: raw values (B, C, H, W) over `image` (B, 1 or 3, H, W), what the network saw.
 
-    `boxes` say where that lies in each original picture; `scores` (B,) is the objective's answer; `asked` names the unit
-    of each image in words; `notes` are sentences about the result that a reader should know. C is 1, or 3 where the
-    colour of the gradient is kept.
+    `boxes` say where that lies in each original picture; `scores` (B,) is the objective's answer; `asked` names the
+    unit of each image in words; `notes` are sentences about the result that a reader should know. C is 1, or 3 where
+    the colour of the gradient is kept.
     """
 
     image: Tensor
@@ -191,6 +199,13 @@ class Heatmap(Drawn):
     objective: Any
     asked: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    def __getitem__(self, index: int) -> Self:
+        """The result of one image of the batch, with what was asked of that image."""
+        one = super().__getitem__(index)
+        objective = self.objective.of(range(len(self))[index])
+        recipe = dataclasses.replace(one.recipe, objective=str(objective))
+        return dataclasses.replace(one, objective=objective, recipe=recipe)
 
     @property
     def signed(self) -> bool:
@@ -215,13 +230,18 @@ class Heatmap(Drawn):
         if style not in get_args(Style):
             raise OptionError(f"A heatmap is drawn as {', '.join(get_args(Style))}, not {style!r}.")
         maps = (_heat(values.float(), self.scale, self.signed) for values in self.values)
-        shown = [_styled(heat, values, self.scale, _colour(image.float()), style)
-                 for heat, values, image in zip(maps, self.values, self.image, strict=True)]
+        shown = [
+            _styled(heat, values, self.scale, _colour(image.float()), style)
+            for heat, values, image in zip(maps, self.values, self.image, strict=True)
+        ]
         return Picture(torch.stack(shown), recipe=dataclasses.replace(self.recipe, style=style))
 
     def draw(self) -> Tensor:
-        """The map in colours. One channel: red raises the score, blue lowers it; dark to light where nothing is negative.
-        Three channels: grey is zero."""
+        """The map in colours, (3, H, W); several make a mosaic.
+
+        One channel: red raises the score, blue lowers it; dark to light where nothing is negative. Three channels: grey
+        is zero.
+        """
         return render.grid([_heat(values.float(), self.scale, self.signed) for values in self.values])
 
 
@@ -236,9 +256,9 @@ class Picture(Drawn):
 
 @dataclass(frozen=True, eq=False)
 class Grid(Drawn):
-    """Many small pictures of one thing: `values` are raw, `pictures` (3, h, w) are how they are drawn, `titles` name them.
+    """Many small pictures of one thing: `values` are raw, `pictures` (3, h, w) are how they are drawn.
 
-    `note` says how they are scaled.
+    `titles` name them, `note` says how they are scaled.
     """
 
     pictures: tuple[Tensor, ...]

@@ -3,20 +3,22 @@
 **When they mislead.** Only the filters of the first layer are pictures, because only they are laid on pixels; a deeper
 filter is laid on maps, and its pattern says little by itself. A map shows where a channel responds, not what to.
 
-**Reference.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural networks",
-NIPS 2012 (figure 3). J. Yosinski et al., "Understanding neural networks through deep visualization", 2015.
+**References.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural
+networks", NIPS 2012 (figure 3). J. Yosinski et al., "Understanding neural networks through deep visualization", 2015.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triscope import render
 from triscope.errors import NetworkError, nearest
 from triscope.methods import Range, method
 from triscope.network import Fit, Images, Network
+from triscope.network.tap import layer_name
 from triscope.objectives.base import Need
 from triscope.results import Grid, Ranking
 
@@ -33,25 +35,24 @@ def filters(
 ) -> Grid:
     """The filters of a convolution, as pictures: those of the first layer, or of the layer named.
 
-    Values (N, C, h, w), as the network holds them. First-layer filters of a colour network are drawn in colour, grey being
-    zero; deeper ones as one map per input channel, a row for each filter, red above zero and blue below. Several networks
-    are shown side by side. Raises NetworkError where there is no convolution.
+    Values (N, C, h, w), as the network holds them. First-layer filters of a colour network are drawn in colour, grey
+    being zero; deeper ones as one map per input channel, a row for each filter, red above zero and blue below. Several
+    networks are shown side by side. Raises NetworkError where there is no convolution.
 
     scale   each filter drawn at its own full contrast, or all of the layer at one scale
     most    how many filters, and of deeper ones how many input channels, at the most
     """
     several = [network] if isinstance(network, Network) else list(network)
     weights = [_weights(one, layer)[:most] for one in several]
-    mosaics = [_filter_grid(values, scale, most) for values in weights]
-    titles = tuple(one.name for one in several) if len(several) > 1 else tuple(map(str, range(len(weights[0]))))
-    pictures = tuple(render.grid(pictures, columns) for pictures, columns in mosaics) if len(several) > 1 else tuple(mosaics[0][0])
+    drawn = [_filter_pictures(values, scale, most) for values in weights]
+    alone = len(several) == 1
     same = len({values.shape[1:] for values in weights}) == 1
     return Grid(
         torch.cat(weights) if same else weights[0],
-        pictures=pictures,
-        titles=titles,
-        note="Each filter at its own contrast; grey is zero." if scale == "each" else "All filters at one contrast; grey is zero.",
-        columns=len(several) if len(several) > 1 else mosaics[0][1],
+        pictures=tuple(drawn[0] if alone else map(render.grid, drawn, map(_columns, weights))),
+        titles=tuple(map(str, range(len(weights[0])))) if alone else tuple(one.name for one in several),
+        note=f"{'Each filter at its own' if scale == 'each' else 'All filters at one'} contrast; grey is zero.",
+        columns=_columns(weights[0]) if alone else len(several),
     )
 
 
@@ -67,8 +68,8 @@ def activations(
 ) -> Grid:
     """A layer's volume for one image, sliced into its maps.
 
-    Values (C, h, w). A layer of vectors (D,) is drawn as one strip. Maps share one scale: from dark at zero to light, or
-    blue to red where the layer has negative values. Raises NetworkError for several images: ask them one at a time.
+    Values (C, h, w). A layer of vectors (D,) is drawn as one strip. Maps share one scale: from dark at zero to light,
+    or blue to red where the layer has negative values. Raises NetworkError for several images: ask them one at a time.
 
     order   by channel, or by strongest mean response first
     most    how many maps, at the most
@@ -78,26 +79,27 @@ def activations(
     if len(seen) != 1:
         raise NetworkError(f"activations shows the maps of one picture at a time; {len(seen)} were given.")
     with torch.no_grad():
-        values = network.look(seen.images, [layer])[Need(layer)][0]
-    chosen = torch.arange(len(values), device=values.device)
-    if order == "response":
-        chosen = values.flatten(1).mean(1).argsort(descending=True) if values.ndim == 3 else values.argsort(descending=True)
-    values = values[chosen[:most]]
-    maps = values if values.ndim == 3 else values[None, None]
+        volume = network.look(seen.images, [layer])[Need(layer)][0]
+    strengths = volume.flatten(1).mean(1) if volume.ndim == 3 else volume
+    chosen = strengths.argsort(descending=True) if order == "response" else torch.arange(len(volume))
+    chosen = chosen[:most]
+    values = volume[chosen]
     scale = render.scale_of(values)
     draw = render.signed if bool((values < 0).any()) else render.unsigned
-    factor = max(1, -(-_SMALLEST // max(maps.shape[1:]))) if values.ndim == 3 else 1
-    shape = " x ".join(map(str, network.layer(layer).shape if layer not in ("input",) else values.shape))
-    return Grid(
-        values,
-        pictures=tuple(render.enlarge(draw(one, scale), factor) for one in (maps if values.ndim == 3 else _strip(values))),
-        titles=tuple(f"{layer}:{index}" for index in chosen[:most].tolist()),
-        note=f"{layer}: {shape}; full colour at {scale:.3g}.",
-    )
+    titles = tuple(f"{layer}:{index}" for index in chosen.tolist())
+    if values.ndim == 3:
+        factor = max(1, -(-_SMALLEST // max(values.shape[1:])))
+        pictures = tuple(render.enlarge(draw(one, scale), factor) for one in values)
+    else:
+        pictures, titles = (render.enlarge(draw(_strip(values), scale), 8),), (layer,)
+    shape = " x ".join(map(str, volume.shape))
+    return Grid(values, pictures=pictures, titles=titles, note=f"{layer}: {shape}; full colour at {scale:.3g}.")
 
 
 @method("view")
-def predict(network: Network, images: Images, *, k: Annotated[int, Range(1, 100_000)] = 5, fit: Fit = "crop") -> Ranking:
+def predict(
+    network: Network, images: Images, *, k: Annotated[int, Range(1, 100_000)] = 5, fit: Fit = "crop"
+) -> Ranking:
     """The classes the network finds most likely in each image, with their softmax probabilities (B, k).
 
     k       how many classes
@@ -121,33 +123,38 @@ def _weights(network: Network, layer: str | None) -> Tensor:
         return next(iter(convolutions.values())).weight.detach()
     if layer not in convolutions:
         network.layer(layer)
-        raise NetworkError(f"{layer} of {network.name} is no convolution.{nearest(layer, convolutions)} `layers` shows each type.")
+        raise NetworkError(
+            f"{layer} of {network.name} is no convolution.{nearest(layer, convolutions)} `layers` shows each type."
+        )
     return convolutions[layer].weight.detach()
 
 
 def _convolutions(network: Network) -> Iterator[tuple[str, nn.Conv2d]]:
-    return ((name, part) for name, part in network.module.named_modules() if isinstance(part, nn.Conv2d))
+    parts = network.module.named_modules()
+    return ((layer_name(path), part) for path, part in parts if isinstance(part, nn.Conv2d))
 
 
-def _filter_grid(weights: Tensor, scale: str, most: int) -> tuple[list[Tensor], int | None]:
-    """The pictures of filters (N, C, h, w), and how many stand in a row (None: as many as look well)."""
+def _filter_pictures(weights: Tensor, scale: str, most: int) -> list[Tensor]:
+    """A picture of each filter (N, C, h, w): in colour where it has three channels, else its channels in a row."""
     weights = weights.float()
     factor = max(1, _SMALLEST // max(weights.shape[2:]))
     scales = weights.flatten(1).abs().amax(1).clamp_min(1e-12)
     if scale == "layer":
         scales = scales.max().expand(len(weights))
     if weights.shape[1] == 3:
-        drawn = 0.5 + weights / (2 * scales.view(-1, 1, 1, 1))
-        return [render.enlarge(one, factor) for one in drawn], None
-    maps = [render.signed(one, float(limit)) for row, limit in zip(weights, scales, strict=True) for one in row[:most]]
-    per_row = min(weights.shape[1], most)
-    return [render.enlarge(one, factor) for one in maps], per_row if per_row > 1 else None
+        return [render.enlarge(one, factor) for one in 0.5 + weights / (2 * scales.view(-1, 1, 1, 1))]
+    rows = (
+        [render.signed(one, limit) for one in row[:most]] for row, limit in zip(weights, scales.tolist(), strict=True)
+    )
+    return [render.grid([render.enlarge(one, factor) for one in row], len(row)) for row in rows]
 
 
-def _strip(values: Tensor) -> list[Tensor]:
+def _columns(weights: Tensor) -> int | None:
+    """How many filters stand side by side: one where each is a row itself, else as many as look well."""
+    return None if weights.shape[1] in (1, 3) else 1
+
+
+def _strip(values: Tensor) -> Tensor:
     """A vector (D,) as one map of 64 numbers a row, the last row filled up with zeros."""
     columns = min(64, len(values))
-    rows = -(-len(values) // columns)
-    padded = torch.zeros(rows * columns, dtype=values.dtype, device=values.device)
-    padded[: len(values)] = values
-    return [padded.view(rows, columns).repeat_interleave(8, 0).repeat_interleave(8, 1)]
+    return F.pad(values, (0, -len(values) % columns)).view(-1, columns)

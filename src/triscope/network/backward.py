@@ -28,7 +28,7 @@ class _Rectifier(torch.autograd.Function):
     """clamp(x, 0, top) forward; the rule backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float | None, inplace: bool, masked: bool) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, x: Tensor, top: float | None, inplace: bool, masked: bool) -> Tensor:
         if inplace:
             ctx.mark_dirty(x)
         output = torch.clamp_(x, 0, top) if inplace else torch.clamp(x, 0, top)
@@ -38,7 +38,7 @@ class _Rectifier(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: D102
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
         message = grads[0].clamp_min(0)
         if ctx.masked:
             (output,) = ctx.saved_tensors
@@ -84,7 +84,7 @@ class Tally:
             )
 
     def sentence(self) -> str:
-        """"20 ReLU, 21 hardswish": what was met, in words."""
+        """What was met, in words: "20 ReLU, 21 hardswish"."""
         parts = [f"{self.relus} ReLU"] if self.relus else []
         return ", ".join(parts + [f"{count} {name}" for name, count in sorted(self.others.items())])
 
@@ -154,14 +154,37 @@ _RELUS: dict[Function, Function] = {
     F.relu6: _relu6,
     F.hardtanh: _hardtanh,
     F.threshold: _threshold,
-    **dict.fromkeys([torch.clamp, torch.Tensor.clamp, torch.clamp_min, torch.Tensor.clamp_min, torch.clip, torch.Tensor.clip], _clamp(False)),
-    **dict.fromkeys([torch.clamp_, torch.Tensor.clamp_, torch.clamp_min_, torch.Tensor.clamp_min_, torch.clip_, torch.Tensor.clip_], _clamp(True)),
+    **dict.fromkeys(
+        [torch.clamp, torch.Tensor.clamp, torch.clamp_min, torch.Tensor.clamp_min, torch.clip, torch.Tensor.clip],
+        _clamp(False),
+    ),
+    **dict.fromkeys(
+        [torch.clamp_, torch.Tensor.clamp_, torch.clamp_min_, torch.Tensor.clamp_min_, torch.clip_, torch.Tensor.clip_],
+        _clamp(True),
+    ),
 }
 
 _OTHERS: dict[Function, str] = {
     function: name
-    for name in ("gelu", "silu", "mish", "elu", "celu", "selu", "leaky_relu", "rrelu", "prelu", "hardswish", "hardsigmoid",
-                 "sigmoid", "tanh", "softplus", "softsign", "logsigmoid", "glu")
+    for name in (
+        "gelu",
+        "silu",
+        "mish",
+        "elu",
+        "celu",
+        "selu",
+        "leaky_relu",
+        "rrelu",
+        "prelu",
+        "hardswish",
+        "hardsigmoid",
+        "sigmoid",
+        "tanh",
+        "softplus",
+        "softsign",
+        "logsigmoid",
+        "glu",
+    )
     for module in (F, torch, torch.Tensor)
     if (function := getattr(module, name, None)) is not None
 }

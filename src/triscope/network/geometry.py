@@ -10,11 +10,10 @@ functional operations and branches count too. An operation that mixes positions 
 whole image.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -86,25 +85,27 @@ class Fields(TorchFunctionMode):
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
-        self._known = WeakTensorKeyDictionary()
+        self._known: MutableMapping[Tensor, _Axes] = WeakTensorKeyDictionary()
         self._known[image] = _Axes(ReceptiveField(Span(), Span()))
 
     def of(self, tensor: Tensor) -> ReceptiveField:
         """The field of `tensor`'s positions; the whole image where nothing better is known."""
-        axes = self._known.get(tensor)
-        return axes.field if axes else WHOLE
+        return self._known[tensor].field if tensor in self._known else WHOLE
 
     def __torch_function__(
         self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        inputs = [value for value in _flat((*args, *kwargs.values())) if isinstance(value, Tensor) and value in self._known]
+        inputs = [
+            value for value in _flat((*args, *kwargs.values())) if isinstance(value, Tensor) and value in self._known
+        ]
         before = [(self._known[value], value.shape) for value in inputs]
         result = func(*args, **kwargs)
         if before:
             tracked = all(axes.field != WHOLE for axes, _ in before)
             follow = _RULES.get(getattr(func, "__name__", ""), _whole) if tracked else _whole
-            for output in _flat((result,)):
+            # What is written into a tensor is not followed: from then on it sees the whole image.
+            for output in _flat((args[0] if func is Tensor.__setitem__ else result,)):
                 if isinstance(output, Tensor):
                     self._known[output] = follow(before, output, args, kwargs)
         return result
@@ -154,23 +155,22 @@ def _permute(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mappin
 def _transpose(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Axes:
     axes, shape = before[0]
     order = list(range(len(shape)))
-    one, two = (kwargs.get(name, value) % len(shape) for name, value in zip(("dim0", "dim1"), (*args[1:], 0, 0), strict=False))
+    given = dict(zip(("dim0", "dim1"), args[1:], strict=False)) | dict(kwargs)
+    one, two = given["dim0"] % len(shape), given["dim1"] % len(shape)
     order[one], order[two] = order[two], order[one]
     return axes.moved(order)
 
 
-def _window(names: Sequence[str], first: int, padded: bool = True) -> Function:
-    """The rule of an operation with kernel, stride, padding and dilation; `names` from positional argument `first` on."""
+def _window(names: Sequence[str], first: int) -> Function:
+    """The rule of a window with kernel, stride, padding, dilation; `names` from positional argument `first` on."""
 
     def follow(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Axes:
         given = dict(zip(names, args[first:], strict=False)) | dict(kwargs)
         axes, shape = before[0]
-        if "kernel_size" in names:
-            kernel = _pair(given["kernel_size"])
-            stride = _pair(given.get("stride") or kernel)
-        else:
-            kernel = tuple(int(side) for side in given["weight"].shape[-2:])
-            stride = _pair(given.get("stride", 1))
+        if (axes.row_dim, axes.col_dim) != (len(shape) - 2, len(shape) - 1):
+            return _Axes(WHOLE)
+        kernel = _pair(given["kernel_size"] if "kernel_size" in names else given["weight"].shape[-2:])
+        stride = _pair(given.get("stride") or (kernel if "kernel_size" in names else 1))
         dilation = _pair(given.get("dilation", 1))
         padding = _padding(given.get("padding", 0), kernel, dilation)
         spans = [
@@ -193,20 +193,39 @@ def _adaptive(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mappi
 
 
 def _pad(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Axes:
-    """Padding moves the positions; zeros see nothing."""
-    axes, _ = before[0]
-    pad = list(kwargs.get("pad", args[1] if len(args) > 1 else ()))
-    left, top = (pad + [0, 0, 0, 0])[0], (pad + [0, 0, 0, 0])[2]
-    rows, cols = axes.field.rows, axes.field.cols
-    moved = ReceptiveField(rows and rows.window(1, 1, top), cols and cols.window(1, 1, left))
-    return _Axes(moved, axes.row_dim, axes.col_dim)
+    """Zeros, and the edge repeated, move the positions; what is wrapped around sees the other side."""
+    axes, shape = before[0]
+    given = dict(zip(("pad", "mode"), args[1:], strict=False)) | dict(kwargs)
+    if given.get("mode", "constant") not in ("constant", "replicate"):
+        return _Axes(WHOLE)
+    return _moved(axes, {len(shape) - 1 - axis: -start for axis, start in enumerate(given["pad"][::2])}, {})
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    values = tuple(int(side) for side in value)
-    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
+def _index(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Axes:
+    """Slices move the positions and thin them out; an index of another kind is followed where it keeps them all."""
+    axes, shape = before[0]
+    index = args[1] if isinstance(args[1], tuple) else (args[1],)
+    if index and index[0] is Ellipsis:
+        index = (slice(None),) * (len(shape) - len(index) + 1) + index[1:]
+    if not all(isinstance(part, slice) for part in index):
+        return _pointwise(before, output, args, kwargs)
+    cuts = [part.indices(size) for part, size in zip(index, shape, strict=False)]
+    starts, steps = ({dim: cut[which] for dim, cut in enumerate(cuts)} for which in (0, 2))
+    return _moved(axes, starts, steps)
+
+
+def _moved(axes: _Axes, starts: Mapping[int, int], steps: Mapping[int, int]) -> _Axes:
+    """Along each dimension, positions counted from `starts` in `steps`."""
+    rows, cols = (
+        span and span.window(1, steps.get(dim, 1), -starts.get(dim, 0))
+        for span, dim in ((axes.field.rows, axes.row_dim), (axes.field.cols, axes.col_dim))
+    )
+    return _Axes(ReceptiveField(rows, cols), axes.row_dim, axes.col_dim)
+
+
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return int(values[0]), int(values[-1])
 
 
 def _padding(value: Any, kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
@@ -221,25 +240,26 @@ def _flat(values: Sequence[Any]) -> list[Any]:
 
 
 _POOL = ("kernel_size", "stride", "padding")
+_POINTWISE = """
+relu relu_ relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh softplus prelu
+clamp clamp_ clamp_min clamp_min_ threshold abs square sqrt rsqrt pow exp log neg
+add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __rsub__ rsub mul mul_ __mul__ __imul__ __rmul__
+div div_ __truediv__ true_divide maximum minimum where
+batch_norm local_response_norm dropout dropout_ dropout2d feature_dropout alpha_dropout stochastic_depth
+cat concat concatenate chunk split unbind channel_shuffle
+clone contiguous detach to float double half type_as requires_grad_
+"""
 _RULES: dict[str, Function] = {
     "conv2d": _window(("weight", "bias", "stride", "padding", "dilation"), 1),
     **dict.fromkeys(("max_pool2d", "_max_pool2d", "max_pool2d_with_indices"), _window((*_POOL, "dilation"), 1)),
     "avg_pool2d": _window(_POOL, 1),
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_max_pool2d", "_adaptive_max_pool2d"), _adaptive),
     "pad": _pad,
+    "__getitem__": _index,
     "linear": _linear,
     "layer_norm": _linear,
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten"), _view),
     "permute": _permute,
     **dict.fromkeys(("transpose", "swapaxes"), _transpose),
-    **dict.fromkeys(
-        """relu relu_ relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh softplus prelu
-        clamp clamp_ clamp_min clamp_min_ threshold abs square sqrt rsqrt pow exp log neg
-        add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __rsub__ rsub mul mul_ __mul__ __imul__ __rmul__
-        div div_ __truediv__ true_divide maximum minimum where
-        batch_norm dropout dropout_ dropout2d feature_dropout alpha_dropout stochastic_depth
-        cat concat concatenate chunk split __getitem__ unbind channel_shuffle pixel_norm
-        clone contiguous detach to float double half type_as requires_grad_""".split(),
-        _pointwise,
-    ),
+    **dict.fromkeys(_POINTWISE.split(), _pointwise),
 }

@@ -42,7 +42,7 @@ class Layout:
                     f"{values.shape[1]} tokens do not make {self.prefix} and a grid of {rows} x {cols} for an image of "
                     f"{height} x {width} pixels; state the grid: Network(..., tokens=(rows, columns))."
                 )
-            return values[:, self.prefix :].transpose(1, 2).unflatten(2, (rows, cols))
+            return values[:, self.prefix :].transpose(1, 2).reshape(len(values), -1, rows, cols)
         return values
 
 
@@ -66,8 +66,8 @@ class Layer:
         """How many maps the layer has, or how long its vector is. Raises NetworkError where it has neither."""
         if self.layout.kind == "other":
             raise NetworkError(
-                f"{self.name} gives {' x '.join(map(str, self.shape))} for an image, which is neither maps, nor a vector, nor a "
-                "grid of tokens. If they are tokens, state the grid: Network(..., tokens=(rows, columns))."
+                f"{self.name} gives {' x '.join(map(str, self.shape))} for an image, which is neither maps, nor a "
+                "vector, nor a grid of tokens. If it is tokens, state the grid: Network(..., tokens=(rows, columns))."
             )
         return self.shape[0] if self.layout.kind in ("maps", "vector") else self.shape[-1]
 
@@ -75,7 +75,9 @@ class Layer:
 class Layers(Mapping[str, Layer]):
     """A network's layers by name, in the order in which they finish."""
 
-    def __init__(self, layers: dict[str, Layer], calls: Mapping[str, int], aliases: Mapping[str, str], network: str) -> None:
+    def __init__(
+        self, layers: dict[str, Layer], calls: Mapping[str, int], aliases: Mapping[str, str], network: str
+    ) -> None:
         self._layers = layers
         self._calls = calls
         self._aliases = aliases
@@ -90,7 +92,9 @@ class Layers(Mapping[str, Layer]):
         if self._calls.get(module, 0) > 1:
             calls = ", ".join(tap.call_name(module, call + 1) for call in range(self._calls[module]))
             raise LayerNotFound(f"{name} of {self._network} is called {self._calls[module]} times; say which: {calls}.")
-        raise LayerNotFound(f"{self._network} has no layer {name!r}.{nearest(name, self._layers)} `layers` lists all of them.")
+        raise LayerNotFound(
+            f"{self._network} has no layer {name!r}.{nearest(name, self._layers)} `layers` lists all of them."
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)
@@ -99,14 +103,24 @@ class Layers(Mapping[str, Layer]):
         return len(self._layers)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._layers
+        return name in self._layers or self._aliases.get(str(name)) in self._layers
 
     def __repr__(self) -> str:
-        rows = [(f"{layer.name}", layer.type, "x".join(map(str, layer.shape)), f"{layer.parameters:,}", str(layer.receptive_field))
-                for layer in self.values()]
+        rows = [
+            (
+                f"{layer.name}",
+                layer.type,
+                "x".join(map(str, layer.shape)),
+                f"{layer.parameters:,}",
+                str(layer.receptive_field),
+            )
+            for layer in self.values()
+        ]
         rows.insert(0, ("layer", "type", "output", "parameters", "sees"))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
-        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
 
 
 def find_layers(twin: nn.Module, image: Tensor, network: str, tokens: tuple[int, int] | None = None) -> Layers:
@@ -120,11 +134,8 @@ def find_layers(twin: nn.Module, image: Tensor, network: str, tokens: tuple[int,
 
     with torch.no_grad(), fields:
         output = tap.run(twin, image, hear)
-    if not isinstance(output, Tensor):
-        raise NetworkError(
-            f"{network} returns {type(output).__name__}, not a tensor; wrap it in a module that returns the tensor to ask about."
-        )
-    met.append(("output", twin, tuple(output.shape), fields.of(output)))
+    if isinstance(output, Tensor):
+        met.append(("output", twin, tuple(output.shape), fields.of(output)))
 
     height, width = image.shape[-2:]
     calls = Counter(name for name, *_ in met)
@@ -164,11 +175,17 @@ def _grids(count: int, height: int, width: int) -> Iterator[tuple[int, int]]:
     for prefix in range(min(_MOST_PREFIX_TOKENS, count - 1) + 1):
         rows = round(math.sqrt((count - prefix) * height / width))
         cols = (count - prefix) // rows if rows else 0
-        if rows > 1 and cols > 1 and rows * cols == count - prefix and abs(rows * width - cols * height) < max(height, width) / 2:
+        if (
+            rows > 1
+            and cols > 1
+            and rows * cols == count - prefix
+            and abs(rows * width - cols * height) < max(height, width) / 2
+        ):
             yield rows, cols
 
 
 def _aliases(twin: nn.Module) -> dict[str, str]:
     """Other names under which a module is registered, to the name its tap carries."""
-    first = {id(module): name for name, module in reversed(list(twin.named_modules()))}
-    return {name: first[id(module)] for name, module in twin.named_modules(remove_duplicate=False) if name != first[id(module)]}
+    first = {id(module): tap.layer_name(path) for path, module in twin.named_modules()}
+    names = ((tap.layer_name(path), first[id(module)]) for path, module in twin.named_modules(remove_duplicate=False))
+    return {name: tapped for name, tapped in names if name != tapped}

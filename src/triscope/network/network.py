@@ -4,7 +4,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +25,11 @@ class Network:
     The module is borrowed: it is never changed, and may go on being trained between questions. What is asked is a twin
     around the same weights, in eval mode (see `triscope.network.twin`).
 
-    module      any nn.Module from images (B, 1 or 3, H, W) to a tensor. (B, K) means K classes; with any other output,
+    module      any nn.Module that takes images (B, 1 or 3, H, W). A result (B, K) means K classes; with any other,
                 inner units can still be asked.
     mean, std   per channel, as used in training, for images in [0, 1]; left out: the module takes [0, 1] as it is.
     size        the usual input, in pixels: a number, or (rows, columns). 224 if left out.
-    resize      what the short side of a picture is resized to before its centre is cropped to `size`; `size` if left out.
+    resize      what a picture's short side is resized to before its centre is cropped to `size`; `size` if left out.
     classes     the class names, in order.
     tokens      (rows, columns) of the token grid at that size, where it is not found by itself.
     source      how `load` made the network, for recipes.
@@ -57,6 +56,7 @@ class Network:
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
         self._hash: tuple[tuple[tuple[int, int], ...], str] | None = None
+        self._found: tuple[nn.Module, Layers] | None = None
         self.module = self._keeper.module
         self.name = name or type(self.module).__name__
         self.mean, self.std = _statistics(mean, std)
@@ -99,13 +99,19 @@ class Network:
         state = self._versions()
         return lambda: self.sha256 if self._versions() == state else None
 
-    @cached_property
+    @property
     def layers(self) -> Layers:
-        """The layers by name, in the order in which they finish. Found once, by one pass over a grey picture."""
+        """The layers by name, in the order in which they finish.
+
+        Found by one pass over a grey picture, and again where the module's parts were replaced.
+        """
+        twin = self._keeper.get()
         with self._lock:
-            image = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
-            with self._asking(image), torch.no_grad():
-                return find_layers(self._keeper.get(), self.normalise(image), self.name, self.tokens)
+            if self._found is None or self._found[0] is not twin:
+                image = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
+                with self._asking(image), torch.no_grad():
+                    self._found = (twin, find_layers(twin, self.normalise(image), self.name, self.tokens))
+            return self._found[1]
 
     def layer(self, name: str) -> Layer:
         """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
@@ -115,14 +121,16 @@ class Network:
         """Raise NetworkError where the network cannot be asked about classes."""
         if self.missing:
             raise NetworkError(
-                f"The classifier of {self.name} is missing from its weights ({', '.join(sorted(self.missing))}), so it cannot be "
-                "asked about classes. Ask an inner unit, such as LAYER:CHANNEL, or give complete weights."
+                f"The classifier of {self.name} is missing from its weights ({', '.join(sorted(self.missing))}), so it "
+                "cannot be asked about classes. Ask an inner unit, such as LAYER:CHANNEL, or give complete weights."
             )
-        shape = self.layer("output").shape
-        if len(shape) != 1:
+        layers = self.layers
+        shape = layers["output"].shape if "output" in layers else None
+        if shape is None or len(shape) != 1:
+            gives = "no tensor" if shape is None else " x ".join(map(str, shape or (1,))) + " numbers"
             raise NetworkError(
-                f"{self.name} gives {' x '.join(map(str, shape))} numbers for an image, not one score per class. "
-                "Ask an inner unit instead, such as LAYER:CHANNEL."
+                f"{self.name} gives {gives} for an image, not one score per class. Ask an inner unit instead, such as "
+                "LAYER:CHANNEL."
             )
 
     def class_index(self, name: Class) -> int:
@@ -149,9 +157,7 @@ class Network:
         mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std
 
-    def look(
-        self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None
-    ) -> "Look":
+    def look(self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None) -> "Look":
         """What the network computes of `images` (B, C, H, W), in one pass stopped after the deepest layer needed.
 
         `needs` are layer names, or `Need`s (a layer and how it is pooled); "input" is the image before normalisation,
@@ -159,27 +165,33 @@ class Network:
         to that layer instead, and `leaf` is among the answers. Raises LayerNotFound, and NetworkError where the network
         cannot run on images of this size.
         """
-        needs = [Need(need) if isinstance(need, str) else need for need in needs]
-        names = {need.layer for need in needs} | ({leaf} if leaf else set())
-        inner = {self.layer(name).name: name for name in names - {"input", "output"}}
+        wanted = [Need(need) if isinstance(need, str) else need for need in needs]
+        names = {need.layer for need in wanted} | ({leaf} if leaf else set())
+        inner = names - {"input", "output"}
+        layers = self.layers if inner else {}
+        calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
         images = images.to(self.device)
         if leaf == "input":
             images = images.detach().requires_grad_()
         kept: dict[str, Tensor] = {"input": images}
         if names - {"input"}:
-            watch = tap.Watch(frozenset(inner), leaf, to_the_end="output" in names)
+            watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), to_the_end="output" in names)
             with self._asking(images):
                 output = tap.run(self._keeper.get(), self.normalise(images), watch)
-            kept |= {name: values for call, values in watch.kept.items() for name in (call, inner[call])}
+            kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
-                kept["output"] = output
+                kept["output"] = output.detach().requires_grad_() if leaf == "output" else output
         if unseen := sorted(names - kept.keys()):
-            raise NetworkError(f"{self.name} did not run {', '.join(unseen)} on this image, so there is nothing to see there.")
-        return Look(self, needs, kept, leaf)
+            raise NetworkError(
+                f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
+            )
+        return Look(self, wanted, kept, leaf)
 
     @contextmanager
     def _asking(self, images: Tensor) -> Iterator[None]:
-        """Errors of the module on an image of this size become one sentence; the caller's autocast does not reach in."""
+        """Errors of the module become one sentence about the image; the caller's autocast does not reach in."""
+        if images.ndim != 4:
+            raise NetworkError(f"{self.name} is asked about images (B, C, H, W); these are {tuple(images.shape)}.")
         _, channels, rows, cols = images.shape
         if channels != self.channels:
             raise NetworkError(f"{self.name} reads images of {self.channels} channels; these have {channels}.")
@@ -189,13 +201,16 @@ class Network:
         except (RuntimeError, ValueError, IndexError, AssertionError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise NetworkError(
-                f"{self.name} cannot run on an image of {rows} x {cols} pixels ({reason.rstrip('.')}). Its usual size is "
-                f"{self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
+                f"{self.name} cannot run on an image of {rows} x {cols} pixels ({reason.rstrip('.')}). Its usual size "
+                f"is {self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
             ) from error
 
     def _versions(self) -> tuple[tuple[int, int], ...]:
-        """What changes when a weight is replaced, or written to in place."""
-        return tuple((tensor.data_ptr(), tensor._version) for tensor in (*self.module.parameters(), *self.module.buffers()))
+        """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""
+        return tuple(
+            (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - documented under autograd
+            for tensor in (*self.module.parameters(), *self.module.buffers())
+        )
 
     def _floats(self) -> Iterator[Tensor]:
         return (tensor for tensor in (*self.module.parameters(), *self.module.buffers()) if tensor.is_floating_point())
@@ -262,7 +277,9 @@ def _statistics(
     mean = tuple(mean) if mean is not None else (0.0,) * channels
     std = tuple(std) if std is not None else (1.0,) * channels
     if len(mean) != len(std) or min(std) <= 0:
-        raise NetworkError(f"mean and std give one number per channel, and std is positive; here they are {mean} and {std}.")
+        raise NetworkError(
+            f"mean and std give one number per channel, and std is positive; here they are {mean} and {std}."
+        )
     return mean, std
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from triscope.errors import ImageError, OptionError
-from triscope.images import ImageSource, Photo, open_photo, read_image, resize
+from triscope.images import ImageSource, open_photo, read_image, resize
 
 Fit: TypeAlias = Literal["crop", "pad", "keep"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a network sees: `images` (B, C, H, W) in [0, 1], for each the box of its original, and where it came from."""
+    """What a network sees: `images` (B, C, H, W) in [0, 1], and for each the box of its original and its source."""
 
     images: Tensor
     boxes: tuple[Box, ...]
@@ -51,7 +51,7 @@ Images: TypeAlias = ImageSource | Sequence[ImageSource] | Seen
 
 @dataclass(frozen=True)
 class Preprocess:
-    """A network's published preprocessing: the short side resized to `resize`, then the centre `size` (rows, columns)."""
+    """Published preprocessing: the short side resized to `resize`, then the centre of `size`, (rows, columns)."""
 
     size: tuple[int, int]
     resize: int
@@ -92,30 +92,42 @@ class Preprocess:
 
 
 def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> Seen:
-    """The batch that `images` make, with `channels` channels. A tensor is taken as it is; what was seen already stays so.
+    """The batch that `images` make, with `channels` channels.
 
-    Raises ImageError where a picture cannot be read, or where pictures of several sizes cannot make one batch.
+    A tensor is taken as it is, alone or in a list; what was seen already stays so. Raises ImageError where a picture
+    cannot be read, or where pictures of several sizes cannot make one batch.
     """
     if isinstance(images, Seen):
         return images
-    if isinstance(images, Tensor):
-        pixels = as_channels(read_image(images), channels)
-        whole = Box(0, 0, *pixels.shape[-2:])
-        return Seen(pixels, (whole,) * len(pixels), (Source("tensor"),) * len(pixels))
-    many = isinstance(images, list | tuple)
-    photos = [open_photo(image) for image in (images if many else [images])]  # type: ignore[list-item, union-attr]
-    if not photos:
+    several: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
+    if not several:
         raise ImageError("There is no picture to look at: the list of images is empty.")
-    fitted = [preprocess(as_channels(photo.pixels, channels), fit) for photo in photos]
-    sizes = {tuple(pixels.shape[-2:]) for pixels, _ in fitted}
+    parts = [_fitted(image, preprocess, channels, fit) for image in several]
+    sizes = {tuple(part.images.shape[-2:]) for part in parts}
     if len(sizes) > 1:
         shown = ", ".join(sorted(f"{height} x {width}" for height, width in sizes))
-        raise ImageError(f"Pictures of several sizes ({shown}) do not make one batch; ask one at a time, or with fit='crop'.")
-    return Seen(torch.cat([pixels for pixels, _ in fitted]), tuple(box for _, box in fitted), tuple(map(_source, photos)))
+        raise ImageError(
+            f"Pictures of several sizes ({shown}) do not make one batch; ask one at a time, or with fit='crop'."
+        )
+    return Seen(
+        torch.cat([part.images for part in parts]),
+        tuple(box for part in parts for box in part.boxes),
+        tuple(source for part in parts for source in part.sources),
+    )
+
+
+def _fitted(image: ImageSource, preprocess: Preprocess, channels: int, fit: Fit) -> Seen:
+    if isinstance(image, Tensor):
+        pixels = as_channels(read_image(image.detach()), channels)
+        whole = Box(0, 0, *pixels.shape[-2:])
+        return Seen(pixels, (whole,) * len(pixels), (Source("tensor"),) * len(pixels))
+    photo = open_photo(image)
+    pixels, box = preprocess(as_channels(photo.pixels, channels), fit)
+    return Seen(pixels, (box,), (Source(photo.name, photo.path, photo.sha256),))
 
 
 def as_channels(pixels: Tensor, channels: int) -> Tensor:
-    """`pixels` with the network's number of channels: grey repeated to colour, colour weighed to grey (ITU-R BT.601)."""
+    """`pixels` with `channels` channels: grey repeated to colour, colour weighed to grey (ITU-R BT.601)."""
     if pixels.shape[1] == channels:
         return pixels
     if pixels.shape[1] == 1 and channels == 3:
@@ -124,7 +136,3 @@ def as_channels(pixels: Tensor, channels: int) -> Tensor:
         weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         return (pixels * weights).sum(1, keepdim=True)
     raise ImageError(f"The network reads pictures of {channels} channels; this one has {pixels.shape[1]}.")
-
-
-def _source(photo: Photo) -> Source:
-    return Source(photo.name, photo.path, photo.sha256)

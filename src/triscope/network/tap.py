@@ -22,14 +22,23 @@ class _Stop(BaseException):
 
 def install(twin: nn.Module) -> None:
     """Hang a tap on every module of `twin` but the outermost, whose result `run` returns."""
-    for name, module in twin.named_modules():
-        if name:
-            module.register_forward_hook(_tap(twin, name))
+    for path, module in twin.named_modules():
+        if path:
+            module.register_forward_hook(_tap(twin, layer_name(path)))
+
+
+def layer_name(path: str) -> str:
+    """What the module at `path` is called as a layer: its path.
+
+    "input" and "output" mean the image and the result, so modules of that name are "self.input" and "self.output".
+    """
+    return f"self.{path}" if path in ("input", "output") else path
 
 
 def run(twin: nn.Module, images: Tensor, hear: Hear) -> object:
     """The result of twin(images), or None where `hear` stopped the pass. `hear(name, module, output)` is told of every
-    module as it finishes, and may return what is passed on instead."""
+    module as it finishes, and may return what is passed on instead.
+    """
     token = _listening.set((twin, hear))
     try:
         return twin(images)
@@ -53,8 +62,8 @@ def _tap(twin: nn.Module, name: str) -> Callable[[nn.Module, object, object], Te
 class Watch:
     """Keeps the outputs of the calls in `wanted`, and stops the pass after the last of them.
 
-    What is kept is the output itself; what is passed on is a clone, so that in-place operations that follow do not
-    overwrite it. The output of `leaf` is cut from what made it and gets a gradient of its own.
+    What is kept is a clone, so that in-place operations that follow do not overwrite it. The output of `leaf` is cut
+    from what made it and gets a gradient of its own; what is passed on is then a clone of that.
     """
 
     wanted: frozenset[str]
@@ -69,12 +78,15 @@ class Watch:
         call = name if name in self.wanted else call_name(name, self._calls[name])
         if call not in self.wanted or not isinstance(output, Tensor):
             return None
+        last = len(self.kept) == len(self.wanted) - 1 and not self.to_the_end
         if call == self.leaf:
-            output = output.detach().requires_grad_()
-        self.kept[call] = output
-        if len(self.kept) == len(self.wanted) and not self.to_the_end:
+            output = output.detach()
+        self.kept[call] = output if last else output.clone()  # nothing comes after the last
+        if call == self.leaf:
+            self.kept[call].requires_grad_()
+        if last:
             raise _Stop
-        return output.clone()
+        return self.kept[call].clone() if call == self.leaf else None
 
 
 def call_name(name: str, call: int) -> str:

@@ -1,7 +1,8 @@
 """The twin: the network that is really asked, so that the user's is never touched.
 
-A twin is the user's module tree copied around the *same* tensor storage, detached, in eval mode. Nothing is ever
-registered on, switched in or written to the user's module; weights trained further in place are seen at once.
+A twin is the user's module tree copied around the *same* parameters, detached, in eval mode. Nothing is ever registered
+on, switched in or written to the user's module; weights trained further in place are seen at once. Buffers are copied
+for every question, because a forward pass may write to them (a counter, running statistics).
 """
 
 import copy
@@ -22,8 +23,8 @@ class TwinKeeper:
         self.module = unwrap(module)
         self.name = name
         self._lock = threading.Lock()
-        self._twin: tuple[tuple[object, ...], nn.Module] | None = None
-        _refuse_compiled(self.module, name)
+        self._twin: tuple[tuple[object, ...], nn.Module, list[Tensor]] | None = None
+        _refuse_closed(self.module, name)
 
     def get(self) -> nn.Module:
         """The twin of the module as it is now."""
@@ -32,8 +33,12 @@ class TwinKeeper:
             if self._twin is None or self._twin[0] != state:
                 twin = make_twin(self.module, self.name)
                 tap.install(twin)
-                self._twin = (state, twin)
-            return self._twin[1]
+                # `.data` has a version of its own, so a pass under way in another thread does not see a change.
+                self._twin = (state, twin, [buffer.data for buffer in twin.buffers()])
+            _, twin, buffers = self._twin
+            for ours, theirs in zip(buffers, self.module.buffers(), strict=True):
+                ours.copy_(theirs)
+            return twin
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -41,53 +46,61 @@ def unwrap(module: nn.Module) -> nn.Module:
     while True:
         if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
             module = module.module
-        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):
-            module = module._orig_mod  # type: ignore[assignment]  # torch.compile's wrapper; just checked
+        elif isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+            module = inner
         else:
             return module
 
 
 def make_twin(module: nn.Module, name: str) -> nn.Module:
-    """A copy of `module` in eval mode around the same storage; every tensor in it is detached from any graph.
+    """A copy of `module` in eval mode around the same parameters; every tensor in it is detached from any graph.
 
     Raises NetworkError where the module cannot be copied.
     """
-    memo: dict[int, object] = {id(tensor): _share(tensor) for tensor in _tensors(module)}
-    try:
-        twin = copy.deepcopy(module, memo)
-    # What copying raises is up to whatever the module holds: open files, locks, handles of other libraries.
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NetworkError(
-            f"{name} cannot be copied, and triscope asks only a copy ({reason}). Take what cannot be copied out of the "
-            "module, or give it a __deepcopy__."
-        ) from error
-    return twin.eval().requires_grad_(False)
+    with torch.inference_mode(mode=False):
+        memo: dict[int, object] = {id(tensor): _share(tensor) for tensor in _tensors(module)}
+        memo |= {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
+        try:
+            twin = copy.deepcopy(module, memo)
+        # What copying raises is up to whatever the module holds: open files, locks, handles of other libraries.
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise NetworkError(
+                f"{name} cannot be copied, and triscope asks only a copy ({reason}). Take what cannot be copied out of "
+                "the module, or give it a __deepcopy__."
+            ) from error
+        return twin.eval().requires_grad_(False)
 
 
 def _share(tensor: Tensor) -> Tensor:
     detached = tensor.detach()
+    if tensor.is_inference():  # no gradient may pass through it, and nobody can train it further
+        detached = detached.clone()
     return nn.Parameter(detached, requires_grad=False) if isinstance(tensor, nn.Parameter) else detached
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
-    yield from module.buffers()
     for part in module.modules():  # plain attributes, such as the weight that weight_norm computes
         yield from (value for value in vars(part).values() if isinstance(value, Tensor))
 
 
 def _state(module: nn.Module) -> tuple[object, ...]:
     """What must stay the same for a twin to stay true: the module's parts, and where its tensors lie."""
-    parts = tuple(id(part) for part in module.modules())
-    tensors = tuple((tensor.data_ptr(), tensor.dtype) for tensor in (*module.parameters(), *module.buffers()))
-    return parts, tensors
+    parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
+    # Asked with every question; parameters() and buffers() would walk the tree again, and take three times as long.
+    held = (value for part in parts for value in (*part._parameters.values(), *part._buffers.values()))  # noqa: SLF001
+    return parts, tuple((value.data_ptr(), value.dtype) for value in held if value is not None)
 
 
-def _refuse_compiled(module: nn.Module, name: str) -> None:
+def _refuse_closed(module: nn.Module, name: str) -> None:
+    """Raise NetworkError where a part of the module cannot be looked into."""
     for path, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule) or hasattr(part, "_orig_mod"):
             raise NetworkError(
-                f"{name} holds a scripted, traced or compiled module ({path or 'itself'}), which cannot be looked into; "
-                "give the original module."
+                f"{name} holds a scripted, traced or compiled module ({path or 'itself'}), which cannot be looked "
+                "into; give the original module."
             )
+    lazy = (path for path, value in module.named_parameters() if isinstance(value, nn.UninitializedParameter))
+    if path := next(lazy, None):
+        raise NetworkError(f"{name} has weights without a shape yet ({path}); run it once on a batch of images first.")

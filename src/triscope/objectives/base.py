@@ -2,8 +2,8 @@
 
     objective(activations) -> (B,)
 
-An objective names what it reads (`needs`), and turns the answers to those needs into one score per image. It does not know
-where the answers come from - a live pass of a network, or vectors stored long ago - and it never changes: `a + b`,
+An objective names what it reads (`needs`), and turns the answers to those needs into one score per image. It does not
+know where the answers come from - a live pass of a network, or vectors stored long ago - and it never changes: `a + b`,
 `a - b`, `2 * a` are new values. The score is (B,) and not a scalar, so that a batch means B independent questions.
 """
 
@@ -50,15 +50,20 @@ class Objective(ABC):
 
     @abstractmethod
     def bind(self, network: "Network") -> "Objective":
-        """This question with every name resolved and checked against `network`.
+        """The same question with every name resolved and checked against `network`.
 
         Raises LayerNotFound, ObjectiveError or NetworkError where the network cannot be asked it. Binding twice is
         binding once.
         """
 
     def resolve(self, activations: Activations) -> "Objective":
-        """This question once its answer is known: what it turned out to ask. Itself, except for `TopClass`."""
+        """What the question turned out to ask, once its answer is known. Itself, except for `TopClass`."""
         del activations
+        return self
+
+    def of(self, image: int) -> "Objective":
+        """What is asked of the image at that place in the batch. Itself, unless it asks each image something else."""
+        del image
         return self
 
     def __add__(self, other: "Objective") -> "Objective":
@@ -129,12 +134,16 @@ class Sum(Objective):
         """Every term resolved."""
         return Sum(tuple((weight, term.resolve(activations)) for weight, term in self.terms))
 
+    def of(self, image: int) -> "Sum":
+        """Every term, as it is asked of that image."""
+        return Sum(tuple((weight, term.of(image)) for weight, term in self.terms))
+
     def __repr__(self) -> str:
         """The arithmetic that made it: `Logit(1) - 0.5 * Logit(2)`."""
         text = ""
         for weight, term in self.terms:
             sign = "-" if weight < 0 else "+"
-            size = "" if abs(weight) == 1 else f"{abs(weight):g} * "
+            size = "" if abs(weight) == 1 else f"{abs(float(weight))!r} * ".replace(".0 ", " ")
             text += f" {sign} {size}{term!r}" if text else f"{'-' if weight < 0 else ''}{size}{term!r}"
         return text
 

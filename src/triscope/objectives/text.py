@@ -17,7 +17,9 @@ Question: TypeAlias = Objective | int | str | None
 
 _LAYER_UNIT = re.compile(r"(?P<layer>[^:]+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<col>\d+))?")
 _FORMS: dict[str, Form] = {"prob": "probability", "logprob": "log-probability"}
-_GRAMMAR = "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN)."
+_GRAMMAR = (
+    "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN)."
+)
 
 
 def unit(text: str) -> Logit | Channel | Neuron:
@@ -44,7 +46,7 @@ def unit(text: str) -> Logit | Channel | Neuron:
 
 
 def question(asked: Question) -> Objective:
-    """An objective from what a person may give for one: itself, a class index, a text form, or nothing (the top class)."""
+    """An objective from what may be given for one: itself, a class index, a text form, or nothing (the top class)."""
     if asked is None:
         return TopClass()
     if isinstance(asked, str):

@@ -1,15 +1,16 @@
 """Units: a class, a channel, a neuron, a direction, the energy of a layer.
 
-    Logit(281)                              a class, by index or by name
-    Channel("features.10", 42)              a feature map: its mean, or its maximum
-    Neuron("features.10", 42, row=3, col=5) one position of it
-    Direction("classifier.5", vector)       a direction in the space of a layer's channels
-    Energy("features.10")                   how strongly a whole layer responds
+Logit(281)                              a class, by index or by name
+Channel("features.10", 42)              a feature map: its mean, or its maximum
+Neuron("features.10", 42, row=3, col=5) one position of it
+Direction("classifier.5", vector)       a direction in the space of a layer's channels
+Energy("features.10")                   how strongly a whole layer responds
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,20 +31,22 @@ Class: TypeAlias = int | str
 class Logit(Objective):
     """The score of a class: output (B, K) -> (B,).
 
-    `classes` is an index, a name, or a sequence with one of these per image. `form` is the logit itself (unbounded), its
-    softmax probability in [0, 1], or the logarithm of that.
+    `classes` is an index, a name, or a sequence with one of these per image. `form` is the logit itself (unbounded),
+    its softmax probability in [0, 1], or the logarithm of that.
     """
 
     classes: Class | tuple[Class, ...]
     form: Form = "logit"
 
-    def __init__(self, classes: Class | Sequence[Class], form: Form = "logit") -> None:
-        single = isinstance(classes, int | str)
-        object.__setattr__(self, "classes", classes if single else tuple(classes))
+    def __init__(self, classes: Class | Iterable[Class], form: Form = "logit") -> None:
+        if isinstance(classes, str) or not isinstance(classes, Iterable) or getattr(classes, "ndim", 1) == 0:
+            object.__setattr__(self, "classes", _class(classes))
+        else:
+            object.__setattr__(self, "classes", tuple(map(_class, classes)))
         object.__setattr__(self, "form", form)
         if form not in ("logit", "probability", "log-probability"):
             raise ObjectiveError(f"A class score is a logit, a probability or a log-probability, not {form!r}.")
-        if not single and not self.classes:
+        if self.classes == ():
             raise ObjectiveError("Logit needs a class, or one class for each image; it was given none.")
 
     @property
@@ -74,6 +77,10 @@ class Logit(Objective):
             return Logit([network.class_index(name) for name in self.classes], self.form)
         return Logit(network.class_index(self.classes), self.form)
 
+    def of(self, image: int) -> "Logit":
+        """The class asked of that image."""
+        return Logit(self.classes[image], self.form) if isinstance(self.classes, tuple) else self
+
     def __str__(self) -> str:
         names = self.classes if isinstance(self.classes, tuple) else (self.classes,)
         prefix = {"logit": "", "probability": "prob:", "log-probability": "logprob:"}[self.form]
@@ -82,7 +89,7 @@ class Logit(Objective):
 
 @dataclass(frozen=True, repr=False)
 class TopClass(Objective):
-    """Each image's own best class: what is asked where nothing is asked. Resolves to the `Logit` it turned out to be."""
+    """Each image's own best class: asked where nothing else is. Resolves to the `Logit` it turned out to be."""
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -90,8 +97,9 @@ class TopClass(Objective):
         return frozenset({OUTPUT})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The largest logit of each image: (B,)."""
-        return _scores(activations[OUTPUT]).amax(1)
+        """The largest logit of each image: (B,). Of several that are equal it is the one that `resolve` names."""
+        output = _scores(activations[OUTPUT])
+        return output.gather(1, output.argmax(1, keepdim=True)).squeeze(1)
 
     def bind(self, network: "Network") -> "TopClass":
         """Itself; refused where the network has no classifier."""
@@ -187,7 +195,7 @@ class Neuron(Spatial):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Direction(Spatial):
-    """How far a layer points along a direction: the dot product of its mean response (B, C) with `vector` (C,): (B,)."""
+    """How far a layer points along a direction: the dot product of its mean (B, C) with `vector` (C,): (B,)."""
 
     layer: str
     vector: Tensor
@@ -268,11 +276,11 @@ def class_index(name: Class, classes: Sequence[str] | None, count: int, network:
         raise ObjectiveError(
             f"{network} has no class names, so {name!r} means nothing to it; use an index from 0 to {count - 1}."
         )
-    wanted = name.casefold().replace("_", " ")
-    found = [index for index, known in enumerate(classes) if known.casefold() == wanted]
+    found = [index for index, known in enumerate(classes) if _plain(known) == _plain(name)]
     if not found:
+        near = nearest(name.replace("_", " "), classes)
         raise ObjectiveError(
-            f"{network} has no class {name!r}.{nearest(wanted, classes)} A class is a name or an index from 0 to {count - 1}."
+            f"{network} has no class {name!r}.{near} A class is a name or an index from 0 to {count - 1}."
         )
     if len(found) > 1:
         raise ObjectiveError(
@@ -281,10 +289,27 @@ def class_index(name: Class, classes: Sequence[str] | None, count: int, network:
     return found[0]
 
 
+def _plain(name: str) -> str:
+    """A class name as it is compared: capitals and underscores do not matter."""
+    return name.casefold().replace("_", " ")
+
+
+def _class(given: Any) -> Class:
+    """A name as it is; an index of whatever kind (NumPy's, a tensor's) as an int."""
+    if isinstance(given, str):
+        return given
+    try:
+        return operator.index(given)
+    except TypeError as error:
+        raise ObjectiveError(f"A class is a name or an index, not {given!r}.") from error
+
+
 def _check_channel(network: "Network", layer: str, index: int) -> None:
     channels = network.layer(layer).channels
     if not 0 <= index < channels:
-        raise ObjectiveError(f"{layer} of {network.name} has channels 0 to {channels - 1}; there is no channel {index}.")
+        raise ObjectiveError(
+            f"{layer} of {network.name} has channels 0 to {channels - 1}; there is no channel {index}."
+        )
 
 
 def _scores(output: Tensor) -> Tensor:

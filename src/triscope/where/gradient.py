@@ -4,8 +4,8 @@
     input x gradient    pixel * d score / d pixel
 
 **When it misleads.** A gradient says what a small change would do, not what the score is made of: where a unit is
-saturated the gradient vanishes although the evidence is there. Saliency of a deep network is noisy, and the noise is the
-network's own. Input x gradient gives nothing to a pixel that is black, whatever it means.
+saturated the gradient vanishes although the evidence is there. Saliency of a deep network is noisy, and the noise is
+the network's own. Input x gradient gives nothing to a pixel that is black, whatever it means.
 
 **References.** K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks: visualising image
 classification models and saliency maps", ICLR workshop 2014. A. Shrikumar et al., "Not just a black box", 2016 (input x
@@ -16,7 +16,8 @@ gradient).
 """
 
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,28 +51,38 @@ class Gradient:
 
 
 def gradient(
-    network: Network, images: Images, objective: Question = None, *, at: str = "input", rule: Rule | None = None, fit: Fit = "crop"
+    network: Network,
+    images: Images,
+    objective: Question = None,
+    *,
+    at: str = "input",
+    rule: Rule | None = None,
+    fit: Fit = "crop",
 ) -> Gradient:
     """The gradient of `objective` at the image, or at layer `at`, for each image by itself.
 
-    Without an objective, each image's own top class is asked. Raises NetworkError where the objective does not depend on
-    `at`, and warns (TriscopeWarning) where the gradient is zero everywhere.
+    Without an objective, each image's own top class is asked. Raises NetworkError where the objective does not depend
+    on `at`, and warns (TriscopeWarning) where the gradient is zero everywhere.
     """
     seen = network.prepare(images, fit)
     asked = question(objective).bind(network)
-    with torch.inference_mode(mode=False), torch.enable_grad():
+    with _alone(network.device):
         with rule.active() if rule else nullcontext() as tally:
             look = network.look(seen.images.clone(), asked.needs, leaf=at)
-            scores = asked(look)
+        scores = asked(look)
         if look.leaf is None or not scores.requires_grad:
-            raise NetworkError(f"{_read(asked)} does not depend on {at} of {network.name}; ask for a layer that comes before it.")
+            raise NetworkError(
+                f"{_read(asked)} does not depend on {at} of {network.name}; ask for a layer that comes before it."
+            )
         if rule and tally:
             tally.require_relu(rule, network.name)
         (values,) = torch.autograd.grad(scores.sum(), look.leaf)
     if not values.any():
         warnings.warn(
-            f"The gradient of {asked.resolve(look)} at {at} of {network.name} is zero everywhere: the unit is silent or saturated "
-            "here, or its weights are zero.", TriscopeWarning, stacklevel=2,
+            f"The gradient of {asked.resolve(look)} at {at} of {network.name} is zero everywhere: the unit is silent "
+            "or saturated here, or its weights are zero.",
+            TriscopeWarning,
+            stacklevel=2,
         )
     activations = look[Need(at)].detach()
     return Gradient(look.view(at, values), activations, scores.detach(), asked.resolve(look), seen, tally)
@@ -115,8 +126,8 @@ def input_x_gradient(
 ) -> Heatmap:
     """Each pixel times its gradient: what it adds to the score, were the network linear (Shrikumar et al., 2016).
 
-    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`. For a network of linear parts and ReLUs without
-    biases they sum to the score.
+    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`. For a network of linear parts and ReLUs, with
+    no biases and no mean taken from the image, they sum to the score.
 
     channels    sum over the colours, or keep them apart
     fit         crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
@@ -145,6 +156,13 @@ def in_words(network: Network, objective: Objective, count: int) -> tuple[str, .
         classes = objective.classes if isinstance(objective.classes, tuple) else (objective.classes,) * count
         return tuple(network.class_name(network.class_index(name)) for name in classes)
     return (str(objective),) * count
+
+
+@contextmanager
+def _alone(device: torch.device) -> Iterator[None]:
+    """Gradients on, whatever modes the caller is in; autocast would lower the precision of the way back, too."""
+    with torch.inference_mode(mode=False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def _read(objective: Objective) -> str:

@@ -6,16 +6,16 @@
 
 Only what raises the unit is passed on, so the picture is sharp: the pattern in this image that the unit answers to.
 
-**When it misleads.** Both sharpen edges and depend little on the class asked (Adebayo et al., "Sanity checks for saliency
-maps", 2018; Nie et al., 2018): for a class, they show what is in the picture rather than why it is called so. They say
-most about one neuron of a middle layer.
+**When it misleads.** Both sharpen edges and depend little on the class asked (Adebayo et al., "Sanity checks for
+saliency maps", 2018; Nie et al., 2018): for a class, they show what is in the picture rather than why it is called so.
+They say most about one neuron of a middle layer.
 
-**References.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. J. Springenberg et
-al., "Striving for simplicity: the all convolutional net", ICLR workshop 2015.
+**References.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. J. Springenberg
+et al., "Striving for simplicity: the all convolutional net", ICLR workshop 2015.
 
-**Where ours departs.** Zeiler and Fergus also unpool through the recorded switches and transpose the filters; that is what
-the gradient of max pooling and convolution does. Nonlinearities that are not ReLUs send back their plain gradient, and
-the result says how many there are.
+**Where ours departs.** Zeiler and Fergus also unpool through the recorded switches and transpose the filters; that is
+what the gradient of max pooling and convolution does. Nonlinearities that are not ReLUs send back their plain gradient,
+and the result says how many there are.
 """
 
 from triscope.methods import method
@@ -51,5 +51,7 @@ def deconvnet(network: Network, images: Images, objective: Question = None, *, f
 def _rectified(network: Network, images: Images, objective: Question, rule: Rule) -> Heatmap:
     found = gradient(network, images, objective, rule=rule)
     mixed = found.tally is not None and found.tally.others
-    notes = (f"Nonlinearities met: {found.tally.sentence()}; only ReLUs follow the rule.",) if mixed and found.tally else ()
+    notes = (
+        (f"Nonlinearities met: {found.tally.sentence()}; only ReLUs follow the rule.",) if mixed and found.tally else ()
+    )
     return heatmap(network, found, found.values, notes)
