@@ -10,6 +10,7 @@ load("model.py:make")                               what make() in model.py retu
 """
 
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -164,6 +165,9 @@ def _timm(name: str, weights: str | None) -> Network:
         raise NetworkError(f"timm:{name} needs timm, which is not installed: pip install 'triscope[timm]'.") from error
     if not timm.is_model(name):
         raise NetworkError(f"timm has no network {name!r}.{nearest(name, timm.list_models())}")
+    hub = logging.getLogger("huggingface_hub")  # it tells of each of its dozen tries; our one sentence says it all
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)
     try:
         module = timm.create_model(name, pretrained=weights is None)
     # What a failed download raises is up to the hub's client, which has a dozen ways; an unknown tag is a RuntimeError.
@@ -173,6 +177,8 @@ def _timm(name: str, weights: str | None) -> Network:
             f"The published weights of timm:{name} are not on this machine and cannot be downloaded ({reason}). "
             "Fetch them elsewhere and give the file with --weights."
         ) from error
+    finally:
+        hub.setLevel(level)
     missing = frozenset[str]() if weights in (None, RANDOM) else fit(module, open_weights(str(weights)))
     config = timm.data.resolve_model_data_config(module)
     rows, cols = config["input_size"][1:]
