@@ -76,7 +76,9 @@ def load_pocket() -> PocketAlexNet:
             network = PocketAlexNet()
         network.load_state_dict(state, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"The bundled weights {path.name} cannot be read: {error}. Install triscope again.") from error
+        raise WeightsError(
+            f"The bundled weights, {path.name}, are missing or damaged. Install triscope again."
+        ) from error
     return network.eval()
 
 

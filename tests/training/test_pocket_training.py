@@ -1,0 +1,200 @@
+"""The recipe of the pocket network: folding, resuming, labelling once, and going on from a weights file alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lessons import Lessons, Style, coloured
+from optimiser import orthogonal
+from photos import boxes, order, read_photos, split
+from run import Plan, Run, settle
+from safetensors.torch import load_file
+from student import NORMED, Student, folded, unfolded
+from teacher import Bank, normalise
+from torch import Tensor, nn
+from torch.testing import assert_close
+from train import main
+
+from triscope.network.pocket import PocketAlexNet, expand
+
+PLAN = Plan(hours=1, steps=10, sizes=((64, 0.5), (96, 0.3), (128, 0.2)), muon=0.03, adam=2e-3, decay=0.02, fall=0.5)
+
+
+def images(count: int = 4, size: int = 64, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def student() -> Student:
+    """A student with statistics, gains and shifts that are not those of the first moment."""
+    torch.manual_seed(0)
+    student = Student()
+    for normed in student.normed().values():
+        nn.init.uniform_(normed.norm.weight, 0.5, 1.5)
+        nn.init.normal_(normed.norm.bias, std=0.2)
+    settle(student, [images(8, seed=1), images(8, seed=2)])
+    return student.eval()
+
+
+def test_folding_is_batch_normalisation_in_eval_mode(student: Student) -> None:
+    with torch.no_grad():
+        plain, normed = folded(student)(images()), student(images())
+    assert (plain - normed).abs().max() < 1e-5 * normed.abs().max()
+
+
+def test_folding_leaves_the_student_as_it_was(student: Student) -> None:
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    folded(student)
+    assert all(torch.equal(before[name], value) for name, value in student.state_dict().items())
+
+
+def test_a_weights_file_alone_is_enough_to_go_on(student: Student) -> None:
+    network = folded(student)
+    again = unfolded(network, [images(16, seed=3), images(16, seed=4)])
+    with torch.no_grad():
+        assert_close(again.eval()(images()), network(images()), rtol=1e-4, atol=1e-4)
+
+
+def test_going_on_starts_with_the_statistics_of_the_photos(student: Student) -> None:
+    network, batch = folded(student), images(32, seed=3)
+    again = unfolded(network, [batch]).train()
+    with torch.no_grad():
+        assert_close(again(batch), network(batch), rtol=1e-3, atol=1e-3)  # so the first step is no leap
+
+
+def test_going_on_starts_with_rows_as_long_as_a_new_students(student: Student) -> None:
+    for normed in unfolded(folded(student), [images()]).normed().values():
+        rows = normed.layer.weight.flatten(1).norm(dim=1)
+        assert_close(rows, torch.full_like(rows, 2**0.5))
+
+
+def test_every_layer_but_the_last_is_normalised(student: Student) -> None:
+    assert list(student.normed()) == list(NORMED)
+    layers = [name for name, module in PocketAlexNet().named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert list(NORMED) == layers[:-1]
+
+
+@pytest.mark.parametrize("shape", [(8, 20), (20, 8)])
+def test_orthogonal_keeps_directions_and_evens_out_lengths(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    inside = u.T @ orthogonal(matrix) @ v.T
+    assert inside.diagonal().min() > 0.6
+    assert inside.diagonal().max() < 1.3
+    assert (inside - torch.diag(inside.diagonal())).abs().max() < 0.01
+
+
+def test_a_plan_grows_the_pictures_and_lowers_the_rate_at_the_end() -> None:
+    assert [PLAN.size(p) for p in (0, 0.49, 0.51, 0.79, 0.81, 1)] == [64, 64, 96, 96, 128, 128]
+    assert PLAN.rate(0, 0.0) == pytest.approx(1 / 200)
+    assert PLAN.rate(500, 0.5) == 1
+    assert PLAN.rate(500, 0.75) == pytest.approx(0.5)
+    assert PLAN.rate(500, 1) == 0
+
+
+def test_photos_are_read_in_the_order_of_the_index_and_split_once(tiny_photos: Path) -> None:
+    photos = read_photos(tiny_photos)
+    assert photos.classes.tolist() == [-1, 1, -1, 3, -1, 5, -1, 7, -1, 9, -1, 11]
+    assert [image.size for image in photos.images[:2]] == [(40, 56), (56, 40)]
+    kept, watched = split(photos, 2, seed=0)
+    assert (len(kept), len(watched)) == (10, 2)
+    assert (watched.classes >= 0).all()
+    assert not set(map(id, kept.images)) & set(map(id, watched.images))
+
+
+def test_crops_lie_inside_the_photo_and_are_the_same_for_ever(tiny_photos: Path) -> None:
+    photos = read_photos(tiny_photos)
+    crops = boxes(photos, 3, seed=0)
+    sizes = np.array([image.size for image in photos.images])
+    assert (crops[:, :2] >= 0).all()
+    assert (crops[:, 2:] <= sizes + 1e-9).all()
+    share = (crops[:, 2:] - crops[:, :2]).prod(axis=1) / sizes.prod(axis=1)
+    assert share.min() > 0.2
+    assert share.max() <= 1
+    assert np.array_equal(crops, boxes(photos, 3, seed=0))
+    assert not np.array_equal(crops, boxes(photos, 4, seed=0))
+
+
+def test_an_epoch_shows_each_photo_as_often_as_its_weight_asks() -> None:
+    even = np.ones(12)
+    assert sorted(order(even, 1, seed=0)) == list(range(12))
+    assert (order(even, 1, 0) != order(even, 2, 0)).any()
+    weights = np.array([3.0, 1, 1, 1, 1, 1, 0])
+    shown = np.sum([np.bincount(order(weights, epoch, 0), minlength=7) for epoch in range(200)], axis=0) / 200
+    assert np.abs(shown - weights * 7 / 8).max() < 0.1
+
+
+def test_photos_of_rare_classes_are_shown_more(tmp_path: Path) -> None:
+    bank = Bank(tmp_path, photos=5, crops=1)
+    assert bank.balance().tolist() == [1] * 5
+    bank.logits[0, :4, 7] = bank.logits[0, 4, 8] = 100  # four photos of one class, one of another
+    bank.known[:] = True
+    assert_close(bank.balance(), np.array([5, 5, 5, 5, 10]) / 6)
+
+
+def test_colour_of_no_strength_is_the_plain_normalisation() -> None:
+    pixels = torch.randint(0, 256, (2, 3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert_close(coloured(pixels, 0.0, torch.Generator()), normalise(pixels), rtol=1e-5, atol=1e-5)
+
+
+def test_grey_pictures_stay_grey_when_coloured() -> None:
+    grey = torch.full((1, 3, 2, 2), 100, dtype=torch.uint8)
+    seen = coloured(grey, 0.5, torch.Generator().manual_seed(1)) - normalise(torch.zeros_like(grey))
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    assert_close((seen * std).std(dim=1), torch.zeros(1, 2, 2), rtol=0, atol=1e-6)
+
+
+class Counting(nn.Module):
+    """A teacher that answers with the mean brightness, and counts the crops it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.seen = nn.Parameter(torch.ones(1)), 0
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.seen += len(pixels)
+        return pixels.float().mean(dim=(1, 2, 3))[:, None].expand(-1, 1000) * self.one
+
+
+def test_a_crop_is_labelled_once_and_kept_on_disk(tiny_photos: Path, tmp_path: Path) -> None:
+    photos, teacher = read_photos(tiny_photos), Counting()
+
+    def lessons() -> Lessons:
+        return Lessons(photos, Bank(tmp_path, len(photos), 2), teacher, 4, seed=0, style=Style(mixup=1.0, crops=2))
+
+    shown = [lessons().lesson(step, lessons().pixels(step, 64), torch.device("cpu")) for step in range(9)]
+    assert 12 < teacher.seen <= 24  # 12 photos, 2 crops; the third epoch shows epoch 0's crops in another order
+    for lesson in shown:
+        assert lesson.images.shape == (4, 3, 64, 64)
+        assert_close(lesson.answers.sum(dim=1), torch.ones(4))
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    tiny_photos: Path, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(name: str) -> dict[str, Tensor]:
+        words = f"--photos {tiny_photos} --teacher {tiny_teacher} --run {tmp_path / name} --steps 3 --batch 4 --crops 2"
+        words += " --minutes 0 --held-out 2 --sizes 64:0.5,96:0.5 --device cpu"
+        main(words.split())
+        return load_file(tmp_path / name / "pocket.safetensors")
+
+    whole = start("whole")
+    learn = Run.learn
+
+    def killed(run: Run, *rest: object) -> float:
+        if run.step == 2:
+            raise KeyboardInterrupt
+        return learn(run, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "learn", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start("killed")
+    halves = start("killed")
+    assert all(torch.equal(whole[name], halves[name]) for name in whole)
+    PocketAlexNet().load_state_dict(expand(halves))
+    lines = [json.loads(line) for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert {"top1", "top5"} < set(lines[-1]["watched"])

@@ -1,0 +1,131 @@
+"""Measure a weights file of the pocket network: everything that docs/pocket.md reports.
+
+    python training/pocket/evaluate.py --labelled DIR --teacher squeezenet1_1.safetensors --features DIR --show cat.png
+
+Pictures are prepared in the plain way: the short side resized to the size asked, the middle square.
+"""
+
+import argparse
+import csv
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from photos import centre
+from PIL import Image
+from safetensors.torch import load_file
+from teacher import Teacher, normalise
+from torch import Tensor
+from torch.nn import functional as F
+
+from triscope.network.pocket import SIZE, PocketAlexNet, expand, load_pocket, weights_path
+
+TEACHER_SIZE = 224
+
+
+def squares(files: Iterable[Path], size: int) -> Tensor:
+    """The middle squares of picture files: uint8 (B, 3, size, size)."""
+    return torch.stack([centre(Image.open(file).convert("RGB"), size) for file in files])
+
+
+@torch.inference_mode()
+def answers(network: torch.nn.Module, pixels: Tensor) -> Tensor:
+    """Logits (B, 1000)."""
+    return torch.cat([network(normalise(part)) for part in pixels.split(50)])
+
+
+def accuracy(logits: Tensor, classes: Tensor) -> str:
+    """Top-1 and top-5 as text."""
+    hits = logits.topk(5, dim=1).indices == classes[:, None]
+    return f"top-1 {hits[:, 0].float().mean():6.1%}  top-5 {hits.any(dim=1).float().mean():6.1%}"
+
+
+def neighbours(network: PocketAlexNet, folder: Path, size: int) -> float:
+    """Share of pictures whose nearest other picture is in the same folder: last hidden layer, centred, cosine."""
+    files = sorted(file for file in folder.glob("*/*") if file.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+    names = sorted({file.parent.name for file in files})
+    labels = torch.tensor([names.index(file.parent.name) for file in files])
+    hidden = torch.nn.Sequential(network.features, network.avgpool, torch.nn.Flatten(), *network.classifier[:6])
+    features = answers(hidden, squares(files, size))
+    features = F.normalize(features - features.mean(dim=0), dim=1)
+    likeness = (features @ features.T).fill_diagonal_(-1)
+    return float((labels[likeness.argmax(dim=1)] == labels).float().mean())
+
+
+def dead_filters(network: PocketAlexNet) -> int:
+    """First-layer filters whose norm is below a tenth of the median."""
+    norms = network.features[0].weight.flatten(1).norm(dim=1)
+    return int((norms < norms.median() / 10).sum())
+
+
+@torch.inference_mode()
+def milliseconds(network: PocketAlexNet, size: int, times: int = 30) -> float:
+    """One picture's forward pass: the median."""
+    image = torch.randn(1, 3, size, size)
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        network(image)
+        taken.append(time.perf_counter() - start)
+    return 1000 * sorted(taken)[times // 2]
+
+
+def load(weights: Path) -> PocketAlexNet:
+    """The network of a weights file."""
+    network = PocketAlexNet()
+    network.load_state_dict(expand(load_file(weights)))
+    return network.eval()
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, default=weights_path(), help="the bundled file unless said")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160, SIZE])
+    parser.add_argument("--labelled", type=Path, help="pictures and labels.csv with columns file, class_index")
+    parser.add_argument("--teacher", type=Path, help="SqueezeNet 1.1, to count how often both agree")
+    parser.add_argument("--features", type=Path, help="folders of pictures, one per class, for nearest neighbours")
+    parser.add_argument("--show", type=Path, nargs="+", default=[], help="pictures to name")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print what was asked for."""
+    options = arguments()
+    torch.set_num_threads(2)
+    start = time.perf_counter()
+    load_pocket()
+    print(f"bundled file: {weights_path().stat().st_size / 1e6:.2f} MB, loads in {time.perf_counter() - start:.3f} s")
+    network = load(options.weights)
+    print(f"{options.weights.name}: {dead_filters(network)} of 64 first-layer filters are dead")
+    print(f"forward pass of one picture at {SIZE}: {milliseconds(network, SIZE):.1f} ms")
+    if options.labelled:
+        report_accuracy(network, options)
+    if options.features:
+        for size in options.sizes:
+            print(f"{size:4}: nearest neighbour {neighbours(network, options.features, size):6.1%}")
+    for file in options.show:
+        best = answers(network, squares([file], SIZE)).softmax(dim=1)[0].topk(5)
+        print(file.name, *(f"{int(c)}:{p:.0%}" for p, c in zip(best.values, best.indices, strict=True)))
+
+
+def report_accuracy(network: PocketAlexNet, options: argparse.Namespace) -> None:
+    """Accuracy at each size, and how often the first answer is the teacher's."""
+    with (options.labelled / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    files = [options.labelled / row["file"] for row in rows]
+    classes = torch.tensor([int(row["class_index"]) for row in rows])
+    taught = answers(Teacher(options.teacher).network, squares(files, TEACHER_SIZE)) if options.teacher else None
+    if taught is not None:
+        print(f"teacher at {TEACHER_SIZE}: {accuracy(taught, classes)}")
+    for size in options.sizes:
+        logits = answers(network, squares(files, size))
+        line = f"{size:4}: {accuracy(logits, classes)}"
+        if taught is not None:
+            line += f"  agrees with the teacher {(logits.argmax(1) == taught.argmax(1)).float().mean():6.1%}"
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

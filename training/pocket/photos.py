@@ -1,0 +1,98 @@
+"""The training photos: decoded once into memory, cropped again and again.
+
+A photo folder holds tars of pictures and an `index.csv` with the columns `shard, member, imagenet_class_index` (empty
+where the class is not known). A crop is named by its photo and a number k: the same pair is the same box for ever, so
+the teacher's answer to it can be kept.
+"""
+
+import csv
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+AREA = (0.3, 1.0)
+RATIO = (3 / 4, 4 / 3)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Pictures in memory as RGB Pillow images, and their ImageNet classes (-1 where not known)."""
+
+    images: list[Image.Image]
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, indices: np.ndarray) -> "Photos":
+        """The photos at `indices`, sharing the pictures."""
+        return Photos([self.images[i] for i in indices], self.classes[indices])
+
+
+def read_photos(folder: Path) -> Photos:
+    """Every photo that `index.csv` lists, in its order."""
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    decoded: dict[tuple[str, str], Image.Image] = {}
+    for shard in sorted({row["shard"] for row in rows}):
+        with tarfile.open(folder / shard) as tar:
+            for member in tar:
+                if (content := tar.extractfile(member)) is not None:
+                    decoded[shard, member.name] = Image.open(io.BytesIO(content.read())).convert("RGB")
+    classes = np.array([int(row["imagenet_class_index"] or -1) for row in rows])
+    return Photos([decoded[row["shard"], row["member"]] for row in rows], classes)
+
+
+def split(photos: Photos, held_out: int, seed: int) -> tuple[Photos, Photos]:
+    """(for training, for watching): `held_out` of the photos whose class is known are kept out of training."""
+    known = np.flatnonzero(photos.classes >= 0)
+    watched = np.sort(np.random.default_rng(seed).choice(known, size=min(held_out, len(known) // 2), replace=False))
+    kept = np.setdiff1d(np.arange(len(photos)), watched)
+    return photos.subset(kept), photos.subset(watched)
+
+
+def boxes(photos: Photos, k: int, seed: int) -> np.ndarray:
+    """Crop number `k` of every photo: (N, 4) of left, top, right, bottom in pixels, 30-100 % of the area."""
+    draw = np.random.default_rng((seed, k))
+    sizes = np.array([image.size for image in photos.images], dtype=np.float64)
+    area = draw.uniform(*AREA, len(photos)) * sizes.prod(axis=1)
+    ratio = np.exp(draw.uniform(*np.log(RATIO), len(photos)))
+    sides = np.minimum(np.stack([np.sqrt(area * ratio), np.sqrt(area / ratio)], axis=1), sizes)
+    corners = draw.uniform(size=(len(photos), 2)) * (sizes - sides)
+    return np.concatenate([corners, corners + sides], axis=1)
+
+
+def cut(photos: Photos, indices: np.ndarray, crops: np.ndarray, size: int) -> Tensor:
+    """The crops of the photos at `indices`, resized with antialiasing: uint8 (B, 3, size, size), channels last."""
+    pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+    for row, i in enumerate(indices):
+        pixels[row] = np.asarray(photos.images[i].resize((size, size), Image.Resampling.BILINEAR, box=tuple(crops[i])))
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def centre(image: Image.Image, size: int) -> Tensor:
+    """The middle square of a picture: uint8 (3, size, size). The short side is resized to `size`."""
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side)
+    square = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+
+
+def order(weights: np.ndarray, epoch: int, seed: int) -> np.ndarray:
+    """The photos of `epoch`, in order: as many as there are weights, drawn in proportion to them.
+
+    A photo of weight w, where the mean weight is 1, comes w times, rounded up or down (systematic sampling).
+    """
+    draw = np.random.default_rng((seed, 1_000_000 + epoch))
+    count = len(weights)
+    shuffled = draw.permutation(count)
+    reached = np.cumsum(weights[shuffled]) * (count / weights.sum())
+    return draw.permutation(shuffled[np.searchsorted(reached, np.arange(count) + draw.uniform())])

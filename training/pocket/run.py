@@ -1,0 +1,139 @@
+"""One stretch of training: its plan, and a student with all that is needed to go on after a kill."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lessons import Lesson
+from optimiser import optimisers
+from safetensors.torch import save_file
+from student import Student, folded
+from torch import Tensor
+from torch.nn import functional as F
+
+from triscope.network.pocket import PocketAlexNet, quantise
+
+WARM_UP = 200
+AVERAGE_EVERY, AVERAGE_KEEP = 8, 0.97  # the average looks back over about 270 steps
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a stretch goes: its length in hours or in steps, picture sizes with their share of it, learning rates."""
+
+    hours: float
+    steps: int
+    sizes: tuple[tuple[int, float], ...]
+    muon: float
+    adam: float
+    decay: float
+    fall: float
+
+    def progress(self, step: int, seconds: float) -> float:
+        """How much of the stretch is done, 0 to 1."""
+        return min(1.0, step / self.steps if self.steps else seconds / (3600 * self.hours))
+
+    def size(self, progress: float) -> int:
+        """The side of the pictures in pixels."""
+        for size, share in self.sizes:
+            if (progress := progress - share) < 0:
+                return size
+        return self.sizes[-1][0]
+
+    def rate(self, step: int, progress: float) -> float:
+        """The learning rate as a share of its peak: up over the first steps, level, then down in a line to zero."""
+        return min(1.0, (step + 1) / WARM_UP, (1 - progress) / self.fall)
+
+
+class Run:
+    """A student, its averaged copy and its optimisers."""
+
+    def __init__(self, student: Student, plan: Plan, device: torch.device) -> None:
+        self.plan, self.device = plan, device
+        self.student = student.to(device).train()
+        self.average = {name: value.clone() for name, value in self.student.state_dict().items()}
+        self.optimisers = optimisers(self.student, plan.muon, plan.adam, plan.decay)
+        self.step, self.seconds = 0, 0.0
+
+    @property
+    def progress(self) -> float:
+        """How much of the plan is done, 0 to 1."""
+        return self.plan.progress(self.step, self.seconds)
+
+    def learn(self, lesson: Lesson, temperature: float) -> float:
+        """One step; the cross-entropy of the answers."""
+        rate = self.plan.rate(self.step, self.progress)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.student(lesson.images)
+        loss = -(lesson.answers * F.log_softmax(logits.float() / temperature, dim=1)).sum(dim=1).mean()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+        loss.backward()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * rate
+            optimiser.step()
+        self.step += 1
+        if self.step % AVERAGE_EVERY == 0:
+            self._average()
+        return float(loss.detach())
+
+    def _average(self) -> None:
+        keep = min(AVERAGE_KEEP, self.step / (self.step + 10 * AVERAGE_EVERY))
+        for name, value in self.student.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - keep)
+
+    def exported(self, batches: Iterable[Tensor] = ()) -> PocketAlexNet:
+        """The averaged student as a network to ship; `batches` of images settle its statistics first."""
+        with torch.device("meta"):  # no time spent on weights that are replaced at once
+            student = Student()
+        student.load_state_dict({name: value.clone().cpu() for name, value in self.average.items()}, assign=True)
+        settle(student, batches)
+        return folded(student)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; the old one stays until the new one is whole."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "student": self.student.state_dict(),
+            "average": self.average,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+        replace(path, lambda part: torch.save(state, part))
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.step, self.seconds, self.average = state["step"], state["seconds"], state["average"]
+        self.student.load_state_dict(state["student"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+
+
+@torch.no_grad()
+def settle(student: Student, batches: Iterable[Tensor]) -> None:
+    """Give averaged weights their own statistics: plain means over the batches, at the size they will be used at."""
+    images = list(batches)
+    if not images:
+        return
+    for normed in student.normed().values():
+        normed.norm.reset_running_stats()
+        normed.norm.momentum = None  # a plain mean over the batches
+    student.train()
+    for batch in images:
+        student(batch)
+
+
+def replace(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file beside `path`, then put it in its place in one move."""
+    part = path.with_suffix(".part")
+    write(part)
+    part.replace(path)
+
+
+def export(network: PocketAlexNet, path: Path) -> None:
+    """Write the weights file that triscope ships."""
+    replace(path, lambda part: save_file(quantise(network.state_dict()), part))

@@ -1,0 +1,114 @@
+"""The student while it trains: batch normalisation after each layer, folded away when it is exported."""
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from triscope.network.pocket import PocketAlexNet
+
+TRUNK = ("features.0", "features.3", "features.6", "features.8", "features.10")
+NORMED = (*TRUNK, "classifier.1", "classifier.4")  # the last layer gives logits and is left as it is
+
+
+class Normed(nn.Module):
+    """A convolution or dense layer without bias, then batch normalisation."""
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+        super().__init__()
+        self.layer = copy.deepcopy(layer)
+        self.layer.register_parameter("bias", None)
+        self.norm = (nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d)(layer.weight.shape[0])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """As the layer."""
+        outputs: Tensor = self.norm(self.layer(inputs))
+        return outputs
+
+
+class Student(nn.Module):
+    """PocketAlexNet with batch normalisation after every layer but the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = PocketAlexNet()
+        for name in NORMED:
+            layer = self.network.get_submodule(name)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            self.network.set_submodule(name, Normed(layer))
+        nn.init.normal_(self.network.classifier[6].weight, std=0.01)
+        nn.init.zeros_(self.network.classifier[6].bias)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits (B, 1000)."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def normed(self) -> dict[str, Normed]:
+        """The normalised layers by their name in PocketAlexNet."""
+        found = {name: self.network.get_submodule(name) for name in NORMED}
+        return {name: module for name, module in found.items() if isinstance(module, Normed)}
+
+
+@torch.no_grad()
+def folded(student: Student) -> PocketAlexNet:
+    """The same function in eval mode, without batch normalisation: w' = w g/s and b' = b - m g/s, s the spread."""
+    with torch.device("meta"):
+        network = PocketAlexNet()
+    network.to_empty(device="cpu")
+    network.classifier[6].load_state_dict(student.network.classifier[6].state_dict())
+    for name, normed in student.normed().items():
+        norm = normed.norm
+        gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+        layer = network.get_submodule(name)
+        layer.weight.copy_(normed.layer.weight * gain.view(-1, *[1] * (layer.weight.dim() - 1)))
+        layer.bias.copy_(norm.bias - norm.running_mean * gain)
+    return network.eval()
+
+
+@torch.no_grad()
+def unfolded(network: PocketAlexNet, batches: Iterable[Tensor]) -> Student:
+    """A student of the same function, to go on training from a weights file alone.
+
+    The batch normalisation is put back as the identity: its statistics are those of `batches` (images without mean and
+    spread), its gain and shift undo them. Rows are brought to the length they start with in a new student, so that
+    learning rates mean the same.
+    """
+    student = Student()
+    student.network.classifier[6].load_state_dict(network.classifier[6].state_dict())
+    statistics = _statistics(network.eval(), batches)
+    for name, normed in student.normed().items():
+        layer, norm = network.get_submodule(name), normed.norm
+        rows = layer.weight.flatten(1).norm(dim=1).clamp_min(1e-8)
+        scale = rows / 2**0.5
+        mean, variance = statistics[name]
+        normed.layer.weight.copy_(layer.weight / scale.view(-1, *[1] * (layer.weight.dim() - 1)))
+        norm.running_mean.copy_((mean - layer.bias) / scale)
+        norm.running_var.copy_(variance / scale**2)
+        norm.weight.copy_((norm.running_var + norm.eps).sqrt() * scale)
+        norm.bias.copy_(mean)
+    return student
+
+
+def _statistics(network: PocketAlexNet, batches: Iterable[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Mean and variance of each normalised layer's outputs, over the batches."""
+    sums: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in NORMED}
+
+    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
+        def note(module: nn.Module, inputs: tuple[Tensor], outputs: Tensor) -> None:
+            values = outputs.transpose(0, 1).flatten(1).double()
+            sums[name].append((values.mean(dim=1), values.square().mean(dim=1)))
+
+        return network.get_submodule(name).register_forward_hook(note)
+
+    handles = [watch(name) for name in NORMED]
+    for batch in batches:
+        network(batch)
+    for handle in handles:
+        handle.remove()
+    moments = {
+        name: [torch.stack(part).mean(dim=0) for part in zip(*noted, strict=True)] for name, noted in sums.items()
+    }
+    return {name: (m.float(), (s - m.square()).clamp_min(0).float()) for name, (m, s) in moments.items()}
