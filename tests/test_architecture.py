@@ -13,7 +13,7 @@ import triscope
 SOURCE = Path(triscope.__file__).parent
 FLOORS = [
     {"errors", "render"},
-    {"images"},
+    {"images", "samples"},
     {"results", "objectives"},
     {"network"},
     {"methods"},
