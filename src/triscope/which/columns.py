@@ -1,0 +1,109 @@
+"""Columns: which vectors of a picture are kept, and what is known of each.
+
+A layer of maps (C, h, w) is kept as its mean and its maximum over positions, with the position of the maximum; whole only
+where that is asked for. A layer of vectors is kept as it is. The picture itself is kept small, for neighbours in pixel space.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from triscope.errors import StoreError
+from triscope.network import Network
+from triscope.objectives.base import Need
+
+Kind: TypeAlias = Literal["none", "mean", "max", "place", "pixels"]
+
+#: Pixel space is the picture at this size, in pixels.
+PIXELS = 16
+
+
+@dataclass(frozen=True)
+class Column:
+    """One vector of every picture: of a layer, pooled so, of this shape for one picture, kept as numbers of this type.
+
+    `none` is the layer as it is, `place` the position (row * width + col) of each map's maximum, `pixels` the small picture.
+    """
+
+    name: str
+    layer: str
+    pool: Kind
+    shape: tuple[int, ...]
+    dtype: str = "float16"
+    #: The size of the maps that were pooled, which gives `place` its rows and columns.
+    grid: tuple[int, int] = (1, 1)
+
+    @property
+    def length(self) -> int:
+        """How many numbers it has."""
+        return prod(self.shape)
+
+    def answers(self, need: Need) -> bool:
+        """Whether this column alone answers a need: a vector has one position, so every pooling of it is itself."""
+        if self.layer != need.layer or self.pool in ("place", "pixels"):
+            return False
+        return self.pool == need.pool or (self.pool == "none" and (len(self.shape) == 1 or need.pool != "none"))
+
+    def to_json(self) -> dict[str, Any]:
+        """The column as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, known: Mapping[str, Any]) -> "Column":
+        """What `to_json` gave."""
+        return cls(**{**known, "shape": tuple(known["shape"]), "grid": tuple(known["grid"])})
+
+    def __str__(self) -> str:
+        pooled = {"none": "", "mean": ", mean", "max": ", maximum", "place": ", place of the maximum", "pixels": " (small)"}
+        return f"{self.layer}{pooled[self.pool]}: {' x '.join(map(str, self.shape))}"
+
+
+def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] = ()) -> tuple[Column, ...]:
+    """The columns that keep these layers; those in `maps` whole too.
+
+    Raises LayerNotFound, NetworkError for layers that are neither maps nor vectors, StoreError where none is named.
+    """
+    asked = [need if isinstance(need, Need) else None for need in layers]
+    names = [need.layer if isinstance(need, Need) else need for need in layers]
+    wanted = [*zip(names, asked, strict=True), *((name, Need(name)) for name in maps)]
+    if not wanted:
+        raise StoreError("A store keeps at least one layer; `layers` lists those of the network.")
+    if "input" in {name for name, _ in wanted}:
+        raise StoreError("The input is always kept, small; name a layer of the network.")
+    inner = list(dict.fromkeys(name for name, _ in wanted))
+    for name in inner:
+        _ = network.layer(name).channels  # refuses what is neither maps nor a vector
+    grey = torch.full((1, network.channels, *network.size), 0.5, dtype=network.dtype, device=network.device)
+    with torch.no_grad():
+        look = network.look(grey, inner)
+    shapes = {name: tuple(look[Need(name)].shape[1:]) for name in inner}
+    columns: dict[tuple[str, Kind], Column] = {}
+    for name, need in wanted:
+        for kind in _kinds(shapes[name], need):
+            columns.setdefault((name, kind), _column(name, kind, shapes[name], f"v{inner.index(name)}"))
+    pixels = Column("pixels", "input", "pixels", (network.channels, PIXELS, PIXELS))
+    return (*columns.values(), pixels)
+
+
+def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:
+    if len(shape) == 1:
+        return ("none",)
+    if need is None:
+        return "mean", "max", "place"
+    return ("max", "place") if need.pool == "max" else (need.pool,)
+
+
+def _column(layer: str, kind: Kind, shape: tuple[int, ...], prefix: str) -> Column:
+    # A dot in a column's name would mean a field inside a field.
+    name = f"{prefix}_{re.sub(r'[^0-9A-Za-z]', '_', layer)}_{kind}"
+    pooled = shape if kind == "none" else shape[:1]
+    if kind == "place":
+        dtype = "uint16" if shape[1] * shape[2] <= 2**16 else "int32"
+    else:
+        # Maxima keep every bit, so that the best patches come out in the order in which the pass saw them.
+        dtype = "float32" if kind == "max" else "float16"
+    return Column(name, layer, kind, pooled, dtype, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))

@@ -1,0 +1,376 @@
+"""Indexing: the pictures of a collection that a store does not hold yet, computed and committed unit by unit."""
+
+import os
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from triscope.errors import StoreError
+from triscope.images import printable
+from triscope.network import Network
+from triscope.objectives.base import Need
+from triscope.which.collection import Collection, Entry
+from triscope.which.columns import Column, choose
+from triscope.which.pca import RANK, fit
+from triscope.which.pipeline import Decoded, Embedder, Precision, broken, decode, native_precision, ordered
+from triscope.which.store import (
+    GOOD,
+    About,
+    Store,
+    load_projection,
+    place_of,
+    preprocessing,
+    project,
+    projected_name,
+    projection_fields,
+    projection_file,
+    rest_name,
+    table_folder,
+)
+from triscope.which.table import Field, Rows, Table, locked, write_durably
+
+UNIT = 2048
+_UNIT_BYTES = 256 << 20
+_SAMPLE = 20_000
+_RESERVED = ("key", "stamp", "path", "name", "folder", "size", "mtime", "height", "width", "status", "error", "thumbnail", "row")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far indexing is: `done` of `total` pictures of this shard, of which `known` were stored before; of those
+    computed now, `failed` could not be used; `stored` are on disk. `removed` rows are of files that are gone.
+    """
+
+    done: int = 0
+    total: int = 0
+    known: int = 0
+    failed: int = 0
+    stored: int = 0
+    removed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second."""
+        return (self.done - self.known) / self.seconds if self.seconds else 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left at this rate."""
+        return (self.total - self.done) / self.rate if self.rate else 0.0
+
+    def __str__(self) -> str:
+        failed = f", {self.failed} unusable" if self.failed else ""
+        return f"{self.done} of {self.total} pictures{failed}, {self.rate:.0f} a second, {_clock(self.left)} left"
+
+
+def index(
+    network: Network,
+    collection: Collection | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    layers: Sequence[str | Need] = (),
+    maps: Sequence[str] = (),
+    precision: Precision = "auto",
+    exact_preprocess: bool = False,
+    shard: tuple[int, int] = (1, 1),
+    batch: int = 64,
+    workers: int | None = None,
+    unit: int = UNIT,
+    refit: bool = False,
+) -> Iterator[Progress]:
+    """What `Store.build` does, telling how far it is: after each batch, and after each unit that is on disk.
+
+    Leaving the iteration stops it; what was computed by then is committed. `unit` is how many pictures make one commit;
+    `refit` fits the projections anew.
+    """
+    if not 1 <= shard[0] <= shard[1]:
+        raise StoreError(f"A shard is i of n, from 1 to n; {shard[0]} of {shard[1]} is none.")
+    collection = collection if isinstance(collection, Collection) else Collection(collection)
+    folder = place_of(collection, path)
+    with locked(folder):
+        table = _open(folder, network, collection, layers, maps, native_precision(precision), exact_preprocess)
+    job = _Job(network, collection, folder, table, shard, batch, workers, unit)
+    yield from job.run()
+    if refit or job.complete():
+        job.finish(refit=refit)
+    yield job.progress()
+
+
+def _open(
+    folder: Path, network: Network, collection: Collection, layers: Sequence[str | Need], maps: Sequence[str], precision: str, exact: bool
+) -> Table:
+    """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one."""
+    there = table_folder(folder).is_dir()
+    old = Store.open(folder, network) if there else None
+    if old and not layers and not maps:
+        columns = old.columns
+    else:
+        columns = choose(network, layers, maps)
+    fields = tuple(name for name in collection.fields if name not in _RESERVED)
+    root = str(collection.root) if collection.root else None
+    about = About(
+        network.name, network.source, network.sha256, preprocessing(network, exact=exact), precision, columns, root, fields
+    )
+    if old is None:
+        return Table.create(table_folder(folder), _fields(about), about.to_json())
+    _same(old, about)
+    return old.table
+
+
+def _same(old: Store, new: About) -> None:
+    """Raise StoreError where new rows would be of another kind than the old."""
+    where = printable(old.path)
+    if {(column.layer, column.pool) for column in old.columns} != {(column.layer, column.pool) for column in new.columns}:
+        raise StoreError(
+            f"{where} keeps {'; '.join(map(str, old.columns))}. To keep other layers, index into another folder, or leave the "
+            "layers out to go on with these."
+        )
+    for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision"), ("fields", "metadata")):
+        was, now = getattr(old.about, name), getattr(new, name)
+        if was != now:
+            raise StoreError(f"{where} was made with the {is_what} {was}, and this is {now}; index into another folder.")
+    if (old.about.root is None) != (new.root is None):
+        raise StoreError(f"{where} was made from {'a folder' if old.about.root else 'a list'}; go on with that, or index into another folder.")
+
+
+def _fields(about: About) -> list[Field]:
+    texts = [Field(name, "string") for name in about.fields]
+    shared = f"{about.network} {about.sha256} {about.preprocess} {about.precision}"
+    vectors = [Field(column.name, column.dtype, column.length, f"{column} of {shared}") for column in about.columns]
+    whole = ("key", "stamp", "size", "mtime")
+    return [
+        *(Field(name, "int64") for name in whole), Field("path", "binary"), Field("name", "string"), Field("folder", "string"),
+        Field("height", "int32"), Field("width", "int32"), Field("status", "string"), Field("error", "string"),
+        Field("thumbnail", "binary"), *texts, *vectors,
+    ]  # fmt: skip
+
+
+@dataclass
+class _Known:
+    """The rows that are stored, by key: sorted arrays, 17 bytes a picture."""
+
+    keys: NDArray[np.int64]
+    stamps: NDArray[np.int64]
+    failed: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, table: Table) -> "_Known":
+        parts = list(table.stream(["key", "stamp", "status"], batch=65536))
+        keys = np.concatenate([np.empty(0, np.int64), *(part["key"] for part in parts)])
+        stamps = np.concatenate([np.empty(0, np.int64), *(part["stamp"] for part in parts)])
+        failed = np.array([status != "ok" for part in parts for status in part["status"]], bool)
+        order = keys.argsort()
+        return cls(keys[order], stamps[order], failed[order])
+
+    def place(self, key: int) -> int | None:
+        """Where the key stands, if it does."""
+        place = int(np.searchsorted(self.keys, key))
+        return place if place < len(self.keys) and self.keys[place] == key else None
+
+    def has(self, entry: Entry) -> bool:
+        """Whether the picture is stored as it is now. What could not be used is tried again."""
+        place = self.place(entry.key)
+        return place is not None and self.stamps[place] == entry.stamp and not self.failed[place]
+
+    def same_failure(self, entry: Entry, error: str | None) -> bool:
+        """Whether nothing has changed about a picture that could not be used, and still cannot."""
+        place = self.place(entry.key)
+        return error is not None and place is not None and bool(self.failed[place]) and self.stamps[place] == entry.stamp
+
+
+@dataclass
+class _Job:
+    network: Network
+    collection: Collection
+    folder: Path
+    table: Table
+    shard: tuple[int, int]
+    batch: int
+    workers: int | None
+    unit: int
+    _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("done", "total", "known", "failed", "stored", "removed"), 0))
+    _started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._about = About.from_json(self.table.about)
+        self._exact = bool(self._about.preprocess["exact"])
+        size = sum(column.length * 4 for column in self._about.columns)
+        self._unit = min(self.unit, max(self.batch, _UNIT_BYTES // size))
+        self._met = np.empty(0, np.int64)
+
+    def progress(self) -> Progress:
+        return Progress(**self._counts, seconds=time.monotonic() - self._started if self._started else 0.0)
+
+    def run(self) -> Iterator[Progress]:
+        """All that is new or changed, unit by unit; then what is gone is taken out."""
+        known = _Known.of(self.table)
+        self._counts["total"] = sum(1 for _ in self._entries())
+        if not self._counts["total"] and len(known.keys) and self.shard[1] == 1:
+            raise StoreError(f"{self.collection.name} holds no pictures now, and its store holds {len(known.keys)}; nothing was changed.")
+        embed = Embedder(self.network, self._about.columns, self._about.precision)
+        self._started = time.monotonic()
+        yield self.progress()
+        met = array("q")
+        fresh = self._fresh(known, met)
+        while unit := list(islice(fresh, self._unit)):
+            yield from self._do(unit, embed, known)
+        self._met = np.array(met, np.int64)
+        self._remove(known)
+        yield self.progress()
+
+    def _entries(self) -> Iterator[Entry]:
+        part, parts = self.shard
+        return (entry for entry in self.collection if entry.key % parts == part - 1)
+
+    def _fresh(self, known: _Known, met: "array[int]") -> Iterator[Entry]:
+        for entry in self._entries():
+            met.append(entry.key)
+            if known.has(entry):
+                self._counts["known"] += 1
+                self._counts["done"] += 1
+            else:
+                yield entry
+
+    def _do(self, unit: list[Entry], embed: Embedder, known: _Known) -> Iterator[Progress]:
+        """One unit: computed batch by batch, and committed, also where the iteration is left in the middle."""
+        rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]] = []
+        try:
+            waiting: list[tuple[Entry, Decoded]] = []
+            for entry, decoded in ordered(self._decode, unit, self.workers, 3 * self.batch):
+                if decoded.pixels is None:
+                    rows.append((entry, decoded, None))
+                else:
+                    waiting.append((entry, decoded))
+                if len(waiting) == self.batch:
+                    rows += _embedded(waiting, embed)
+                    waiting = []
+                    yield self._with(len(rows))
+            if waiting:
+                rows += _embedded(waiting, embed)
+        finally:
+            self._commit(rows, known)
+        yield self.progress()
+
+    def _with(self, more: int) -> Progress:
+        return Progress(**{**self._counts, "done": self._counts["done"] + more}, seconds=time.monotonic() - self._started)
+
+    def _decode(self, entry: Entry) -> Decoded:
+        return decode(entry.path, self.network.preprocess, self.network.channels, exact=self._exact)
+
+    def _commit(self, rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]], known: _Known) -> None:
+        self._counts["done"] += len(rows)
+        self._counts["failed"] += sum(decoded.error is not None for _, decoded, _ in rows)
+        news = [row for row in rows if not known.same_failure(row[0], row[1].error)]
+        with locked(self.folder):
+            if self._others_wrote():
+                now = _Known.of(self.table)
+                news = [row for row in news if not now.has(row[0])]
+            else:
+                now = known
+            if news:
+                valid = np.array([vectors is not None for *_, vectors in news])
+                replaced = any(now.place(entry.key) is not None for entry, *_ in news)
+                self.table.append(self._rows(news), valid, instead=replaced)
+        self._counts["stored"] += len(news)
+
+    def _others_wrote(self) -> bool:
+        version = self.table.version
+        self.table.refresh()
+        return self.table.version != version
+
+    def _rows(self, news: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]]) -> Rows:
+        entries = [entry for entry, *_ in news]
+        found = [decoded for _, decoded, _ in news]
+        rows: Rows = {name: [getattr(entry, name) for entry in entries] for name in ("key", "stamp", "size", "mtime", "name")}
+        rows |= {name: [getattr(decoded, name) for decoded in found] for name in ("height", "width", "error", "thumbnail")}
+        rows["path"] = [entry.id for entry in entries]
+        rows["folder"] = [printable(Path(entry.path).parent.name) for entry in entries]
+        rows["status"] = ["ok" if decoded.error is None else "error" for decoded in found]
+        rows |= {name: [printable(entry.metadata.get(name, "")) for entry in entries] for name in self._about.fields}
+        for column in self._about.columns:
+            nothing = np.zeros(column.length, column.dtype)
+            rows[column.name] = np.stack([nothing if vectors is None else vectors[column.name] for *_, vectors in news])
+            if projected_name(column) in self.table.names:
+                model = load_projection(self.folder, self.table.about_field(projected_name(column)))
+                rows[projected_name(column)], rows[rest_name(column)] = project(model, rows[column.name])
+        return rows
+
+    def _remove(self, known: _Known) -> None:
+        """Take out the rows of this shard whose files are gone."""
+        part, parts = self.shard
+        mine = known.keys[known.keys % parts == part - 1]
+        gone = np.setdiff1d(mine, self._met)
+        if len(gone):
+            with locked(self.folder):
+                self.table.refresh()
+                self.table.delete(gone.tolist())
+            self._counts["removed"] = len(gone)
+
+    def complete(self) -> bool:
+        """Whether every picture of the whole collection is stored, so that the projections can be fitted."""
+        self.table.refresh()
+        if self.shard[1] == 1:
+            return True
+        keys = np.fromiter((entry.key for entry in self.collection), np.int64)
+        return bool(np.isin(keys, _Known.of(self.table).keys).all())
+
+    def finish(self, *, refit: bool) -> None:
+        """Fit the projections where there are none, and tidy up."""
+        with locked(self.folder):
+            self.table.refresh()
+            for column in self._about.columns:
+                missing = projected_name(column) not in self.table.names
+                if (missing or refit) and searchable(column) and self.table.count(GOOD) > RANK:
+                    self._project(column)
+            self.table.tidy()
+
+    def _project(self, column: Column) -> None:
+        good = self.table.rows_where(GOOD)
+        if len(good) > _SAMPLE:
+            good = np.sort(np.random.default_rng(0).choice(good, _SAMPLE, replace=False))
+        sample = torch.empty(len(good), column.length, dtype=torch.float16)
+        for start in range(0, len(good), UNIT):
+            some = self.table.take(good[start : start + UNIT], [column.name])[column.name]
+            sample[start : start + len(some)] = torch.from_numpy(some)
+        projection = fit(sample)
+        data = projection.to_bytes()
+        write_durably(self.folder / projection_file(data), data)
+        fields = projection_fields(column, projection, projection_file(data))
+        self.table.add(fields, column.name, lambda vectors: project(projection, vectors))
+
+
+def searchable(column: Column) -> bool:
+    """Whether neighbours are looked for in a projection of this column."""
+    return column.pool in ("none", "mean", "pixels") and len(column.shape) in (1, 3) and RANK < column.length <= 1 << 15
+
+
+def _embedded(
+    waiting: list[tuple[Entry, Decoded]], embed: Embedder
+) -> list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]]:
+    """The vectors of a batch, as they are stored; pictures whose vectors cannot be stored become failures."""
+    pixels = torch.from_numpy(np.stack([decoded.pixels for _, decoded in waiting])).permute(0, 3, 1, 2)
+    values = embed(pixels)
+    reasons = broken(values, embed.columns)
+    stored = {column.name: values[column.name].flatten(1).numpy().astype(column.dtype) for column in embed.columns}
+    rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]] = []
+    for place, ((entry, decoded), reason) in enumerate(zip(waiting, reasons, strict=True)):
+        if reason is None:
+            kept = Decoded(None, decoded.height, decoded.width, decoded.thumbnail)
+            rows.append((entry, kept, {name: column[place] for name, column in stored.items()}))
+        else:
+            rows.append((entry, Decoded(None, decoded.height, decoded.width, decoded.thumbnail, reason), None))
+    return rows
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

@@ -1,0 +1,204 @@
+"""From files to vectors, many at a time: threads decode, the network runs on whole batches and stops where it may.
+
+A JPEG is decoded at the smallest of its sizes that is still larger than needed, and cut and resized in one step. With
+`exact`, a picture is decoded whole, resized whole and then cut, which is torchvision's published transform to the bit;
+docs/methods/index.md says what the difference amounts to.
+"""
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import PIL.Image
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from triscope.errors import ImageError
+from triscope.images import MAX_PIXELS, open_photo, open_regular, printable
+from triscope.images.decode import recognise, to_array
+from triscope.images.photo import MAX_BYTES
+from triscope.network import Network
+from triscope.network.prepare import Preprocess
+from triscope.network.twin import make_twin
+from triscope.objectives.base import Need
+from triscope.which.columns import PIXELS, Column
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+_FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
+_THUMBNAIL = 128  # pixels on the longer side
+_LARGEST = float(np.finfo(np.float16).max)
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture as the network sees it, (H, W, C) of 8 bits, its whole size, and a small JPEG of the whole; or why not."""
+
+    pixels: NDArray[np.uint8] | None = None
+    height: int = 0
+    width: int = 0
+    thumbnail: bytes | None = None
+    error: str | None = None
+
+
+def decode(path: str, preprocess: Preprocess, channels: int, *, exact: bool = False) -> Decoded:
+    """The picture at `path`, fitted to a network; where it cannot be read, the sentence that says why."""
+    try:
+        image, height, width = _open(path, preprocess, exact)
+    except ImageError as error:
+        return Decoded(error=str(error))
+    seen = _fit(image if channels == 3 else image.convert("L"), preprocess, exact)
+    return Decoded(np.asarray(seen).reshape(*preprocess.size, channels), height, width, _small(image))
+
+
+def _open(path: str, preprocess: Preprocess, exact: bool) -> tuple[PIL.Image.Image, int, int]:
+    label = printable(path)
+    with open_regular(path, ImageError) as file:
+        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            raise ImageError(f"{label} is larger than {MAX_BYTES >> 20} MB and is not read.")
+        try:
+            image = recognise(file.read(), label, MAX_PIXELS)
+        except OSError as problem:
+            raise ImageError(f"{label} cannot be read: {problem.strerror}.") from problem
+    size = image.size
+    if image.format == "JPEG" and not exact and image.width * image.height <= MAX_PIXELS:
+        image.draft(None, (_needed(preprocess),) * 2)
+    array = to_array(image, label, MAX_PIXELS)
+    if array.dtype != np.uint8 or array.shape[2:] != (3,):  # 16 bits, floats, transparency: the general way
+        pixels = open_photo(path).pixels[0]
+        array = pixels.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    upright = PIL.Image.fromarray(array)
+    turned = (upright.width > upright.height) != (size[0] > size[1])
+    return upright, size[0] if turned else size[1], size[1] if turned else size[0]
+
+
+def _needed(preprocess: Preprocess) -> int:
+    return max(preprocess.resize, *preprocess.size)
+
+
+def _fit(image: PIL.Image.Image, preprocess: Preprocess, exact: bool) -> PIL.Image.Image:
+    """The centre of the resized picture: by one step, or by two as torchvision does it."""
+    rows, cols = preprocess.size
+    tall, wide = _resized(image.height, image.width, preprocess)
+    top, left = round((tall - rows) / 2), round((wide - cols) / 2)
+    how = _FILTERS[preprocess.interpolation]
+    if exact:
+        return image.resize((wide, tall), how).crop((left, top, left + cols, top + rows))
+    down, across = image.height / tall, image.width / wide
+    box = (left * across, top * down, min((left + cols) * across, image.width), min((top + rows) * down, image.height))
+    return image.resize((cols, rows), how, box=box, reducing_gap=2.0)
+
+
+def _resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]:
+    """Rows and columns once the short side is `resize`, in torchvision's arithmetic; larger where the crop needs it."""
+    rows, cols = preprocess.size
+    short, long = min(height, width), max(height, width)
+    other = int(preprocess.resize * long / short)
+    tall, wide = (preprocess.resize, other) if height <= width else (other, preprocess.resize)
+    if tall >= rows and wide >= cols:
+        return tall, wide
+    scale = max(rows / height, cols / width)
+    return max(rows, int(height * scale)), max(cols, int(width * scale))
+
+
+def _small(image: PIL.Image.Image) -> bytes:
+    scale = min(1.0, _THUMBNAIL / max(image.size))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    file = io.BytesIO()
+    image.resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=1.5).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+class Embedder:
+    """The vectors of pictures: a copy of a network in one precision, and the columns wanted of it."""
+
+    def __init__(self, network: Network, columns: Iterable[Column], precision: str) -> None:
+        self.columns = tuple(columns)
+        self._network = _copy(network, getattr(torch, precision))
+        self._layers = list(dict.fromkeys(column.layer for column in self.columns if column.pool != "pixels"))
+
+    def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
+        """For pictures (B, C, H, W) in [0, 1], or of 8 bits, each column's values (B, ...), as float32 or positions."""
+        images = pixels.to(self._network.device)
+        images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+        channels_last = images.to(self._network.dtype).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            look = self._network.look(channels_last, self._layers) if self._layers else {}
+            return {column.name: self._value(column, look, images).cpu() for column in self.columns}
+
+    def _value(self, column: Column, look: Any, images: Tensor) -> Tensor:
+        if column.pool == "pixels":
+            return F.adaptive_avg_pool2d(images, PIXELS)
+        values: Tensor = look[Need(column.layer)]
+        if column.pool == "none":
+            return values.float()
+        flat = values.flatten(2)
+        if column.pool == "mean":
+            return flat.float().mean(2)
+        return flat.float().amax(2) if column.pool == "max" else flat.float().argmax(2)
+
+
+def native_precision(precision: Precision) -> str:
+    """What `auto` is here: bfloat16 where the processor computes in it, float32 elsewhere."""
+    if precision != "auto":
+        return precision
+    known = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return "bfloat16" if any(ask is not None and ask() for ask in known) else "float32"
+
+
+def to_float16(values: Tensor) -> NDArray[np.float16]:
+    """Values as they are stored; those beyond float16 become infinite, and are refused by `broken`."""
+    return values.half().numpy()
+
+
+def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | None]:
+    """For each picture, why its vectors cannot be kept, or None."""
+    reasons: list[str | None] = [None] * len(next(iter(values.values())))
+    for column in columns:
+        flat = values[column.name].flatten(1).float().abs()
+        most = flat.amax(1) if column.dtype == "float16" else flat.amax(1).clamp(max=_LARGEST) + flat.amax(1) * 0
+        for place in (~(most <= _LARGEST)).nonzero().flatten().tolist():
+            reasons[place] = f"The network gives {column.layer} values for it that float16 does not hold ({float(most[place]):g})."
+    return reasons
+
+
+def ordered(work: Callable[[A], B], items: Iterable[A], workers: int | None, ahead: int) -> Iterator[tuple[A, B]]:
+    """`work` done in threads, in order, never more than `ahead` items before what was asked for."""
+    waiting: deque[tuple[A, Future[B]]] = deque()
+    with ThreadPoolExecutor(workers or min(16, (os.cpu_count() or 1) + 1)) as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
+                if len(waiting) > ahead:
+                    first, done = waiting.popleft()
+                    yield first, done.result()
+            while waiting:
+                first, done = waiting.popleft()
+                yield first, done.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _copy(network: Network, dtype: torch.dtype) -> Network:
+    """The network in another precision and layout; the one it is made from stays as it is."""
+    twin = make_twin(network.module, network.name).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Network(
+        twin,
+        mean=network.mean,
+        std=network.std,
+        size=network.size,
+        resize=network.preprocess.resize,
+        interpolation=network.preprocess.interpolation,
+        tokens=network.tokens,
+        name=network.name,
+    )

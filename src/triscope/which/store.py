@@ -1,0 +1,321 @@
+"""The store: what a network says of every picture of a collection, on disk, asked without the network.
+
+    folder/rows.lance       a row for every picture: where it is, its state, a thumbnail, its vectors (triscope.which.table)
+    folder/pca-*.safetensors    the projections of its vectors
+    folder/cache/           copies made for searching; they may be deleted
+    folder/lock             held by whoever writes
+
+A store answers needs as a live pass does, with a mapping, so the same objective runs on both. It knows which network made
+it - weights, preprocessing, precision - and nothing of another network is ever mixed in.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from triscope.errors import StoreError, nearest
+from triscope.images import printable
+from triscope.network import Network, load
+from triscope.network.prepare import Preprocess
+from triscope.objectives.base import Activations, Need
+from triscope.which.collection import Collection
+from triscope.which.columns import Column, Kind
+from triscope.which.pca import Projection
+from triscope.which.pipeline import Precision
+from triscope.which.table import Field, Rows, Table
+
+#: Where a store stands when nothing else is said: in the folder whose pictures it holds.
+PLACE = ".triscope"
+GOOD = "status = 'ok'"
+_FORMAT = 1
+_BATCH_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class About:
+    """What a whole store has in common; two stores of the same `About` hold the same kind of numbers."""
+
+    network: str
+    source: Mapping[str, Any] | None
+    sha256: str
+    preprocess: Mapping[str, Any]
+    precision: str
+    columns: tuple[Column, ...]
+    root: str | None = None
+    fields: tuple[str, ...] = ()
+    format: int = _FORMAT
+
+    def to_json(self) -> str:
+        """As one line."""
+        return json.dumps({**asdict(self), "columns": [column.to_json() for column in self.columns]})
+
+    @classmethod
+    def from_json(cls, text: str) -> "About":
+        """What `to_json` gave. Raises StoreError where another version of triscope wrote it."""
+        known = json.loads(text)
+        if known.get("format") != _FORMAT:
+            raise StoreError(f"This store has format {known.get('format')}; this version of triscope reads {_FORMAT}. Index again.")
+        columns = tuple(Column.from_json(column) for column in known.pop("columns"))
+        return cls(**{**known, "columns": columns, "fields": tuple(known["fields"])})
+
+
+def preprocessing(network: Network, *, exact: bool) -> dict[str, Any]:
+    """How pictures become numbers, as a store notes it."""
+    known = network.preprocess
+    return {
+        "size": list(known.size), "resize": known.resize, "interpolation": known.interpolation, "exact": exact,
+        "mean": network.mean and list(network.mean), "std": network.std and list(network.std),
+    }  # fmt: skip
+
+
+class Store:
+    """What a network says of the pictures of a collection. Made by `build`, opened by `open`."""
+
+    def __init__(self, path: Path, table: Table, network: Network | None = None) -> None:
+        self.path = path
+        self.about = About.from_json(table.about)
+        self.table = table
+        self._network = network
+        self._spaces: dict[tuple[str, int], Any] = {}
+        if network is not None:
+            self._check(network)
+
+    @classmethod
+    def build(
+        cls,
+        network: Network,
+        collection: Collection | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        path: str | os.PathLike[str] | None = None,
+        *,
+        layers: Sequence[str | Need] = (),
+        maps: Sequence[str] = (),
+        precision: Precision = "auto",
+        exact_preprocess: bool = False,
+        shard: tuple[int, int] = (1, 1),
+        batch: int = 64,
+        workers: int | None = None,
+    ) -> "Store":
+        """Pass every picture of `collection` through `network`, and keep what `layers` say of it.
+
+        What is stored already is not computed again: new and changed files are added, deleted ones taken out. It may be
+        interrupted, and goes on where it was. A picture that cannot be read is a row with the reason. Raises StoreError
+        where the folder cannot be written, or holds numbers of another network.
+
+        path        the store's folder; `.triscope` in the collection's folder if left out
+        layers      the layers kept: maps as their mean and maximum, vectors whole; those stored before, if left out
+        maps        layers of which whole maps are kept too
+        precision   auto (bfloat16 where the processor computes in it), float32 or bfloat16
+        exact_preprocess    torchvision's published transform to the bit, instead of the fast one
+        shard       (i, n): only the i-th of n parts of the collection, so that n processes can share the work
+        batch       how many pictures pass through the network at once
+        workers     how many threads decode
+        """
+        from triscope.which.indexing import index
+
+        for _ in index(
+            network, collection, path, layers=layers, maps=maps, precision=precision,
+            exact_preprocess=exact_preprocess, shard=shard, batch=batch, workers=workers,
+        ):  # fmt: skip
+            pass
+        return cls.open(place_of(collection, path), network)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], network: Network | None = None) -> "Store":
+        """The store at `path`, or in the folder of pictures at `path`. Raises StoreError where there is none.
+
+        `network` is the one that made it; if left out, it is loaded by the name in the store when it is first needed.
+        """
+        folder = Path(path)
+        if not table_folder(folder).is_dir() and table_folder(folder / PLACE).is_dir():
+            folder = folder / PLACE
+        if not table_folder(folder).is_dir():
+            raise StoreError(f"{printable(path)} holds no store; make one: triscope index DIR --layer LAYER.")
+        return cls(folder, Table.open(table_folder(folder)), network)
+
+    @property
+    def network(self) -> Network:
+        """The network that made the store. Raises StoreError where it cannot be loaded by name, or has other weights."""
+        if self._network is None:
+            if self.about.source is None:
+                raise StoreError(f"{self.about.network} was made in Python; give it: Store.open(path, network=...).")
+            network = load(**dict(self.about.source), progress=False)
+            self._check(network)
+            self._network = network
+        return self._network
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The vectors that are kept of each picture."""
+        return self.about.columns
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How pictures were fitted to the network."""
+        known = self.about.preprocess
+        return Preprocess(tuple(known["size"]), known["resize"], known["interpolation"])
+
+    @property
+    def channels(self) -> int:
+        """How many channels the network reads."""
+        return next(column.shape[0] for column in self.columns if column.pool == "pixels")
+
+    def __len__(self) -> int:
+        """How many pictures have vectors."""
+        return self.table.count(GOOD)
+
+    def __repr__(self) -> str:
+        return f"<Store {printable(self.path)}: {len(self)} pictures by {self.about.network}>"
+
+    def errors(self) -> list[tuple[str, str]]:
+        """The pictures that could not be used: (name, reason)."""
+        return [
+            (name, error)
+            for rows in self.table.stream(["name", "error"], "status = 'error'")
+            for name, error in zip(rows["name"], rows["error"], strict=True)
+        ]
+
+    def names(self, rows: Sequence[int] | NDArray[Any]) -> tuple[str, ...]:
+        """The names of some rows, printable."""
+        return tuple(self.table.take(rows, ["name"])["name"])
+
+    def files(self, rows: Sequence[int] | NDArray[Any]) -> list[Path]:
+        """The files of some rows."""
+        root = Path(self.about.root) if self.about.root else None
+        # A store in the collection's own folder moves with it.
+        if root is not None and self.path.name == PLACE and self.path.absolute().parent.is_dir():
+            root = self.path.absolute().parent
+        found = [Path(os.fsdecode(path)) for path in self.table.take(rows, ["path"])["path"]]
+        return [root / path if root else path for path in found]
+
+    def row(self, name: str) -> int:
+        """The row of a picture by its name, or by the end of its name where that is one. Raises StoreError."""
+        quoted = name.replace("'", "''")
+        rows = self.table.rows_where(f"name = '{quoted}'")
+        if len(rows) != 1:
+            raise StoreError(f"{name!r} is not a picture of this store.{nearest(name, self.table.column('name'))}")
+        return int(rows[0])
+
+    def find(self, layer: str, pool: Kind = "mean") -> Column:
+        """The column that stands for a layer: its vector, or its maps pooled so. Raises StoreError where it is not kept."""
+        if layer == "input":
+            pool = "pixels"
+        kept = [column for column in self.columns if column.layer == layer and column.pool != "place"]
+        for wanted in (pool, "none", "mean", "max"):
+            for column in kept:
+                if column.pool == wanted and (wanted == pool or len(column.shape) == 1):
+                    return column
+        known = dict.fromkeys(column.layer for column in self.columns)
+        raise StoreError(f"This store does not keep {layer}.{nearest(layer, known)} It keeps {', '.join(known)}.")
+
+    def answers(self, needs: Iterable[Need], where: str | None = None) -> Iterator[tuple[NDArray[np.int64], Activations]]:
+        """The stored answers to needs, a batch of pictures at a time: their row numbers, and a mapping as of a live pass.
+
+        Raises StoreError where a need is not stored, or `where` is no condition.
+        """
+        sources = {need: self._source(need) for need in needs}
+        names = list(dict.fromkeys(column.name for column in sources.values()))
+        longest = max(sum(column.length * 4 for column in sources.values()), 1)
+        batch = max(1, min(8192, _BATCH_BYTES // longest))
+        for rows in self.table.stream(names, condition(where), batch):
+            if len(rows["row"]):
+                yield rows["row"], {need: _pooled(rows, column, need) for need, column in sources.items()}
+
+    def vectors(self, column: Column, rows: Sequence[int] | NDArray[Any]) -> Tensor:
+        """The stored vectors of some rows, float32 (N, D)."""
+        values = self.table.take(rows, [column.name])[column.name]
+        return torch.from_numpy(np.asarray(values, np.float32).reshape(len(rows), column.length))
+
+    def projection(self, column: Column) -> Projection | None:
+        """The projection of a column, or None where it is small enough to be searched as it is."""
+        name = projected_name(column)
+        if name not in self.table.names:
+            return None
+        return load_projection(self.path, self.table.about_field(name))
+
+    def _source(self, need: Need) -> Column:
+        for column in self.columns:
+            if column.answers(need):
+                return column
+        kept = ", ".join(dict.fromkeys(column.layer for column in self.columns))
+        what = {"none": "whole maps of {}; index with maps=[{!r}]", "mean": "mean of {}", "max": "maximum of {}"}[need.pool]
+        raise StoreError(f"This store does not keep the {what.format(need.layer, need.layer)}. It keeps layers {kept}.")
+
+    def _check(self, network: Network) -> None:
+        if network.sha256 != self.about.sha256:
+            raise StoreError(
+                f"{printable(self.path)} was made by {self.about.network} with other weights; numbers of two networks are not "
+                "mixed. Give the network that made it, or index into another folder."
+            )
+
+
+def condition(where: str | None) -> str:
+    """The SQL for the rows that have vectors, and meet `where`."""
+    return f"{GOOD} AND ({where})" if where else GOOD
+
+
+def table_folder(folder: Path) -> Path:
+    """Where a store's rows are."""
+    return folder / "rows.lance"
+
+
+def place_of(collection: object, path: str | os.PathLike[str] | None) -> Path:
+    """The folder of a store: `path`, or the usual place in the collection's folder. Raises StoreError without either."""
+    if path is not None:
+        return Path(path)
+    root = collection.root if isinstance(collection, Collection) else collection
+    if isinstance(root, str | os.PathLike) and Path(root).is_dir():
+        return Path(root) / PLACE
+    raise StoreError("Say where the store is to be: a collection that is no folder has no place of its own.")
+
+
+def projected_name(column: Column) -> str:
+    """The column of a column's projection."""
+    return f"{column.name}_pca"
+
+
+def rest_name(column: Column) -> str:
+    """The column of the lengths that the projection does not show."""
+    return f"{column.name}_rest"
+
+
+def projection_fields(column: Column, projection: Projection, about: str) -> tuple[Field, Field]:
+    """The two columns of a projection, whose file is `about`."""
+    length = len(projection.directions)
+    return Field(projected_name(column), "float16", length, about), Field(rest_name(column), "float32", None, about)
+
+
+def projection_file(data: bytes) -> str:
+    """The name of the file for a projection."""
+    return f"pca-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
+
+
+def load_projection(folder: Path, name: str) -> Projection:
+    """A projection by the name of its file. Raises StoreError where it is gone."""
+    try:
+        return Projection.from_bytes((folder / name).read_bytes())
+    except OSError as error:
+        raise StoreError(f"{printable(folder / name)} is missing; index with --refit to make it again.") from error
+
+
+def project(projection: Projection, vectors: NDArray[Any]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Stored vectors (N, D) as the two columns of their projection."""
+    projected, rest = projection(torch.from_numpy(np.asarray(vectors, np.float32)))
+    most = float(np.finfo(np.float16).max)
+    return projected.clamp(-most, most).half().numpy(), rest.numpy()
+
+
+def _pooled(rows: Rows, column: Column, need: Need) -> Tensor:
+    values = torch.from_numpy(np.asarray(rows[column.name], np.float32)).unflatten(1, column.shape)
+    if values.ndim == 2 or need.pool == "none":
+        return values
+    return values.mean((2, 3)) if need.pool == "mean" else values.amax((2, 3))

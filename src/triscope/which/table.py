@@ -1,0 +1,376 @@
+"""The table of a store, on disk: all that triscope does with Lance is in this file.
+
+Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that was
+killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was written:
+here rows that are added are synced before their manifest is made, and everything before the caller is told. Writers take
+turns at a lock that the system releases when a process dies, however it dies.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from triscope.errors import StoreError, TriscopeWarning
+from triscope.images import printable
+
+if TYPE_CHECKING:
+    import lance
+    import pyarrow as pa
+
+Array: TypeAlias = NDArray[Any]
+#: The rows of a table by column: lists of Python values, or arrays whose first axis is the rows.
+Rows: TypeAlias = dict[str, Any]
+
+_NUMBERS = {"float16": np.float16, "float32": np.float32, "uint16": np.uint16, "int32": np.int32, "int64": np.int64}
+_MANIFESTS = "_versions"
+_PARTS = ("data", "_deletions", "_indices", "_transactions", _MANIFESTS)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a table: `type` is string, binary or a number type; with `length`, a vector of these.
+
+    `about` is kept beside it, as text.
+    """
+
+    name: str
+    type: str
+    length: int | None = None
+    about: str = ""
+
+
+class Table:
+    """Rows on disk. Opened at one version; `refresh` goes on to the newest."""
+
+    def __init__(self, folder: Path, dataset: "lance.LanceDataset") -> None:
+        self.folder = folder
+        self._dataset = dataset
+        self._synced = set(_files(folder))
+
+    @classmethod
+    def create(cls, folder: Path, fields: Sequence[Field], about: str) -> "Table":
+        """A new table without rows. Raises StoreError where the folder does not take it."""
+        lance, pa = _lance()
+        schema = pa.schema([_arrow_field(field) for field in fields], metadata={"triscope": about})
+        with writing(folder):
+            table = cls(folder, lance.write_dataset(schema.empty_table(), str(folder), data_storage_version="2.2"))
+            table._synced = set()
+            table._sync()
+        return table
+
+    @classmethod
+    def open(cls, folder: Path) -> "Table":
+        """The newest version that is whole. Raises StoreError where there is none; warns where a newer one was damaged.
+
+        A power cut can leave the newest manifest empty, and then Lance opens nothing at all. It is put aside, and the
+        version before it is the newest.
+        """
+        lance, _ = _lance()
+        while True:
+            try:
+                return cls(folder, lance.dataset(str(folder)))
+            except (OSError, ValueError, RuntimeError) as error:
+                if not _step_back(folder):
+                    reason = str(error).splitlines()[0]
+                    raise StoreError(f"{printable(folder)} cannot be opened: {reason}") from error
+
+    @property
+    def version(self) -> int:
+        """The number of the version that is open; it grows with every change."""
+        return int(self._dataset.version)
+
+    @property
+    def about(self) -> str:
+        """What `create` was given."""
+        return str((self._dataset.schema.metadata or {})[b"triscope"].decode())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self._dataset.schema.names)
+
+    def about_field(self, name: str) -> str:
+        """What is kept beside a column."""
+        return str((self._dataset.schema.field(name).metadata or {}).get(b"triscope", b"").decode())
+
+    def refresh(self) -> None:
+        """Go on to the newest version."""
+        self._dataset.checkout_latest()
+
+    def count(self, where: str | None = None) -> int:
+        """How many rows there are, or how many of a kind. Raises StoreError for a condition that is not one."""
+        with _asking(where):
+            return int(self._dataset.count_rows(filter=where))
+
+    def stream(self, columns: Sequence[str], where: str | None = None, batch: int = 2048) -> Iterator[Rows]:
+        """The rows in order, a batch at a time; `row` is their number. Raises StoreError for a bad condition."""
+        where_given = where is not None
+        with _asking(where):
+            scanner = self._dataset.scanner(
+                columns=list(columns), filter=where, batch_size=batch, scan_in_order=True, with_row_id=where_given
+            )
+            numbers = self._numbers() if where_given else None
+            start = 0
+            for found in scanner.to_batches():
+                rows = {name: _numpy(found.column(name)) for name in columns}
+                if numbers is None:
+                    rows["row"] = np.arange(start, start + found.num_rows)
+                else:
+                    rows["row"] = np.searchsorted(numbers, found.column("_rowid").to_numpy())
+                start += found.num_rows
+                yield rows
+
+    def column(self, name: str, where: str | None = None) -> Any:
+        """One column, whole: an array of numbers, or a list."""
+        parts = [rows[name] for rows in self.stream([name], where, batch=65536)]
+        if parts and isinstance(parts[0], np.ndarray):
+            return np.concatenate(parts)
+        return [value for part in parts for value in part]
+
+    def rows_where(self, where: str) -> NDArray[np.int64]:
+        """The numbers of the rows of a kind, ascending. Raises StoreError for a condition that is not one."""
+        parts = [rows["row"] for rows in self.stream([], where, batch=65536)]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def take(self, rows: Sequence[int] | Array, columns: Sequence[str]) -> Rows:
+        """Some rows by number, in the order asked."""
+        order = np.asarray(rows, np.int64)
+        if not len(order):
+            return {name: [] for name in columns}
+        unique, back = np.unique(order, return_inverse=True)
+        found = self._dataset.take(unique.tolist(), columns=list(columns)).combine_chunks()
+        values = {name: _numpy(found.column(name).combine_chunks()) for name in columns}
+        return {
+            name: value[back] if isinstance(value, np.ndarray) else [value[place] for place in back]
+            for name, value in values.items()
+        }
+
+    def append(self, rows: Rows, valid: NDArray[np.bool_], *, instead: bool = False) -> None:
+        """Add rows; vectors count only where `valid`. With `instead`, rows of the same key are replaced. On disk when
+        this returns. Raises StoreError where the disk does not take them: then nothing has changed.
+        """
+        lance, pa = _lance()
+        from lance.fragment import write_fragments
+
+        schema = self._dataset.schema
+        table = pa.table([_arrow(rows[field.name], field.type, valid) for field in schema], schema=schema)
+        with writing(self.folder):
+            if instead:
+                update = self._dataset.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
+                update.execute(table)
+            else:
+                fragments = write_fragments(table, self._dataset, max_rows_per_file=len(table))
+                self._sync()
+                operation = lance.LanceOperation.Append(fragments)
+                self._dataset = lance.LanceDataset.commit(self._dataset, operation, read_version=self._dataset.version)
+            self._sync()
+        self.refresh()
+
+    def delete(self, keys: Sequence[int]) -> None:
+        """Take rows out by key."""
+        with writing(self.folder):
+            for start in range(0, len(keys), 4096):
+                self._dataset.delete(f"key IN ({','.join(str(int(key)) for key in keys[start : start + 4096])})")
+            self._sync()
+
+    def add(self, fields: Sequence[Field], read: str, compute: Callable[[Array], Sequence[Array]]) -> None:
+        """New columns computed from the column `read`, a batch at a time; those of the same names are dropped first."""
+        lance, pa = _lance()
+        schema = pa.schema([_arrow_field(field) for field in fields])
+
+        @lance.batch_udf(output_schema=schema)
+        def made(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+            column = batch.column(0)
+            valid = np.asarray(column.is_valid())
+            values = compute(_numpy(column))
+            arrays = [_arrow(value, field.type, valid) for value, field in zip(values, schema, strict=True)]
+            return pa.record_batch(arrays, schema=schema)
+
+        with writing(self.folder):
+            old = [field.name for field in fields if field.name in self.names]
+            if old:
+                self._dataset.drop_columns(old)
+            self._dataset.add_columns(made, read_columns=[read], batch_size=2048)
+            self._sync()
+        self.refresh()
+
+    def tidy(self) -> None:
+        """Join small files where there are many, and drop old versions but the last two."""
+        with writing(self.folder):
+            if len(self._dataset.get_fragments()) > 256:
+                self._dataset.optimize.compact_files(target_rows_per_fragment=131_072)
+            self._dataset.cleanup_old_versions(older_than=timedelta(0), retain_versions=2)
+            self._sync()
+        self.refresh()
+
+    def build_index(self, column: str, metric: str) -> None:
+        """An IVF_PQ index on a column of vectors, for collections of millions."""
+        with writing(self.folder):
+            self._dataset.create_index(column, "IVF_PQ", metric=metric, replace=True)
+            self._sync()
+        self.refresh()
+
+    def indexed(self, column: str) -> bool:
+        """Whether there is one."""
+        return any(column in index.field_names for index in self._dataset.describe_indices())
+
+    def near(self, column: str, vector: Array, count: int, where: str) -> NDArray[np.int64]:
+        """The numbers of the rows nearest to `vector` by the index of a column."""
+        nearest = {"column": column, "q": vector, "k": count, "nprobes": 32, "refine_factor": 2}
+        found = self._dataset.scanner(columns=[], nearest=nearest, filter=where, prefilter=True, with_row_id=True).to_table()
+        return np.searchsorted(self._numbers(), found.column("_rowid").to_numpy())
+
+    def _sync(self) -> None:
+        """Every file that was not there before, on disk for good."""
+        new = [path for path in _files(self.folder) if path not in self._synced]
+        for path in new:
+            _sync_path(path)
+        for folder in dict.fromkeys([path.parent for path in new] + [self.folder, self.folder.parent]):
+            _sync_folder(folder)
+        self._synced.update(new)
+
+    def _numbers(self) -> Array:
+        """The row ids in order: their places are the numbers of the rows."""
+        ids = self._dataset.scanner(columns=[], with_row_id=True, scan_in_order=True).to_table()
+        return np.asarray(ids.column("_rowid").to_numpy())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One writer at a time, over all processes. Raises StoreError where the folder cannot be written to."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the disk does not take becomes one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{printable(folder)} cannot be written: {_reason(error)}. What was stored before is still there.") from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """A file, whole or not at all, on disk when this returns."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path.parent):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def _asking(where: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if where is None:
+            raise StoreError(f"The store cannot be read: {_reason(error)}.") from error
+        raise StoreError(f"{where!r} is no condition on this store: {_reason(error)}.") from error
+
+
+def _lance() -> tuple[Any, Any]:
+    try:
+        import lance
+        import pyarrow as pa
+    except ImportError as error:
+        raise StoreError("Collections need pylance, which is not installed: pip install 'triscope[collections]'.") from error
+    return lance, pa
+
+
+def _step_back(folder: Path) -> bool:
+    """Put the newest manifest aside if it is empty and an older one is not. Whether there is something to open now."""
+    manifests = sorted((folder / _MANIFESTS).glob("*.manifest"))  # named by 2**64 - 1 - version: the newest comes first
+    empty = [path for path in manifests[:1] if path.stat().st_size == 0]
+    if not empty or len(manifests) < 2:
+        return False
+    with writing(folder):
+        empty[0].rename(empty[0].with_suffix(".damaged"))
+    warnings.warn(
+        f"The newest version of {printable(folder)} was cut short, as by a power cut; the one before it is used. Index again "
+        "to add what is missing.",
+        TriscopeWarning,
+        stacklevel=4,
+    )
+    return True
+
+
+def _arrow_field(field: Field) -> Any:
+    _, pa = _lance()
+    types = {"string": pa.string(), "binary": pa.binary()}
+    plain = types.get(field.type) or pa.from_numpy_dtype(_NUMBERS[field.type])
+    kind = plain if field.length is None else pa.list_(plain, field.length)
+    return pa.field(field.name, kind, metadata={"triscope": field.about} if field.about else None)
+
+
+def _arrow(values: Any, kind: Any, valid: NDArray[np.bool_]) -> Any:
+    _, pa = _lance()
+    if not pa.types.is_fixed_size_list(kind):
+        return pa.array(values, type=kind)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1), type=kind.value_type)
+    return pa.FixedSizeListArray.from_arrays(flat, kind.list_size, mask=pa.array(~valid))
+
+
+def _numpy(array: Any) -> Any:
+    """An Arrow array as numpy numbers or vectors, or as a list."""
+    _, pa = _lance()
+    kind = array.type
+    if pa.types.is_fixed_size_list(kind):
+        length = kind.list_size
+        inner = array.values[array.offset * length : (array.offset + len(array)) * length]
+        return inner.to_numpy(zero_copy_only=False).reshape(len(array), length)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return array.to_numpy(zero_copy_only=False)
+    return array.to_pylist()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a table, those that name others last."""
+    for part in _PARTS:
+        if (folder / part).is_dir():
+            yield from (Path(entry.path) for entry in os.scandir(folder / part) if entry.is_file())
+
+
+def _sync_path(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":  # elsewhere folders cannot be opened, and need not be
+        _sync_path(path)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for known in ("No space left on device", "Permission denied", "Read-only file system", "File too large", "Disk quota exceeded"):
+        if known.lower() in text.lower():
+            return known
+    return text.split(", /")[0].rstrip(".")
