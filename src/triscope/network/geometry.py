@@ -202,16 +202,28 @@ def _pad(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mapping[st
 
 
 def _index(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Axes:
-    """Slices move the positions and thin them out; an index of another kind is followed where it keeps them all."""
+    """Slices move the positions and thin them out; other indices are followed where they keep all positions."""
     axes, shape = before[0]
     index = args[1] if isinstance(args[1], tuple) else (args[1],)
     if index and index[0] is Ellipsis:
         index = (slice(None),) * (len(shape) - len(index) + 1) + index[1:]
-    if not all(isinstance(part, slice) for part in index):
+    if not all(isinstance(part, slice | int) for part in index):
         return _pointwise(before, output, args, kwargs)
-    cuts = [part.indices(size) for part, size in zip(index, shape, strict=False)]
-    starts, steps = ({dim: cut[which] for dim, cut in enumerate(cuts)} for which in (0, 2))
-    return _moved(axes, starts, steps)
+    cuts = {dim: part.indices(shape[dim]) for dim, part in enumerate(index) if isinstance(part, slice)}
+    left = [dim for dim in range(len(shape)) if dim >= len(index) or dim in cuts]  # a number takes its dimension away
+    if not {axes.row_dim, axes.col_dim} <= set(left):
+        return _Axes(WHOLE)
+    cut = _moved(
+        axes, {dim: start for dim, (start, _, _) in cuts.items()}, {dim: step for dim, (_, _, step) in cuts.items()}
+    )
+    return cut.moved(left)
+
+
+def _unsqueeze(before: Before, output: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Axes:
+    axes, shape = before[0]
+    new = (kwargs["dim"] if "dim" in kwargs else args[1]) % (len(shape) + 1)
+    order = list(range(len(shape)))
+    return axes.moved([*order[:new], -1, *order[new:]])
 
 
 def _moved(axes: _Axes, starts: Mapping[int, int], steps: Mapping[int, int]) -> _Axes:
@@ -256,6 +268,7 @@ _RULES: dict[str, Function] = {
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_max_pool2d", "_adaptive_max_pool2d"), _adaptive),
     "pad": _pad,
     "__getitem__": _index,
+    "unsqueeze": _unsqueeze,
     "linear": _linear,
     "layer_norm": _linear,
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten"), _view),
