@@ -1,0 +1,1 @@
+"""How much processor time the methods take, beside the bare PyTorch loop and beside Captum."""
