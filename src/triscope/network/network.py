@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.layers import Layer, Layers, find_layers
 from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
-from triscope.network.twin import TwinKeeper
+from triscope.network.twin import TwinKeeper, held_by
 from triscope.objectives.base import Need
 from triscope.objectives.units import Class, class_index
 
@@ -105,7 +106,7 @@ class Network:
 
         Found by one pass over a grey picture, and again where the module's parts were replaced.
         """
-        twin = self._keeper.get()
+        twin = self._keeper.peek()
         with self._lock:
             if self._found is None or self._found[0] is not twin:
                 image = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
@@ -209,11 +210,12 @@ class Network:
         """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""
         return tuple(
             (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - documented under autograd
-            for tensor in (*self.module.parameters(), *self.module.buffers())
+            for tensor in held_by(self.module.modules())
         )
 
     def _floats(self) -> Iterator[Tensor]:
-        return (tensor for tensor in (*self.module.parameters(), *self.module.buffers()) if tensor.is_floating_point())
+        weights = chain(self.module.parameters(), self.module.buffers())
+        return (tensor for tensor in weights if tensor.is_floating_point())
 
     def __repr__(self) -> str:
         known = f", {len(self.classes)} classes" if self.classes else ""

@@ -7,7 +7,7 @@ for every question, because a forward pass may write to them (a counter, running
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -23,22 +23,32 @@ class TwinKeeper:
         self.module = unwrap(module)
         self.name = name
         self._lock = threading.Lock()
-        self._twin: tuple[tuple[object, ...], nn.Module, list[Tensor]] | None = None
+        self._twin: tuple[tuple[object, ...], nn.Module, list[tuple[Tensor, Tensor]]] | None = None
         _refuse_closed(self.module, name)
 
     def get(self) -> nn.Module:
-        """The twin of the module as it is now."""
-        state = _state(self.module)
+        """The twin of the module as it is now, to be run: its buffers are copied."""
         with self._lock:
-            if self._twin is None or self._twin[0] != state:
-                twin = make_twin(self.module, self.name)
-                tap.install(twin)
-                # `.data` has a version of its own, so a pass under way in another thread does not see a change.
-                self._twin = (state, twin, [buffer.data for buffer in twin.buffers()])
-            _, twin, buffers = self._twin
-            for ours, theirs in zip(buffers, self.module.buffers(), strict=True):
+            twin, buffers = self._current()
+            for ours, theirs in buffers:
                 ours.copy_(theirs)
             return twin
+
+    def peek(self) -> nn.Module:
+        """The twin of the module as it is now, not to be run."""
+        with self._lock:
+            return self._current()[0]
+
+    def _current(self) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
+        """The twin, and its buffers beside the module's."""
+        state = _state(self.module)
+        if self._twin is None or self._twin[0] != state:
+            twin = make_twin(self.module, self.name)
+            tap.install(twin)
+            # `.data` has a version of its own, so a pass under way in another thread does not see a change.
+            ours = [buffer.data for buffer in twin.buffers()]
+            self._twin = (state, twin, list(zip(ours, self.module.buffers(), strict=True)))
+        return self._twin[1:]
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -85,12 +95,19 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
         yield from (value for value in vars(part).values() if isinstance(value, Tensor))
 
 
+def held_by(parts: Iterable[nn.Module]) -> Iterator[Tensor]:
+    """The parameters and buffers that these modules hold themselves.
+
+    Asked with every question: parameters() and buffers() would walk the tree for each, and take three times as long.
+    """
+    groups = (group for part in parts for group in (part._parameters, part._buffers))  # noqa: SLF001
+    return (tensor for group in groups for tensor in group.values() if tensor is not None)
+
+
 def _state(module: nn.Module) -> tuple[object, ...]:
     """What must stay the same for a twin to stay true: the module's parts, and where its tensors lie."""
     parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
-    # Asked with every question; parameters() and buffers() would walk the tree again, and take three times as long.
-    held = (value for part in parts for value in (*part._parameters.values(), *part._buffers.values()))  # noqa: SLF001
-    return parts, tuple((value.data_ptr(), value.dtype) for value in held if value is not None)
+    return parts, tuple((tensor.data_ptr(), tensor.dtype) for tensor in held_by(parts))
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:
