@@ -13,7 +13,7 @@ setup: $(ready)
 
 $(ready): pyproject.toml constraints.txt
 	test -x $(bin)/python || $(PYTHON) -m venv .venv
-	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[collections,dev]'
 	touch $@
 
 report: $(ready)
