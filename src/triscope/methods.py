@@ -2,8 +2,8 @@
 
 A method is a function. `@method(question)` puts it in `METHODS` and gives it a door, which turns words into values
 before the function sees them: pictures of any kind into what the network sees, a unit's text into a bound objective,
-options into checked ones. On the way out, the door writes the recipe into the result. The command line, the report and the docs
-read a method's options from its signature, and their help from its docstring:
+options into checked ones. On the way out, the door writes the recipe into the result. The command line, the report and
+the docs read a method's options from its signature, and their help from its docstring:
 
     name    what the option does, on lines of this form
 """
@@ -13,9 +13,11 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin
+from pathlib import Path
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
 
 import torch
 
@@ -31,7 +33,10 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
 
 #: What the door gives to every method that asks for it, and the command line has its own words for.
-SUBJECTS = ("network", "images", "objective", "layer")
+SUBJECTS = ("network", "store", "images", "objective", "layer")
+
+#: Options that say how a job is run and not what it makes; a recipe does not hold them.
+PASSING = ("checkpoint",)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,38 @@ class Range:
 
     def __str__(self) -> str:
         return f"{self.least:g} to {self.most:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Generic[R]):
+    """One step of a long job: `index` of `total`, from 1; the mean score over the batch, and the terms it is made of.
+
+    `result` is what the job returns if it is stopped here.
+    """
+
+    index: int
+    total: int
+    score: float
+    terms: Mapping[str, float]
+    result: R
+
+
+class Stored(Protocol):
+    """What a method of WHICH is given instead of a network: what the network that made it said, and a note of which it was."""
+
+    path: Path
+
+    @property
+    def network(self) -> Network:
+        """The network that made it, loaded when it is first asked for."""
+
+    @property
+    def note(self) -> NetworkNote:
+        """What a recipe says of that network."""
+
+    @property
+    def precision(self) -> str:
+        """The precision it was asked in."""
 
 
 @dataclass(frozen=True)
@@ -106,27 +143,35 @@ class Method(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask. Raises OptionError for an option out of its range, and what the method itself raises."""
+        bound = self._enter(*args, **kwargs)
+        result = self._body(*bound.args, **bound.kwargs)
+        return dataclasses.replace(result, recipe=self._recipe(bound.arguments, result))
+
+    def _enter(self, *args: P.args, **kwargs: P.kwargs) -> inspect.BoundArguments:
+        """The arguments as the function wants them: options checked, words turned into values."""
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
         for option in self.options:
             option.check(given[option.name])
-        network = given["network"]
         if "images" in given:
-            given["images"] = network.prepare(given["images"], given.get("fit", "crop"))
+            given["images"] = given["network"].prepare(given["images"], given.get("fit", "crop"))
         if "objective" in given:
+            network = given["store"].network if "store" in given else given["network"]
             given["objective"] = question(given["objective"]).bind(network)
-        result = self._body(*bound.args, **bound.kwargs)
-        return dataclasses.replace(result, recipe=self._recipe(given, result))
+        return bound
 
     def _recipe(self, given: dict[str, Any], result: Result) -> Recipe:
-        networks = _several(given["network"])
+        store: Stored | None = given.get("store")
+        networks = _several(given["network"]) if store is None else []
         seen: Seen | None = given.get("images")
         asked: Objective | None = getattr(result, "objective", None)
-        options = {option.name: given[option.name] for option in self.options}
+        options = {option.name: given[option.name] for option in self.options if option.name not in PASSING}
         return Recipe(
             method=self.name,
-            networks=tuple(NetworkNote(network.name, network.source, network.fingerprint()) for network in networks),
+            networks=(store.note,)
+            if store
+            else tuple(NetworkNote(network.name, network.source, network.fingerprint()) for network in networks),
             images=tuple(
                 ImageNote(source.name, printable(source.path.absolute()) if source.path else None, source.sha256)
                 for source in seen.sources
@@ -134,8 +179,10 @@ class Method(Generic[P, R]):
             if seen
             else (),
             objective=str(asked) if asked is not None else None,
-            options=options | ({"layer": given["layer"]} if given.get("layer") else {}),
-            precision=str(networks[0].dtype).removeprefix("torch."),
+            options=options
+            | ({"layer": given["layer"]} if given.get("layer") else {})
+            | ({"store": printable(store.path.absolute())} if store else {}),
+            precision=store.precision if store else str(networks[0].dtype).removeprefix("torch."),
             threads=torch.get_num_threads(),
             version=__version__,
         )
@@ -144,18 +191,61 @@ class Method(Generic[P, R]):
         return f"<method {self.name}{self.signature}>"
 
 
+class LongMethod(Method[P, R]):
+    """A verb whose function yields steps. Calling it gives the last step's result; `steps` gives them one by one."""
+
+    def __init__(self, question: str, body: Callable[P, Generator[Step[R]]]) -> None:
+        super().__init__(question, typing.cast("Callable[P, R]", body))
+
+    @property
+    def returns(self) -> type[Result]:
+        """The kind of result."""
+        (step,) = get_args(typing.get_type_hints(self._body)["return"])[:1]
+        (kind,) = get_args(step)
+        return typing.cast("type[Result]", kind)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run to the end. Raises OptionError for an option out of its range, and what the method itself raises."""
+        for step in self.steps(*args, **kwargs):
+            last = step
+        return last.result
+
+    def steps(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[Step[R]]:
+        """Run step by step. Arguments are checked at once; leaving the iteration stops the job."""
+        bound = self._enter(*args, **kwargs)
+        body = typing.cast("Generator[Step[R]]", self._body(*bound.args, **bound.kwargs))
+        return self._recorded(bound.arguments, body)
+
+    def _recorded(self, given: dict[str, Any], body: Generator[Step[R]]) -> Iterator[Step[R]]:
+        with closing(body):
+            for step in body:
+                result = dataclasses.replace(step.result, recipe=self._recipe(given, step.result))
+                yield dataclasses.replace(step, result=result)
+
+
 METHODS: dict[str, Method[Any, Any]] = {}
 
 
-def method(question: str) -> Callable[[Callable[P, R]], Method[P, R]]:
-    """Put a function in the table, behind its door. `question` is where, what, which or view."""
+class _Enter(Protocol):
+    @overload
+    def __call__(self, body: Callable[P, Generator[Step[R]]]) -> LongMethod[P, R]: ...
 
-    def enter(body: Callable[P, R]) -> Method[P, R]:
-        verb = Method(question, body)
+    @overload
+    def __call__(self, body: Callable[P, R]) -> Method[P, R]: ...
+
+
+def method(question: str) -> _Enter:
+    """Put a function in the table, behind its door. `question` is where, what, which or view.
+
+    A generator function of steps becomes a long method.
+    """
+
+    def enter(body: Callable[..., Any]) -> Method[..., Any]:
+        verb = (LongMethod if inspect.isgeneratorfunction(body) else Method)(question, body)
         METHODS[verb.name] = verb
         return verb
 
-    return enter
+    return typing.cast("_Enter", enter)
 
 
 def _several(network: Network | Sequence[Network]) -> Sequence[Network]:

@@ -48,7 +48,9 @@ class Entry:
     def stamp(self) -> int:
         """64 bits that change when the file does: its size, its time, and what the CSV says of it."""
         text = repr((self.size, self.mtime, sorted(self.metadata.items())))
-        return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), signed=True)
+        return int.from_bytes(
+            hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), signed=True
+        )
 
     @property
     def name(self) -> str:
@@ -108,7 +110,9 @@ class Collection:
         elif self.fields:
             yield from self._listed()
         else:
-            yield from ((path, {}) for path in sorted(glob.glob(self._source, recursive=True)) if not Path(path).is_dir())
+            yield from (
+                (path, {}) for path in sorted(glob.glob(self._source, recursive=True)) if not Path(path).is_dir()
+            )
 
     def _listed(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         folder = os.path.dirname(self._source)
@@ -148,7 +152,9 @@ def _walk(folder: str) -> Iterator[str]:
     """The pictures in `folder` and below, sorted; links to folders are not entered."""
     try:
         with os.scandir(folder) as found:
-            entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: os.fsencode(entry.name))
+            entries = sorted(
+                (entry for entry in found if not entry.name.startswith(".")), key=lambda entry: os.fsencode(entry.name)
+            )
     except OSError:
         yield folder  # listed, with the reason, when it is opened as a picture
         return

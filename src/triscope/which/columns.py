@@ -58,7 +58,13 @@ class Column:
         return cls(**{**known, "shape": tuple(known["shape"]), "grid": tuple(known["grid"])})
 
     def __str__(self) -> str:
-        pooled = {"none": "", "mean": ", mean", "max": ", maximum", "place": ", place of the maximum", "pixels": " (small)"}
+        pooled = {
+            "none": "",
+            "mean": ", mean",
+            "max": ", maximum",
+            "place": ", place of the maximum",
+            "pixels": " (small)",
+        }
         return f"{self.layer}{pooled[self.pool]}: {' x '.join(map(str, self.shape))}"
 
 

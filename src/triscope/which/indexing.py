@@ -40,7 +40,21 @@ from triscope.which.table import Field, Rows, Table, locked, write_durably
 UNIT = 2048
 _UNIT_BYTES = 256 << 20
 _SAMPLE = 20_000
-_RESERVED = ("key", "stamp", "path", "name", "folder", "size", "mtime", "height", "width", "status", "error", "thumbnail", "row")
+_RESERVED = (
+    "key",
+    "stamp",
+    "path",
+    "name",
+    "folder",
+    "size",
+    "mtime",
+    "height",
+    "width",
+    "status",
+    "error",
+    "thumbnail",
+    "row",
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,13 @@ def index(
 
 
 def _open(
-    folder: Path, network: Network, collection: Collection, layers: Sequence[str | Need], maps: Sequence[str], precision: str, exact: bool
+    folder: Path,
+    network: Network,
+    collection: Collection,
+    layers: Sequence[str | Need],
+    maps: Sequence[str],
+    precision: str,
+    exact: bool,
 ) -> Table:
     """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one."""
     there = table_folder(folder).is_dir()
@@ -118,7 +138,14 @@ def _open(
     fields = tuple(name for name in collection.fields if name not in _RESERVED)
     root = str(collection.root) if collection.root else None
     about = About(
-        network.name, network.source, network.sha256, preprocessing(network, exact=exact), precision, columns, root, fields
+        network.name,
+        network.source,
+        network.sha256,
+        preprocessing(network, exact=exact),
+        precision,
+        columns,
+        root,
+        fields,
     )
     if old is None:
         return Table.create(table_folder(folder), _fields(about), about.to_json())
@@ -129,7 +156,9 @@ def _open(
 def _same(old: Store, new: About) -> None:
     """Raise StoreError where new rows would be of another kind than the old."""
     where = printable(old.path)
-    if {(column.layer, column.pool) for column in old.columns} != {(column.layer, column.pool) for column in new.columns}:
+    if {(column.layer, column.pool) for column in old.columns} != {
+        (column.layer, column.pool) for column in new.columns
+    }:
         raise StoreError(
             f"{where} keeps {'; '.join(map(str, old.columns))}. To keep other layers, index into another folder, or leave the "
             "layers out to go on with these."
@@ -137,9 +166,13 @@ def _same(old: Store, new: About) -> None:
     for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision"), ("fields", "metadata")):
         was, now = getattr(old.about, name), getattr(new, name)
         if was != now:
-            raise StoreError(f"{where} was made with the {is_what} {was}, and this is {now}; index into another folder.")
+            raise StoreError(
+                f"{where} was made with the {is_what} {was}, and this is {now}; index into another folder."
+            )
     if (old.about.root is None) != (new.root is None):
-        raise StoreError(f"{where} was made from {'a folder' if old.about.root else 'a list'}; go on with that, or index into another folder.")
+        raise StoreError(
+            f"{where} was made from {'a folder' if old.about.root else 'a list'}; go on with that, or index into another folder."
+        )
 
 
 def _fields(about: About) -> list[Field]:
@@ -184,7 +217,9 @@ class _Known:
     def same_failure(self, entry: Entry, error: str | None) -> bool:
         """Whether nothing has changed about a picture that could not be used, and still cannot."""
         place = self.place(entry.key)
-        return error is not None and place is not None and bool(self.failed[place]) and self.stamps[place] == entry.stamp
+        return (
+            error is not None and place is not None and bool(self.failed[place]) and self.stamps[place] == entry.stamp
+        )
 
 
 @dataclass
@@ -197,7 +232,9 @@ class _Job:
     batch: int
     workers: int | None
     unit: int
-    _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("done", "total", "known", "failed", "stored", "removed"), 0))
+    _counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("done", "total", "known", "failed", "stored", "removed"), 0)
+    )
     _started: float = 0.0
 
     def __post_init__(self) -> None:
@@ -215,7 +252,9 @@ class _Job:
         known = _Known.of(self.table)
         self._counts["total"] = sum(1 for _ in self._entries())
         if not self._counts["total"] and len(known.keys) and self.shard[1] == 1:
-            raise StoreError(f"{self.collection.name} holds no pictures now, and its store holds {len(known.keys)}; nothing was changed.")
+            raise StoreError(
+                f"{self.collection.name} holds no pictures now, and its store holds {len(known.keys)}; nothing was changed."
+            )
         embed = Embedder(self.network, self._about.columns, self._about.precision)
         self._started = time.monotonic()
         yield self.progress()
@@ -261,7 +300,9 @@ class _Job:
         yield self.progress()
 
     def _with(self, more: int) -> Progress:
-        return Progress(**{**self._counts, "done": self._counts["done"] + more}, seconds=time.monotonic() - self._started)
+        return Progress(
+            **{**self._counts, "done": self._counts["done"] + more}, seconds=time.monotonic() - self._started
+        )
 
     def _decode(self, entry: Entry) -> Decoded:
         return decode(entry.path, self.network.preprocess, self.network.channels, exact=self._exact)
@@ -290,8 +331,12 @@ class _Job:
     def _rows(self, news: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]]) -> Rows:
         entries = [entry for entry, *_ in news]
         found = [decoded for _, decoded, _ in news]
-        rows: Rows = {name: [getattr(entry, name) for entry in entries] for name in ("key", "stamp", "size", "mtime", "name")}
-        rows |= {name: [getattr(decoded, name) for decoded in found] for name in ("height", "width", "error", "thumbnail")}
+        rows: Rows = {
+            name: [getattr(entry, name) for entry in entries] for name in ("key", "stamp", "size", "mtime", "name")
+        }
+        rows |= {
+            name: [getattr(decoded, name) for decoded in found] for name in ("height", "width", "error", "thumbnail")
+        }
         rows["path"] = [entry.id for entry in entries]
         rows["folder"] = [printable(Path(entry.path).parent.name) for entry in entries]
         rows["status"] = ["ok" if decoded.error is None else "error" for decoded in found]

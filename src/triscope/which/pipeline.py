@@ -137,7 +137,7 @@ class Embedder:
 
     def _value(self, column: Column, look: Any, images: Tensor) -> Tensor:
         if column.pool == "pixels":
-            return F.adaptive_avg_pool2d(images, PIXELS)
+            return small(images)
         values: Tensor = look[Need(column.layer)]
         if column.pool == "none":
             return values.float()
@@ -145,6 +145,11 @@ class Embedder:
         if column.pool == "mean":
             return flat.float().mean(2)
         return flat.float().amax(2) if column.pool == "max" else flat.float().argmax(2)
+
+
+def small(images: Tensor) -> Tensor:
+    """Pictures (B, C, H, W), floats in [0, 1] or of 8 bits, averaged to the few pixels of pixel space, in [0, 1]."""
+    return F.adaptive_avg_pool2d(images.float() / 255 if images.dtype == torch.uint8 else images.float(), PIXELS)
 
 
 def native_precision(precision: Precision) -> str:
@@ -167,7 +172,9 @@ def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | N
         flat = values[column.name].flatten(1).float().abs()
         most = flat.amax(1) if column.dtype == "float16" else flat.amax(1).clamp(max=_LARGEST) + flat.amax(1) * 0
         for place in (~(most <= _LARGEST)).nonzero().flatten().tolist():
-            reasons[place] = f"The network gives {column.layer} values for it that float16 does not hold ({float(most[place]):g})."
+            reasons[place] = (
+                f"The network gives {column.layer} values for it that float16 does not hold ({float(most[place]):g})."
+            )
     return reasons
 
 

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triscope.errors import StoreError, nearest
-from triscope.images import printable
+from triscope.images import printable, read_image
 from triscope.network import Network, load
 from triscope.network.prepare import Preprocess
 from triscope.objectives.base import Activations, Need
+from triscope.results import NetworkNote
 from triscope.which.collection import Collection
 from triscope.which.columns import Column, Kind
 from triscope.which.pca import Projection
@@ -64,7 +65,9 @@ class About:
         """What `to_json` gave. Raises StoreError where another version of triscope wrote it."""
         known = json.loads(text)
         if known.get("format") != _FORMAT:
-            raise StoreError(f"This store has format {known.get('format')}; this version of triscope reads {_FORMAT}. Index again.")
+            raise StoreError(
+                f"This store has format {known.get('format')}; this version of triscope reads {_FORMAT}. Index again."
+            )
         columns = tuple(Column.from_json(column) for column in known.pop("columns"))
         return cls(**{**known, "columns": columns, "fields": tuple(known["fields"])})
 
@@ -86,7 +89,8 @@ class Store:
         self.about = About.from_json(table.about)
         self.table = table
         self._network = network
-        self._spaces: dict[tuple[str, int], Any] = {}
+        #: What was made for searching, by column and version.
+        self.spaces: dict[tuple[str, int], Any] = {}
         if network is not None:
             self._check(network)
 
@@ -154,6 +158,16 @@ class Store:
         return self._network
 
     @property
+    def note(self) -> NetworkNote:
+        """What a recipe says of the network that made the store."""
+        return NetworkNote(self.about.network, self.about.source, lambda: self.about.sha256)
+
+    @property
+    def precision(self) -> str:
+        """The precision in which the network was asked."""
+        return self.about.precision
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The vectors that are kept of each picture."""
         return self.about.columns
@@ -188,6 +202,10 @@ class Store:
         """The names of some rows, printable."""
         return tuple(self.table.take(rows, ["name"])["name"])
 
+    def thumbnails(self, rows: Sequence[int] | NDArray[Any]) -> tuple[Tensor, ...]:
+        """Small copies of some rows' pictures, each (3, h, w) in [0, 1]."""
+        return tuple(read_image(data)[0] for data in self.table.take(rows, ["thumbnail"])["thumbnail"])
+
     def files(self, rows: Sequence[int] | NDArray[Any]) -> list[Path]:
         """The files of some rows."""
         root = Path(self.about.root) if self.about.root else None
@@ -217,7 +235,9 @@ class Store:
         known = dict.fromkeys(column.layer for column in self.columns)
         raise StoreError(f"This store does not keep {layer}.{nearest(layer, known)} It keeps {', '.join(known)}.")
 
-    def answers(self, needs: Iterable[Need], where: str | None = None) -> Iterator[tuple[NDArray[np.int64], Activations]]:
+    def answers(
+        self, needs: Iterable[Need], where: str | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], Activations]]:
         """The stored answers to needs, a batch of pictures at a time: their row numbers, and a mapping as of a live pass.
 
         Raises StoreError where a need is not stored, or `where` is no condition.
@@ -247,7 +267,9 @@ class Store:
             if column.answers(need):
                 return column
         kept = ", ".join(dict.fromkeys(column.layer for column in self.columns))
-        what = {"none": "whole maps of {}; index with maps=[{!r}]", "mean": "mean of {}", "max": "maximum of {}"}[need.pool]
+        what = {"none": "whole maps of {}; index with maps=[{!r}]", "mean": "mean of {}", "max": "maximum of {}"}[
+            need.pool
+        ]
         raise StoreError(f"This store does not keep the {what.format(need.layer, need.layer)}. It keeps layers {kept}.")
 
     def _check(self, network: Network) -> None:

@@ -226,7 +226,9 @@ class Table:
     def near(self, column: str, vector: Array, count: int, where: str) -> NDArray[np.int64]:
         """The numbers of the rows nearest to `vector` by the index of a column."""
         nearest = {"column": column, "q": vector, "k": count, "nprobes": 32, "refine_factor": 2}
-        found = self._dataset.scanner(columns=[], nearest=nearest, filter=where, prefilter=True, with_row_id=True).to_table()
+        found = self._dataset.scanner(
+            columns=[], nearest=nearest, filter=where, prefilter=True, with_row_id=True
+        ).to_table()
         return np.searchsorted(self._numbers(), found.column("_rowid").to_numpy())
 
     def _sync(self) -> None:
@@ -263,7 +265,9 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{printable(folder)} cannot be written: {_reason(error)}. What was stored before is still there.") from error
+        raise StoreError(
+            f"{printable(folder)} cannot be written: {_reason(error)}. What was stored before is still there."
+        ) from error
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -296,7 +300,9 @@ def _lance() -> tuple[Any, Any]:
         import lance
         import pyarrow as pa
     except ImportError as error:
-        raise StoreError("Collections need pylance, which is not installed: pip install 'triscope[collections]'.") from error
+        raise StoreError(
+            "Collections need pylance, which is not installed: pip install 'triscope[collections]'."
+        ) from error
     return lance, pa
 
 
@@ -370,7 +376,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    for known in ("No space left on device", "Permission denied", "Read-only file system", "File too large", "Disk quota exceeded"):
+    for known in (
+        "No space left on device",
+        "Permission denied",
+        "Read-only file system",
+        "File too large",
+        "Disk quota exceeded",
+    ):
         if known.lower() in text.lower():
             return known
     return text.split(", /")[0].rstrip(".")

@@ -1,0 +1,72 @@
+"""What WHICH methods return: pictures of the collection, best first, each with its row, its name and its score."""
+
+import csv
+import dataclasses
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from triscope import render
+from triscope.network import Box
+from triscope.results import Drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery(Drawn):
+    """Pictures of a store, best first: `values` (k,) are their scores, `rows` (k,) where they stand in the store.
+
+    `pictures` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in what
+    the network saw. `query` is the picture that was asked about, if there was one. `score` says what the values are.
+    """
+
+    rows: tuple[int, ...]
+    names: tuple[str, ...]
+    pictures: tuple[Tensor, ...]
+    score: str
+    boxes: tuple[Box | None, ...] = ()
+    positions: tuple[tuple[int, int] | None, ...] = ()
+    query: Tensor | None = None
+    objective: Any = None
+    notes: tuple[str, ...] = ()
+
+    def entries(self) -> list[dict[str, Any]]:
+        """One mapping for each picture: rank, row, name, score, and where there is one its position and box."""
+        found = []
+        for place, (row, name, value) in enumerate(zip(self.rows, self.names, self.values.tolist(), strict=True)):
+            entry: dict[str, Any] = {"rank": place + 1, "row": row, "name": name, "score": value}
+            position = self.positions[place] if self.positions else None
+            box = self.boxes[place] if self.boxes else None
+            if position is not None:
+                entry |= {"at": list(position)}
+            if box is not None:
+                entry |= {"box": dataclasses.astuple(box)}
+            found.append(entry)
+        return found
+
+    def draw(self) -> Tensor:
+        """The pictures as a mosaic, the query at its left."""
+        if not self.pictures:
+            raise ValueError("There is no picture to draw: nothing was found.")
+        mosaic = render.grid(self.pictures)
+        return mosaic if self.query is None else render.side_by_side(self.query, mosaic)
+
+    def encode(self, suffix: str) -> bytes | None:
+        """As .png (where there are pictures), .npy, .json with the recipe, or .csv."""
+        if suffix == ".json":
+            facts = {"score": self.score, "found": self.entries(), "notes": list(self.notes)}
+            return json.dumps({**facts, "recipe": json.loads(self.recipe.to_json())}, indent=1).encode()
+        if suffix == ".csv":
+            text = io.StringIO(newline="")
+            writer = csv.writer(text)
+            writer.writerow(("rank", "row", "name", "score"))
+            writer.writerows((entry["rank"], entry["row"], entry["name"], entry["score"]) for entry in self.entries())
+            return text.getvalue().encode()
+        if suffix == ".png" and not self.pictures:
+            return None
+        return super().encode(suffix)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{entry['score']:9.4f}  {entry['row']:>6}  {entry['name']}" for entry in self.entries())

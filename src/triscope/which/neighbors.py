@@ -1,0 +1,114 @@
+"""Nearest neighbours: the pictures of a collection that a layer finds most like one.
+
+    cosine(a, b) = (a - m) . (b - m) / (|a - m| |b - m|),     m the collection's mean
+
+**What it shows.** What a layer keeps of a picture: neighbours in a deep layer share the thing shown, neighbours in pixel
+space (`layer="input"`) share light and background.
+
+**When it misleads.** A neighbour always exists: look at the score. The mean is that of the collection, so the scores of two
+collections cannot be compared. Neighbours are found among the vectors that are kept: of a layer of maps, that is the mean
+over positions, which forgets where things are.
+
+**Reference.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural networks",
+NIPS 2012 (section 6.1, figure 4, right), who use the Euclidean distance of the last hidden layer. Cosines from the mean are
+the default here, because lengths mostly tell how strong a picture's contrast is.
+"""
+
+import os
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from triscope.errors import ImageError, StoreError
+from triscope.images import ImageSource, read_image
+from triscope.methods import Range, method
+from triscope.which.columns import Column
+from triscope.which.gallery import Gallery
+from triscope.which.pipeline import Embedder, decode, small
+from triscope.which.space import Metric, space
+from triscope.which.store import Store
+
+Query: TypeAlias = ImageSource | int
+
+
+@method("which")
+def neighbors(
+    store: Store,
+    query: Query,
+    layer: str | None = None,
+    *,
+    k: Annotated[int, Range(1, 10_000)] = 9,
+    metric: Metric = "cosine",
+    pool: Literal["mean", "max"] = "mean",
+    where: str | None = None,
+    exact: bool = False,
+) -> Gallery:
+    """The k pictures of the store nearest to one: scores (k,), best first. Cosines lie in [-1, 1]; distances are 0 or more.
+
+    `query` is a picture of any kind, the row of one in the store (which is then left out), or a vector (D,) of the layer.
+    `layer` is one that the store keeps, or `input` for pixel space; the first one kept if left out. Raises StoreError where
+    the layer is not kept, and ImageError where the picture cannot be read.
+
+    k       how many
+    metric  cosine (of the angle seen from the collection's mean) or euclidean (distance)
+    pool    which vector of a layer of maps: the mean or the maximum over positions
+    where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
+    exact   look through whole vectors for candidates, instead of their 256 principal components
+    """
+    column = store.find(layer or _first(store), pool)
+    found = space(store, column)
+    vector, shown, row = _vector(store, column, query)
+    if vector.shape != (column.length,):
+        raise StoreError(
+            f"A vector of {column.layer} has {column.length} numbers; this one has the shape {tuple(vector.shape)}."
+        )
+    hits = found.search(vector, k, metric, where=where, exact=exact, without=row)
+    return Gallery(
+        hits.scores,
+        rows=tuple(hits.rows.tolist()),
+        names=store.names(hits.rows),
+        pictures=store.thumbnails(hits.rows),
+        score=f"{metric} in {column}",
+        query=shown,
+    )
+
+
+def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Tensor]:
+    """The vector (D,) of a picture, made as the store makes its own, and a small copy of the picture (3, h, w)."""
+    if isinstance(image, str | os.PathLike):
+        decoded = decode(
+            os.fsdecode(image), store.preprocess, store.channels, exact=bool(store.about.preprocess["exact"])
+        )
+        if decoded.pixels is None or decoded.thumbnail is None:
+            raise ImageError(decoded.error or "")
+        pixels = torch.from_numpy(np.array(decoded.pixels)).permute(2, 0, 1)[None]
+        shown = read_image(decoded.thumbnail)[0]
+    else:
+        pixels = store.network.prepare(image).images
+        shown = pixels[0].float().expand(3, -1, -1)
+    if column.pool == "pixels":
+        values = small(pixels)
+    else:
+        values = Embedder(store.network, [column], store.about.precision)(pixels)[column.name]
+    return values[0].flatten().half().float(), shown
+
+
+def _vector(store: Store, column: Column, query: Query | NDArray[Any]) -> tuple[Tensor, Tensor | None, int | None]:
+    """The vector asked about, its picture, and its row: what is known of them."""
+    if isinstance(query, int | np.integer):
+        row = range(store.table.count())[int(query)] if -store.table.count() <= query < store.table.count() else None
+        if row is None or store.table.take([row], ["status"])["status"] != ["ok"]:
+            raise StoreError(
+                f"Row {query} has no vector; this store has rows 0 to {store.table.count() - 1}, and `errors()` lists those without."
+            )
+        return store.vectors(column, [row])[0], store.thumbnails([row])[0], row
+    if isinstance(query, Tensor | np.ndarray) and query.ndim == 1:
+        return torch.as_tensor(query).detach().float().cpu(), None, None
+    return *embed(store, column, query), None
+
+
+def _first(store: Store) -> str:
+    return store.columns[0].layer

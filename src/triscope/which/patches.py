@@ -1,0 +1,109 @@
+"""Top patches: where in the pictures of a collection a unit answers most strongly, cut out exactly.
+
+The patch is the receptive field of the position, all that the unit can see there; at the border of a picture it is
+smaller, because beyond it there is only padding.
+
+**When it misleads.** The receptive field is what a unit could see; what it heeds is mostly the middle of it (W. Luo et al.,
+"Understanding the effective receptive field", NIPS 2016). In deep layers the field is the whole picture.
+
+**Reference.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (figure 2).
+"""
+
+from collections.abc import Iterator
+from functools import reduce
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triscope.errors import ObjectiveError, StoreError
+from triscope.methods import Range, method
+from triscope.network import Box
+from triscope.objectives.base import Need, Objective
+from triscope.objectives.units import Channel, Neuron
+from triscope.which.columns import Column
+from triscope.which.gallery import Gallery
+from triscope.which.pipeline import decode
+from triscope.which.store import Store, condition
+from triscope.which.top import Best
+
+
+@method("which")
+def patches(
+    store: Store, objective: Objective, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
+) -> Gallery:
+    """The k pictures in which a unit answers most strongly, each cut to what the unit sees at its strongest position.
+
+    `objective` is a channel or a neuron of a stored layer; of a channel, the maximum over positions counts. `boxes` lie in
+    the picture as the network saw it, `positions` are (row, col) in the map. A picture that is gone is shown as grey, with a
+    note. Raises ObjectiveError for other objectives, StoreError where the layer is not kept.
+
+    k       how many
+    where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
+    """
+    if not isinstance(objective, Channel | Neuron):
+        raise ObjectiveError(
+            f"patches cuts out what one unit sees, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN; {objective} is none. `top` takes any."
+        )
+    best = reduce(Best.__add__, _answers(store, objective, k, where), Best.none(k))
+    rows = best.rows.tolist()
+    cols = _grid(store, objective.layer)[1]
+    positions = [divmod(place, cols) for place in best.extra.tolist()]
+    cut = [_cut(store, objective.layer, row, position) for row, position in zip(rows, positions, strict=True)]
+    return Gallery(
+        best.scores,
+        rows=tuple(rows),
+        names=store.names(rows),
+        pictures=tuple(picture for picture, _, _ in cut),
+        score=f"maximum of {objective.layer}:{objective.index}"
+        if isinstance(objective, Channel)
+        else f"value of {objective}",
+        boxes=tuple(box for _, box, _ in cut),
+        positions=tuple(positions),
+        objective=objective,
+        notes=tuple(note for *_, note in cut if note),
+    )
+
+
+def _answers(store: Store, unit: Channel | Neuron, k: int, where: str | None) -> Iterator[Best]:
+    """The unit's strongest response in each picture, and the position of it, a batch at a time."""
+    peak = next((column for column in store.columns if column.layer == unit.layer and column.pool == "max"), None)
+    if isinstance(unit, Channel) and peak is not None:
+        place = next(column for column in store.columns if column.layer == unit.layer and column.pool == "place")
+        for rows in store.table.stream([peak.name, place.name], condition(where), 8192):
+            values = torch.from_numpy(np.array(rows[peak.name][:, unit.index], np.float32))
+            places = torch.from_numpy(rows[place.name][:, unit.index].astype(np.int64))
+            yield Best.none(k) + Best(values, torch.from_numpy(rows["row"]), places, k)
+        return
+    need = Need(unit.layer)
+    for numbers, answers in store.answers([need], where):
+        if isinstance(unit, Neuron):
+            scores = unit(answers)
+            places = torch.full((len(scores),), unit.row * _grid(store, unit.layer)[1] + unit.col)
+        else:
+            scores, places = answers[need][:, unit.index].flatten(1).max(1)
+        yield Best.none(k) + Best(scores, torch.from_numpy(numbers), places, k)
+
+
+def _grid(store: Store, layer: str) -> tuple[int, int]:
+    """The size of a layer's maps; one position for vectors."""
+    column: Column | None = next((column for column in store.columns if column.layer == layer), None)
+    if column is None:
+        kept = ", ".join(dict.fromkeys(column.layer for column in store.columns))
+        raise StoreError(f"This store does not keep {layer}. It keeps {kept}.")
+    return column.grid
+
+
+def _cut(store: Store, layer: str, row: int, position: tuple[int, int]) -> tuple[Tensor, Box, str | None]:
+    """What the unit sees in a picture, and where that lies in what the network saw; a note where the picture is gone."""
+    height, width = store.preprocess.size
+    top, left, tall, wide = store.network.layer(layer).receptive_field.box(*position, height, width)
+    box = Box(top, left, max(tall, 1), max(wide, 1))
+    decoded = decode(
+        str(store.files([row])[0]), store.preprocess, store.channels, exact=bool(store.about.preprocess["exact"])
+    )
+    if decoded.pixels is None:
+        return torch.full((3, box.height, box.width), 0.5), box, decoded.error
+    seen = torch.from_numpy(np.array(decoded.pixels)).permute(2, 0, 1).float() / 255
+    return seen.expand(3, -1, -1)[:, box.top : box.top + box.height, box.left : box.left + box.width], box, None

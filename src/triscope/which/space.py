@@ -1,0 +1,199 @@
+"""One column of a store as a space to search in: a quick scan for candidates, and their exact scores from the stored vectors.
+
+Vectors are seen from the collection's mean. Features behind a ReLU are all positive, so that seen from zero everything
+points the same way and every cosine is near 1; seen from the mean, directions tell pictures apart.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from triscope.which.columns import Column
+from triscope.which.pca import Projection
+from triscope.which.store import GOOD, condition, projected_name, rest_name
+from triscope.which.table import writing
+
+if TYPE_CHECKING:
+    from triscope.which.store import Store
+
+Metric: TypeAlias = Literal["cosine", "euclidean"]
+
+_IN_MEMORY = 64 << 20  # copies of the vectors that are larger than this lie in a file, and in memory only as its cache
+_BATCH = 2048
+_SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no direction
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What a search found, best first: row numbers and scores (cosines, or distances)."""
+
+    rows: NDArray[np.int64]
+    scores: Tensor
+
+
+class Space:
+    """The pictures of a store that have a vector, at one version of the store, by one column."""
+
+    def __init__(self, store: "Store", column: Column) -> None:
+        self.store = store
+        self.column = column
+        self.rows = store.table.rows_where(GOOD)
+        self.projection: Projection | None = store.projection(column)
+        self.mean = self.projection.mean if self.projection else self._measure_mean()
+        self._still = _SAME * max(1.0, float(self.mean.norm()))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def search(
+        self,
+        vector: Tensor,
+        k: int,
+        metric: Metric,
+        *,
+        where: str | None = None,
+        exact: bool = False,
+        without: int | None = None,
+    ) -> Hits:
+        """The k pictures nearest to `vector` (D,). `exact` scans whole vectors for candidates, and not projections."""
+        query = vector.float() - self.mean
+        count = k + 1 + max(k * 12, 100)
+        allowed = self._allowed(where, without)
+        if self.projection is None or exact:
+            places = _best(
+                self._guess(self.whole, query, self.lengths, metric), min(k + 1 + max(k, 16), count), allowed
+            )
+        else:
+            places = _best(
+                self._guess(self.short, self.projection.directions @ query, self.lengths, metric), count, allowed
+            )
+        rows = self.rows[places.numpy()]
+        scores = self.scores(query, rows, metric)
+        order = scores.sort(descending=metric == "cosine", stable=True).indices[:k]
+        return Hits(rows[order.numpy()], scores[order])
+
+    def scores(self, query: Tensor, rows: NDArray[np.int64], metric: Metric) -> Tensor:
+        """The exact scores of some rows, from the stored vectors; `query` is seen from the mean."""
+        vectors = self.store.vectors(self.column, rows) - self.mean
+        if metric == "euclidean":
+            return (vectors - query).norm(dim=1)
+        lengths, length = vectors.norm(dim=1), query.norm()
+        cosines = vectors @ query / (lengths * length).clamp(min=torch.finfo(torch.float32).tiny)
+        # What stands at the mean has no direction: it is like its own kind, and unlike all else.
+        still = lengths <= self._still
+        return torch.where(
+            still | (length <= self._still), (still & (length <= self._still)).float(), cosines.clamp(-1, 1)
+        )
+
+    def _guess(self, matrix: Tensor, query: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
+        """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
+        products = torch.mv(matrix, query.to(matrix.dtype)).float()
+        if metric == "euclidean":
+            return 2 * products - lengths.square()
+        return products / lengths.clamp(min=self._still)
+
+    def _allowed(self, where: str | None, without: int | None) -> NDArray[np.bool_] | None:
+        if where is None and without is None:
+            return None
+        allowed = (
+            np.isin(self.rows, self.store.table.rows_where(condition(where))) if where else np.ones(len(self), bool)
+        )
+        if without is not None:
+            allowed &= self.rows != without
+        return allowed
+
+    @cached_property
+    def short(self) -> Tensor:
+        """The projected vectors (N, R), bfloat16."""
+        assert self.projection is not None  # asked only where there is one
+        name = projected_name(self.column)
+        matrix = torch.empty(len(self), len(self.projection.directions), dtype=torch.bfloat16)
+        start = 0
+        for batch in self.store.table.stream([name], GOOD, 8192):
+            matrix[start : start + len(batch["row"])] = torch.from_numpy(np.array(batch[name]))
+            start += len(batch["row"])
+        return matrix
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """How far each picture is from the mean (N,), float32."""
+        if self.projection is None:
+            parts = [(_vectors(batch, self.column) - self.mean).norm(dim=1) for batch in self._stream()]
+            return torch.cat([torch.empty(0), *parts])
+        rest = torch.from_numpy(
+            np.concatenate([np.empty(0, np.float32), self.store.table.column(rest_name(self.column), GOOD)])
+        )
+        shown = torch.cat([block.float().square().sum(1) for block in self.short.split(_BATCH)])
+        return (rest.square() + shown).sqrt()
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """The vectors from the mean (N, D), bfloat16; large ones in a file of the store's cache that is mapped."""
+        size = len(self) * self.column.length
+        if size * 2 <= _IN_MEMORY:
+            matrix = torch.empty(len(self), self.column.length, dtype=torch.bfloat16)
+            self._fill(matrix)
+            return matrix
+        path = self._cache_file()
+        if not path.exists():
+            with writing(path.parent):
+                path.parent.mkdir(exist_ok=True)
+                for old in path.parent.glob(f"{self.column.name}.*"):
+                    old.unlink(missing_ok=True)
+                temporary = path.with_suffix(".part")
+                with temporary.open("wb") as file:
+                    for batch in self._stream():
+                        block = (_vectors(batch, self.column) - self.mean).bfloat16()
+                        file.write(block.view(torch.int16).numpy().tobytes())
+                temporary.replace(path)
+        flat = torch.from_file(str(path), shared=False, size=size, dtype=torch.bfloat16)
+        return flat.view(len(self), self.column.length)
+
+    def _fill(self, matrix: Tensor) -> None:
+        start = 0
+        for batch in self._stream():
+            block = _vectors(batch, self.column) - self.mean
+            matrix[start : start + len(block)] = block
+            start += len(block)
+
+    def _cache_file(self) -> Path:
+        return self.store.path / "cache" / f"{self.column.name}.{self.store.table.version}.bfloat16"
+
+    def _stream(self):  # type: ignore[no-untyped-def]
+        return self.store.table.stream(
+            [self.column.name], GOOD, max(1, min(_BATCH, (32 << 20) // (4 * self.column.length)))
+        )
+
+    def _measure_mean(self) -> Tensor:
+        total = torch.zeros(self.column.length, dtype=torch.float64)
+        for batch in self._stream():
+            total += _vectors(batch, self.column).double().sum(0)
+        return (total / max(len(self.rows), 1)).float()
+
+
+def space(store: "Store", column: Column) -> Space:
+    """The space of a column, kept with the store until the store changes."""
+    key = (column.name, store.table.version)
+    if key not in store.spaces:
+        for old in [known for known in store.spaces if known[1] != key[1]]:
+            del store.spaces[old]
+        store.spaces[key] = Space(store, column)
+    return store.spaces[key]
+
+
+def _vectors(batch: dict[str, NDArray[np.float16]], column: Column) -> Tensor:
+    return torch.from_numpy(np.asarray(batch[column.name], np.float32))
+
+
+def _best(guess: Tensor, count: int, allowed: NDArray[np.bool_] | None) -> Tensor:
+    """The places of the `count` highest guesses among those allowed."""
+    if allowed is None:
+        return guess.topk(min(count, len(guess))).indices
+    places = torch.from_numpy(np.flatnonzero(allowed))
+    return places[guess[places].topk(min(count, len(places))).indices]

@@ -1,0 +1,82 @@
+"""Top images: the pictures of a collection with the highest score, for any objective on stored layers.
+
+**When it misleads.** Nine pictures are the far tail of a distribution: a unit that answers strongest to dogs may answer to
+most things that are not dogs too. A mean over positions favours pictures that are full of a pattern; `patches` shows the
+single places.
+
+**Reference.** R. Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation", CVPR
+2014 (section 3.1); M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from triscope.methods import Range, method
+from triscope.objectives.base import Objective
+from triscope.which.gallery import Gallery
+from triscope.which.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The k highest scores so far, with the rows that have them; of equal scores the earlier row comes first.
+
+    `extra` is anything else known of each. Two of them make one, in any order and grouping.
+    """
+
+    scores: Tensor
+    rows: Tensor
+    extra: Tensor
+    k: int
+
+    def __add__(self, other: "Best") -> "Best":
+        rows = torch.cat([self.rows, other.rows])
+        by_row = rows.argsort(stable=True)
+        scores = torch.cat([self.scores, other.scores])[by_row]
+        order = by_row[scores.argsort(descending=True, stable=True)][: self.k]
+        return Best(
+            torch.cat([self.scores, other.scores])[order],
+            rows[order],
+            torch.cat([self.extra, other.extra])[order],
+            self.k,
+        )
+
+    @classmethod
+    def none(cls, k: int) -> "Best":
+        """Nothing yet."""
+        return cls(torch.empty(0), torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64), k)
+
+
+@method("which")
+def top(
+    store: Store, objective: Objective, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
+) -> Gallery:
+    """The k pictures of the store with the highest score (k,), best first.
+
+    Any objective whose layers the store keeps: a class where `output` is kept, a channel's mean or maximum, sums of these.
+    Raises StoreError where what it needs is not kept.
+
+    k       how many
+    where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
+    """
+    parts = (
+        Best.none(k)
+        + Best(
+            scores := objective(answers).float(), torch.from_numpy(rows), torch.zeros(len(scores), dtype=torch.int64), k
+        )
+        for rows, answers in store.answers(objective.needs, where)
+    )
+    best = reduce(Best.__add__, parts, Best.none(k))
+    rows = best.rows.tolist()
+    return Gallery(
+        best.scores,
+        rows=tuple(rows),
+        names=store.names(rows),
+        pictures=store.thumbnails(rows),
+        score=f"score of {objective}",
+        objective=objective,
+    )
