@@ -395,7 +395,8 @@ def test_other_archives_are_refused(tmp_path):
         (saved({"a": torch.tensor([1e300], dtype=torch.float64)}), "a holds NaN or infinite"),
         (safetensors.torch.save({"a": torch.tensor([torch.nan])}), "a holds NaN"),
         (saved({"a": torch.eye(3).to_sparse()}), "holds a in a form"),
-        (saved({"a": torch.ones(3) * 1j}), "holds a in a form"),
+        (saved({"a": torch.ones(3) * 1j}), "(torch.complex64, torch.strided)"),
+        (saved({"a": torch.zeros(8, dtype=torch.uint8).view(torch.float8_e4m3fn)}), "(torch.float8_e4m3fn,"),
         (saved({"a": torch.zeros(3, device="meta")}), "holds a in a form"),
     ],
 )

@@ -195,7 +195,7 @@ def _refusal(names: Iterable[str], label: str) -> str:
         return f"{label} holds a whole pickled module ({module}), and opening that would run its code; {_ADVICE}."
     if strange:
         return (
-            f"{label} asks to run or build {printable(strange[0][:80])}, which is no part of any weights, and is refused; "
+            f"{label} asks to run or build {printable(strange[0][:80])}, which is no part of any weights; "
             "use a file that holds a state_dict alone, or safetensors."
         )
     return ""
@@ -225,10 +225,13 @@ def _tensors(content: Any, label: str) -> dict[str, Tensor]:
 def _plain(name: str, tensor: Tensor, label: str) -> Tensor:
     """A dense tensor that owns its memory, floating ones as finite float32."""
     dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    # (A repeated view would grow when it is converted, to any size its author likes.)
-    if not dense or tensor.is_complex() or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+    packed = tensor.is_complex() or (tensor.is_floating_point() and tensor.itemsize < 2)
+    # A repeated view would grow when it is converted, to any size its author likes.
+    repeated = dense and tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes()
+    if packed or repeated or not dense:
         raise WeightsError(
-            f"{label} holds {printable(name)} in a form that is not supported: a dense tensor is wanted."
+            f"{label} holds {printable(name)} in a form that is not supported ({tensor.dtype}, {tensor.layout}); "
+            "dense tensors of plain floats or integers are wanted."
         )
     if not tensor.is_floating_point():
         return tensor.detach()
