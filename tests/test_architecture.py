@@ -101,7 +101,9 @@ def test_imports_are_read_rightly(source, package, used):
         ("network", "where", False),
         ("where", "what", False),
         ("views", "which", False),
-        ("results", "images", False),
+        ("results", "images", True),
+        ("images", "results", False),
+        ("results", "objectives", False),
         ("methods", "__init__", False),
     ],
 )

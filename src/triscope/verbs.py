@@ -4,4 +4,4 @@ from triscope import views
 from triscope.methods import METHODS, Method
 from triscope.where import gradient, rectified
 
-__all__ = ["METHODS", "Method", "gradient", "rectified", "views"]
+__all__ = ["gradient", "Method", "METHODS", "rectified", "views"]

@@ -95,6 +95,7 @@ class Commands(click.Group):
         """Run the command; errors become a sentence, warnings a note, an interruption exit code 130."""
         with warnings.catch_warnings():
             warnings.simplefilter("always", TriscopeWarning)
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # of files that are read all the same, or refused
             show = warnings.showwarning
             warnings.showwarning = lambda message, category, *rest: (
                 click.echo(f"note: {message}", err=True)

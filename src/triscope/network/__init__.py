@@ -5,4 +5,4 @@ from triscope.network.network import Look, Network
 from triscope.network.prepare import Box, Fit, Images, Preprocess, Seen, Source
 from triscope.network.zoo import load
 
-__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "Look", "Network", "Preprocess", "Seen", "Source", "load"]
+__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "Seen", "Source"]
