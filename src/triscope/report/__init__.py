@@ -1,0 +1,83 @@
+"""The report: one picture through everything, as one HTML file that opens anywhere.
+
+blocks      what sections are made of: figures, bars, tables, notes
+depths      which layers stand for a network
+subject     the picture and the network, and how commands are spelled
+sections    the table of sections, in the order of a lecture
+page        blocks to HTML
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from triscope.images import ImageSource
+from triscope.network import Fit, Network
+from triscope.report.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes
+from triscope.report.depths import depths
+from triscope.report.page import page
+from triscope.report.sections import SECTIONS
+from triscope.report.subject import Subject
+from triscope.results import write_file
+
+__all__ = [
+    "Bars",
+    "Block",
+    "depths",
+    "Figure",
+    "Note",
+    "Report",
+    "report",
+    "Section",
+    "SECTIONS",
+    "Subject",
+    "Table",
+    "Volume",
+    "Volumes",
+]
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """A page: `html`, and how many seconds each of its sections took, by title."""
+
+    html: str
+    timings: Mapping[str, float]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page to a file; returns its path. What was there is replaced. Raises OptionError."""
+        path = Path(path)
+        write_file(path, self.html.encode())
+        return path
+
+    def __repr__(self) -> str:
+        seconds = sum(self.timings.values())
+        return f"<Report: {len(self.timings) - 1} sections, {len(self.html) / 1e6:.1f} MB, {seconds:.1f} s>"
+
+
+def report(
+    network: Network,
+    image: ImageSource,
+    *,
+    fit: Fit = "crop",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Everything about one picture before one network, on one page.
+
+    `progress(title, number, total)` is called as each section begins. What a network cannot be asked (guided backprop
+    without ReLUs, classes without a classifier) is said on the page. Raises ImageError, and NetworkError where the
+    network cannot run on the picture at all.
+    """
+    start = time.perf_counter()
+    subject = Subject(network, image, fit)
+    timings = {"Reading and preparing": time.perf_counter() - start}
+    built = []
+    for number, section in enumerate(SECTIONS, 1):
+        if progress:
+            progress(section.title, number, len(SECTIONS))
+        start = time.perf_counter()
+        built.append((section.title, section.lead, list(section.blocks(subject))))
+        timings[section.title] = time.perf_counter() - start
+    return Report(page(subject, built, timings), timings)

@@ -1,0 +1,132 @@
+"""What a section of the report is made of: values without any HTML, drawn by `triscope.report.page`.
+
+A builder of sections gives blocks. Every picture, chart and table says what it shows (`caption`), when that misleads
+(`caution`) and which command makes it; neighbours with the same caution share one line of it on the page.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from triscope.errors import TriscopeError
+from triscope.network import Box
+
+if TYPE_CHECKING:
+    from triscope.report.subject import Subject
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture, as the PNG that its command writes.
+
+    `sees` is what a unit sees of the image, in pixels of both: the page then shows that part of the picture, and beside
+    it where that lies in the photo. `sharp` pictures are enlarged as squares. `filled` is how far, and from where on,
+    the last row of a mosaic is filled, as shares of its width and height.
+    """
+
+    title: str
+    png: bytes
+    caption: str
+    caution: str
+    command: str
+    sees: Box | None = None
+    sharp: bool = False
+    filled: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Named shares in [0, 1], as bars."""
+
+    title: str
+    rows: tuple[tuple[str, float], ...]
+    caption: str
+    caution: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What comes out of one layer: rows x columns x channels, and the kind of layer; a vector is 1 x 1 x channels."""
+
+    name: str
+    rows: int
+    cols: int
+    channels: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Volumes from the first to the last, drawn as boxes."""
+
+    title: str
+    rows: tuple[Volume, ...]
+    caption: str
+    caution: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A long table, folded away: `head` names its columns, the last `numbers` of which hold numbers."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: int
+    caption: str
+    caution: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence by itself: why something is not shown."""
+
+    text: str
+
+
+Shown: TypeAlias = Figure | Bars | Volumes | Table
+Block: TypeAlias = Shown | Note
+
+
+@dataclass(frozen=True)
+class Section:
+    """One row of the report: its heading, the sentence below it, and the function that builds its blocks.
+
+    A TriscopeError that `build` raises becomes a note after the blocks it gave before.
+    """
+
+    title: str
+    lead: str
+    build: "Callable[[Subject], Iterable[Block]]"
+
+    def blocks(self, subject: "Subject") -> Iterator[Block]:
+        """What there is to show of this subject, or the sentence that says why not."""
+        try:
+            yield from self.build(subject)
+        except TriscopeError as error:
+            yield Note(str(error))
+
+
+def each(attempts: Iterable[tuple[str, Callable[[], Block]]]) -> Iterator[Block]:
+    """The blocks of all attempts, by name, that can be made; and then one note on those that cannot."""
+    refused: dict[str, str] = {}
+    for name, make in attempts:
+        try:
+            yield make()
+        except TriscopeError as error:
+            refused[name] = str(error)
+    if refused:
+        *_, why = refused.values()
+        yield Note(f"Not shown: {', '.join(refused)}. {why}")
+
+
+def percent(share: float) -> str:
+    """A share as it is honest to print it: neither 0% nor 100% where it is not."""
+    if share > 0.999:
+        return "over 99.9%"
+    if share < 0.001:
+        return "under 0.1%"
+    return f"{100 * share:.1f}%" if share < 0.1 or share > 0.99 else f"{100 * share:.0f}%"

@@ -1,0 +1,104 @@
+"""Which layers stand for a network: a handful, from its first to its last, found by themselves.
+
+Layers are grouped by how many positions they have. Each group has its stops, the places where a step of the network is
+complete: its blocks (residual, inception, transformer, ...) where it is built of blocks, else its nonlinearities, else
+its layers with weights. Every group gives its last stop; where there are few groups, the longest give more. The last
+hidden vector, if there is one, comes at the end.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import groupby
+
+from torch import nn
+
+from triscope.network import Layer, Network
+
+_MOST = 5
+_CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
+_UNCHANGING = {"Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "Identity", "StochasticDepth", "DropPath"}
+
+
+def depths(network: Network) -> list[str]:
+    """Up to five layers of maps or tokens, and the last hidden vector: their names, from the first to the last.
+
+    For the pocket network they are its ReLUs. Empty for a network that has neither.
+    """
+    tree = _Tree(network)
+    maps = (layer for layer in tree.layers if tree.positions(layer) > 1)
+    groups = [stops for _, run in groupby(maps, tree.positions) if (stops := tree.stops(list(run)))]
+    if len(groups) > _MOST:
+        groups = [groups[round(place * (len(groups) - 1) / (_MOST - 1))] for place in range(_MOST)]
+    shares = _shares([len(stops) for stops in groups])
+    chosen = [layer.name for stops, share in zip(groups, shares, strict=True) for layer in _spread(stops, share)]
+    return chosen + [layer.name for layer in tree.vectors()[-1:]]
+
+
+class _Tree:
+    """A network's layers that can be seen as maps or vectors, and which of them lie inside which."""
+
+    def __init__(self, network: Network) -> None:
+        known = [layer for layer in network.layers.values() if layer.name != "output"]
+        self._height, self._width = network.size
+        self._parents = {_module(layer).rpartition(".")[0] for layer in known}
+        weighted = [layer for layer in known if self._is_leaf(layer) and layer.parameters]
+        #: The last layer with weights of its own: it gives the answer, with what follows it.
+        self._answer = weighted[-1] if weighted else None
+        self.layers = [layer for layer in known if self.positions(layer)]
+
+    def positions(self, layer: Layer) -> int:
+        """At how many places of the image a layer answers: 1 for a vector, 0 where that cannot be said."""
+        kind, shape = layer.layout.kind, layer.shape
+        if kind == "tokens":
+            return shape[0] - layer.layout.prefix
+        if kind in ("maps", "maps-last"):
+            rows, cols = shape[1:] if kind == "maps" else shape[:2]
+            alike = abs(rows * self._width - cols * self._height) <= max(self._height, self._width)
+            return rows * cols if alike else 0
+        return 1 if kind == "vector" else 0
+
+    def vectors(self) -> list[Layer]:
+        """The hidden vectors: what comes before the answer and does more than hand a vector on."""
+        before = self.layers[: self.layers.index(self._answer)] if self._answer in self.layers else []
+        vectors = (layer for layer in before if self.positions(layer) == 1)
+        return [layer for layer in vectors if self._is_leaf(layer) and layer.type not in _UNCHANGING]
+
+    def stops(self, group: Sequence[Layer]) -> list[Layer]:
+        """Where a step is complete, in layers of one size; nowhere, if nothing but pooling happens there."""
+        leaves = [layer for layer in group if self._is_leaf(layer)]
+        weighted = [layer for layer in leaves if layer.parameters]
+        bent = [layer for layer in leaves if hasattr(nn.modules.activation, layer.type)]
+        if not weighted:
+            return []
+        return self._blocks(group, least=2) or bent or self._blocks(group, least=1) or weighted
+
+    def _blocks(self, group: Sequence[Layer], least: int) -> list[Layer]:
+        """The blocks of the kind that lies furthest outside, of those that there are at least so many of."""
+        kinds = defaultdict(list)
+        for layer in group:
+            if not self._is_leaf(layer) and layer.type not in _CONTAINERS:
+                kinds[layer.type].append(layer)
+        enough = [layers for layers in kinds.values() if len(layers) >= least]
+        return min(enough, key=lambda layers: max(layer.name.count(".") for layer in layers), default=[])
+
+    def _is_leaf(self, layer: Layer) -> bool:
+        return _module(layer) not in self._parents
+
+
+def _module(layer: Layer) -> str:
+    """The module of a layer that may be one call of several: "relu~2" is a call of "relu"."""
+    return layer.name.partition("~")[0]
+
+
+def _shares(available: Sequence[int]) -> list[int]:
+    """How many stops each group gives: one, and more of those that have most left, until there are enough."""
+    shares = [1] * len(available)
+    while sum(shares) < min(_MOST, sum(available)):
+        left = [have - given for have, given in zip(available, shares, strict=True)]
+        shares[max(range(len(left)), key=lambda place: (left[place], place))] += 1
+    return shares
+
+
+def _spread(stops: Sequence[Layer], share: int) -> list[Layer]:
+    """`share` of the stops at even distances, the last among them."""
+    return [stops[round((place + 1) * len(stops) / share) - 1] for place in range(share)]

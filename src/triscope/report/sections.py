@@ -1,0 +1,256 @@
+"""The report's sections, in the order of a lecture: each a function from a subject to blocks, and a row of the table.
+
+To add one, write a function that yields blocks and add its row. `subject.ask(verb, ...)` gives a method's answer
+together with its picture and the command that makes it, so that what is shown and what is said cannot differ.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from triscope.methods import Method
+from triscope.network import Box
+from triscope.objectives.base import Need
+from triscope.objectives.units import Logit, Neuron
+from triscope.report.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
+from triscope.report.subject import Subject
+from triscope.results import Grid, Heatmap
+from triscope.views import activations, filters, predict
+from triscope.where.gradient import saliency
+from triscope.where.rectified import guided_backprop
+
+_PIXELS_OF_MAPS = 200_000  # of one layer's picture, so that a page of large maps stays a small file
+
+
+def volumes(subject: Subject) -> Iterator[Block]:
+    """The layers that stand for the network as boxes, and all of them as a table."""
+    network = subject.network
+    command = subject.command("layers") if network.source is not None else "network.layers"
+    caution = (
+        "The drawing bends the scale, or the last boxes would be invisible, and its few layers stand for all. A "
+        "position can use all the pixels that it sees, and mostly uses the middle of them."
+    )
+    answer = subject.look[Need("output")][0]
+    drawn = [_volume("input", subject.seen.images[0], "the picture")]
+    drawn += [_volume(name, subject.look[Need(name)][0], network.layer(name).type) for name in subject.depths]
+    drawn += [_volume("output", answer, type(network.module).__name__)] if answer.ndim in (1, 3) else []
+    yield Volumes(
+        "From pixels to an answer",
+        tuple(drawn),
+        "Each box is a volume of numbers, rows by columns by channels, as it is for this picture.",
+        caution,
+        command,
+    )
+    layers = [layer for layer in network.layers.values() if layer.name != "output"]
+    total = sum(parameter.numel() for parameter in network.module.parameters())
+    yield Table(
+        f"All {len(layers)} layers",
+        ("layer", "type", "output", "parameters", "sees"),
+        tuple(
+            (one.name, one.type, " × ".join(map(str, one.shape)), f"{one.parameters:,}", str(one.receptive_field))
+            for one in layers
+        ),
+        3,
+        f"Every layer in the order in which it finishes; {total:,} parameters in all. “Sees” is how many pixels across "
+        "one position depends on.",
+        caution,
+        command,
+    )
+
+
+def first_filters(subject: Subject) -> Iterator[Block]:
+    """The filters that lie on the pixels."""
+    grid, png, command = subject.ask(filters)
+    count, _, rows, cols = grid.values.shape
+    yield Figure(
+        f"{count} filters of {rows} × {cols} pixels",
+        png,
+        "The patterns that the first convolution compares every patch of the picture with: edges, gratings and colours "
+        "in a trained network, noise in one that has learned little.",
+        "Each is drawn at its own contrast, so one that hardly matters looks as strong as any; and only filters that "
+        "lie on pixels can be looked at like this.",
+        command,
+        sharp=True,
+        filled=_filled(grid),
+    )
+
+
+def prediction(subject: Subject) -> Iterator[Block]:
+    """The five best classes."""
+    ranking, _, command = subject.ask(predict)
+    count = len(subject.classes)
+    yield Bars(
+        "The five best classes" if count > 5 else "The classes",
+        tuple((row["name"], row["score"]) for row in ranking.rows()[0]),
+        f"How the network divides its certainty over the {count:,} classes it knows (softmax)."
+        if count > 1
+        else "The network has a single output: there is nothing to divide, and the bar is full whatever the picture.",
+        "A share is not the chance of being right: shown something that is none of its classes, a network divides the "
+        "same 100% over them, often with confidence.",
+        command,
+    )
+
+
+def maps(subject: Subject) -> Iterator[Block]:
+    """The maps of each depth."""
+    yield from each((name, partial(_maps, subject, name)) for name in subject.depths)
+    if not subject.depths:
+        yield Note(f"{subject.network.name} has no layer of maps and no hidden vector to show.")
+
+
+def class_saliency(subject: Subject) -> Iterator[Block]:
+    """Saliency of the best class, over the photo, and of the runner-up."""
+    caution = (
+        "A gradient says what a small change here would do, not what the score is made of; it is noisy, and where the "
+        "network is saturated it shows little although the evidence is there."
+    )
+    _, best, share = subject.classes[0]
+    heat, png, command = subject.ask(saliency)
+    caption = (
+        f"How much a small change of each pixel would change the score of {best} ({percent(share)}). Dark is nothing, "
+        f"full light {heat.scale:.2g} per unit of brightness."
+    )
+    yield Figure(f"For {best}", png, caption, caution, command)
+    _, png, command = subject.ask(saliency, style="overlay")
+    yield Figure("Over the photo", png, "The same map laid over the photo, clear where it is weak.", caution, command)
+    yield from _runner_up(subject, saliency, heat, caution)
+
+
+def class_guided(subject: Subject) -> Iterator[Block]:
+    """Guided backprop of the best class and of the runner-up."""
+    caution = (
+        "The crisp edges come from the rule that silences negative messages, and hardly depend on the class asked: "
+        "they show what is in the picture rather than why it is called so."
+    )
+    _, best, share = subject.classes[0]
+    heat, png, command = subject.ask(guided_backprop)
+    caption = f"What in the picture raises {best} ({percent(share)}), passed back only where it helps. Grey is nothing."
+    yield Figure(f"For {best}", png, " ".join([caption, *heat.notes]), caution, command)
+    yield from _runner_up(subject, guided_backprop, heat, caution)
+
+
+def neurons(subject: Subject) -> Iterator[Block]:
+    """Guided backprop of the strongest neuron of each depth."""
+    yield from each((name, partial(_neuron, subject, name)) for name in subject.depths)
+    if not subject.depths:
+        yield Note(f"{subject.network.name} has no layer whose neurons could be asked.")
+
+
+SECTIONS = (
+    Section(
+        "Layers and volumes",
+        "A network turns a picture into volumes with ever fewer positions and ever more channels.",
+        volumes,
+    ),
+    Section(
+        "First-layer filters",
+        "What the first layer looks for can be seen directly, because it lies on pixels.",
+        first_filters,
+    ),
+    Section("Prediction", "At the other end stands one score for each class.", prediction),
+    Section(
+        "Activation maps",
+        "Between the two, each channel answers everywhere: where, and how strongly.",
+        maps,
+    ),
+    Section(
+        "Saliency",
+        "Where does the answer come from? The gradient of the score, pixel by pixel.",
+        class_saliency,
+    ),
+    Section(
+        "Guided backprop of the class",
+        "The same gradient, with only what helps let through at every ReLU.",
+        class_guided,
+    ),
+    Section(
+        "The strongest neuron of each depth",
+        "Guided backprop says most about single neurons: what was in the patch that this one answered to?",
+        neurons,
+    ),
+)
+
+
+def _volume(name: str, values: Tensor, kind: str) -> Volume:
+    rows, cols = values.shape[1:] if values.ndim == 3 else (1, 1)
+    return Volume(name, rows, cols, len(values), kind)
+
+
+def _maps(subject: Subject, name: str) -> Block:
+    values = subject.look[Need(name)][0]
+    count = len(values)
+    caution = (
+        "A map says where a channel answers, never what to; and at one scale for the layer, a weak but telling map "
+        "looks empty."
+    )
+    if values.numel() == count:
+        grid, png, command = subject.ask(activations, layer=name, most=max(count, 1024))
+        alive = int(values.count_nonzero())
+        caption = (
+            f"All {count:,} numbers, a square each; {alive:,} are not zero. Places in the picture are gone by now."
+        )
+        return Figure(f"{name}: {count:,} numbers", png, caption, caution, command, sharp=True, filled=_filled(grid))
+    most = _how_many(count, values[0].numel())
+    grid, png, command = subject.ask(activations, layer=name, order="response", most=most)
+    rows, cols = values.shape[1:]
+    shown = f"The {most} of {count:,} maps that answer most" if most < count else f"All {count} maps"
+    scale = grid.note.rpartition("; ")[2].capitalize()
+    first = ", ".join(title.rpartition(":")[2] for title in grid.titles[:3])
+    caption = f"{shown}, strongest mean first (channels {first}, …), {rows} × {cols} each. {scale}"
+    return Figure(f"{name}: {count:,} maps", png, caption, caution, command, sharp=True, filled=_filled(grid))
+
+
+def _how_many(count: int, positions: int) -> int:
+    """How many maps to show: all, or as many as stay small together and fill their rows."""
+    affordable = min(64, max(6, _PIXELS_OF_MAPS // positions))
+    return count if count <= affordable else next(full for full in (54, 40, 24, 15, 6) if full <= affordable)
+
+
+def _filled(grid: Grid) -> tuple[float, float] | None:
+    """How far, and from where on, the last row of a mosaic is filled, as shares of its width and height."""
+    gap = 2
+    height, width = (size + gap for size in grid.pictures[0].shape[-2:])
+    total_height, total_width = (size + gap for size in grid.draw().shape[-2:])
+    columns, rows = total_width // width, total_height // height
+    last = len(grid.pictures) - columns * (rows - 1)
+    return None if last == columns else (last * width / total_width, (rows - 1) * height / total_height)
+
+
+def _runner_up(subject: Subject, verb: Method[..., Heatmap], first: Heatmap, caution: str) -> Iterator[Block]:
+    """The same question about the second best class, and how much that changes."""
+    if len(subject.classes) > 1:
+        index, name, share = subject.classes[1]
+        heat, png, command = subject.ask(verb, Logit(index))
+        caption = f"The same question about {name} ({percent(share)}). {_likeness(first.values, heat.values)}"
+        yield Figure(f"For {name}, the runner-up", png, caption, caution, command)
+
+
+def _likeness(first: Tensor, second: Tensor) -> str:
+    """How alike two maps of one picture are, in a sentence."""
+    likeness = float(torch.corrcoef(torch.stack((first.flatten(), second.flatten())).double())[0, 1].nan_to_num())
+    word = "hardly differ" if likeness > 0.9 else "share much" if likeness > 0.5 else "differ"
+    return f"The two maps {word}: their correlation is {likeness:.3f}."
+
+
+def _neuron(subject: Subject, name: str) -> Block:
+    unit, response = subject.strongest(name)
+    heat, png, command = subject.ask(guided_backprop, unit)
+    sees = subject.sees(unit)
+    everything = sees == Box(0, 0, *subject.seen.images.shape[-2:])
+    extent = "all of the picture" if everything else f"the outlined {sees.height} × {sees.width} pixels"
+    where = f", row {unit.row}, column {unit.col}" if isinstance(unit, Neuron) else ""
+    caption = (
+        f"Channel {unit.index}{where} answers {response:.3g}, more than any other of {name}. It sees {extent}; on the "
+        "right is what raised it there."
+    )
+    return Figure(
+        str(unit),
+        png,
+        " ".join([caption, *heat.notes]),
+        "One neuron in one picture: elsewhere the same channel may answer to something else, and those that answer "
+        "most are often those with the plainest taste.",
+        command,
+        sees=sees,
+    )

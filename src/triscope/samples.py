@@ -1,0 +1,26 @@
+"""Photos to try things on, where scikit-image is installed: it ships a few that are free to use.
+
+Only their files are looked for; scikit-image itself is not imported.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from triscope.errors import ImageError, nearest
+
+#: The photos by name, and their files in scikit-image's folder of data.
+SAMPLES = {"cat": "chelsea.png", "coffee": "coffee.png", "astronaut": "astronaut.png", "rocket": "rocket.jpg"}
+
+
+def sample_photo(name: str = "cat") -> Path:
+    """The file of a sample photo: cat, coffee, astronaut or rocket. Raises ImageError where it is not there."""
+    if name not in SAMPLES:
+        raise ImageError(f"There is no sample photo {name!r}.{nearest(name, SAMPLES)} They are {', '.join(SAMPLES)}.")
+    package = find_spec("skimage")
+    path = Path(package.origin).parent / "data" / SAMPLES[name] if package and package.origin else None
+    if path is None or not path.is_file():
+        raise ImageError(
+            f"The sample photo {name} comes with scikit-image, which is not installed here: pip install scikit-image, "
+            "or give a picture of your own."
+        )
+    return path
