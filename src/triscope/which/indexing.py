@@ -243,13 +243,14 @@ class _Job:
         size = sum(column.length * 4 for column in self._about.columns)
         self._unit = min(self.unit, max(self.batch, _UNIT_BYTES // size))
         self._met = np.empty(0, np.int64)
+        self._known = _Known(self._met, self._met, self._met.astype(bool))
 
     def progress(self) -> Progress:
         return Progress(**self._counts, seconds=time.monotonic() - self._started if self._started else 0.0)
 
     def run(self) -> Iterator[Progress]:
         """All that is new or changed, unit by unit; then what is gone is taken out."""
-        known = _Known.of(self.table)
+        known = self._known = _Known.of(self.table)
         self._counts["total"] = sum(1 for _ in self._entries())
         if not self._counts["total"] and len(known.keys) and self.shard[1] == 1:
             raise StoreError(
@@ -261,7 +262,7 @@ class _Job:
         met = array("q")
         fresh = self._fresh(known, met)
         while unit := list(islice(fresh, self._unit)):
-            yield from self._do(unit, embed, known)
+            yield from self._do(unit, embed)
         self._met = np.array(met, np.int64)
         self._remove(known)
         yield self.progress()
@@ -279,7 +280,7 @@ class _Job:
             else:
                 yield entry
 
-    def _do(self, unit: list[Entry], embed: Embedder, known: _Known) -> Iterator[Progress]:
+    def _do(self, unit: list[Entry], embed: Embedder) -> Iterator[Progress]:
         """One unit: computed batch by batch, and committed, also where the iteration is left in the middle."""
         rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]] = []
         try:
@@ -296,7 +297,7 @@ class _Job:
             if waiting:
                 rows += _embedded(waiting, embed)
         finally:
-            self._commit(rows, known)
+            self._commit(rows)
         yield self.progress()
 
     def _with(self, more: int) -> Progress:
@@ -307,19 +308,17 @@ class _Job:
     def _decode(self, entry: Entry) -> Decoded:
         return decode(entry.path, self.network.preprocess, self.network.channels, exact=self._exact)
 
-    def _commit(self, rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]], known: _Known) -> None:
+    def _commit(self, rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]]) -> None:
         self._counts["done"] += len(rows)
         self._counts["failed"] += sum(decoded.error is not None for _, decoded, _ in rows)
-        news = [row for row in rows if not known.same_failure(row[0], row[1].error)]
+        news = [row for row in rows if not self._known.same_failure(row[0], row[1].error)]
         with locked(self.folder):
             if self._others_wrote():
-                now = _Known.of(self.table)
-                news = [row for row in news if not now.has(row[0])]
-            else:
-                now = known
+                self._known = _Known.of(self.table)
+                news = [row for row in news if not self._known.has(row[0])]
             if news:
                 valid = np.array([vectors is not None for *_, vectors in news])
-                replaced = any(now.place(entry.key) is not None for entry, *_ in news)
+                replaced = any(self._known.place(entry.key) is not None for entry, *_ in news)
                 self.table.append(self._rows(news), valid, instead=replaced)
         self._counts["stored"] += len(news)
 
@@ -405,7 +404,7 @@ def _embedded(
     pixels = torch.from_numpy(np.stack([decoded.pixels for _, decoded in waiting])).permute(0, 3, 1, 2)
     values = embed(pixels)
     reasons = broken(values, embed.columns)
-    stored = {column.name: values[column.name].flatten(1).numpy().astype(column.dtype) for column in embed.columns}
+    stored = {column.name: values[column.name].flatten(1).to(getattr(torch, column.dtype)).numpy() for column in embed.columns}
     rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]] = []
     for place, ((entry, decoded), reason) in enumerate(zip(waiting, reasons, strict=True)):
         if reason is None:

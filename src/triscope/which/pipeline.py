@@ -160,11 +160,6 @@ def native_precision(precision: Precision) -> str:
     return "bfloat16" if any(ask is not None and ask() for ask in known) else "float32"
 
 
-def to_float16(values: Tensor) -> NDArray[np.float16]:
-    """Values as they are stored; those beyond float16 become infinite, and are refused by `broken`."""
-    return values.half().numpy()
-
-
 def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | None]:
     """For each picture, why its vectors cannot be kept, or None."""
     reasons: list[str | None] = [None] * len(next(iter(values.values())))

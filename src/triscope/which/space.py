@@ -188,7 +188,7 @@ def space(store: "Store", column: Column) -> Space:
 
 
 def _vectors(batch: dict[str, NDArray[np.float16]], column: Column) -> Tensor:
-    return torch.from_numpy(np.asarray(batch[column.name], np.float32))
+    return torch.from_numpy(np.array(batch[column.name], np.float32))
 
 
 def _best(guess: Tensor, count: int, allowed: NDArray[np.bool_] | None) -> Tensor:

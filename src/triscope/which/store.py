@@ -253,7 +253,7 @@ class Store:
     def vectors(self, column: Column, rows: Sequence[int] | NDArray[Any]) -> Tensor:
         """The stored vectors of some rows, float32 (N, D)."""
         values = self.table.take(rows, [column.name])[column.name]
-        return torch.from_numpy(np.asarray(values, np.float32).reshape(len(rows), column.length))
+        return torch.from_numpy(np.array(values, np.float32).reshape(len(rows), column.length))
 
     def projection(self, column: Column) -> Projection | None:
         """The projection of a column, or None where it is small enough to be searched as it is."""
@@ -331,13 +331,13 @@ def load_projection(folder: Path, name: str) -> Projection:
 
 def project(projection: Projection, vectors: NDArray[Any]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Stored vectors (N, D) as the two columns of their projection."""
-    projected, rest = projection(torch.from_numpy(np.asarray(vectors, np.float32)))
+    projected, rest = projection(torch.from_numpy(np.array(vectors, np.float32)))
     most = float(np.finfo(np.float16).max)
     return projected.clamp(-most, most).half().numpy(), rest.numpy()
 
 
 def _pooled(rows: Rows, column: Column, need: Need) -> Tensor:
-    values = torch.from_numpy(np.asarray(rows[column.name], np.float32)).unflatten(1, column.shape)
+    values = torch.from_numpy(np.array(rows[column.name], np.float32)).unflatten(1, column.shape)
     if values.ndim == 2 or need.pool == "none":
         return values
     return values.mean((2, 3)) if need.pool == "mean" else values.amax((2, 3))
