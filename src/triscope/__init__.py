@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from triscope.views import activations, filters, predict
     from triscope.where.gradient import gradient, input_x_gradient, saliency
     from triscope.where.rectified import deconvnet, guided_backprop
+    from triscope.which.collection import Collection
+    from triscope.which.gallery import Gallery
+    from triscope.which.neighbors import neighbors
+    from triscope.which.patches import patches
+    from triscope.which.store import Store
+    from triscope.which.top import top
 
 #: Where each public name lives. They are loaded when first used, so that `import triscope` does not wait for torch.
 _HOMES = {
@@ -33,16 +39,24 @@ _HOMES = {
     "triscope.views": ("activations", "filters", "predict"),
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
     "triscope.where.rectified": ("deconvnet", "guided_backprop"),
+    "triscope.which.collection": ("Collection",),
+    "triscope.which.gallery": ("Gallery",),
+    "triscope.which.neighbors": ("neighbors",),
+    "triscope.which.patches": ("patches",),
+    "triscope.which.store": ("Store",),
+    "triscope.which.top": ("top",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "activations",
     "Channel",
+    "Collection",
     "deconvnet",
     "Direction",
     "Energy",
     "filters",
+    "Gallery",
     "gradient",
     "Grid",
     "guided_backprop",
@@ -51,9 +65,11 @@ __all__ = [
     "load",
     "Logit",
     "Need",
+    "neighbors",
     "Network",
     "Neuron",
     "Objective",
+    "patches",
     "Picture",
     "predict",
     "Ranking",
@@ -63,6 +79,8 @@ __all__ = [
     "report",
     "Result",
     "saliency",
+    "Store",
+    "top",
     "TopClass",
     "TriscopeError",
     "TriscopeWarning",

@@ -3,5 +3,6 @@
 from triscope import views
 from triscope.methods import METHODS, Method
 from triscope.where import gradient, rectified
+from triscope.which import neighbors, patches, top
 
-__all__ = ["gradient", "Method", "METHODS", "rectified", "views"]
+__all__ = ["gradient", "Method", "METHODS", "neighbors", "patches", "rectified", "top", "views"]

@@ -24,6 +24,12 @@ OVERVIEW = {
         "guided-backprop": "the pattern in the image that raises a unit, in colour",
         "deconvnet": "a unit's answer projected back to the pixels",
     },
+    "Which images do": {
+        "index": "what a network says of every picture of a folder, stored",
+        "neighbors": "the pictures of a store that are most like one",
+        "top": "the pictures of a store with the highest score",
+        "patches": "where in the pictures of a store a unit answers most, cut out",
+    },
     "What the network is and sees": {
         "layers": "the layers: type, output, parameters, receptive field",
         "filters": "the filters of the first layer, or of another, as pictures",
@@ -67,6 +73,10 @@ class Commands(click.Group):
             from triscope.cli import tools
 
             return tools.COMMANDS[cmd_name]
+        if cmd_name in OVERVIEW["Which images do"]:
+            from triscope.cli import which
+
+            return which.command(cmd_name)
         from triscope.cli import verbs
 
         return verbs.command(cmd_name)

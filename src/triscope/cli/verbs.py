@@ -52,7 +52,7 @@ def command(name: str) -> click.Command:
                 help="one of those that `triscope layers` lists",
             )
         )
-    params += [_option(option) for option in verb.options]
+    params += [option_of(option) for option in verb.options]
     if verb.returns is Heatmap:
         params.append(
             click.Option(
@@ -72,7 +72,7 @@ def command(name: str) -> click.Command:
     params += [*network_options(), *out_options(), *saying_options()]
     run = _ask_pictures if verb.takes("images") else _ask_networks
     return click.Command(
-        name, callback=partial(run, verb), params=params, help=_help(verb), epilog="- as IMAGE reads stdin."
+        name, callback=partial(run, verb), params=params, help=help_of(verb), epilog="- as IMAGE reads stdin."
     )
 
 
@@ -182,7 +182,7 @@ def _suffix(verb: Method[Any, Any]) -> str:
     return ".json" if verb.returns is Ranking else ".png"
 
 
-def _option(option: Any) -> click.Option:
+def option_of(option: Any) -> click.Option:
     """A method's option as click's."""
     name = f"--{option.name.replace('_', '-')}"
     kind: click.ParamType[Any] | type = option.type
@@ -201,7 +201,7 @@ def _option(option: Any) -> click.Option:
     )
 
 
-def _help(verb: Method[Any, Any]) -> str:
+def help_of(verb: Method[Any, Any]) -> str:
     """The docstring without its lines on options, which click shows in its own place."""
     return re.sub(r"(?m)^\w+ {3,}\S.*\n?(^ {4,}.*\n?)*", "", (verb.__doc__ and _dedent(verb.__doc__)) or "").strip()
 

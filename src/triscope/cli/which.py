@@ -1,0 +1,186 @@
+"""The commands about collections: index, and the methods that ask a store."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triscope.cli.common import Places, Voice, choose_network, network_options, out_options, put, saying_options
+from triscope.cli.verbs import help_of, option_of
+from triscope.errors import OptionError
+from triscope.images import printable, slug
+from triscope.network import Network
+from triscope.verbs import METHODS, Method
+from triscope.which.collection import Collection
+from triscope.which.gallery import Gallery
+from triscope.which.indexing import Progress
+from triscope.which.indexing import index as index_steps
+from triscope.which.store import Store, place_of
+
+_EVERY = 0.5  # seconds between two words of progress on a terminal
+
+
+def command(name: str) -> click.Command:
+    """The command of this name."""
+    if name == "index":
+        return _index()
+    verb = next(method for method in METHODS.values() if method.command == name)
+    subject = "UNIT" if verb.takes("objective") else "IMAGE"
+    params: list[click.Parameter] = [click.Argument(["subject"], metavar=subject)]
+    params.append(click.Argument(["store"], metavar="STORE"))
+    if verb.takes("layer"):
+        text = "one that the store keeps, or `input` for pixel space  [default: the first kept]"
+        params.append(click.Option(["--layer"], metavar="LAYER", help=text))
+    params += [option_of(option) for option in verb.options]
+    params += [*out_options(), *saying_options()]
+    epilog = "STORE is a folder that `triscope index` made, or the folder of pictures that it stands in."
+    return click.Command(name, callback=partial(_ask, verb), params=params, help=help_of(verb), epilog=epilog)
+
+
+def _ask(
+    verb: Method[Any, Gallery],
+    *,
+    subject: str,
+    store: str,
+    out: str | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """The list on stdout, and the pictures in a file."""
+    voice = Voice(as_json, quiet, verbose)
+    opened = Store.open(store)
+    places = Places(out, force, several=False)
+    named = slug(Path(subject).stem) if not verb.takes("objective") else subject
+    told = [text for text in (options.get("layer"),) if text]
+    path = None if places.to_stdout else places.find([named, verb.command, *told])
+    start = time.perf_counter()
+    result = verb(opened, subject, **options)
+    voice.detail(f"{verb.command} took {time.perf_counter() - start:.2f} s in {len(opened)} pictures")
+    for note in result.notes:
+        voice.note(f"note: {note}")
+    if not result.rows:
+        voice.note("nothing was found")
+    else:
+        put(result, path)
+    facts = {"score": result.score, "found": result.entries(), "notes": list(result.notes)}
+    shown = path is not None and result.rows
+    voice.result(
+        facts | {"out": printable(path) if shown and path else None}, str(result) if not places.to_stdout else None
+    )
+    if shown and path:
+        voice.note(f"pictures in {printable(path)}")
+    voice.close(command=verb.command, network=opened.about.network)
+
+
+def _index() -> click.Command:
+    params: list[click.Parameter] = [
+        click.Argument(["source"], metavar="DIR"),
+        click.Option(["--layer", "layers"], multiple=True, metavar="LAYER", help="a layer to keep; may be repeated  [default: those kept before]"),
+        click.Option(["--maps"], multiple=True, metavar="LAYER", help="a layer of which whole maps are kept too; may be repeated"),
+        click.Option(["--store", "path"], metavar="PATH", help="the store's folder  [default: DIR/.triscope]"),
+        click.Option(["--shard"], default="1/1", show_default=True, metavar="I/N", help="only the I-th of N parts, so that N processes can share the work"),
+        click.Option(
+            ["--precision"], type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True,
+            help="of the network; auto is bfloat16 where the processor computes in it",
+        ),
+        click.Option(["--exact-preprocess"], is_flag=True, help="torchvision's published transform to the bit; slower"),
+        click.Option(["--batch"], type=click.IntRange(1, 4096), default=64, show_default=True, help="pictures that pass through the network at once"),
+        click.Option(["--refit"], is_flag=True, help="fit the principal components that searches use anew"),
+        click.Option(["--list-errors"], is_flag=True, help="list the pictures that cannot be used, with the reasons"),
+    ]  # fmt: skip
+    params += [*network_options(), *saying_options()]
+    text = """Pass every picture of a folder through a network, and keep what layers say of it.
+
+    \b
+    triscope index photos/ --layer classifier.5 -m alexnet
+    triscope neighbors cat.jpg photos/
+
+    DIR is a folder, a pattern ('photos/**/*.jpg') or a CSV file with a column `path`, whose other columns are kept as
+    metadata. What is stored already is not computed again; it may be interrupted at any moment, and goes on where it was.
+    """
+    return click.Command("index", callback=_run_index, params=params, help=text.replace("\n    ", "\n"))
+
+
+def _run_index(
+    *,
+    source: str,
+    layers: tuple[str, ...],
+    maps: tuple[str, ...],
+    path: str | None,
+    shard: str,
+    list_errors: bool,
+    model: str,
+    weights: str | None,
+    arch: str | None,
+    device: str | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Progress on stderr, what is stored on stdout."""
+    voice = Voice(as_json, quiet, verbose)
+    collection = Collection(source)
+    place = place_of(collection, path)
+    network = _network(place, layers, (model, weights, arch, device, seed), voice)
+    steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
+    last = _tell(steps, voice)
+    store = Store.open(place)
+    good, errors = len(store), store.errors()
+    facts: dict[str, Any] = {
+        "store": printable(place),
+        "pictures": good,
+        "unusable": len(errors),
+        "seconds": round(last.seconds, 2),
+    }
+    facts["removed"] = last.removed
+    if list_errors or as_json:
+        facts["errors"] = [{"name": name, "error": error} for name, error in errors]
+    if list_errors and not as_json:
+        for name, error in errors:
+            click.echo(f"{name}\t{error}")
+    elif errors:
+        voice.note(f"{len(errors)} cannot be used; --list-errors lists them with the reasons")
+    if last.removed:
+        voice.note(f"{last.removed} taken out, because their files are gone")
+    voice.result(facts, None if list_errors else f"{good} pictures in {printable(place)}")
+    voice.close(command="index", network=network.name)
+
+
+def _network(
+    place: Path, layers: tuple[str, ...], how: tuple[str, str | None, str | None, str | None, int], voice: Voice
+) -> Network:
+    """The network that is named; or where no layers are, that of the store that is gone on with."""
+    model, weights, arch, device, seed = how
+    if not layers and (model, weights, arch) == ("pocket", None, None) and (place / "rows.lance").is_dir():
+        return Store.open(place).network
+    return choose_network(model, weights, arch, device, seed, voice)
+
+
+def _tell(steps: Any, voice: Voice) -> Progress:
+    """Go through the steps, saying now and then how far they are."""
+    terminal = click.get_text_stream("stderr").isatty() and not voice.quiet
+    said, stored, last = 0.0, 0, Progress()
+    for last in steps:
+        if terminal and time.monotonic() - said > _EVERY:
+            click.echo(f"\r{last}\033[K", err=True, nl=False)
+            said = time.monotonic()
+        elif not terminal and last.stored > stored:
+            voice.note(str(last))
+            stored = last.stored
+    if terminal:
+        click.echo("\r\033[K", err=True, nl=False)
+    return last
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal()):
+        raise OptionError(f"A shard is I/N, such as 2/4, not {text!r}.")
+    return int(part), int(parts)
