@@ -150,6 +150,11 @@ def test_the_pocket_network_is_bundled():
     assert network.layer("features.10").type == "Conv2d"
 
 
+@pytest.mark.skipif(not weights_path().exists(), reason="the pocket network has not been trained")
+def test_another_training_of_the_pocket_network_is_a_weights_file():
+    assert load("pocket", weights=weights_path()).sha256 == load("pocket").sha256
+
+
 def test_a_function_in_a_file(model_file):
     module, network = load(f"{model_file}:module"), load(f"{model_file}:network")
     assert module.channels == 1

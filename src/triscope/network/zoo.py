@@ -17,6 +17,7 @@ import sys
 import urllib.error
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,7 +29,7 @@ from triscope.errors import NetworkError, WeightsError, nearest
 from triscope.images import printable
 from triscope.network._torchvision import import_torchvision
 from triscope.network.network import Network
-from triscope.network.pocket import MEAN, SIZE, STD, PocketAlexNet, load_pocket
+from triscope.network.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load_pocket
 from triscope.network.weights_file import fit, open_weights
 
 RANDOM = "random"
@@ -94,7 +95,9 @@ def _pocket(weights: str | None) -> Network:
         module = load_pocket()
     else:
         module = PocketAlexNet().eval()
-        missing = frozenset() if weights == RANDOM else fit(module, open_weights(weights))
+        if weights != RANDOM:
+            packed = open_weights(weights)
+            missing = fit(module, replace(packed, tensors=expand(packed.tensors)))
     return Network(module, mean=MEAN, std=STD, size=SIZE, classes=imagenet_classes(), name="pocket", missing=missing)
 
 
