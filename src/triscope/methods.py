@@ -170,7 +170,7 @@ class Method(Generic[P, R]):
         return Recipe(
             method=self.name,
             networks=(store.note,)
-            if store
+            if store is not None
             else tuple(NetworkNote(network.name, network.source, network.fingerprint()) for network in networks),
             images=tuple(
                 ImageNote(source.name, printable(source.path.absolute()) if source.path else None, source.sha256)
@@ -181,8 +181,8 @@ class Method(Generic[P, R]):
             objective=str(asked) if asked is not None else None,
             options=options
             | ({"layer": given["layer"]} if given.get("layer") else {})
-            | ({"store": printable(store.path.absolute())} if store else {}),
-            precision=store.precision if store else str(networks[0].dtype).removeprefix("torch."),
+            | ({"store": printable(store.path.absolute())} if store is not None else {}),
+            precision=store.precision if store is not None else str(networks[0].dtype).removeprefix("torch."),
             threads=torch.get_num_threads(),
             version=__version__,
         )

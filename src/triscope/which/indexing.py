@@ -3,8 +3,8 @@
 import os
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,15 @@ class _Known:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A picture that was looked at: what was read of it, and its vectors as they are stored, if it has any."""
+
+    entry: Entry
+    decoded: Decoded
+    vectors: Mapping[str, NDArray[Any]] | None = None
+
+
 @dataclass
 class _Job:
     network: Network
@@ -282,14 +291,11 @@ class _Job:
 
     def _do(self, unit: list[Entry], embed: Embedder) -> Iterator[Progress]:
         """One unit: computed batch by batch, and committed, also where the iteration is left in the middle."""
-        rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]] = []
+        rows: list[_Row] = []
         try:
             waiting: list[tuple[Entry, Decoded]] = []
             for entry, decoded in ordered(self._decode, unit, self.workers, 3 * self.batch):
-                if decoded.pixels is None:
-                    rows.append((entry, decoded, None))
-                else:
-                    waiting.append((entry, decoded))
+                waiting.append((entry, decoded))
                 if len(waiting) == self.batch:
                     rows += _embedded(waiting, embed)
                     waiting = []
@@ -308,17 +314,17 @@ class _Job:
     def _decode(self, entry: Entry) -> Decoded:
         return decode(entry.path, self.network.preprocess, self.network.channels, exact=self._exact)
 
-    def _commit(self, rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]]) -> None:
+    def _commit(self, rows: list[_Row]) -> None:
         self._counts["done"] += len(rows)
-        self._counts["failed"] += sum(decoded.error is not None for _, decoded, _ in rows)
-        news = [row for row in rows if not self._known.same_failure(row[0], row[1].error)]
+        self._counts["failed"] += sum(row.decoded.error is not None for row in rows)
+        news = [row for row in rows if not self._known.same_failure(row.entry, row.decoded.error)]
         with locked(self.folder):
             if self._others_wrote():
                 self._known = _Known.of(self.table)
-                news = [row for row in news if not self._known.has(row[0])]
+                news = [row for row in news if not self._known.has(row.entry)]
             if news:
-                valid = np.array([vectors is not None for *_, vectors in news])
-                replaced = any(self._known.place(entry.key) is not None for entry, *_ in news)
+                valid = np.array([row.vectors is not None for row in news])
+                replaced = any(self._known.place(row.entry.key) is not None for row in news)
                 self.table.append(self._rows(news), valid, instead=replaced)
         self._counts["stored"] += len(news)
 
@@ -327,9 +333,9 @@ class _Job:
         self.table.refresh()
         return self.table.version != version
 
-    def _rows(self, news: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]]) -> Rows:
-        entries = [entry for entry, *_ in news]
-        found = [decoded for _, decoded, _ in news]
+    def _rows(self, news: list[_Row]) -> Rows:
+        entries = [row.entry for row in news]
+        found = [row.decoded for row in news]
         rows: Rows = {
             name: [getattr(entry, name) for entry in entries] for name in ("key", "stamp", "size", "mtime", "name")
         }
@@ -342,7 +348,7 @@ class _Job:
         rows |= {name: [printable(entry.metadata.get(name, "")) for entry in entries] for name in self._about.fields}
         for column in self._about.columns:
             nothing = np.zeros(column.length, column.dtype)
-            rows[column.name] = np.stack([nothing if vectors is None else vectors[column.name] for *_, vectors in news])
+            rows[column.name] = np.stack([nothing if row.vectors is None else row.vectors[column.name] for row in news])
             if projected_name(column) in self.table.names:
                 model = load_projection(self.folder, self.table.about_field(projected_name(column)))
                 rows[projected_name(column)], rows[rest_name(column)] = project(model, rows[column.name])
@@ -397,21 +403,26 @@ def searchable(column: Column) -> bool:
     return column.pool in ("none", "mean", "pixels") and len(column.shape) in (1, 3) and RANK < column.length <= 1 << 15
 
 
-def _embedded(
-    waiting: list[tuple[Entry, Decoded]], embed: Embedder
-) -> list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]]:
+def _embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder) -> list[_Row]:
     """The vectors of a batch, as they are stored; pictures whose vectors cannot be stored become failures."""
-    pixels = torch.from_numpy(np.stack([decoded.pixels for _, decoded in waiting])).permute(0, 3, 1, 2)
-    values = embed(pixels)
-    reasons = broken(values, embed.columns)
-    stored = {column.name: values[column.name].flatten(1).to(getattr(torch, column.dtype)).numpy() for column in embed.columns}
-    rows: list[tuple[Entry, Decoded, dict[str, NDArray[Any]] | None]] = []
-    for place, ((entry, decoded), reason) in enumerate(zip(waiting, reasons, strict=True)):
-        if reason is None:
-            kept = Decoded(None, decoded.height, decoded.width, decoded.thumbnail)
-            rows.append((entry, kept, {name: column[place] for name, column in stored.items()}))
-        else:
-            rows.append((entry, Decoded(None, decoded.height, decoded.width, decoded.thumbnail, reason), None))
+    seen = [decoded.pixels for _, decoded in waiting if decoded.pixels is not None]
+    if not seen:
+        return [_Row(entry, decoded) for entry, decoded in waiting]
+    values = embed(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2))
+    reasons = iter(broken(values, embed.columns))
+    stored = {
+        column.name: values[column.name].flatten(1).to(getattr(torch, column.dtype)).numpy() for column in embed.columns
+    }
+    places = iter(range(len(seen)))
+    rows = []
+    for entry, decoded in waiting:
+        light = replace(decoded, pixels=None)  # pixels are large, and a unit is many pictures
+        if decoded.pixels is None:
+            rows.append(_Row(entry, light))
+            continue
+        place, reason = next(places), next(reasons)
+        vectors = {name: column[place] for name, column in stored.items()} if reason is None else None
+        rows.append(_Row(entry, replace(light, error=reason), vectors))
     return rows
 
 

@@ -82,7 +82,7 @@ def _open(path: str, preprocess: Preprocess, exact: bool) -> tuple[PIL.Image.Ima
 
 
 def _needed(preprocess: Preprocess) -> int:
-    return max(preprocess.resize, *preprocess.size)
+    return max(preprocess.resize, *preprocess.size, _THUMBNAIL)
 
 
 def _fit(image: PIL.Image.Image, preprocess: Preprocess, exact: bool) -> PIL.Image.Image:

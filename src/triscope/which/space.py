@@ -73,7 +73,7 @@ class Space:
             places = _best(
                 self._guess(self.short, self.projection.directions @ query, self.lengths, metric), count, allowed
             )
-        rows = self.rows[places.numpy()]
+        rows = self.rows[places.sort().values.numpy()]  # equal scores come in the order of the rows
         scores = self.scores(query, rows, metric)
         order = scores.sort(descending=metric == "cosine", stable=True).indices[:k]
         return Hits(rows[order.numpy()], scores[order])

@@ -1,0 +1,140 @@
+"""From files to what the network sees, and collections of files."""
+
+import os
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from tests.which.conftest import paint, tiny_network
+from triscope.errors import StoreError, TriscopeWarning
+from triscope.images import read_image
+from triscope.network._torchvision import import_torchvision
+from triscope.network.prepare import Preprocess
+from triscope.which.collection import Collection
+from triscope.which.pipeline import decode, ordered
+from triscope.which.store import Store
+
+transforms = import_torchvision().transforms
+
+
+@pytest.mark.parametrize("size", [(300, 401), (517, 260), (224, 224), (100, 90), (256, 257), (999, 313)])
+@pytest.mark.parametrize("how", ["bilinear", "bicubic"])
+def test_exact_is_torchvisions_transform_to_the_bit(tmp_path, size, how):
+    path = paint(tmp_path / "photo.jpg", 3, size)
+    mode = transforms.InterpolationMode.BILINEAR if how == "bilinear" else transforms.InterpolationMode.BICUBIC
+    published = transforms.Compose([transforms.Resize(256, mode), transforms.CenterCrop(224), transforms.PILToTensor()])
+    expected = published(PIL.Image.open(path)).permute(1, 2, 0).numpy()
+    assert np.array_equal(decode(str(path), Preprocess((224, 224), 256, how), 3, exact=True).pixels, expected)
+
+
+@pytest.mark.parametrize("size", [(300, 401), (1517, 1260), (3000, 2000)])
+def test_the_fast_way_is_close_to_the_exact_one(tmp_path, size):
+    path = paint(tmp_path / "photo.jpg", 3, size)
+    fast, exact = (decode(str(path), Preprocess((224, 224), 256), 3, exact=exact).pixels for exact in (False, True))
+    assert np.abs(fast.astype(int) - exact).mean() < 2
+
+
+def test_grey_networks_see_grey(tmp_path):
+    decoded = decode(str(paint(tmp_path / "photo.png", 1)), Preprocess((32, 48), 36), 1)
+    assert decoded.pixels.shape == (32, 48, 1)
+
+
+def test_a_turned_picture_is_seen_upright(tmp_path):
+    path = paint(tmp_path / "photo.jpg", 1, (400, 600))
+    image = PIL.Image.open(path)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    image.transpose(PIL.Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    upright, turned = (decode(str(tmp_path / name), Preprocess((32, 32), 32), 3) for name in ("photo.jpg", "turned.jpg"))
+    assert (turned.height, turned.width) == (upright.height, upright.width) == (400, 600)
+    assert np.abs(upright.pixels.astype(int) - turned.pixels).mean() < 4
+
+
+def test_other_depths_and_transparency_are_read(tmp_path):
+    deep = np.linspace(0, 65535, 60 * 50).reshape(60, 50).astype(np.uint16)
+    PIL.Image.fromarray(deep).save(tmp_path / "deep.png")
+    PIL.Image.new("RGBA", (50, 60), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    deep_seen = decode(str(tmp_path / "deep.png"), Preprocess((48, 48), 48), 3)
+    with pytest.warns(TriscopeWarning, match="transparent everywhere"):
+        clear = decode(str(tmp_path / "clear.png"), Preprocess((48, 48), 48), 3)
+    assert deep_seen.error is None
+    assert np.diff(deep_seen.pixels[:, 24, 0].astype(int)).min() >= 0
+    assert deep_seen.pixels.max() > 200
+    assert (clear.pixels == 255).all()
+
+
+def test_work_in_threads_comes_back_in_order_and_never_runs_far_ahead():
+    asked = []
+
+    def items():
+        for number in range(50):
+            asked.append(number)
+            yield number
+
+    done = []
+    for number, square in ordered(lambda number: number**2, items(), 4, 8):
+        done.append((number, square))
+        assert len(asked) - len(done) <= 9
+    assert done == [(number, number**2) for number in range(50)]
+
+
+def names(source):
+    return [entry.name for entry in Collection(source)]
+
+
+def test_a_folder_is_walked_in_order_and_only_for_pictures(tmp_path):
+    for name in ("b/2.JPG", "b/1.jpeg", "a/x.PnG", "top.webp", "c d/é.png", ".hidden/no.png", ".no.png"):
+        paint(tmp_path / name, 0).touch() if not name.endswith("webp") else (tmp_path / name).touch()
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "without").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "other").write_bytes(b"plain text")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "loop_a.jpg").symlink_to(tmp_path / "loop_b.jpg")
+    (tmp_path / "loop_b.jpg").symlink_to(tmp_path / "loop_a.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    assert names(tmp_path) == [
+        "a/x.PnG", "b/1.jpeg", "b/2.JPG", "c d/é.png", "folder.jpg", "loop_a.jpg", "loop_b.jpg", "top.webp", "without",
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_not_text_is_kept(tmp_path):
+    odd = os.fsencode(tmp_path) + b"/\xff\n.png"
+    os.rename(paint(tmp_path / "plain.png", 0), odd)
+    (entry,) = Collection(tmp_path)
+    assert (entry.id, entry.name) == (b"\xff\n.png", "\\xff\\n.png")
+    store = Store.build(tiny_network(), tmp_path, tmp_path / "store", layers=["1"])
+    assert os.fsencode(store.files([0])[0]) == odd
+
+
+def test_a_csv_names_pictures_and_what_is_known_of_them(tmp_path):
+    for number in range(3):
+        paint(tmp_path / "photos" / f"{number}.png", number)
+    (tmp_path / "list.csv").write_text("file,animal,key\nphotos/0.png,cat,a\nphotos/2.png,dog's,b\nphotos/9.png,none,c\n")
+    store = Store.build(tiny_network(), tmp_path / "list.csv", tmp_path / "store", layers=["1"])
+    assert len(store) == 2
+    assert [name for name, _ in store.errors()] == [str(tmp_path / "photos" / "9.png")]
+    assert store.table.rows_where("animal = 'dog''s'").tolist() == [1]
+    (tmp_path / "list.csv").write_text("file,animal,key\nphotos/0.png,lynx,a\nphotos/2.png,dog's,b\n")
+    store = Store.build(tiny_network(), tmp_path / "list.csv", tmp_path / "store")
+    assert sorted(store.table.column("animal")) == ["dog's", "lynx"]
+
+
+def test_lists_and_patterns_are_collections(tmp_path):
+    paths = [paint(tmp_path / name, 0) for name in ("1.png", "2.jpg", "3.png")]
+    assert names([paths[2], paths[0], paths[2]]) == [str(paths[2]), str(paths[0])]
+    assert names(str(tmp_path / "*.png")) == [str(paths[0]), str(paths[2])]
+
+
+@pytest.mark.parametrize("source", ["nowhere", "table.csv"])
+def test_what_is_no_collection_is_a_sentence(tmp_path, source):
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(StoreError, match=r"does not exist|no column"):
+        Collection(tmp_path / source)
+
+
+def test_the_small_picture_keeps_the_shape(tmp_path):
+    decoded = decode(str(paint(tmp_path / "photo.jpg", 3, (600, 900))), Preprocess((32, 32), 32), 3)
+    assert tuple(read_image(decoded.thumbnail).shape) == (1, 3, 85, 128)
+    assert torch.isfinite(read_image(decoded.thumbnail)).all()
