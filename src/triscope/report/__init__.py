@@ -1,10 +1,12 @@
 """The report: one picture through everything, as one HTML file that opens anywhere.
 
-blocks      what sections are made of: figures, bars, tables, notes
-depths      which layers stand for a network
-subject     the picture and the network, and how commands are spelled
-sections    the table of sections, in the order of a lecture
-page        blocks to HTML
+    blocks      what sections are made of: figures, bars, tables, notes
+    subject     the picture and the network, and how commands are spelled
+    sections    the table of sections, in the order of a lecture
+    html        blocks to HTML
+    page        what stands around the sections
+
+Every picture in it is what a method makes, byte for byte the file that the command below it writes.
 """
 
 import os
@@ -15,28 +17,10 @@ from pathlib import Path
 
 from triscope.images import ImageSource
 from triscope.network import Fit, Network
-from triscope.report.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes
-from triscope.report.depths import depths
 from triscope.report.page import page
 from triscope.report.sections import SECTIONS
 from triscope.report.subject import Subject
 from triscope.results import write_file
-
-__all__ = [
-    "Bars",
-    "Block",
-    "depths",
-    "Figure",
-    "Note",
-    "Report",
-    "report",
-    "Section",
-    "SECTIONS",
-    "Subject",
-    "Table",
-    "Volume",
-    "Volumes",
-]
 
 
 @dataclass(frozen=True, repr=False)

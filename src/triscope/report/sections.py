@@ -110,7 +110,7 @@ def class_saliency(subject: Subject) -> Iterator[Block]:
     heat, png, command = subject.ask(saliency)
     caption = (
         f"How much a small change of each pixel would change the score of {best} ({percent(share)}). Dark is nothing, "
-        f"full light {heat.scale:.2g} per unit of brightness."
+        f"full light {heat.scale:.2g} per unit of brightness.{_remarks(heat)}"
     )
     yield Figure(f"For {best}", png, caption, caution, command)
     _, png, command = subject.ask(saliency, style="overlay")
@@ -127,7 +127,7 @@ def class_guided(subject: Subject) -> Iterator[Block]:
     _, best, share = subject.classes[0]
     heat, png, command = subject.ask(guided_backprop)
     caption = f"What in the picture raises {best} ({percent(share)}), passed back only where it helps. Grey is nothing."
-    yield Figure(f"For {best}", png, " ".join([caption, *heat.notes]), caution, command)
+    yield Figure(f"For {best}", png, f"{caption}{_remarks(heat)}", caution, command)
     yield from _runner_up(subject, guided_backprop, heat, caution)
 
 
@@ -223,8 +223,16 @@ def _runner_up(subject: Subject, verb: Method[..., Heatmap], first: Heatmap, cau
     if len(subject.classes) > 1:
         index, name, share = subject.classes[1]
         heat, png, command = subject.ask(verb, Logit(index))
-        caption = f"The same question about {name} ({percent(share)}). {_likeness(first.values, heat.values)}"
+        caption = (
+            f"The same question about {name} ({percent(share)}). {_likeness(first.values, heat.values)}{_remarks(heat)}"
+        )
         yield Figure(f"For {name}, the runner-up", png, caption, caution, command)
+
+
+def _remarks(heat: Heatmap) -> str:
+    """What a reader should know of this map in particular."""
+    empty = () if heat.values.any() else ("Here nothing came through: the map is zero everywhere.",)
+    return "".join(f" {remark}" for remark in (*heat.notes, *empty))
 
 
 def _likeness(first: Tensor, second: Tensor) -> str:
@@ -248,7 +256,7 @@ def _neuron(subject: Subject, name: str) -> Block:
     return Figure(
         str(unit),
         png,
-        " ".join([caption, *heat.notes]),
+        f"{caption}{_remarks(heat)}",
         "One neuron in one picture: elsewhere the same channel may answer to something else, and those that answer "
         "most are often those with the plainest taste.",
         command,

@@ -14,10 +14,10 @@ from torch import Tensor
 from triscope.images import ImageSource, Photo, open_photo, resize, to_pil
 from triscope.methods import Method
 from triscope.network import Fit, Network, Seen, Source
+from triscope.network.depths import depths
 from triscope.network.prepare import Box
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Channel, Neuron
-from triscope.report.depths import depths
 from triscope.results import Heatmap, Result, Style
 
 R = TypeVar("R", bound=Result)

@@ -12,7 +12,8 @@ from itertools import groupby
 
 from torch import nn
 
-from triscope.network import Layer, Network
+from triscope.network.layers import Layer
+from triscope.network.network import Network
 
 _MOST = 5
 _CONTAINERS = {"Sequential", "ModuleList", "ModuleDict"}
@@ -42,8 +43,8 @@ class _Tree:
         self._height, self._width = network.size
         self._parents = {_module(layer).rpartition(".")[0] for layer in known}
         weighted = [layer for layer in known if self._is_leaf(layer) and layer.parameters]
-        #: The last layer with weights of its own: it gives the answer, with what follows it.
-        self._answer = weighted[-1] if weighted else None
+        #: The layers between the first and the last that have weights of their own; the last gives the answer.
+        self._inside = known[known.index(weighted[0]) : known.index(weighted[-1])] if weighted else []
         self.layers = [layer for layer in known if self.positions(layer)]
 
     def positions(self, layer: Layer) -> int:
@@ -59,8 +60,7 @@ class _Tree:
 
     def vectors(self) -> list[Layer]:
         """The hidden vectors: what comes before the answer and does more than hand a vector on."""
-        before = self.layers[: self.layers.index(self._answer)] if self._answer in self.layers else []
-        vectors = (layer for layer in before if self.positions(layer) == 1)
+        vectors = (layer for layer in self._inside if self.positions(layer) == 1)
         return [layer for layer in vectors if self._is_leaf(layer) and layer.type not in _UNCHANGING]
 
     def stops(self, group: Sequence[Layer]) -> list[Layer]:
