@@ -10,12 +10,20 @@ if TYPE_CHECKING:
     from triscope.images import read_image
     from triscope.network import Network, load
     from triscope.objectives.base import Need, Objective
+    from triscope.objectives.distances import FeatureDistance
+    from triscope.objectives.priors import PNorm, TotalVariation
     from triscope.objectives.text import unit
     from triscope.objectives.units import Channel, Direction, Energy, Logit, Neuron, TopClass
     from triscope.redo import redo
     from triscope.report import report
     from triscope.results import Grid, Heatmap, Picture, Ranking, Recipe, Result
     from triscope.views import activations, filters, predict
+    from triscope.what.ascend import ascend
+    from triscope.what.compare import regularisers
+    from triscope.what.dream import dream
+    from triscope.what.fool import fool
+    from triscope.what.invert import invert
+    from triscope.what.picture import Imagined
     from triscope.where.gradient import gradient, input_x_gradient, saliency
     from triscope.where.rectified import deconvnet, guided_backprop
     from triscope.which.collection import Collection
@@ -31,12 +39,20 @@ _HOMES = {
     "triscope.images": ("read_image",),
     "triscope.network": ("Network", "load"),
     "triscope.objectives.base": ("Need", "Objective"),
+    "triscope.objectives.distances": ("FeatureDistance",),
+    "triscope.objectives.priors": ("PNorm", "TotalVariation"),
     "triscope.objectives.text": ("unit",),
     "triscope.objectives.units": ("Channel", "Direction", "Energy", "Logit", "Neuron", "TopClass"),
     "triscope.redo": ("redo",),
     "triscope.report": ("report",),
     "triscope.results": ("Grid", "Heatmap", "Picture", "Ranking", "Recipe", "Result"),
     "triscope.views": ("activations", "filters", "predict"),
+    "triscope.what.ascend": ("ascend",),
+    "triscope.what.compare": ("regularisers",),
+    "triscope.what.dream": ("dream",),
+    "triscope.what.fool": ("fool",),
+    "triscope.what.invert": ("invert",),
+    "triscope.what.picture": ("Imagined",),
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
     "triscope.where.rectified": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),
@@ -50,18 +66,24 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "activations",
+    "ascend",
     "Channel",
     "Collection",
     "deconvnet",
     "Direction",
+    "dream",
     "Energy",
+    "FeatureDistance",
     "filters",
+    "fool",
     "Gallery",
     "gradient",
     "Grid",
     "guided_backprop",
     "Heatmap",
+    "Imagined",
     "input_x_gradient",
+    "invert",
     "load",
     "Logit",
     "Need",
@@ -71,17 +93,20 @@ __all__ = [
     "Objective",
     "patches",
     "Picture",
+    "PNorm",
     "predict",
     "Ranking",
     "read_image",
     "Recipe",
     "redo",
+    "regularisers",
     "report",
     "Result",
     "saliency",
     "Store",
     "top",
     "TopClass",
+    "TotalVariation",
     "TriscopeError",
     "TriscopeWarning",
     "unit",

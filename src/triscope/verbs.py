@@ -2,7 +2,22 @@
 
 from triscope import views
 from triscope.methods import METHODS, Method
+from triscope.what import ascend, compare, dream, fool, invert
 from triscope.where import gradient, rectified
 from triscope.which import neighbors, patches, top
 
-__all__ = ["gradient", "Method", "METHODS", "neighbors", "patches", "rectified", "top", "views"]
+__all__ = [
+    "ascend",
+    "compare",
+    "dream",
+    "fool",
+    "gradient",
+    "invert",
+    "Method",
+    "METHODS",
+    "neighbors",
+    "patches",
+    "rectified",
+    "top",
+    "views",
+]

@@ -24,6 +24,13 @@ OVERVIEW = {
         "guided-backprop": "the pattern in the image that raises a unit, in colour",
         "deconvnet": "a unit's answer projected back to the pixels",
     },
+    "What image would": {
+        "ascend": "a picture that raises a class or an inner unit",
+        "regularisers": "the same unit under every regulariser, side by side",
+        "dream": "a photo in which a layer sees more and more",
+        "invert": "the picture that a layer's activations are enough to draw",
+        "fool": "a photo changed invisibly, and called something else",
+    },
     "Which images do": {
         "index": "what a network says of every picture of a folder, stored",
         "neighbors": "the pictures of a store that are most like one",
@@ -77,6 +84,10 @@ class Commands(click.Group):
             from triscope.cli import which
 
             return which.command(cmd_name)
+        if cmd_name in OVERVIEW["What image would"]:
+            from triscope.cli import imagine
+
+            return imagine.command(cmd_name)
         from triscope.cli import verbs
 
         return verbs.command(cmd_name)

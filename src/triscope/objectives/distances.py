@@ -1,0 +1,111 @@
+"""Distances: how far an image is from what another one looked like, layer by layer.
+
+    FeatureDistance.from_activations(network.look(image, ["features.10"]))
+
+The target is activations alone; the image they came from is not kept. Minus a distance is a question like any other:
+inversion climbs it, neighbours are sorted by it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor
+
+from triscope.errors import ObjectiveError
+from triscope.objectives.base import Activations, Need, Objective
+
+if TYPE_CHECKING:
+    from triscope.network import Network
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class FeatureDistance(Objective):
+    """The squared distance to target activations, divided by their energy, and averaged over layers: (B,).
+
+    |phi(x) - phi0|^2 / |phi0|^2 (Mahendran and Vedaldi, 2015, eq. 2): 0 for a perfect match, 1 for no response at
+    all, for every layer and size alike. `targets` are (1, ...) for one target, or (B, ...) for one per image.
+    """
+
+    targets: Mapping[Need, Tensor]
+
+    @classmethod
+    def from_activations(cls, activations: Activations, needs: Iterable[Need | str] | None = None) -> Self:
+        """The distance to these activations, in the layers `needs`, or all there are."""
+        chosen = [Need(need) if isinstance(need, str) else need for need in (activations if needs is None else needs)]
+        if not chosen:
+            raise ObjectiveError("A feature distance needs a layer to compare, and was given none.")
+        return cls({need: activations[need].detach().clone() for need in chosen})
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layers compared."""
+        return frozenset(self.targets)
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The mean over layers of the relative squared distance: (B,). Raises ObjectiveError where shapes differ."""
+        return torch.stack([self._relative(need, activations[need]) for need in self.targets]).mean(0)
+
+    def errors(self, activations: Activations) -> Tensor:
+        """The relative error |phi(x) - phi0| / |phi0| of each layer: (B, layers), in the order of `targets`."""
+        return torch.stack([self._relative(need, activations[need]) for need in self.targets], 1).sqrt()
+
+    def _relative(self, need: Need, values: Tensor) -> Tensor:
+        target = self.targets[need].to(values)
+        if target.shape[1:] != values.shape[1:] or len(target) not in (1, len(values)):
+            raise ObjectiveError(
+                f"{need.layer} was {_shape(target)} when the target was looked at, and is {_shape(values)} here; "
+                "compare pictures of one size."
+            )
+        energy = target.flatten(1).square().sum(1).clamp_min(torch.finfo(values.dtype).tiny)
+        return (values - target).flatten(1).square().sum(1) / energy
+
+    def only(self, index: int) -> Self:
+        """The distance to the target of image `index`."""
+        return type(self)(
+            {need: target if len(target) == 1 else target[index : index + 1] for need, target in self.targets.items()}
+        )
+
+    def bind(self, network: "Network") -> Self:
+        """Itself, its layers known to exist."""
+        for need in self.targets:
+            if need.layer not in ("input", "output"):
+                network.layer(need.layer)
+        return self
+
+    def __repr__(self) -> str:
+        layers = ", ".join(need.layer if need.pool == "none" else f"{need.pool}:{need.layer}" for need in self.targets)
+        return f"FeatureDistance({layers})"
+
+
+@dataclass(frozen=True, repr=False)
+class Diversity(Objective):
+    """How unlike the others of its batch an image looks in a layer: minus the mean cosine of their Gram matrices, (B,).
+
+    -1 for pictures of one texture, 0 for pictures that share nothing (Olah et al., 2017). Alone, an image is not
+    unlike any: 0.
+    """
+
+    layer: str
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return frozenset({Need(self.layer)})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """Minus the mean cosine with the other images: (B,)."""
+        values = activations[Need(self.layer)].flatten(2)
+        grams = torch.nn.functional.normalize((values @ values.transpose(1, 2)).flatten(1))
+        others = max(1, len(grams) - 1)
+        return -((grams @ grams.T).sum(1) - grams.square().sum(1)) / others
+
+    def bind(self, network: "Network") -> Self:
+        """Itself, its layer known to exist."""
+        network.layer(self.layer)
+        return self
+
+
+def _shape(values: Tensor) -> str:
+    return " x ".join(map(str, values.shape))

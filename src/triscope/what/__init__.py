@@ -1,0 +1,1 @@
+"""WHAT image would: methods that change pixels until a question's score is high."""

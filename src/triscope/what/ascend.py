@@ -1,0 +1,130 @@
+"""Gradient ascent, or activation maximisation: the picture that a unit answers to most.
+
+    x* = argmax over x of  score(x) - priors(x)
+
+The picture is climbed to by the loop in `triscope.what.loop`. What makes it natural - the canvas, random views,
+priors - is in `triscope.what.regularisers`, by name, and each part can be switched by itself; `regularisers` shows
+them side by side.
+
+**When it misleads.** It shows one optimum out of very many, drawn by the regulariser as much as by the network:
+colours and repetition are the method's own. A unit that answers to several things shows a mixture, or one of them;
+`diverse` shows more. A class's picture shows what sets the class apart from the others (the water around a flamingo
+too), not what it looks like.
+
+**References.** D. Erhan et al., "Visualizing higher-layer features of a deep network", 2009. K. Simonyan et al., 2014.
+J. Yosinski et al., "Understanding neural networks through deep visualization", 2015. A. Mordvintsev et al.,
+"Inceptionism", 2015. C. Olah et al., "Feature visualization", Distill 2017.
+
+**Where ours departs.** Views are mirrored and wrapped rather than padded with grey, so that no frame forms at the
+border. Adam's rate falls along half a cosine, which takes the noise out of the last picture.
+"""
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+
+from triscope.errors import OptionError
+from triscope.methods import Range, Step, method
+from triscope.network import Network
+from triscope.objectives.base import Objective
+from triscope.objectives.distances import Diversity
+from triscope.objectives.text import Question, question
+from triscope.objectives.units import Logit
+from triscope.what.canvas import Fourier
+from triscope.what.loop import Climb, climb, noise
+from triscope.what.optimisers import Adam, Lbfgs
+from triscope.what.picture import Imagined
+from triscope.what.regularisers import REGULARISERS, Name
+
+Positive = Annotated[float | None, Range(0, 1e6)]
+
+
+@method("what")
+def ascend(
+    network: Network,
+    objective: Question,
+    *,
+    size: Annotated[int | None, Range(8, 4096)] = None,
+    steps: Annotated[int, Range(1, 100_000)] = 256,
+    seed: Annotated[int, Range(0, 2**62)] = 0,
+    regulariser: Name = "natural",
+    diverse: Annotated[int, Range(1, 64)] = 1,
+    octaves: Annotated[int, Range(1, 8)] = 1,
+    canvas: Literal["fourier", "pixels"] | None = None,
+    optimiser: Literal["adam", "lbfgs"] = "adam",
+    rate: Positive = None,
+    l2: Positive = None,
+    tv: Positive = None,
+    jitter: Annotated[float | None, Range(0, 0.5)] = None,
+    scale: Annotated[float | None, Range(0, 0.9)] = None,
+    rotate: Annotated[float | None, Range(0, 180)] = None,
+    blur: Annotated[float | None, Range(0, 100)] = None,
+    clip: Annotated[float | None, Range(0, 1)] = None,
+    checkpoint: str | None = None,
+) -> Generator[Step[Imagined]]:
+    """A picture that raises a unit: gradient ascent, or activation maximisation.
+
+    Values (B, C, size, size) in [0, 1]; B is the number of classes asked for (`Logit([1, 22])`), or `diverse`. Raises
+    ObjectiveError where no gradient ever comes back (a dead unit).
+
+    size          the picture's side in pixels; the network's usual size if left out
+    steps         how many steps
+    seed          of the noise it starts from, and of the random views
+    regulariser   what keeps the picture natural; natural is fourier and random views
+    diverse       this many pictures, pushed apart from each other
+    octaves       how many sizes, from coarse to fine
+    canvas        what is changed: a spectrum in decorrelated colours, or pixels
+    optimiser     adam, or lbfgs (without random views)
+    rate          how far a step goes
+    l2            weight of the prior that pulls towards grey
+    tv            weight of the prior against roughness
+    jitter        how far views are shifted, as a part of the side
+    scale         how much smaller or larger views are: 0.1 is 0.9 to 1.1
+    rotate        how far views are turned, in degrees
+    blur          blur radius in pixels (sigma), applied every 4th step
+    clip          part of the pixels, the weakest, set to grey every 4th step
+    checkpoint    file to save the job to; it goes on from there if the file exists
+    """
+    asked = question(objective).bind(network)
+    parts = REGULARISERS[regulariser].switched(
+        canvas=canvas, rate=rate, l2=l2, tv=tv, jitter=jitter, scale=scale, rotate=rotate, blur=blur, clip=clip
+    )
+    sides = (size, size) if size else network.size
+    transforms = parts.transforms(min(sides))
+    if optimiser == "lbfgs" and transforms:
+        raise OptionError(
+            "L-BFGS needs the same question at every step, and random views change it: use adam, or a "
+            "regulariser without views (fourier, l2, none)."
+        )
+    drawn = parts.make_canvas(network, sides)
+    priors = parts.priors(_typical(network, asked, sides)) if parts.l2 or parts.tv else None
+    apart = _apart(network, asked) if diverse > 1 else None
+    plan = Climb(
+        network, asked, drawn,
+        priors=priors + apart if priors and apart else priors or apart,
+        transforms=transforms,
+        optimiser=partial(Lbfgs, 1.0, confine=drawn.confine) if optimiser == "lbfgs" else partial(Adam, parts.rate),
+        steps=steps, octaves=octaves, edits=parts.edits(), seed=seed,
+        checkpoint=Path(checkpoint) if checkpoint else None,
+    )  # fmt: skip
+    classes = asked.classes if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else (None,)
+    yield from climb(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))
+
+
+def _typical(network: Network, asked: Objective, size: tuple[int, int]) -> float:
+    """How strongly the layers asked about respond to noise, so that a prior's weight means the same in all of them."""
+    noisy = Fourier(*size, network.channels)
+    pictures = noisy.draw(noisy.noise(4, 1.0, torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        look = network.look(pictures.to(network.device, network.dtype), asked.needs)
+    return float(torch.cat([look[need].float().flatten() for need in asked.needs]).square().mean().sqrt()) or 1.0
+
+
+def _apart(network: Network, asked: Objective) -> Objective:
+    """What pushes pictures apart: in the unit's own layer, or for a class in the last layer that has maps."""
+    own = [need.layer for need in asked.needs if need.layer not in ("input", "output")]
+    maps = [name for name, layer in network.layers.items() if len(layer.shape) == 3 and min(layer.shape[1:]) > 1]
+    return _typical(network, asked, network.size) * Diversity((own or maps[-1:])[0])

@@ -1,0 +1,73 @@
+"""The lecture's comparison: one unit, ascended under every regulariser, side by side.
+
+**When it misleads.** The scores are not a contest: a regulariser that lets noise through reaches the highest ones.
+What to compare is how much of a picture's score a person can see a reason for.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Annotated, get_args
+
+import torch
+from torch import Tensor
+
+from triscope import render
+from triscope.errors import ObjectiveError
+from triscope.methods import Range, Step, method
+from triscope.network import Network
+from triscope.objectives.text import Question
+from triscope.what.ascend import ascend
+from triscope.what.caption import captioned
+from triscope.what.picture import Imagined
+from triscope.what.regularisers import Name
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Imagined):
+    """One picture for each regulariser in `titles`."""
+
+    titles: tuple[str, ...] = field(kw_only=True)
+
+    def draw(self) -> Tensor:
+        """One row, the regulariser and the score under each."""
+        words = [f"{title}  {float(score):.1f}" for title, score in zip(self.titles, self.scores, strict=True)]
+        shown = [one.expand(3, -1, -1) for one in self.values]
+        return render.grid([captioned(one, text) for one, text in zip(shown, words, strict=True)], len(shown))
+
+
+@method("what")
+def regularisers(
+    network: Network,
+    objective: Question,
+    *,
+    size: Annotated[int | None, Range(8, 4096)] = None,
+    steps: Annotated[int, Range(1, 100_000)] = 192,
+    seed: Annotated[int, Range(0, 2**62)] = 0,
+) -> Generator[Step[Comparison]]:
+    """A unit ascended under every regulariser, side by side: none, L2, blur and clipping, jitter, Fourier, natural.
+
+    Values (6, C, size, size) in [0, 1], in that order. Raises ObjectiveError where several classes are asked.
+
+    size    a picture's side in pixels; the network's usual size if left out
+    steps   how many steps each
+    seed    of the noise they start from, and of the random views
+    """
+    names: tuple[Name, ...] = tuple(reversed(get_args(Name)))
+    done: list[Imagined] = []
+    for number, name in enumerate(names):
+        for step in ascend.steps(network, objective, size=size, steps=steps, seed=seed, regulariser=name):
+            if len(step.result) > 1:
+                raise ObjectiveError("regularisers compares pictures of one unit; ask one class at a time.")
+            joined = _joined([*done, step.result], names)
+            yield Step(number * steps + step.index, len(names) * steps, step.score, step.terms, joined)
+        done.append(step.result)
+
+
+def _joined(parts: list[Imagined], names: tuple[Name, ...]) -> Comparison:
+    return Comparison(
+        torch.cat([part.values for part in parts]),
+        scores=torch.cat([part.scores for part in parts]),
+        objective=parts[0].objective,
+        notes=tuple(f"{name}: {note}" for name, part in zip(names, parts, strict=False) for note in part.notes),
+        titles=names[: len(parts)],
+    )

@@ -1,0 +1,83 @@
+"""Dream: what a layer or unit sees in a photo is put into it, again and again, from coarse to fine.
+
+    x <- x + rate * gradient / |gradient|,    at sizes each 1.4 times the one before
+
+Between sizes, the detail that the photo lost at the smaller size is put back.
+
+**When it misleads.** It shows what a layer is ready to see, not what is there: dogs and eyes are what the training
+photos were full of. What appears depends on the size of the picture as much as on the layer.
+
+**Reference.** A. Mordvintsev, C. Olah, M. Tyka, "Inceptionism: going deeper into neural networks", 2015.
+
+**Where ours departs.** They maximise the norm of a layer, and so do we, as its mean square; the step is measured by
+its root mean square, so that `rate` is how far a pixel moves, and has a little momentum.
+"""
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from triscope.images import resize
+from triscope.methods import Range, Step, method
+from triscope.network import Fit, Network, Seen
+from triscope.objectives.base import Objective
+from triscope.objectives.text import Question, question
+from triscope.objectives.units import Energy, TopClass
+from triscope.what.canvas import Pixels
+from triscope.what.loop import Climb, climb, steady
+from triscope.what.optimisers import Momentum
+from triscope.what.picture import Imagined
+from triscope.what.transforms import Jitter
+
+
+@method("what")
+def dream(
+    network: Network,
+    images: Seen,
+    objective: Question = None,
+    layer: str | None = None,
+    *,
+    size: Annotated[int, Range(16, 8192)] = 448,
+    steps: Annotated[int, Range(1, 100_000)] = 80,
+    octaves: Annotated[int, Range(1, 12)] = 4,
+    rate: Annotated[float, Range(0, 1)] = 0.006,
+    jitter: Annotated[float, Range(0, 0.5)] = 0.05,
+    seed: Annotated[int, Range(0, 2**62)] = 0,
+    fit: Fit = "keep",
+    checkpoint: str | None = None,
+) -> Generator[Step[Imagined]]:
+    """A photo in which a layer, or a unit, sees more and more of what it knows (2015).
+
+    Values (B, C, H, W) in [0, 1]. Without a layer and a unit, a layer two thirds of the way to the output dreams.
+
+    size          the picture's long side in pixels
+    steps         how many steps, in all octaves together
+    octaves       how many sizes, from coarse to fine
+    rate          how far a pixel moves in a step, at first
+    jitter        how far views are shifted, as a part of the side
+    seed          of the shifts
+    fit           keep (all of the picture), crop (the network's own preprocessing) or pad
+    checkpoint    file to save the job to; it goes on from there if the file exists
+    """
+    asked = _asked(network, objective, layer)
+    height, width = images.images.shape[-2:]
+    factor = size / max(height, width)
+    photo = resize(images.images, (max(1, round(height * factor)), max(1, round(width * factor))))
+    plan = Climb(
+        network, asked, Pixels(photo.shape[-2], photo.shape[-1], network.channels),
+        transforms=(Jitter(max(1, round(jitter * min(photo.shape[-2:])))),) if jitter else (),
+        optimiser=partial(Momentum, rate, 0.5, each=True), pace=steady, steps=steps, octaves=octaves, detail=True,
+        seed=seed, checkpoint=Path(checkpoint) if checkpoint else None,
+        label=repr([source.sha256 for source in images.sources]),
+    )  # fmt: skip
+    yield from climb(plan, photo)
+
+
+def _asked(network: Network, objective: Question, layer: str | None) -> Objective:
+    if layer is None and objective is not None and not isinstance(objective, TopClass):
+        return question(objective).bind(network)
+    if layer is None:
+        maps = [name for name, found in network.layers.items() if len(found.shape) == 3 and min(found.shape[1:]) > 1]
+        layer = maps[len(maps) * 2 // 3] if maps else next(iter(network.layers))
+    return Energy(layer).bind(network)

@@ -1,0 +1,338 @@
+"""The loop: numbers on a canvas are changed until the picture's score is high.
+
+    numbers --canvas--> picture --random view--> network --objective--> score
+       ^______________________ optimiser ______________________________|
+
+A `Climb` says all there is to one; `climb` runs it and yields a `Step` for every step. It never prints, and saves
+nothing but a checkpoint where asked. What it notices, it says in the result's notes:
+
+    - A score or gradient that is not a number: that picture is stepped back, and its rate halved.
+    - A gradient that is exactly zero: in the first steps it is redirected through silent ReLUs (sent back as deconvnet
+      does, so that something can wake up). Where nothing ever comes back, that is an error.
+
+**Which picture is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
+depends on its view, so the last picture is kept; at the end of an octave it is judged again without them.
+"""
+
+import warnings
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from functools import partial
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
+from triscope.methods import Step
+from triscope.network import Network
+from triscope.network.backward import DECONVNET
+from triscope.objectives.base import Need, Objective, Sum
+from triscope.objectives.distances import FeatureDistance
+from triscope.objectives.units import Logit
+from triscope.what.canvas import Canvas
+from triscope.what.checkpoint import read_checkpoint, write_checkpoint
+from triscope.what.optimisers import Adam, Answer, Optimiser
+from triscope.what.picture import Imagined
+from triscope.what.transforms import Transform, View, draw
+
+INPUT = Need("input")
+_SAVE_EVERY = 25
+_ADAM = partial(Adam, 0.05)
+
+#: What is done to pictures (B, C, H, W) after a step (its index, from 1): blurring, clipping.
+Edit = Callable[[Tensor, int], Tensor]
+
+
+def cosine(done: float) -> float:
+    """The pace at a part `done` of an octave: from 1 down to 0.05, along half a cosine."""
+    return 0.05 + 0.95 * (1 + cos(pi * done)) / 2
+
+
+def steady(done: float) -> float:
+    """The pace that never changes."""
+    del done
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Climb:
+    """One climb.
+
+    asked       the objective, bound; the result's scores are its own
+    canvas      of the final size
+    priors      what is added to the objective; priors see the picture itself, not a random view of it
+    transforms  the random views
+    optimiser   makes the optimiser, anew for each octave
+    pace        what the rate is multiplied by, at a part of an octave
+    steps       in all octaves together
+    octaves     how many sizes, coarse to fine, each 1.4 times the one before
+    whole       coarse octaves are shown to the network enlarged to the final size
+    detail      the detail that `start` lost in a coarse octave is put back in the next
+    edits       what is done to the pictures after each step
+    redirect    in how many first steps a zero gradient is redirected
+    checkpoint  a file to save to, and to go on from where it exists
+    label       what else a checkpoint must agree in
+    """
+
+    network: Network
+    asked: Objective
+    canvas: Canvas
+    priors: Objective | None = None
+    transforms: tuple[Transform, ...] = ()
+    optimiser: Callable[[], Optimiser] = _ADAM
+    pace: Callable[[float], float] = cosine
+    steps: int = 256
+    octaves: int = 1
+    whole: bool = False
+    detail: bool = False
+    edits: tuple[Edit, ...] = ()
+    redirect: int = 16
+    seed: int = 0
+    checkpoint: Path | None = None
+    label: str = ""
+
+    @property
+    def objective(self) -> Objective:
+        """All that is climbed."""
+        return self.asked if self.priors is None else self.asked + self.priors
+
+    def size(self, octave: int) -> tuple[int, int]:
+        """The size of an octave, from 0, the coarsest."""
+        factor = 1.4 ** (octave + 1 - self.octaves)
+        return max(1, round(self.canvas.height * factor)), max(1, round(self.canvas.width * factor))
+
+    def identity(self) -> str:
+        """What a checkpoint must agree in."""
+        made = self.optimiser()
+        return repr((
+            self.network.sha256, self.objective, self.canvas, self.transforms, type(made).__name__, made.rate,
+            self.steps, self.octaves, self.whole, len(self.edits), self.redirect, self.seed, self.label,
+        ))  # fmt: skip
+
+
+def climb(plan: Climb, start: Tensor) -> Generator[Step[Imagined]]:
+    """Climb from the pictures `start` (B, C, H, W), of any size, or from numbers of the canvas (see `Canvas.noise`).
+
+    Raises ObjectiveError where the gradient is zero for every picture tried, NetworkError where the first score is
+    not a number or the network cannot run at this size, OptionError where the checkpoint is another job's.
+    """
+    with torch.inference_mode(mode=False):
+        run = _Run(plan, start)
+    try:
+        if run.index >= plan.steps:
+            yield Step(run.index, plan.steps, float(run.best_scores.mean()), {}, run.result())
+        while run.index < plan.steps:
+            yield run.step()
+    finally:
+        run.save()
+
+
+def noise(plan: Climb, count: int = 1, strength: float = 0.3, *, alike: bool = False) -> Tensor:
+    """`count` noise pictures of the coarsest octave's size; all the same one, where `alike`."""
+    canvas = plan.canvas.resized(plan.size(0))
+    generator = torch.Generator().manual_seed(plan.seed)
+    numbers = canvas.noise(1 if alike else count, strength, generator)
+    return canvas.draw(numbers).expand(count, -1, -1, -1).to(plan.network.device)
+
+
+class _Run:
+    """A climb under way."""
+
+    def __init__(self, plan: Climb, start: Tensor) -> None:
+        self.plan = plan
+        self.start = start.detach().float()
+        self.generator = torch.Generator().manual_seed(plan.seed + 1)
+        self.numbers, self.best, self.best_scores, self.best_asked = start, start, start, start
+        self.index = 0
+        self.notes: list[str] = []
+        self.silent = torch.ones(len(start), dtype=torch.bool)
+        self.asked = tuple(str(term) for _, term in _terms(plan.asked))
+        self.own = [(weight, term) for weight, term in _terms(plan.objective) if term.needs == {INPUT}]
+        self.seen = [(weight, term) for weight, term in _terms(plan.objective) if term.needs != {INPUT}]
+        state = read_checkpoint(plan.checkpoint, plan.identity()) if plan.checkpoint else None
+        self._begin_octave(state["octave"] if state else 0, self.start)
+        if state:
+            self._restore(state)
+
+    @torch.inference_mode(mode=False)
+    def step(self) -> Step[Imagined]:
+        """One step."""
+        plan, first, last = self.plan, self._boundary(self.octave), self._boundary(self.octave + 1)
+        self.view = self._view(plan.transforms)
+        numbers, answer = self.optimiser.advance(
+            self.numbers, self._ask, plan.pace((self.index - first) / max(1, last - first))
+        )
+        self.numbers = self.canvas.confine(numbers)
+        self.index += 1
+        for edit in plan.edits:
+            self.numbers = self.canvas.encode(edit(self.canvas.draw(self.numbers), self.index))
+        self._keep(answer.pictures, answer.terms)
+        self._say()
+        if self.index == last:
+            self._end_octave()
+        step = Step(
+            self.index,
+            plan.steps,
+            float(answer.scores.mean()),
+            {name: float(values.mean()) for name, values in answer.terms.items()},
+            self.result(),
+        )
+        if self.index == last < plan.steps:
+            self._begin_octave(self.octave + 1, self._grown())
+        if plan.checkpoint and self.index % _SAVE_EVERY == 0:
+            self.save()
+        return step
+
+    def result(self) -> Imagined:
+        """The picture so far."""
+        return Imagined(self.best, scores=self.best_asked, objective=self.plan.asked, notes=tuple(self.notes))
+
+    def save(self) -> None:
+        """Write the checkpoint, where one was asked for."""
+        if self.plan.checkpoint:
+            state = {name: getattr(self, name) for name in _SAVED}
+            state |= {"optimiser": self.optimiser.state(), "generator": self.generator.get_state()}
+            write_checkpoint(self.plan.checkpoint, self.plan.identity(), state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name in _SAVED:
+            setattr(self, name, state[name])
+        self.optimiser.restore(state["optimiser"], self.numbers)
+        self.generator.set_state(state["generator"])
+
+    def _boundary(self, octave: int) -> int:
+        return round(self.plan.steps * octave / self.plan.octaves)
+
+    def _begin_octave(self, octave: int, pictures: Tensor) -> None:
+        self.octave = octave
+        self.canvas = self.plan.canvas.resized(self.plan.size(octave))
+        self.optimiser = self.plan.optimiser()
+        self.numbers = self.canvas.encode(_resized(pictures, self.canvas.size))
+        self.best = self.canvas.draw(self.numbers)
+        self.best_scores = torch.full((len(pictures),), -torch.inf, device=pictures.device)
+        self.best_asked = self.best_scores
+
+    def _grown(self) -> Tensor:
+        """The picture in the next octave's size, with the detail that its start lost in this one."""
+        size = self.plan.size(self.octave + 1)
+        if not self.plan.detail:
+            return self.best
+        lost = _resized(self.start, size) - _resized(_resized(self.start, self.canvas.size), size)
+        return (_resized(self.best, size) + lost).clamp(0, 1)
+
+    def _end_octave(self) -> None:
+        """Judge the last picture, which no step has looked at, without random views."""
+        pictures = self.canvas.draw(self.numbers)
+        self.view = self._view(())
+        with torch.no_grad():
+            self._keep(pictures, self._own_terms(pictures) | self._seen_terms(pictures, None))
+
+    def _keep(self, pictures: Tensor, terms: dict[str, Tensor]) -> None:
+        scores = torch.stack(list(terms.values())).sum(0)
+        better = scores.isfinite() if self.plan.transforms else scores > self.best_scores
+        self.best = pictures.where(better.view(-1, 1, 1, 1), self.best)
+        self.best_scores = scores.where(better, self.best_scores)
+        asked = torch.stack([terms[name] for name in self.asked]).sum(0)
+        self.best_asked = asked.where(better, self.best_asked)
+
+    def _view(self, transforms: tuple[Transform, ...]) -> View:
+        view = draw(transforms, self.generator)
+        if not self.plan.whole:
+            return view
+        return lambda pictures: view(_resized(pictures, self.plan.canvas.size))
+
+    @torch.enable_grad()
+    def _ask(self, numbers: Tensor, only: int | None = None) -> Answer:
+        """Scores and their gradients: back through the network, then through the canvas, to notice silence between."""
+        leaf = numbers.detach().requires_grad_()
+        drawn = self.canvas.draw(leaf)
+        pictures = drawn.detach().requires_grad_()
+        terms, gradient = self._climb_network(pictures, only) if self.seen else ({}, torch.zeros_like(pictures))
+        if self.own:
+            own = self._own_terms(pictures)
+            gradient = gradient + torch.autograd.grad(torch.stack(list(own.values())).sum(), pictures)[0]
+            terms = terms | own
+        (numbers_gradient,) = torch.autograd.grad(drawn, leaf, gradient)
+        terms = {name: values.detach() for name, values in terms.items()}
+        return Answer(pictures.detach(), torch.stack(list(terms.values())).sum(0), terms, numbers_gradient)
+
+    def _climb_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
+        terms = self._seen_terms(pictures, only)
+        gradient = self._gradient(terms, pictures)
+        silent = ~gradient.flatten(1).any(1)
+        if silent.any() and self.index < self.plan.redirect:
+            with DECONVNET.active():
+                redirected = self._gradient(self._seen_terms(pictures, only), pictures)
+            gradient = redirected.where(silent.view(-1, 1, 1, 1), gradient)
+            silent = ~gradient.flatten(1).any(1)
+        which = slice(None) if only is None else slice(only, only + 1)
+        self.silent[which] &= silent.cpu()
+        return terms, gradient
+
+    def _gradient(self, terms: dict[str, Tensor], pictures: Tensor) -> Tensor:
+        score = torch.stack(list(terms.values())).sum()
+        if not score.requires_grad:
+            raise NetworkError(f"{self.plan.asked} does not depend on the image in a way that can be climbed.")
+        return torch.autograd.grad(score, pictures)[0]
+
+    def _seen_terms(self, pictures: Tensor, only: int | None) -> dict[str, Tensor]:
+        network = self.plan.network
+        needs = frozenset[Need]().union(*(term.needs for _, term in self.seen))
+        look = network.look(self.view(pictures).to(network.dtype), needs)
+        return _named((weight, _only(term, only)(look).float(), str(term)) for weight, term in self.seen)
+
+    def _own_terms(self, pictures: Tensor) -> dict[str, Tensor]:
+        return _named((weight, term({INPUT: pictures}), str(term)) for weight, term in self.own)
+
+    def _say(self) -> None:
+        """Put into words what happened in this step."""
+        self.notes += [f"Step {self.index}: {trouble}" for trouble in self.optimiser.troubles]
+        self.optimiser.troubles.clear()
+        if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.silent.any():
+            return
+        silence = (
+            f"The gradient of {self.plan.asked} in {self.plan.network.name} was exactly zero for every picture tried "
+            f"in {self.index} steps, also where it was redirected through silent ReLUs"
+        )
+        if self.silent.all():
+            raise ObjectiveError(
+                f"{silence}: the unit may be dead. Start from another seed or picture, or ask another unit."
+            )
+        which = ", ".join(str(index) for index in self.silent.nonzero().flatten().tolist())
+        note = f"{silence}: pictures {which} of the batch."
+        self.notes.append(note)
+        warnings.warn(note, TriscopeWarning, stacklevel=2)
+
+
+_SAVED = ("octave", "index", "numbers", "notes", "silent", "best", "best_scores", "best_asked")
+
+
+def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:
+    return objective.terms if isinstance(objective, Sum) else ((1.0, objective),)
+
+
+def _named(weighted: Iterable[tuple[float, Tensor, str]]) -> dict[str, Tensor]:
+    """Weighted scores by name; those of one name together."""
+    terms: dict[str, Tensor] = {}
+    for weight, score, name in weighted:
+        terms[name] = terms[name] + weight * score if name in terms else weight * score
+    return terms
+
+
+def _only(objective: Objective, index: int | None) -> Objective:
+    """The part of a question about a batch that asks about image `index`."""
+    if index is not None and isinstance(objective, Logit) and isinstance(objective.classes, tuple):
+        return Logit(objective.classes[index], objective.form)
+    if index is not None and isinstance(objective, FeatureDistance):
+        return objective.only(index)
+    return objective
+
+
+def _resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(pictures.shape[-2:]) == size:
+        return pictures
+    return F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)

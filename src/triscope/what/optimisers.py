@@ -1,0 +1,295 @@
+"""Optimisers: how numbers are changed to raise a score, each picture of a batch by itself.
+
+    Adam        adaptive steps; the default
+    Momentum    plain ascent; momentum is forgotten when the rate changes (Mahendran and Vedaldi, 2015)
+    Lbfgs       curvature from the last steps; for smooth objectives without random views
+
+An optimiser is asked to `advance` numbers (B, ...) and may `ask` for the answer at any numbers. Where a score or
+gradient is not a number, it steps that picture back, halves its rate, and says so in `troubles`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from triscope.errors import NetworkError
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the network says of the pictures that some numbers make.
+
+    `pictures` (B, C, H, W), `scores` (B,), `terms` the parts of the scores by name, `gradient` that of each score at
+    its numbers, in their shape.
+    """
+
+    pictures: Tensor
+    scores: Tensor
+    terms: dict[str, Tensor]
+    gradient: Tensor
+
+    def finite(self) -> Tensor:
+        """(B,) whether everything about a picture is a finite number."""
+        return self.scores.isfinite() & self.gradient.flatten(1).isfinite().all(1)
+
+    def culprit(self) -> str:
+        """What is not a number, by name."""
+        return next((name for name, term in self.terms.items() if not term.isfinite().all()), "the gradient")
+
+
+class Ask(Protocol):
+    """Answers for numbers (B, ...), or for (1, ...) those of picture `only`."""
+
+    def __call__(self, numbers: Tensor, only: int | None = None) -> Answer: ...  # noqa: D102
+
+
+class Optimiser(ABC):
+    """Changes numbers to raise scores. `rate` is scaled by `pace`, from 1 down, as the climb goes on."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.troubles: list[str] = []
+
+    @abstractmethod
+    def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
+        """The numbers after one step, and the answer at the numbers before it."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors, numbers and lists of them."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
+        """Take up what `state` gave."""
+
+    def _trouble(self, answer: Answer) -> None:
+        self.troubles.append(f"{answer.culprit()} was not a finite number; stepped back, and halved the rate.")
+
+
+class _FirstOrder(Optimiser):
+    """One answer a step."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self._memory: dict[str, Tensor] = {}
+
+    def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
+        """One step along the gradient; pictures whose answer is not finite go back to where they were before."""
+        answer = ask(numbers)
+        fine = answer.finite()
+        if not self._memory:
+            if not fine.all():
+                raise NetworkError(
+                    f"{answer.culprit()} is not a finite number on the very first picture, so there is no way up."
+                )
+            self._memory = {"factor": torch.ones(len(numbers), device=numbers.device), "before": numbers}
+            self._memory |= self._start(numbers)
+        mask = fine.view(-1, *[1] * (numbers.ndim - 1))
+        rate = self.rate * pace * self._memory["factor"].view(mask.shape)
+        step, memory = self._step(answer.gradient.where(mask, 0), rate)
+        if not fine.all():
+            self._trouble(answer)
+            memory = {name: value.where(mask if value.ndim == mask.ndim else fine, 0) for name, value in memory.items()}
+            memory["factor"] = self._memory["factor"].where(fine, self._memory["factor"] / 2)
+        moved = (numbers + step).where(mask, self._memory["before"])
+        self._memory |= memory | {"before": numbers.where(mask, self._memory["before"])}
+        return moved, answer
+
+    def state(self) -> dict[str, Any]:
+        """The memory."""
+        return dict(self._memory)
+
+    def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
+        """The memory."""
+        self._memory = {name: value.to(numbers.device) for name, value in state.items()}
+
+    @abstractmethod
+    def _start(self, numbers: Tensor) -> dict[str, Tensor]:
+        """The memory before the first step, zero."""
+
+    @abstractmethod
+    def _step(self, gradient: Tensor, rate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The step, and what is remembered after it."""
+
+
+class Adam(_FirstOrder):
+    """Adam (Kingma and Ba, 2015), upwards; every number by itself, so a batch does not couple its pictures."""
+
+    betas = (0.9, 0.999)
+
+    def _start(self, numbers: Tensor) -> dict[str, Tensor]:
+        zero = torch.zeros_like(numbers)
+        return {"mean": zero, "square": zero, "count": torch.zeros(len(numbers), device=numbers.device)}
+
+    def _step(self, gradient: Tensor, rate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        first, second = self.betas
+        mean = self._memory["mean"].lerp(gradient, 1 - first)
+        square = second * self._memory["square"] + (1 - second) * gradient.square()
+        count = self._memory["count"] + 1
+        age = count.view(rate.shape)
+        # Adam's own 1e-8 under the root; gradients of a mean over many positions are small, so it must be small too.
+        step = rate * (mean / (1 - first**age)) / ((square / (1 - second**age)).sqrt() + 1e-12)
+        return step, {"mean": mean, "square": square, "count": count}
+
+
+class Momentum(_FirstOrder):
+    """Ascent with momentum. The first step is `rate` long, as a root mean square, whatever the gradient's scale; every
+    step's gradient is measured anew where `each`.
+
+    The momentum is forgotten whenever the rate has fallen by more than half since it was last forgotten.
+    """
+
+    def __init__(self, rate: float, keep: float = 0.9, *, each: bool = False) -> None:
+        super().__init__(rate)
+        self.keep = keep
+        self.each = each
+
+    def _start(self, numbers: Tensor) -> dict[str, Tensor]:
+        zero = torch.zeros(len(numbers), device=numbers.device)
+        return {"velocity": torch.zeros_like(numbers), "unit": zero, "since": zero}
+
+    def _step(self, gradient: Tensor, rate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        flat = rate.flatten()
+        size = gradient.flatten(1).square().mean(1).sqrt()
+        unit = size if self.each else self._memory["unit"].where(self._memory["unit"] > 0, size)
+        fallen = flat < self._memory["since"] / 2
+        since = flat.where(fallen | (self._memory["since"] == 0), self._memory["since"])
+        scaled = rate * gradient / unit.clamp_min(torch.finfo(unit.dtype).tiny).view(rate.shape)
+        velocity = self.keep * self._memory["velocity"].where(~fallen.view(rate.shape), 0) + scaled
+        return velocity, {"velocity": velocity, "unit": unit, "since": since}
+
+
+class Lbfgs(Optimiser):
+    """L-BFGS (Liu and Nocedal, 1989) with a strong Wolfe line search, one for each picture.
+
+    One L-BFGS over a batch would share one estimate of curvature, and its pictures would disturb each other.
+    `confine` is applied inside the closure, so that the line search sees what is drawn. A picture that ends worse
+    than it began, or not finite, is rolled back to its best and started again with half the rate.
+    """
+
+    def __init__(self, rate: float = 1.0, history: int = 15, confine: Callable[[Tensor], Tensor] = torch.clone) -> None:
+        super().__init__(rate)
+        self.history = history
+        self._confine = confine
+        self._climbers: list[_Climber] = []
+
+    def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
+        """One iteration of each picture's own L-BFGS."""
+        if not self._climbers:
+            self._climbers = [_Climber(one, self.rate, self.history) for one in torch.split(numbers, 1)]
+        answers = [self._one(index, climber, ask) for index, climber in enumerate(self._climbers)]
+        first = answers[0]
+        joined = Answer(
+            torch.cat([answer.pictures for answer in answers]),
+            torch.cat([answer.scores for answer in answers]),
+            {name: torch.cat([answer.terms[name] for answer in answers]) for name in first.terms},
+            torch.cat([answer.gradient for answer in answers]),
+        )
+        return torch.cat([climber.leaf.detach() for climber in self._climbers]).clone(), joined
+
+    def _one(self, index: int, climber: "_Climber", ask: Ask) -> Answer:
+        def closure() -> float:
+            with torch.no_grad():
+                climber.leaf.copy_(self._confine(climber.leaf))
+            answer = climber.known()
+            if answer is None:
+                answer = ask(climber.leaf.detach().clone(), index)
+                climber.answers.append((climber.leaf.detach().clone(), answer))
+            climber.leaf.grad = -answer.gradient
+            return -float(answer.scores)
+
+        before = climber.leaf.detach().clone()
+        climber.engine.step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            climber.leaf.copy_(self._confine(climber.leaf))
+        answer = next(answer for numbers, answer in climber.answers if torch.equal(numbers, before))
+        if not answer.finite():
+            self._trouble(answer)
+        elif not climber.sound(answer):
+            self.troubles.append("L-BFGS diverged; rolled back to the best picture, and halved the rate.")
+        climber.judge(before, answer)
+        return answer
+
+    def state(self) -> dict[str, Any]:
+        """Each picture's numbers and curvature."""
+        return {"climbers": [climber.state() for climber in self._climbers]}
+
+    def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
+        """Each picture's numbers and curvature."""
+        self._climbers = [_Climber(one, self.rate, self.history) for one in torch.split(numbers, 1)]
+        for climber, saved in zip(self._climbers, state["climbers"], strict=True):
+            climber.restore(saved)
+
+
+class _Climber:
+    """One picture's L-BFGS, and the best it has been."""
+
+    def __init__(self, numbers: Tensor, rate: float, history: int) -> None:
+        self.leaf = numbers.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+        self.history = history
+        self.answers: list[tuple[Tensor, Answer]] = []
+        self.best, self.best_score, self.first_score = self.leaf.detach().clone(), -math.inf, math.nan
+        self.begin(rate)
+
+    def begin(self, rate: float) -> None:
+        """Start without curvature."""
+        self.rate = rate
+        self.engine = torch.optim.LBFGS(
+            [self.leaf],
+            lr=rate,
+            max_iter=1,
+            max_eval=20,
+            history_size=self.history,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=0,
+            tolerance_change=0,
+        )
+
+    def known(self) -> Answer | None:
+        """The answer at these numbers, where the last step has already asked: its line search ended here."""
+        return next((answer for numbers, answer in self.answers if torch.equal(numbers, self.leaf)), None)
+
+    def sound(self, answer: Answer) -> bool:
+        """Whether the climb is still above where it began."""
+        return bool(answer.finite()) and not float(answer.scores) < self.first_score
+
+    def judge(self, before: Tensor, answer: Answer) -> None:
+        """Remember the best; where the numbers before this step were not sound, start again from it."""
+        score = float(answer.scores)
+        if math.isnan(self.first_score) and not answer.finite():
+            raise NetworkError(
+                f"{answer.culprit()} is not a finite number on the very first picture, so there is no way up from it."
+            )
+        sound = self.sound(answer)
+        self.first_score = score if math.isnan(self.first_score) else self.first_score
+        if sound and score > self.best_score:
+            self.best, self.best_score = before, score
+        self.answers = self.answers[-1:]
+        if not sound or not self.leaf.isfinite().all():
+            with torch.no_grad():
+                self.leaf.copy_(self.best)
+            self.begin(self.rate / 2)
+
+    def state(self) -> dict[str, Any]:
+        """As `restore` takes it up."""
+        return {
+            "leaf": self.leaf.detach().clone(),
+            "best": self.best,
+            "best_score": self.best_score,
+            "first_score": self.first_score,
+            "rate": self.rate,
+            "engine": self.engine.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """What `state` gave."""
+        with torch.no_grad():
+            self.leaf.copy_(state["leaf"])
+        self.best, self.best_score, self.first_score = state["best"], state["best_score"], state["first_score"]
+        self.begin(state["rate"])
+        self.engine.load_state_dict(state["engine"])

@@ -1,0 +1,120 @@
+"""Regularisers: what keeps a picture natural while a unit is raised, by name.
+
+    none        the pixels, and nothing else: noise that fools the network
+    l2          pixels pulled towards grey (Simonyan et al., 2014)
+    blur        blurred now and then, and weak pixels set to grey (Yosinski et al., 2015)
+    jitter      looked at from shifted and resized views, with total variation (Mordvintsev et al., 2015)
+    fourier     a spectrum in decorrelated colours instead of pixels (Olah et al., 2017)
+    natural     fourier and random views: the default
+
+Each is a `Regulariser`, and each of its parts can be switched by itself.
+"""
+
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from triscope.network import Network
+from triscope.objectives.base import Objective
+from triscope.objectives.priors import PNorm, TotalVariation
+from triscope.what.canvas import Canvas, Fourier, Pixels
+from triscope.what.loop import Edit
+from triscope.what.transforms import Jitter, Rotate, Scale, Transform
+
+Name: TypeAlias = Literal["natural", "fourier", "jitter", "blur", "l2", "none"]
+
+
+@dataclass(frozen=True)
+class Regulariser:
+    """What is done to keep a picture natural. Strengths are per unit of a score that the unit itself reaches easily.
+
+    l2, tv          weights of the priors
+    jitter          the shift, in parts of the picture's side
+    scale           how much smaller and larger views are, as a part: 0.1 is 0.9 to 1.1
+    rotate          how far views are turned, in degrees
+    blur            the radius of the Gaussian blur (sigma, in pixels), applied after every 4th step
+    clip            the part of the pixels, the weakest, that is set to grey, after every 4th step
+    """
+
+    canvas: Literal["fourier", "pixels"] = "pixels"
+    rate: float = 0.02
+    l2: float = 0.0
+    tv: float = 0.0
+    jitter: float = 0.0
+    scale: float = 0.0
+    rotate: float = 0.0
+    blur: float = 0.0
+    clip: float = 0.0
+
+    def switched(self, **parts: float | str | None) -> "Regulariser":
+        """The same with some parts changed; None leaves a part as it is."""
+        return replace(self, **{name: value for name, value in parts.items() if value is not None})  # type: ignore[arg-type]
+
+    def make_canvas(self, network: Network, size: tuple[int, int]) -> Canvas:
+        """The canvas, of that size."""
+        return (Fourier if self.canvas == "fourier" else Pixels)(*size, network.channels)
+
+    def priors(self, unit: float) -> Objective | None:
+        """The priors, their weights multiplied by the size of score that counts as much, or None."""
+        parts = [(self.l2, PNorm(2)), (self.tv, TotalVariation(2))]
+        weighed = [-weight * unit * prior for weight, prior in parts if weight]
+        return None if not weighed else weighed[0] if len(weighed) == 1 else weighed[0] + weighed[1]
+
+    def transforms(self, side: int) -> tuple[Transform, ...]:
+        """The random views of a picture with that short side."""
+        parts: list[Transform] = []
+        if self.jitter:
+            parts.append(Jitter(max(1, round(self.jitter * side))))
+        if self.rotate:
+            parts.append(Rotate(self.rotate))
+        if self.scale:
+            parts.append(Scale(1 - self.scale, 1 + self.scale))
+        return tuple(parts)
+
+    def edits(self) -> tuple[Edit, ...]:
+        """What is done to the picture after steps."""
+        chosen: list[Edit] = []
+        if self.clip:
+            chosen.append(partial(clipped, part=self.clip))
+        if self.blur:
+            chosen.append(partial(blurred, sigma=self.blur))
+        return tuple(chosen)
+
+    def __str__(self) -> str:
+        parts = (f"{item.name} {getattr(self, item.name):g}" for item in fields(self)[1:] if getattr(self, item.name))
+        return ", ".join([self.canvas, *parts])
+
+
+REGULARISERS: dict[Name, Regulariser] = {
+    "none": Regulariser(),
+    "l2": Regulariser(l2=1.0),
+    "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02),
+    "jitter": Regulariser(tv=10.0, jitter=0.05, scale=0.1),
+    "fourier": Regulariser("fourier", rate=0.05),
+    "natural": Regulariser("fourier", rate=0.05, jitter=0.055, scale=0.1),
+}
+
+
+def blurred(pictures: Tensor, step: int, *, sigma: float, every: int = 4) -> Tensor:
+    """Gaussian blur of `sigma` pixels after every `every`th step, the border mirrored."""
+    if step % every:
+        return pictures
+    reach = min(max(1, round(3 * sigma)), min(pictures.shape[-2:]) - 1)
+    window = torch.exp(-torch.arange(-reach, reach + 1.0).square() / (2 * sigma**2))
+    window = (window / window.sum()).to(pictures).expand(pictures.shape[1], 1, -1)
+    padded = F.pad(pictures, (reach,) * 4, mode="reflect")
+    rows = F.conv2d(padded, window[..., None], groups=pictures.shape[1])
+    return F.conv2d(rows, window[..., None, :], groups=pictures.shape[1])
+
+
+def clipped(pictures: Tensor, step: int, *, part: float, every: int = 4) -> Tensor:
+    """The weakest pixels - nearest to grey, over all colours - set to grey after every `every`th step."""
+    if step % every:
+        return pictures
+    strength = (pictures - 0.5).square().sum(1).sqrt()
+    limit = strength.flatten(1).quantile(part, dim=1).view(-1, 1, 1)
+    return pictures.where((strength > limit)[:, None], 0.5)

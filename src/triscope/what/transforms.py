@@ -1,0 +1,157 @@
+"""Random views of a picture, so that a unit is raised however it is looked at.
+
+    Pad(16)  Jitter(12)  Scale(0.9, 1.1)  Rotate(5)  Crop(0.7, 1.0)  Flip()
+
+What raises a unit only when every pixel stays in its place is noise; what still does after a small shift or a change of
+size is a shape. A transform is a value; `draw` throws its dice, from a `torch.Generator`, and returns the view as a
+function of the picture. One throw holds for the whole batch, so that a batch is as many questions asked by themselves.
+
+**References.** A. Mordvintsev et al., "Inceptionism", 2015 (jitter); C. Olah et al., "Feature visualization", 2017.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import cos, pi, sin
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+View = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Transform(ABC):
+    """A kind of random view: (B, C, H, W) -> (B, C, H', W')."""
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator) -> View:
+        """One view, chosen at random."""
+
+
+@dataclass(frozen=True)
+class Pad(Transform):
+    """`pixels` more on every side, the picture mirrored into them."""
+
+    pixels: int
+
+    def draw(self, generator: torch.Generator) -> View:
+        """Always the same."""
+        return lambda images: F.pad(images, (self.pixels,) * 4, mode="reflect")
+
+
+@dataclass(frozen=True)
+class Jitter(Transform):
+    """A shift by up to `pixels` in both directions; what leaves at one side comes in again at the other."""
+
+    pixels: int
+
+    def draw(self, generator: torch.Generator) -> View:
+        """Rows and columns to shift by."""
+        rows, cols = (int(_uniform(generator, -self.pixels, self.pixels + 1) // 1) for _ in range(2))
+        return lambda images: images.roll((rows, cols), (2, 3))
+
+
+@dataclass(frozen=True)
+class Scale(Transform):
+    """Resized by a factor between `least` and `most`; the view's size changes with it."""
+
+    least: float
+    most: float
+
+    def draw(self, generator: torch.Generator) -> View:
+        """The factor."""
+        factor = _uniform(generator, self.least, self.most)
+        return lambda images: _resized(images, [max(1, round(side * factor)) for side in images.shape[-2:]])
+
+
+@dataclass(frozen=True)
+class Rotate(Transform):
+    """Turned by up to `degrees` either way, the corners mirrored in."""
+
+    degrees: float
+
+    def draw(self, generator: torch.Generator) -> View:
+        """The angle."""
+        angle = _uniform(generator, -self.degrees, self.degrees) * pi / 180
+
+        def turn(images: Tensor) -> Tensor:
+            height, width = images.shape[-2:]
+            rows = [[cos(angle), -sin(angle) * height / width, 0], [sin(angle) * width / height, cos(angle), 0]]
+            turns = images.new_tensor([rows]).expand(len(images), -1, -1)
+            grid = F.affine_grid(turns, list(images.shape), align_corners=False)
+            return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+        return turn
+
+
+@dataclass(frozen=True)
+class Crop(Transform):
+    """A window of `least` to `most` of the side, at a random place."""
+
+    least: float
+    most: float = 1.0
+
+    def draw(self, generator: torch.Generator) -> View:
+        """The window's size and place."""
+        part, down, right = _uniform(generator, self.least, self.most), _uniform(generator), _uniform(generator)
+
+        def cut(images: Tensor) -> Tensor:
+            height, width = images.shape[-2:]
+            tall, wide = max(1, round(part * height)), max(1, round(part * width))
+            top, left = round(down * (height - tall)), round(right * (width - wide))
+            return images[..., top : top + tall, left : left + wide]
+
+        return cut
+
+
+@dataclass(frozen=True)
+class Flip(Transform):
+    """Mirrored left to right, half of the time."""
+
+    def draw(self, generator: torch.Generator) -> View:
+        """Whether."""
+        return (lambda images: images.flip(3)) if _uniform(generator) < 0.5 else (lambda images: images)
+
+
+@dataclass(frozen=True)
+class Fit(Transform):
+    """To a size: cut in the middle where the view is larger, mirrored outwards where it is smaller.
+
+    Last in a chain for networks that take one size only.
+    """
+
+    height: int
+    width: int
+
+    def draw(self, generator: torch.Generator) -> View:
+        """Always the same."""
+
+        def fit(images: Tensor) -> Tensor:
+            tall, wide = self.height - images.shape[-2], self.width - images.shape[-1]
+            sides = (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2)
+            images = F.pad(images, [min(side, 0) for side in sides])
+            return F.pad(images, [max(side, 0) for side in sides], mode="reflect")
+
+        return fit
+
+
+def draw(transforms: Sequence[Transform], generator: torch.Generator) -> View:
+    """One view through all of them, in order."""
+    views = [transform.draw(generator) for transform in transforms]
+
+    def look(images: Tensor) -> Tensor:
+        for view in views:
+            images = view(images)
+        return images
+
+    return look
+
+
+def _uniform(generator: torch.Generator, least: float = 0.0, most: float = 1.0) -> float:
+    return least + (most - least) * float(torch.rand((), generator=generator))
+
+
+def _resized(images: Tensor, size: list[int]) -> Tensor:
+    return F.interpolate(images, size, mode="bilinear", align_corners=False)
