@@ -22,10 +22,10 @@ from triscope.cli import main
 from triscope.errors import ImageError, NetworkError, TriscopeError
 from triscope.network import Box, Network, load
 from triscope.network.depths import depths
-from triscope.report import report
-from triscope.report.blocks import Figure, Note, Section, percent
-from triscope.report.sections import SECTIONS, _filled, _how_many
-from triscope.report.subject import Subject, quoted
+from triscope.reporting import report
+from triscope.reporting.blocks import Figure, Note, Section, percent
+from triscope.reporting.sections import SECTIONS, _filled, _how_many
+from triscope.reporting.subject import Subject, quoted
 from triscope.samples import SAMPLES, sample_photo
 from triscope.views import activations, filters
 
@@ -522,6 +522,6 @@ def test_a_browser_opens_it_without_a_request_or_a_complaint(made, tmp_path, wid
 
 
 def test_pngs_say_their_size():
-    from triscope.report.html import png_size
+    from triscope.reporting.html import png_size
 
     assert png_size(b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 7, 5)) == (7, 5)

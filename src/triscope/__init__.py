@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from triscope.objectives.priors import PNorm, TotalVariation
     from triscope.objectives.text import unit
     from triscope.objectives.units import Channel, Direction, Energy, Logit, Neuron, TopClass
-    from triscope.redo import redo
-    from triscope.report import report
+    from triscope.redoing import redo
+    from triscope.reporting import report
     from triscope.results import Grid, Heatmap, Picture, Ranking, Recipe, Result
     from triscope.views import activations, filters, predict
     from triscope.what.ascend import ascend
@@ -43,8 +43,8 @@ _HOMES = {
     "triscope.objectives.priors": ("PNorm", "TotalVariation"),
     "triscope.objectives.text": ("unit",),
     "triscope.objectives.units": ("Channel", "Direction", "Energy", "Logit", "Neuron", "TopClass"),
-    "triscope.redo": ("redo",),
-    "triscope.report": ("report",),
+    "triscope.redoing": ("redo",),
+    "triscope.reporting": ("report",),
     "triscope.results": ("Grid", "Heatmap", "Picture", "Ranking", "Recipe", "Result"),
     "triscope.views": ("activations", "filters", "predict"),
     "triscope.what.ascend": ("ascend",),

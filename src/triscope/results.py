@@ -214,8 +214,11 @@ class Heatmap(Drawn):
 
     @property
     def scale(self) -> float:
-        """The magnitude that is drawn in full colour: the 99.5th percentile."""
-        return render.scale_of(self.values, 99.5)
+        """The magnitude that is drawn in full colour: the 99.5th percentile of what is not zero.
+
+        (An inner neuron sees only a part of the image, and zeros elsewhere would make that part too bright.)
+        """
+        return render.scale_of(self.values[self.values != 0], 99.5)
 
     def overlay(self) -> "Picture":
         """The map over the picture, as clear as it is weak."""

@@ -77,7 +77,7 @@ def redo(
 
     The photo is looked for at its recorded path and beside the PNG.
     """
-    from triscope.redo import redo as make_again
+    from triscope.redoing import redo as make_again
 
     voice = Voice(as_json, quiet, verbose)
     places = Places(out, force, several=False)
@@ -119,7 +119,7 @@ def report(
     verbose: bool,
 ) -> None:
     """One picture through everything, as one HTML file that needs nothing else."""
-    from triscope.report import report as make
+    from triscope.reporting import report as make
     from triscope.samples import sample_photo
 
     voice = Voice(as_json, quiet, verbose)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from triscope.images import printable
 from triscope.network import Box
-from triscope.report.blocks import Bars, Block, Figure, Note, Shown, Table, Volume, Volumes, percent
+from triscope.reporting.blocks import Bars, Block, Figure, Note, Shown, Table, Volume, Volumes, percent
 
 #: Pixels: a picture up to so wide is enlarged on the page, and may be enlarged as squares.
 ENLARGED = 450

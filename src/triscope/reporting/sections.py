@@ -14,8 +14,8 @@ from triscope.methods import Method
 from triscope.network import Box
 from triscope.objectives.base import Need
 from triscope.objectives.units import Logit, Neuron
-from triscope.report.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
-from triscope.report.subject import Subject
+from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
+from triscope.reporting.subject import Subject
 from triscope.results import Grid, Heatmap
 from triscope.views import activations, filters, predict
 from triscope.where.gradient import saliency

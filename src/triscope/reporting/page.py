@@ -13,9 +13,9 @@ from torch import Tensor
 
 from triscope import __version__
 from triscope.images import to_pil
-from triscope.report.blocks import Block, Figure, Note, percent
-from triscope.report.html import ENLARGED, PHOTO, bars, block_html, frame, png_size, text, uri
-from triscope.report.subject import Subject
+from triscope.reporting.blocks import Block, Figure, Note, percent
+from triscope.reporting.html import ENLARGED, PHOTO, bars, block_html, frame, png_size, text, uri
+from triscope.reporting.subject import Subject
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _LAST = "Where the time went"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from triscope.images import ImageSource
 from triscope.network import Fit, Network
-from triscope.report.page import page
-from triscope.report.sections import SECTIONS
-from triscope.report.subject import Subject
+from triscope.reporting.page import page
+from triscope.reporting.sections import SECTIONS
+from triscope.reporting.subject import Subject
 from triscope.results import write_file
 
 

@@ -1,4 +1,4 @@
-"""What a section of the report is made of: values without any HTML, drawn by `triscope.report.page`.
+"""What a section of the report is made of: values without any HTML, drawn by `triscope.reporting.page`.
 
 A builder of sections gives blocks. Every picture, chart and table says what it shows (`caption`), when that misleads
 (`caution`) and which command makes it; neighbours with the same caution share one line of it on the page.
@@ -12,7 +12,7 @@ from triscope.errors import TriscopeError
 from triscope.network import Box
 
 if TYPE_CHECKING:
-    from triscope.report.subject import Subject
+    from triscope.reporting.subject import Subject
 
 
 @dataclass(frozen=True)
