@@ -39,12 +39,12 @@ class _Rectifier(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
-        message = grads[0].clamp_min(0)
-        if ctx.masked:
-            (output,) = ctx.saved_tensors
-            message = torch.ops.aten.threshold_backward(message, output, 0)
-            if ctx.top is not None:
-                message = message * (output < ctx.top)
+        if not ctx.masked:
+            return grads[0].clamp_min(0), None, None, None
+        (output,) = ctx.saved_tensors
+        message = torch.ops.aten.threshold_backward(grads[0], output, 0).clamp_min_(0)
+        if ctx.top is not None:
+            message = message * (output < ctx.top)
         return message, None, None, None
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
+from triscope.network.backward import Rule, Tally
 from triscope.network.layers import Layer, Layers, find_layers
 from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
 from triscope.network.twin import TwinKeeper, held_by
@@ -158,27 +159,32 @@ class Network:
         mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std
 
-    def look(self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None) -> "Look":
+    def look(
+        self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None, rule: Rule | None = None
+    ) -> "Look":
         """What the network computes of `images` (B, C, H, W), in one pass stopped after the deepest layer needed.
 
         `needs` are layer names, or `Need`s (a layer and how it is pooled); "input" is the image before normalisation,
         "output" the module's result. Gradients flow back to `images` where they are asked for; with `leaf`, they flow
-        to that layer instead, and `leaf` is among the answers. Raises LayerNotFound, and NetworkError where the network
-        cannot run on images of this size.
+        to that layer instead, and `leaf` is among the answers. With `rule`, every ReLU of the pass sends back what the
+        rule says. Raises LayerNotFound, and NetworkError where the network cannot run on images of this size.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         names = {need.layer for need in wanted} | ({leaf} if leaf else set())
         inner = names - {"input", "output"}
-        layers = self.layers if inner else {}
+        layers = self.layers if inner else dict[str, Layer]()
         calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
         images = images.to(self.device)
         if leaf == "input":
             images = images.detach().requires_grad_()
         kept: dict[str, Tensor] = {"input": images}
+        tally = None
         if names - {"input"}:
             watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), to_the_end="output" in names)
             with self._asking(images):
-                output = tap.run(self._keeper.get(), self.normalise(images), watch)
+                twin, normalised = self._keeper.get(), self.normalise(images)
+                with rule.active() if rule else nullcontext() as tally:  # a mode slows all it sees: the pass alone
+                    output = tap.run(twin, normalised, watch)
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
                 kept["output"] = output.detach().requires_grad_() if leaf == "output" else output
@@ -186,7 +192,7 @@ class Network:
             raise NetworkError(
                 f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
             )
-        return Look(self, wanted, kept, leaf)
+        return Look(layers, wanted, kept, leaf, tally)
 
     @contextmanager
     def _asking(self, images: Tensor) -> Iterator[None]:
@@ -228,14 +234,23 @@ class Look(Mapping[Need, Tensor]):
     Maps are (B, C, h, w), also where the module keeps channels last or gives tokens; vectors are (B, D).
     """
 
-    def __init__(self, network: Network, needs: Iterable[Need], kept: Mapping[str, Tensor], leaf: str | None) -> None:
-        self._network = network
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        needs: Iterable[Need],
+        kept: Mapping[str, Tensor],
+        leaf: str | None,
+        tally: Tally | None,
+    ) -> None:
+        self._layers = layers
         self._kept = kept
         self._needs = tuple(dict.fromkeys([*needs, *([Need(leaf)] if leaf else [])]))
         self._size = kept["input"].shape[-2:]
         self._answers: dict[Need, Tensor] = {}
         #: The tensor that gradients flow to: the output of `leaf`, as the module gave it.
         self.leaf = kept[leaf] if leaf else None
+        #: The nonlinearities met, where a rule was followed.
+        self.tally = tally
 
     def __getitem__(self, need: Need | str) -> Tensor:
         need = Need(need) if isinstance(need, str) else need
@@ -247,7 +262,7 @@ class Look(Mapping[Need, Tensor]):
         """`values`, arranged as the module arranges `layer`, as maps or vectors."""
         if layer in ("input", "output"):
             return values
-        return self._network.layer(layer).layout.view(values, *self._size)
+        return self._layers[layer].layout.view(values, *self._size)
 
     def _answer(self, need: Need) -> Tensor:
         values = self.view(need.layer, self._kept[need.layer])
