@@ -46,7 +46,11 @@ def photos(tmp_path: Path) -> Callable[[int], Path]:
         folder.mkdir(exist_ok=True)
         for number in range(count):
             kind = "cats" if number % 3 else "dogs"
-            paint(folder / kind / f"{number:03}.{'jpg' if number % 2 else 'png'}", number, [(40, 56), (72, 48)][number % 2])
+            paint(
+                folder / kind / f"{number:03}.{'jpg' if number % 2 else 'png'}",
+                number,
+                [(40, 56), (72, 48)][number % 2],
+            )
         return folder
 
     return make

@@ -32,7 +32,9 @@ def contents(store):
     for rows in store.table.stream(["name", "status", "error", *names]):
         for place, name in enumerate(rows["name"]):
             assert name not in found, "a picture is stored once"
-            vectors = {column: rows[column][place].tolist() for column in names} if rows["status"][place] == "ok" else {}
+            vectors = (
+                {column: rows[column][place].tolist() for column in names} if rows["status"][place] == "ok" else {}
+            )
             found[name] = (rows["status"][place], rows["error"][place], vectors)
     return found
 

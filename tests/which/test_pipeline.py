@@ -47,7 +47,9 @@ def test_a_turned_picture_is_seen_upright(tmp_path):
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
     image.transpose(PIL.Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    upright, turned = (decode(str(tmp_path / name), Preprocess((32, 32), 32), 3) for name in ("photo.jpg", "turned.jpg"))
+    upright, turned = (
+        decode(str(tmp_path / name), Preprocess((32, 32), 32), 3) for name in ("photo.jpg", "turned.jpg")
+    )
     assert (turned.height, turned.width) == (upright.height, upright.width) == (400, 600)
     assert np.abs(upright.pixels.astype(int) - turned.pixels).mean() < 4
 
@@ -101,7 +103,7 @@ def test_a_folder_is_walked_in_order_and_only_for_pictures(tmp_path):
 
 def test_a_name_that_is_not_text_is_kept(tmp_path):
     odd = os.fsencode(tmp_path) + b"/\xff\n.png"
-    os.rename(paint(tmp_path / "plain.png", 0), odd)
+    paint(tmp_path / "plain.png", 0).rename(os.fsdecode(odd))
     (entry,) = Collection(tmp_path)
     assert (entry.id, entry.name) == (b"\xff\n.png", "\\xff\\n.png")
     store = Store.build(tiny_network(), tmp_path, tmp_path / "store", layers=["1"])
@@ -111,7 +113,9 @@ def test_a_name_that_is_not_text_is_kept(tmp_path):
 def test_a_csv_names_pictures_and_what_is_known_of_them(tmp_path):
     for number in range(3):
         paint(tmp_path / "photos" / f"{number}.png", number)
-    (tmp_path / "list.csv").write_text("file,animal,key\nphotos/0.png,cat,a\nphotos/2.png,dog's,b\nphotos/9.png,none,c\n")
+    (tmp_path / "list.csv").write_text(
+        "file,animal,key\nphotos/0.png,cat,a\nphotos/2.png,dog's,b\nphotos/9.png,none,c\n"
+    )
     store = Store.build(tiny_network(), tmp_path / "list.csv", tmp_path / "store", layers=["1"])
     assert len(store) == 2
     assert [name for name, _ in store.errors()] == [str(tmp_path / "photos" / "9.png")]

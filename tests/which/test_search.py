@@ -30,14 +30,18 @@ LAYERS = ("1", "3", "7", "output")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for number in range(40):
-        paint(folder / ("cats" if number % 3 else "dogs") / f"{number:02}.png", number, [(40, 56), (72, 48)][number % 2])
+        paint(
+            folder / ("cats" if number % 3 else "dogs") / f"{number:02}.png", number, [(40, 56), (72, 48)][number % 2]
+        )
     return folder
 
 
 @pytest.fixture(scope="module")
 def store(folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("store")
-    return Store.build(tiny_network(), folder, place, layers=LAYERS, maps=["3"], precision="float32", exact_preprocess=True)
+    return Store.build(
+        tiny_network(), folder, place, layers=LAYERS, maps=["3"], precision="float32", exact_preprocess=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +90,9 @@ def test_pixel_space_is_the_small_picture(store):
 def test_a_condition_leaves_the_rest_out(store):
     found = neighbors(store, 0, "7", k=40, where="folder = 'dogs'")
     assert {name.split("/")[0] for name in found.names} == {"dogs"}
-    assert len(found) == sum(name.startswith("dogs") for name in store.names(range(40))) - (store.names([0])[0][:4] == "dogs")
+    assert len(found) == sum(name.startswith("dogs") for name in store.names(range(40))) - (
+        store.names([0])[0][:4] == "dogs"
+    )
     with pytest.raises(StoreError, match="no condition"):
         neighbors(store, 0, "7", where="fodler = 'dogs'")
 
@@ -183,12 +189,18 @@ def test_searching_projections_finds_what_searching_whole_vectors_finds(tmp_path
     vectors = store.vectors(store.find("7"), range(400))
     for metric in ("cosine", "euclidean"):
         seen = vectors - vectors.mean(0)
-        near = -torch.cdist(seen, seen) if metric == "euclidean" else torch.nn.functional.normalize(seen) @ torch.nn.functional.normalize(seen).T
+        near = (
+            -torch.cdist(seen, seen)
+            if metric == "euclidean"
+            else torch.nn.functional.normalize(seen) @ torch.nn.functional.normalize(seen).T
+        )
         near.fill_diagonal_(-1e9)
         expected = near.topk(10).indices
         for row in range(0, 400, 7):
             for exact in (False, True):
-                assert set(neighbors(store, row, "7", k=10, metric=metric, exact=exact).rows) == set(expected[row].tolist())
+                assert set(neighbors(store, row, "7", k=10, metric=metric, exact=exact).rows) == set(
+                    expected[row].tolist()
+                )
 
 
 def few(folder, tmp_path, count, same=False):

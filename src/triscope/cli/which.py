@@ -1,6 +1,8 @@
 """The commands about collections: index, and the methods that ask a store."""
 
+import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,16 +82,28 @@ def _ask(
 def _index() -> click.Command:
     params: list[click.Parameter] = [
         click.Argument(["source"], metavar="DIR"),
-        click.Option(["--layer", "layers"], multiple=True, metavar="LAYER", help="a layer to keep; may be repeated  [default: those kept before]"),
-        click.Option(["--maps"], multiple=True, metavar="LAYER", help="a layer of which whole maps are kept too; may be repeated"),
+        click.Option(
+            ["--layer", "layers"], multiple=True, metavar="LAYER",
+            help="a layer to keep; may be repeated  [default: those kept before]",
+        ),
+        click.Option(
+            ["--maps"], multiple=True, metavar="LAYER",
+            help="a layer of which whole maps are kept too; may be repeated",
+        ),
         click.Option(["--store", "path"], metavar="PATH", help="the store's folder  [default: DIR/.triscope]"),
-        click.Option(["--shard"], default="1/1", show_default=True, metavar="I/N", help="only the I-th of N parts, so that N processes can share the work"),
+        click.Option(
+            ["--shard"], default="1/1", show_default=True, metavar="I/N",
+            help="only the I-th of N parts, so that N processes can share the work",
+        ),
         click.Option(
             ["--precision"], type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True,
             help="of the network; auto is bfloat16 where the processor computes in it",
         ),
         click.Option(["--exact-preprocess"], is_flag=True, help="torchvision's published transform to the bit; slower"),
-        click.Option(["--batch"], type=click.IntRange(1, 4096), default=64, show_default=True, help="pictures that pass through the network at once"),
+        click.Option(
+            ["--batch"], type=click.IntRange(1, 4096), default=64, show_default=True,
+            help="pictures that pass through the network at once",
+        ),
         click.Option(["--refit"], is_flag=True, help="fit the principal components that searches use anew"),
         click.Option(["--list-errors"], is_flag=True, help="list the pictures that cannot be used, with the reasons"),
     ]  # fmt: skip
@@ -101,7 +115,7 @@ def _index() -> click.Command:
     triscope neighbors cat.jpg photos/
 
     DIR is a folder, a pattern ('photos/**/*.jpg') or a CSV file with a column `path`, whose other columns are kept as
-    metadata. What is stored already is not computed again; it may be interrupted at any moment, and goes on where it was.
+    metadata. What is stored already is not computed again; it may be interrupted, and goes on where it was.
     """
     return click.Command("index", callback=_run_index, params=params, help=text.replace("\n    ", "\n"))
 
@@ -163,9 +177,9 @@ def _network(
     return choose_network(model, weights, arch, device, seed, voice)
 
 
-def _tell(steps: Any, voice: Voice) -> Progress:
+def _tell(steps: Iterator[Progress], voice: Voice) -> Progress:
     """Go through the steps, saying now and then how far they are."""
-    terminal = click.get_text_stream("stderr").isatty() and not voice.quiet
+    terminal = sys.stderr.isatty() and not voice.quiet
     said, stored, last = 0.0, 0, Progress()
     for last in steps:
         if terminal and time.monotonic() - said > _EVERY:

@@ -1,8 +1,9 @@
 """Collections: the pictures of a folder, a list, a pattern or a CSV file, one after the other, however many there are.
 
-Nothing is opened here, and nothing is kept in memory: a collection is walked again each time it is asked. What is taken
-from a folder stands in docs/methods/index.md: files whose ending names a kind of picture, and files without an ending whose
-first bytes do; hidden ones are left out, and links to folders are not followed, so that no loop can catch the walk.
+Nothing is opened here, and nothing is kept in memory: a collection is walked again each time it is asked. What is
+taken from a folder stands in docs/methods/index.md: files whose ending names a kind of picture, and files without an
+ending whose first bytes do; hidden ones are left out, and links to folders are not followed, so that no loop can
+catch the walk.
 """
 
 import csv
@@ -19,7 +20,11 @@ from triscope.images import open_regular, printable
 
 # Kinds that cannot be read (HEIC, SVG) are among them, so that they are listed with the reason and not passed over.
 _ENDINGS = frozenset(
-    ".avif .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .pbm .pgm .png .pnm .ppm .svg .tif .tiff .webp".split()
+    f".{ending}"
+    for ending in (
+        *("avif", "bmp", "dib", "gif", "heic", "heif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl", "pbm", "pgm"),
+        *("png", "pnm", "ppm", "svg", "tif", "tiff", "webp"),
+    )
 )
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 _PATH_COLUMNS = ("path", "file", "filename", "image")
@@ -72,19 +77,20 @@ class Collection:
         self.fields: tuple[str, ...] = ()
         self._paths: tuple[str, ...] | None = None
         if not isinstance(source, str | os.PathLike):
-            self._paths = tuple(os.path.abspath(os.fsdecode(path)) for path in source)
+            self._paths = tuple(str(Path(os.fsdecode(path)).absolute()) for path in source)
             self.name = f"a list of {len(self._paths)}"
             return
         text = os.fsdecode(source)
         self.name = printable(text)
-        self._source = os.path.abspath(text)
+        self._source = str(Path(text).absolute())
         if Path(text).is_dir():
             self.root = Path(self._source)
         elif text.lower().endswith((".csv", ".tsv")):
             self.fields = self._header()
         elif not glob.has_magic(text):
             raise StoreError(
-                f"{printable(text)} {'is one file' if Path(text).exists() else 'does not exist'}; a collection is a folder, a "
+                f"{printable(text)} {'is one file' if Path(text).exists() else 'does not exist'}; a collection is "
+                "a folder, a "
                 "pattern such as 'photos/**/*.jpg', a CSV file, or in Python a list of paths."
             )
 
@@ -110,17 +116,16 @@ class Collection:
         elif self.fields:
             yield from self._listed()
         else:
-            yield from (
-                (path, {}) for path in sorted(glob.glob(self._source, recursive=True)) if not Path(path).is_dir()
-            )
+            found = glob.glob(self._source, recursive=True)  # noqa: PTH207 - a whole pattern, rooted anywhere
+            yield from ((path, {}) for path in sorted(found) if not Path(path).is_dir())
 
     def _listed(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        folder = os.path.dirname(self._source)
+        folder = Path(self._source).parent
         with self._csv() as rows:
             for row in rows:
                 place = next(row[name] for name in _PATH_COLUMNS if name in row)
                 known = {name: row.get(name) or "" for name in self.fields}
-                yield os.path.join(folder, place or ""), known
+                yield str(folder / (place or "")), known
 
     def _header(self) -> tuple[str, ...]:
         with self._csv() as rows:
@@ -141,7 +146,7 @@ class _Csv:
 
     def __enter__(self) -> "csv.DictReader[str]":
         open_regular(self._path, StoreError).close()
-        self._file = open(self._path, encoding="utf-8-sig", errors="surrogateescape", newline="")  # noqa: SIM115
+        self._file = Path(self._path).open(encoding="utf-8-sig", errors="surrogateescape", newline="")
         return csv.DictReader(self._file, delimiter="\t" if self._path.lower().endswith(".tsv") else ",")
 
     def __exit__(self, *_: object) -> None:
@@ -184,12 +189,12 @@ def _is_picture(entry: "os.DirEntry[str]") -> bool:
 
 
 def _ending(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+    return Path(name).suffix.lower()
 
 
 def _state(path: str) -> tuple[int, int]:
     try:
-        known = os.stat(path)
+        known = Path(path).stat()
     except (OSError, ValueError):
         return _MISSING, _MISSING
     return known.st_size, known.st_mtime_ns

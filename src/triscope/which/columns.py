@@ -1,7 +1,8 @@
 """Columns: which vectors of a picture are kept, and what is known of each.
 
-A layer of maps (C, h, w) is kept as its mean and its maximum over positions, with the position of the maximum; whole only
-where that is asked for. A layer of vectors is kept as it is. The picture itself is kept small, for neighbours in pixel space.
+A layer of maps (C, h, w) is kept as its mean and its maximum over positions, with the position of the maximum; whole
+only where that is asked for. A layer of vectors is kept as it is. The picture itself is kept small, for neighbours in
+pixel space.
 """
 
 import re
@@ -26,7 +27,8 @@ PIXELS = 16
 class Column:
     """One vector of every picture: of a layer, pooled so, of this shape for one picture, kept as numbers of this type.
 
-    `none` is the layer as it is, `place` the position (row * width + col) of each map's maximum, `pixels` the small picture.
+    `none` is the layer as it is, `place` the position (row * width + col) of each map's maximum, `pixels` the small
+    picture.
     """
 
     name: str

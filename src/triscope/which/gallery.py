@@ -18,8 +18,9 @@ from triscope.results import Drawn
 class Gallery(Drawn):
     """Pictures of a store, best first: `values` (k,) are their scores, `rows` (k,) where they stand in the store.
 
-    `pictures` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in what
-    the network saw. `query` is the picture that was asked about, if there was one. `score` says what the values are.
+    `pictures` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in
+    what the network saw. `query` is the picture that was asked about, if there was one. `score` says what the values
+    are.
     """
 
     rows: tuple[int, ...]

@@ -18,28 +18,20 @@ from triscope.images import printable
 from triscope.network import Network
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection, Entry
-from triscope.which.columns import Column, choose
-from triscope.which.pca import RANK, fit
+from triscope.which.columns import choose
 from triscope.which.pipeline import Decoded, Embedder, Precision, broken, decode, native_precision, ordered
+from triscope.which.projecting import fit_projections, load_projection, project, projected_name, rest_name
 from triscope.which.store import (
-    GOOD,
     About,
     Store,
-    load_projection,
     place_of,
     preprocessing,
-    project,
-    projected_name,
-    projection_fields,
-    projection_file,
-    rest_name,
     table_folder,
 )
-from triscope.which.table import Field, Rows, Table, locked, write_durably
+from triscope.which.table import Field, Rows, Table, locked
 
 UNIT = 2048
 _UNIT_BYTES = 256 << 20
-_SAMPLE = 20_000
 _RESERVED = (
     "key",
     "stamp",
@@ -111,7 +103,15 @@ def index(
     collection = collection if isinstance(collection, Collection) else Collection(collection)
     folder = place_of(collection, path)
     with locked(folder):
-        table = _open(folder, network, collection, layers, maps, native_precision(precision), exact_preprocess)
+        table = open_table(
+            folder,
+            network,
+            collection,
+            layers=layers,
+            maps=maps,
+            precision=native_precision(precision),
+            exact=exact_preprocess,
+        )
     job = _Job(network, collection, folder, table, shard, batch, workers, unit)
     yield from job.run()
     if refit or job.complete():
@@ -119,24 +119,22 @@ def index(
     yield job.progress()
 
 
-def _open(
+def open_table(
     folder: Path,
     network: Network,
-    collection: Collection,
+    collection: Collection | None,
+    *,
     layers: Sequence[str | Need],
-    maps: Sequence[str],
-    precision: str,
-    exact: bool,
+    maps: Sequence[str] = (),
+    precision: str = "float32",
+    exact: bool = False,
 ) -> Table:
     """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one."""
     there = table_folder(folder).is_dir()
     old = Store.open(folder, network) if there else None
-    if old and not layers and not maps:
-        columns = old.columns
-    else:
-        columns = choose(network, layers, maps)
-    fields = tuple(name for name in collection.fields if name not in _RESERVED)
-    root = str(collection.root) if collection.root else None
+    columns = old.columns if old and not layers and not maps else choose(network, layers, maps)
+    fields = tuple(name for name in collection.fields if name not in _RESERVED) if collection else ()
+    root = str(collection.root) if collection and collection.root else None
     about = About(
         network.name,
         network.source,
@@ -160,7 +158,8 @@ def _same(old: Store, new: About) -> None:
         (column.layer, column.pool) for column in new.columns
     }:
         raise StoreError(
-            f"{where} keeps {'; '.join(map(str, old.columns))}. To keep other layers, index into another folder, or leave the "
+            f"{where} keeps {'; '.join(map(str, old.columns))}. To keep other layers, index into another folder, "
+            "or leave the "
             "layers out to go on with these."
         )
     for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision"), ("fields", "metadata")):
@@ -171,7 +170,8 @@ def _same(old: Store, new: About) -> None:
             )
     if (old.about.root is None) != (new.root is None):
         raise StoreError(
-            f"{where} was made from {'a folder' if old.about.root else 'a list'}; go on with that, or index into another folder."
+            f"{where} was made from {'a folder' if old.about.root else 'a list'}; go on with that, or index into "
+            "another folder."
         )
 
 
@@ -181,7 +181,8 @@ def _fields(about: About) -> list[Field]:
     vectors = [Field(column.name, column.dtype, column.length, f"{column} of {shared}") for column in about.columns]
     whole = ("key", "stamp", "size", "mtime")
     return [
-        *(Field(name, "int64") for name in whole), Field("path", "binary"), Field("name", "string"), Field("folder", "string"),
+        *(Field(name, "int64") for name in whole),
+        Field("path", "binary"), Field("name", "string"), Field("folder", "string"),
         Field("height", "int32"), Field("width", "int32"), Field("status", "string"), Field("error", "string"),
         Field("thumbnail", "binary"), *texts, *vectors,
     ]  # fmt: skip
@@ -263,7 +264,8 @@ class _Job:
         self._counts["total"] = sum(1 for _ in self._entries())
         if not self._counts["total"] and len(known.keys) and self.shard[1] == 1:
             raise StoreError(
-                f"{self.collection.name} holds no pictures now, and its store holds {len(known.keys)}; nothing was changed."
+                f"{self.collection.name} holds no pictures now, and its store holds {len(known.keys)}; nothing "
+                "was changed."
             )
         embed = Embedder(self.network, self._about.columns, self._about.precision)
         self._started = time.monotonic()
@@ -377,30 +379,8 @@ class _Job:
         """Fit the projections where there are none, and tidy up."""
         with locked(self.folder):
             self.table.refresh()
-            for column in self._about.columns:
-                missing = projected_name(column) not in self.table.names
-                if (missing or refit) and searchable(column) and self.table.count(GOOD) > RANK:
-                    self._project(column)
+            fit_projections(self.folder, self.table, self._about.columns, refit=refit)
             self.table.tidy()
-
-    def _project(self, column: Column) -> None:
-        good = self.table.rows_where(GOOD)
-        if len(good) > _SAMPLE:
-            good = np.sort(np.random.default_rng(0).choice(good, _SAMPLE, replace=False))
-        sample = torch.empty(len(good), column.length, dtype=torch.float16)
-        for start in range(0, len(good), UNIT):
-            some = self.table.take(good[start : start + UNIT], [column.name])[column.name]
-            sample[start : start + len(some)] = torch.from_numpy(some)
-        projection = fit(sample)
-        data = projection.to_bytes()
-        write_durably(self.folder / projection_file(data), data)
-        fields = projection_fields(column, projection, projection_file(data))
-        self.table.add(fields, column.name, lambda vectors: project(projection, vectors))
-
-
-def searchable(column: Column) -> bool:
-    """Whether neighbours are looked for in a projection of this column."""
-    return column.pool in ("none", "mean", "pixels") and len(column.shape) in (1, 3) and RANK < column.length <= 1 << 15
 
 
 def _embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder) -> list[_Row]:

@@ -2,16 +2,16 @@
 
     cosine(a, b) = (a - m) . (b - m) / (|a - m| |b - m|),     m the collection's mean
 
-**What it shows.** What a layer keeps of a picture: neighbours in a deep layer share the thing shown, neighbours in pixel
-space (`layer="input"`) share light and background.
+**What it shows.** What a layer keeps of a picture: neighbours in a deep layer share the thing shown, neighbours in
+pixel space (`layer="input"`) share light and background.
 
-**When it misleads.** A neighbour always exists: look at the score. The mean is that of the collection, so the scores of two
-collections cannot be compared. Neighbours are found among the vectors that are kept: of a layer of maps, that is the mean
-over positions, which forgets where things are.
+**When it misleads.** A neighbour always exists: look at the score. The mean is that of the collection, so the scores
+of two collections cannot be compared. Neighbours are found among the vectors that are kept: of a layer of maps, that
+is the mean over positions, which forgets where things are.
 
-**Reference.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural networks",
-NIPS 2012 (section 6.1, figure 4, right), who use the Euclidean distance of the last hidden layer. Cosines from the mean are
-the default here, because lengths mostly tell how strong a picture's contrast is.
+**Reference.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural
+networks", NIPS 2012 (section 6.1, figure 4, right), who use the Euclidean distance of the last hidden layer. Cosines
+from the mean are the default here, because lengths mostly tell how strong a picture's contrast is.
 """
 
 import os
@@ -46,11 +46,12 @@ def neighbors(
     where: str | None = None,
     exact: bool = False,
 ) -> Gallery:
-    """The k pictures of the store nearest to one: scores (k,), best first. Cosines lie in [-1, 1]; distances are 0 or more.
+    """The k pictures of the store nearest to one: scores (k,), best first. Cosines lie in [-1, 1]; distances are 0 or
+    more.
 
-    `query` is a picture of any kind, the row of one in the store (which is then left out), or a vector (D,) of the layer.
-    `layer` is one that the store keeps, or `input` for pixel space; the first one kept if left out. Raises StoreError where
-    the layer is not kept, and ImageError where the picture cannot be read.
+    `query` is a picture of any kind, the row of one in the store (which is then left out), or a vector (D,) of the
+    layer. `layer` is one that the store keeps, or `input` for pixel space; the first one kept if left out. Raises
+    StoreError where the layer is not kept, and ImageError where the picture cannot be read.
 
     k        how many
     metric   cosine (of the angle seen from the collection's mean) or euclidean (distance)
@@ -102,7 +103,8 @@ def _vector(store: Store, column: Column, query: Query | NDArray[Any]) -> tuple[
         row = range(store.table.count())[int(query)] if -store.table.count() <= query < store.table.count() else None
         if row is None or store.table.take([row], ["status"])["status"] != ["ok"]:
             raise StoreError(
-                f"Row {query} has no vector; this store has rows 0 to {store.table.count() - 1}, and `errors()` lists those without."
+                f"Row {query} has no vector; this store has rows 0 to {store.table.count() - 1}, and `errors()` "
+                "lists those without."
             )
         return store.vectors(column, [row])[0], store.thumbnails([row])[0], row
     if isinstance(query, Tensor | np.ndarray) and query.ndim == 1:

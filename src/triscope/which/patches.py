@@ -3,8 +3,8 @@
 The patch is the receptive field of the position, all that the unit can see there; at the border of a picture it is
 smaller, because beyond it there is only padding.
 
-**When it misleads.** The receptive field is what a unit could see; what it heeds is mostly the middle of it (W. Luo et al.,
-"Understanding the effective receptive field", NIPS 2016). In deep layers the field is the whole picture.
+**When it misleads.** The receptive field is what a unit could see; what it heeds is mostly the middle of it (W. Luo
+et al., "Understanding the effective receptive field", NIPS 2016). In deep layers the field is the whole picture.
 
 **Reference.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (figure 2).
 """
@@ -35,16 +35,17 @@ def patches(
 ) -> Gallery:
     """The k pictures in which a unit answers most strongly, each cut to what the unit sees at its strongest position.
 
-    `objective` is a channel or a neuron of a stored layer; of a channel, the maximum over positions counts. `boxes` lie in
-    the picture as the network saw it, `positions` are (row, col) in the map. A picture that is gone is shown as grey, with a
-    note. Raises ObjectiveError for other objectives, StoreError where the layer is not kept.
+    `objective` is a channel or a neuron of a stored layer; of a channel, the maximum over positions counts. `boxes`
+    lie in the picture as the network saw it, `positions` are (row, col) in the map. A picture that is gone is shown
+    as grey, with a note. Raises ObjectiveError for other objectives, StoreError where the layer is not kept.
 
     k       how many
     where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
     """
     if not isinstance(objective, Channel | Neuron):
         raise ObjectiveError(
-            f"patches cuts out what one unit sees, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN; {objective} is none. `top` takes any."
+            f"patches cuts out what one unit sees, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN; {objective} is "
+            "none. `top` takes any."
         )
     best = reduce(Best.__add__, _answers(store, objective, k, where), Best.none(k))
     rows = best.rows.tolist()
@@ -96,7 +97,9 @@ def _grid(store: Store, layer: str) -> tuple[int, int]:
 
 
 def _cut(store: Store, layer: str, row: int, position: tuple[int, int]) -> tuple[Tensor, Box, str | None]:
-    """What the unit sees in a picture, and where that lies in what the network saw; a note where the picture is gone."""
+    """What the unit sees in a picture, and where that lies in what the network saw; a note where the picture is
+    gone.
+    """
     height, width = store.preprocess.size
     top, left, tall, wide = store.network.layer(layer).receptive_field.box(*position, height, width)
     box = Box(top, left, max(tall, 1), max(wide, 1))

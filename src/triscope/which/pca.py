@@ -2,9 +2,9 @@
 
     Q <- orthonormal(X' X Q), a few times;  then the eigenvectors of (X Q)' (X Q), turned back by Q
 
-X are the rows less their mean (N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness", SIAM Review
-2011, algorithms 4.4 and 5.3). The paper draws a sample of X's range once and then iterates on both sides; we iterate on
-X' X alone, block by block, so that the rows are read once per round and may stay in half precision.
+X are the rows less their mean (N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness", SIAM
+Review 2011, algorithms 4.4 and 5.3). The paper draws a sample of X's range once and then iterates on both sides; we
+iterate on X' X alone, block by block, so that the rows are read once per round and may stay in half precision.
 """
 
 from collections.abc import Iterator

@@ -41,7 +41,9 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A picture as the network sees it, (H, W, C) of 8 bits, its whole size, and a small JPEG of the whole; or why not."""
+    """A picture as the network sees it, (H, W, C) of 8 bits, its whole size, and a small JPEG of the whole; or why
+    not.
+    """
 
     pixels: NDArray[np.uint8] | None = None
     height: int = 0

@@ -1,9 +1,11 @@
-"""One column of a store as a space to search in: a quick scan for candidates, and their exact scores from the stored vectors.
+"""One column of a store as a space to search in: a quick scan for candidates, and their exact scores from the stored
+vectors.
 
 Vectors are seen from the collection's mean. Features behind a ReLU are all positive, so that seen from zero everything
 points the same way and every cosine is near 1; seen from the mean, directions tell pictures apart.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +18,9 @@ from torch import Tensor
 
 from triscope.which.columns import Column
 from triscope.which.pca import Projection
-from triscope.which.store import GOOD, condition, projected_name, rest_name
-from triscope.which.table import writing
+from triscope.which.projecting import projected_name, rest_name
+from triscope.which.store import GOOD, condition
+from triscope.which.table import Rows, writing
 
 if TYPE_CHECKING:
     from triscope.which.store import Store
@@ -82,14 +85,14 @@ class Space:
         """The exact scores of some rows, from the stored vectors; `query` is seen from the mean."""
         vectors = self.store.vectors(self.column, rows) - self.mean
         if metric == "euclidean":
-            return (vectors - query).norm(dim=1)
-        lengths, length = vectors.norm(dim=1), query.norm()
-        cosines = vectors @ query / (lengths * length).clamp(min=torch.finfo(torch.float32).tiny)
+            distances: Tensor = (vectors - query).norm(dim=1)
+            return distances
+        lengths, length = vectors.norm(dim=1), float(query.norm())
+        cosines: Tensor = vectors @ query / (lengths * length).clamp(min=torch.finfo(torch.float32).tiny)
         # What stands at the mean has no direction: it is like its own kind, and unlike all else.
         still = lengths <= self._still
-        return torch.where(
-            still | (length <= self._still), (still & (length <= self._still)).float(), cosines.clamp(-1, 1)
-        )
+        scores: Tensor = still.float() if length <= self._still else cosines.clamp(-1, 1).masked_fill(still, 0)
+        return scores
 
     def _guess(self, matrix: Tensor, query: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
         """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
@@ -129,7 +132,7 @@ class Space:
         rest = torch.from_numpy(
             np.concatenate([np.empty(0, np.float32), self.store.table.column(rest_name(self.column), GOOD)])
         )
-        shown = torch.cat([block.float().square().sum(1) for block in self.short.split(_BATCH)])
+        shown = torch.cat([block.float().square().sum(1) for block in torch.split(self.short, _BATCH)])
         return (rest.square() + shown).sqrt()
 
     @cached_property
@@ -165,7 +168,7 @@ class Space:
     def _cache_file(self) -> Path:
         return self.store.path / "cache" / f"{self.column.name}.{self.store.table.version}.bfloat16"
 
-    def _stream(self):  # type: ignore[no-untyped-def]
+    def _stream(self) -> Iterator[Rows]:
         return self.store.table.stream(
             [self.column.name], GOOD, max(1, min(_BATCH, (32 << 20) // (4 * self.column.length)))
         )
@@ -184,10 +187,11 @@ def space(store: "Store", column: Column) -> Space:
         for old in [known for known in store.spaces if known[1] != key[1]]:
             del store.spaces[old]
         store.spaces[key] = Space(store, column)
-    return store.spaces[key]
+    found: Space = store.spaces[key]
+    return found
 
 
-def _vectors(batch: dict[str, NDArray[np.float16]], column: Column) -> Tensor:
+def _vectors(batch: Rows, column: Column) -> Tensor:
     return torch.from_numpy(np.array(batch[column.name], np.float32))
 
 

@@ -1,20 +1,18 @@
 """The store: what a network says of every picture of a collection, on disk, asked without the network.
 
-    folder/rows.lance       a row for every picture: where it is, its state, a thumbnail, its vectors (triscope.which.table)
+    folder/rows.lance           a row for every picture: where it is, its state, a thumbnail, its vectors
     folder/pca-*.safetensors    the projections of its vectors
-    folder/cache/           copies made for searching; they may be deleted
-    folder/lock             held by whoever writes
+    folder/cache/               copies made for searching; they may be deleted
+    folder/lock                 held by whoever writes
 
-A store answers needs as a live pass does, with a mapping, so the same objective runs on both. It knows which network made
-it - weights, preprocessing, precision - and nothing of another network is ever mixed in.
+A store answers needs as a live pass does, with a mapping, so the same objective runs on both. It knows which network
+made it - weights, preprocessing, precision - and nothing of another network is ever mixed in.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,8 @@ from triscope.which.collection import Collection
 from triscope.which.columns import Column, Kind
 from triscope.which.pca import Projection
 from triscope.which.pipeline import Precision
-from triscope.which.table import Field, Rows, Table
+from triscope.which.projecting import load_projection, projected_name
+from triscope.which.table import Rows, Table
 
 #: Where a store stands when nothing else is said: in the folder whose pictures it holds.
 PLACE = ".triscope"
@@ -148,7 +147,9 @@ class Store:
 
     @property
     def network(self) -> Network:
-        """The network that made the store. Raises StoreError where it cannot be loaded by name, or has other weights."""
+        """The network that made the store. Raises StoreError where it cannot be loaded by name, or has other
+        weights.
+        """
         if self._network is None:
             if self.about.source is None:
                 raise StoreError(f"{self.about.network} was made in Python; give it: Store.open(path, network=...).")
@@ -224,7 +225,9 @@ class Store:
         return int(rows[0])
 
     def find(self, layer: str, pool: Kind = "mean") -> Column:
-        """The column that stands for a layer: its vector, or its maps pooled so. Raises StoreError where it is not kept."""
+        """The column that stands for a layer: its vector, or its maps pooled so. Raises StoreError where it is not
+        kept.
+        """
         if layer == "input":
             pool = "pixels"
         kept = [column for column in self.columns if column.layer == layer and column.pool != "place"]
@@ -238,7 +241,8 @@ class Store:
     def answers(
         self, needs: Iterable[Need], where: str | None = None
     ) -> Iterator[tuple[NDArray[np.int64], Activations]]:
-        """The stored answers to needs, a batch of pictures at a time: their row numbers, and a mapping as of a live pass.
+        """The stored answers to needs, a batch of pictures at a time: their row numbers, and a mapping as of a live
+        pass.
 
         Raises StoreError where a need is not stored, or `where` is no condition.
         """
@@ -275,7 +279,8 @@ class Store:
     def _check(self, network: Network) -> None:
         if network.sha256 != self.about.sha256:
             raise StoreError(
-                f"{printable(self.path)} was made by {self.about.network} with other weights; numbers of two networks are not "
+                f"{printable(self.path)} was made by {self.about.network} with other weights; numbers of two "
+                "networks are not "
                 "mixed. Give the network that made it, or index into another folder."
             )
 
@@ -291,7 +296,9 @@ def table_folder(folder: Path) -> Path:
 
 
 def place_of(collection: object, path: str | os.PathLike[str] | None) -> Path:
-    """The folder of a store: `path`, or the usual place in the collection's folder. Raises StoreError without either."""
+    """The folder of a store: `path`, or the usual place in the collection's folder. Raises StoreError without
+    either.
+    """
     if path is not None:
         return Path(path)
     root = collection.root if isinstance(collection, Collection) else collection
@@ -300,44 +307,8 @@ def place_of(collection: object, path: str | os.PathLike[str] | None) -> Path:
     raise StoreError("Say where the store is to be: a collection that is no folder has no place of its own.")
 
 
-def projected_name(column: Column) -> str:
-    """The column of a column's projection."""
-    return f"{column.name}_pca"
-
-
-def rest_name(column: Column) -> str:
-    """The column of the lengths that the projection does not show."""
-    return f"{column.name}_rest"
-
-
-def projection_fields(column: Column, projection: Projection, about: str) -> tuple[Field, Field]:
-    """The two columns of a projection, whose file is `about`."""
-    length = len(projection.directions)
-    return Field(projected_name(column), "float16", length, about), Field(rest_name(column), "float32", None, about)
-
-
-def projection_file(data: bytes) -> str:
-    """The name of the file for a projection."""
-    return f"pca-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
-
-
-def load_projection(folder: Path, name: str) -> Projection:
-    """A projection by the name of its file. Raises StoreError where it is gone."""
-    try:
-        return Projection.from_bytes((folder / name).read_bytes())
-    except OSError as error:
-        raise StoreError(f"{printable(folder / name)} is missing; index with --refit to make it again.") from error
-
-
-def project(projection: Projection, vectors: NDArray[Any]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Stored vectors (N, D) as the two columns of their projection."""
-    projected, rest = projection(torch.from_numpy(np.array(vectors, np.float32)))
-    most = float(np.finfo(np.float16).max)
-    return projected.clamp(-most, most).half().numpy(), rest.numpy()
-
-
 def _pooled(rows: Rows, column: Column, need: Need) -> Tensor:
-    values = torch.from_numpy(np.array(rows[column.name], np.float32)).unflatten(1, column.shape)
+    values: Tensor = torch.from_numpy(np.array(rows[column.name], np.float32)).reshape(-1, *column.shape)
     if values.ndim == 2 or need.pool == "none":
         return values
     return values.mean((2, 3)) if need.pool == "mean" else values.amax((2, 3))

@@ -1,9 +1,9 @@
 """The table of a store, on disk: all that triscope does with Lance is in this file.
 
-Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that was
-killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was written:
-here rows that are added are synced before their manifest is made, and everything before the caller is told. Writers take
-turns at a lock that the system releases when a process dies, however it dies.
+Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that
+was killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was
+written: here rows that are added are synced before their manifest is made, and everything before the caller is told.
+Writers take turns at a lock that the system releases when a process dies, however it dies.
 """
 
 import os
@@ -53,7 +53,7 @@ class Table:
 
     def __init__(self, folder: Path, dataset: "lance.LanceDataset") -> None:
         self.folder = folder
-        self._dataset = dataset
+        self._dataset: Any = dataset
         self._synced = set(_files(folder))
 
     @classmethod
@@ -63,7 +63,7 @@ class Table:
         schema = pa.schema([_arrow_field(field) for field in fields], metadata={"triscope": about})
         with writing(folder):
             table = cls(folder, lance.write_dataset(schema.empty_table(), str(folder), data_storage_version="2.2"))
-            table._synced = set()
+            table._synced.clear()
             table._sync()
         return table
 
@@ -184,22 +184,21 @@ class Table:
 
     def add(self, fields: Sequence[Field], read: str, compute: Callable[[Array], Sequence[Array]]) -> None:
         """New columns computed from the column `read`, a batch at a time; those of the same names are dropped first."""
-        lance, pa = _lance()
-        schema = pa.schema([_arrow_field(field) for field in fields])
+        lance, arrow = _lance()
+        schema = arrow.schema([_arrow_field(field) for field in fields])
 
-        @lance.batch_udf(output_schema=schema)
         def made(batch: "pa.RecordBatch") -> "pa.RecordBatch":
             column = batch.column(0)
             valid = np.asarray(column.is_valid())
             values = compute(_numpy(column))
             arrays = [_arrow(value, field.type, valid) for value, field in zip(values, schema, strict=True)]
-            return pa.record_batch(arrays, schema=schema)
+            return arrow.record_batch(arrays, schema=schema)
 
         with writing(self.folder):
             old = [field.name for field in fields if field.name in self.names]
             if old:
                 self._dataset.drop_columns(old)
-            self._dataset.add_columns(made, read_columns=[read], batch_size=2048)
+            self._dataset.add_columns(lance.batch_udf(output_schema=schema)(made), read_columns=[read], batch_size=2048)
             self._sync()
         self.refresh()
 
@@ -223,13 +222,13 @@ class Table:
         """Whether there is one."""
         return any(column in index.field_names for index in self._dataset.describe_indices())
 
-    def near(self, column: str, vector: Array, count: int, where: str) -> NDArray[np.int64]:
+    def near(self, column: str, vector: Array, count: int, where: str) -> Array:
         """The numbers of the rows nearest to `vector` by the index of a column."""
         nearest = {"column": column, "q": vector, "k": count, "nprobes": 32, "refine_factor": 2}
         found = self._dataset.scanner(
             columns=[], nearest=nearest, filter=where, prefilter=True, with_row_id=True
         ).to_table()
-        return np.searchsorted(self._numbers(), found.column("_rowid").to_numpy())
+        return np.asarray(np.searchsorted(self._numbers(), found.column("_rowid").to_numpy()))
 
     def _sync(self) -> None:
         """Every file that was not there before, on disk for good."""
@@ -315,7 +314,8 @@ def _step_back(folder: Path) -> bool:
     with writing(folder):
         empty[0].rename(empty[0].with_suffix(".damaged"))
     warnings.warn(
-        f"The newest version of {printable(folder)} was cut short, as by a power cut; the one before it is used. Index again "
+        f"The newest version of {printable(folder)} was cut short, as by a power cut; the one before it is used. "
+        "Index again "
         "to add what is missing.",
         TriscopeWarning,
         stacklevel=4,

@@ -1,11 +1,11 @@
 """Top images: the pictures of a collection with the highest score, for any objective on stored layers.
 
-**When it misleads.** Nine pictures are the far tail of a distribution: a unit that answers strongest to dogs may answer to
-most things that are not dogs too. A mean over positions favours pictures that are full of a pattern; `patches` shows the
-single places.
+**When it misleads.** Nine pictures are the far tail of a distribution: a unit that answers strongest to dogs may
+answer to most things that are not dogs too. A mean over positions favours pictures that are full of a pattern;
+`patches` shows the single places.
 
-**Reference.** R. Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation", CVPR
-2014 (section 3.1); M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.
+**Reference.** R. Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation",
+CVPR 2014 (section 3.1); M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.
 """
 
 from dataclasses import dataclass
@@ -57,8 +57,8 @@ def top(
 ) -> Gallery:
     """The k pictures of the store with the highest score (k,), best first.
 
-    Any objective whose layers the store keeps: a class where `output` is kept, a channel's mean or maximum, sums of these.
-    Raises StoreError where what it needs is not kept.
+    Any objective whose layers the store keeps: a class where `output` is kept, a channel's mean or maximum, sums of
+    these. Raises StoreError where what it needs is not kept.
 
     k       how many
     where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
