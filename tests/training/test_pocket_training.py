@@ -9,11 +9,12 @@ import torch
 from lessons import Lessons, Style, coloured
 from optimiser import orthogonal
 from photos import boxes, order, read_photos, split
-from run import Plan, Run, settle
+from run import Plan, Run, prior, settle
 from safetensors.torch import load_file
-from student import NORMED, Student, folded, unfolded
+from student import NORMED, Student, folded, quieted, unfolded
 from teacher import Bank, normalise
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.testing import assert_close
 from train import main
 
@@ -68,6 +69,28 @@ def test_going_on_starts_with_rows_as_long_as_a_new_students(student: Student) -
     for normed in unfolded(folded(student), [images()]).normed().values():
         rows = normed.layer.weight.flatten(1).norm(dim=1)
         assert_close(rows, torch.full_like(rows, 2**0.5))
+
+
+def test_quiet_filters_answer_the_same_and_are_shorter() -> None:
+    smooth = F.avg_pool2d(images(16, size=70), 7, stride=1)
+    filters = torch.randn(8, 3, 11, 11)
+    quiet = quieted(filters, smooth, noise=1e-4)
+    before, after = F.conv2d(smooth, filters), F.conv2d(smooth, quiet)
+    assert (after - before).std() < 0.05 * before.std()
+    assert quiet.norm() < 0.9 * filters.norm()
+    assert_close(quieted(filters, images(64), noise=1e-9), filters, rtol=1e-4, atol=1e-4)
+
+
+def test_no_class_is_likelier_than_another_once_the_prior_is_off() -> None:
+    torch.manual_seed(0)
+    network, batches = PocketAlexNet().eval(), [images(8), images(8, seed=1)]
+    nn.init.normal_(network.classifier[6].bias)
+    taken = prior(network, batches)
+    with torch.no_grad():
+        network.classifier[6].bias -= taken
+        even = torch.cat([network(batch) for batch in batches]).softmax(dim=1).mean(dim=0)
+    assert taken.std() > 0.5
+    assert_close(even * 1000, torch.ones(1000), rtol=0.05, atol=0)
 
 
 def test_every_layer_but_the_last_is_normalised(student: Student) -> None:

@@ -9,6 +9,7 @@ from student import Student
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
+FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
 MUON = tuple(f"network.features.{i}.layer.weight" for i in (3, 6, 8, 10))
 
 
@@ -49,7 +50,8 @@ def optimisers(student: Student, muon: float, adam: float, decay: float) -> list
     inner = [named[name] for name in MUON] if muon else []
     rest = [value for name, value in named.items() if not (muon and name in MUON)]
     groups = [
-        {"params": [value for value in rest if value.dim() > 1], "weight_decay": decay},
+        {"params": rest[:1], "weight_decay": FIRST_DECAY},
+        {"params": [value for value in rest[1:] if value.dim() > 1], "weight_decay": decay},
         {"params": [value for value in rest if value.dim() == 1], "weight_decay": 0.0},
     ]
     made: list[Optimizer] = [AdamW(groups, lr=adam, fused=True)]

@@ -1,6 +1,6 @@
 """One stretch of training: its plan, and a student with all that is needed to go on after a kill."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +8,14 @@ import torch
 from lessons import Lesson
 from optimiser import optimisers
 from safetensors.torch import save_file
-from student import Student, folded
+from student import Student, folded, quieted
 from torch import Tensor
 from torch.nn import functional as F
 
 from triscope.network.pocket import PocketAlexNet, quantise
 
 WARM_UP = 200
+QUIET_AT_EXPORT = 0.01  # so little that the answers stay as they are
 AVERAGE_EVERY, AVERAGE_KEEP = 8, 0.97  # the average looks back over about 270 steps
 
 
@@ -85,13 +86,17 @@ class Run:
             if value.is_floating_point():
                 self.average[name].lerp_(value, 1 - keep)
 
-    def exported(self, batches: Iterable[Tensor] = ()) -> PocketAlexNet:
-        """The averaged student as a network to ship; `batches` of images settle its statistics first."""
+    def exported(self, batches: Sequence[Tensor]) -> PocketAlexNet:
+        """The averaged student as a network to ship: settled, folded, quiet and even by the `batches` of photos."""
         with torch.device("meta"):  # no time spent on weights that are replaced at once
             student = Student()
         student.load_state_dict({name: value.clone().cpu() for name, value in self.average.items()}, assign=True)
         settle(student, batches)
-        return folded(student)
+        network = folded(student)
+        first, last = network.features[0], network.classifier[6]
+        first.weight.data = quieted(first.weight, batches[0], QUIET_AT_EXPORT)
+        last.bias.data -= prior(network, batches)
+        return network
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; the old one stays until the new one is whole."""
@@ -116,15 +121,23 @@ class Run:
 @torch.no_grad()
 def settle(student: Student, batches: Iterable[Tensor]) -> None:
     """Give averaged weights their own statistics: plain means over the batches, at the size they will be used at."""
-    images = list(batches)
-    if not images:
-        return
     for normed in student.normed().values():
         normed.norm.reset_running_stats()
         normed.norm.momentum = None  # a plain mean over the batches
     student.train()
-    for batch in images:
+    for batch in batches:
         student(batch)
+
+
+@torch.no_grad()
+def prior(network: PocketAlexNet, batches: Sequence[Tensor]) -> Tensor:
+    """Log of the mean probability (1000,) that the network gives each class on the photos, centred.
+
+    The photos show some classes far more than others, and the student learns that too. Taken off the logits it makes
+    every class about as likely as the next (Menon et al., 2021, "Long-tail learning via logit adjustment").
+    """
+    shares = torch.cat([network(batch).softmax(dim=1) for batch in batches]).mean(dim=0).log()
+    return shares - shares.mean()
 
 
 def replace(path: Path, write: Callable[[Path], None]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from triscope.network.pocket import PocketAlexNet
 
@@ -90,6 +91,21 @@ def unfolded(network: PocketAlexNet, batches: Iterable[Tensor]) -> Student:
         norm.weight.copy_((norm.running_var + norm.eps).sqrt() * scale)
         norm.bias.copy_(mean)
     return student
+
+
+@torch.no_grad()
+def quieted(filters: Tensor, images: Tensor, noise: float) -> Tensor:
+    """First-layer filters (K, C, h, w) without what photos hardly excite: w S (S + noise I)^-1.
+
+    S (Chw, Chw) is the covariance of the patches of `images` (B, C, H, W). Neighbouring pixels are alike, so most
+    directions of a filter see next to nothing: no gradient ever removes the noise that they start with, and it hides
+    the rest. This is the filter nearest in its answers to the old one when its length has a price.
+    """
+    patches = F.unfold(images, filters.shape[-2:], stride=8).transpose(1, 2).flatten(0, 1).double()
+    covariance = torch.cov(patches.T)
+    rows = filters.flatten(1).double() @ covariance
+    priced = covariance + noise * torch.eye(len(covariance), dtype=torch.float64)
+    return torch.linalg.solve(priced, rows.T).T.to(filters.dtype).view(filters.shape)
 
 
 def _statistics(network: PocketAlexNet, batches: Iterable[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:

@@ -15,7 +15,7 @@ from lessons import Lessons, Style
 from photos import Photos, centre, read_photos, split
 from run import Plan, Run, export
 from safetensors.torch import load_file
-from student import Student, unfolded
+from student import Student, quieted, unfolded
 from teacher import Bank, Teacher, normalise
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,6 +24,7 @@ from triscope.network.pocket import PocketAlexNet, expand
 
 WATCHED_SIZE = 160
 LOG_EVERY = 50
+QUIET = 0.3  # price of a first filter's length, against the variance of patches
 
 
 @torch.inference_mode()
@@ -56,10 +57,10 @@ class Diary:
         self._write({**line, "answer": round(sum(self.losses) / len(self.losses), 4)})
         self.losses.clear()
 
-    def keep(self, size: int) -> None:
+    def keep(self) -> None:
         """Write the checkpoint and the weights file, and how good they are."""
         self.run.save(self.folder / "checkpoint.pt")
-        network = self.run.exported(first_images(self.lessons, size))
+        network = self.run.exported(first_images(self.lessons, self.run.plan.size(self.run.progress)))
         export(network, self.folder / "pocket.safetensors")
         self._write({"watched": watched(network, self.held_out)})
 
@@ -83,21 +84,27 @@ def train(run: Run, lessons: Lessons, diary: Diary, minutes: float, workers: int
         now = time.monotonic()
         run.seconds, clock = run.seconds + now - clock, now
         diary.note(loss, pixels.shape[-1])
-        if run.seconds - kept > 60 * minutes or run.progress >= 1:
+        if run.seconds - kept > 60 * minutes and run.progress < 1:
             kept = run.seconds
-            diary.keep(pixels.shape[-1])
+            diary.keep()
+    diary.keep()
 
 
 def beginning(weights: Path | None, lessons: Lessons, size: int) -> Student:
-    """A new student, or one that goes on from a weights file alone."""
-    if weights is None:
-        return Student()
-    network = PocketAlexNet()
-    network.load_state_dict(expand(load_file(weights)))
-    return unfolded(network, first_images(lessons, size))
+    """A new student with quiet filters, or one that goes on from a weights file alone."""
+    images = first_images(lessons, size)
+    if weights is not None:
+        network = PocketAlexNet()
+        network.load_state_dict(expand(load_file(weights)))
+        return unfolded(network, images)
+    student = Student()
+    first = student.normed()["features.0"].layer
+    quiet = quieted(first.weight, torch.cat(images), QUIET)
+    first.weight.data = F.normalize(quiet.flatten(1)).view_as(quiet) * 2**0.5
+    return student
 
 
-def first_images(lessons: Lessons, size: int, count: int = 12) -> list[Tensor]:
+def first_images(lessons: Lessons, size: int, count: int = 16) -> list[Tensor]:
     """Plain crops of the first steps, to take statistics of."""
     return [normalise(lessons.pixels(step, size)) for step in range(min(count, lessons.per_epoch))]
 
