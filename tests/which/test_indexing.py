@@ -192,7 +192,8 @@ torch.set_num_threads(1)
 if len(sys.argv) > 4:  # a disk with little room
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
 shard = tuple(map(int, sys.argv[3].split("/")))
-for step in index(tiny_network(), sys.argv[1], sys.argv[2], layers={layers!r}, precision="float32", shard=shard, unit=4, batch=4):
+options = dict(layers={layers!r}, precision="float32", unit=4, batch=4)
+for step in index(tiny_network(), sys.argv[1], sys.argv[2], shard=shard, **options):
     print(step.stored, flush=True)
 """
 
@@ -210,7 +211,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def kill_and_finish(network, folder, tmp_path, times):
-    """Index, killed at random moments; every acknowledged row is there, and in the end all is as if nothing had been."""
+    """Index, killed at random moments: every acknowledged row is there, and in the end all is as it would have been."""
     random = np.random.default_rng(0)
     stored = 0
     for _ in range(times):

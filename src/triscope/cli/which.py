@@ -141,7 +141,7 @@ def _run_index(
     """Progress on stderr, what is stored on stdout."""
     voice = Voice(as_json, quiet, verbose)
     collection = Collection(source)
-    place = place_of(collection, path)
+    place = place_of(source, path)
     network = _network(place, layers, (model, weights, arch, device, seed), voice)
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
     last = _tell(steps, voice)

@@ -1,0 +1,156 @@
+"""Collections from the command line, with awkward files among the pictures."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.which.conftest import paint
+from triscope.cli import main
+from triscope.which.neighbors import neighbors
+from triscope.which.store import Store
+
+pytest_plugins = ["tests.hostile"]
+
+MODEL = """
+import time
+from torch import nn
+from tests.which.conftest import tiny_network as make
+from triscope.network import Network
+
+class Slow(nn.Module):
+    def forward(self, images):
+        time.sleep(0.05)
+        return images
+
+def slow():
+    return Network(nn.Sequential(Slow(), nn.Conv2d(3, 4, 3)), size=32, name="slow")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(MODEL)
+    for number in range(6):
+        paint(tmp_path / "photos" / f"{number}.png", number)
+    return tmp_path
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, [*words])
+
+
+def index(*words: str) -> Result:
+    return call("index", "photos", "-m", "model.py:make", "--precision", "float32", *words)
+
+
+def test_a_folder_is_indexed_and_asked(folder):
+    done = index("--layer", "7", "--layer", "3")
+    assert done.exit_code == 0, done.output
+    assert "6 pictures in photos/.triscope" in done.stdout
+    found = call("neighbors", "photos/2.png", "photos", "-o", "found.png", "--k", "3")
+    assert found.exit_code == 0, found.output
+    assert found.stdout.splitlines()[0].split() == ["1.0000", "2", "2.png"]
+    with PIL.Image.open("found.png") as image:
+        assert image.size[0] > 100
+    told = json.loads(call("patches", "3:2", "photos", "--k", "2", "--json").stdout)
+    assert len(told["results"][0]["found"]) == 2
+    assert Path(told["results"][0]["out"]).is_file()
+    assert call("top", "max:3:2", "photos", "--k", "2").stdout.split()[1::3] == [
+        str(entry["row"]) for entry in told["results"][0]["found"]
+    ]
+
+
+def test_indexing_again_does_nothing_and_needs_no_layers(folder):
+    index("--layer", "7")
+    told = json.loads(call("index", "photos", "--json").stdout)
+    assert told["results"][0]["pictures"] == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["index", "photos", "-m", "model.py:make"], "at least one layer"),
+        (["index", "photos", "-m", "model.py:make", "--layer", "70"], "no layer '70'"),
+        (["index", "nowhere", "--layer", "7"], "does not exist"),
+        (["index", "photos", "-m", "model.py:make", "--layer", "7", "--shard", "three"], "A shard is"),
+        (["index", "photos", "-m", "model.py:make", "--layer", "7", "--shard", "4/3"], "4 of 3"),
+        (["neighbors", "photos/1.png", "photos"], "holds no store"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(folder, words, sentence):
+    done = call(*words)
+    assert done.exit_code == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_awkward_files_are_listed_with_their_reasons(folder, hostile):
+    """Sixty good photos and twelve awkward files."""
+    bad = [
+        "01_truncated_60pct.jpg", "02_truncated_header.jpg", "03_truncated.png", "04_zero_byte.jpg",
+        "05_text_renamed.jpg", "06_html_error_page.png", "20_fake.heic", "24_bomb_20000x20000.png", "34_loop_a.jpg",
+        "34_dangling.jpg", "37_fifo.jpg", "44_vector.svg",
+    ]  # fmt: skip
+    for number in range(6, 60):
+        paint(folder / "photos" / f"{number}.png", number)
+    for name in bad:
+        copy(hostile / name, folder / "photos" / name)
+    done = index("--layer", "7", "--list-errors")
+    assert done.exit_code == 0, done.output
+    reasons = dict(line.split("\t", 1) for line in done.stdout.splitlines())
+    assert reasons.keys() == set(bad)
+    assert all(reason.endswith((".", ")")) and len(reason) > 20 for reason in reasons.values())
+    assert len(Store.open("photos")) == 60
+
+
+def test_odd_names_survive(folder, hostile):
+    odd = [path for path in hostile.iterdir() if path.name.startswith(("31_", "-31_", "32_", "33_"))]
+    assert len(odd) > 6
+    for path in odd:
+        copy(path, folder / "photos" / path.name)
+    assert index("--layer", "7").exit_code == 0
+    store = Store.open("photos")
+    assert len(store) == 6 + len(odd)
+    assert store.errors() == []
+    found = call("neighbors", str(odd[0]), "photos", "--k", "50", "--json", "-o", "odd.png")
+    assert found.exit_code == 0, found.output
+    assert len(json.loads(found.stdout)["results"][0]["found"]) == len(store)
+    saved = neighbors(store, 0, k=50).save(folder / "odd.csv")
+    with saved.open(newline="") as file:
+        assert len(list(csv.reader(file))) == len(store)
+    assert not list(folder.rglob("PWNED"))
+
+
+def test_interrupting_keeps_what_was_computed(folder):
+    for number in range(6, 400):
+        paint(folder / "photos" / f"{number}.png", number)
+    root = Path(__file__).parents[2]
+    program = f"import sys; sys.path[:0] = {[str(root / 'src'), str(root)]!r}; from triscope.cli import main; main()"
+    words = ["index", "photos", "-m", "model.py:slow", "--layer", "1", "--batch", "4", "--precision", "float32"]
+    with subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / "photos" / ".triscope" / "lock").exists():
+            time.sleep(0.1)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert 0 < len(Store.open("photos")) < 400
+
+
+def copy(source: Path, target: Path) -> None:
+    """As it is: links as links, pipes as pipes."""
+    if source.is_fifo():
+        subprocess.run(["mkfifo", str(target)], check=True)
+    else:
+        shutil.copy(source, target, follow_symlinks=False)

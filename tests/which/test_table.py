@@ -1,0 +1,107 @@
+"""The table on disk: what survives, and what is said when something does not."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from triscope.errors import StoreError, TriscopeWarning
+from triscope.which.store import Store
+from triscope.which.table import Field, Table
+
+FIELDS = [Field("key", "int64"), Field("status", "string"), Field("v", "float16", 4)]
+
+
+def rows(keys, value=1.0):
+    count = len(keys)
+    return {"key": keys, "status": ["ok"] * count, "v": np.full((count, 4), value, np.float16)}
+
+
+@pytest.fixture
+def table(tmp_path):
+    table = Table.create(tmp_path / "rows.lance", FIELDS, "about this")
+    for start in (0, 10, 20):
+        table.append(rows(range(start, start + 10)), np.ones(10, bool))
+    return table
+
+
+def newest(table):
+    return min((table.folder / "_versions").glob("*.manifest"))
+
+
+def test_rows_come_back_in_order_by_number_and_by_condition(table):
+    assert table.about == "about this"
+    assert table.column("key").tolist() == list(range(30))
+    assert table.rows_where("key >= 25").tolist() == [25, 26, 27, 28, 29]
+    assert table.take([17, 3, 17], ["key"])["key"].tolist() == [17, 3, 17]
+    assert [batch["row"].tolist() for batch in table.stream(["v"], "key < 3")] == [[0, 1, 2]]
+
+
+def test_numbers_of_rows_move_up_when_rows_go(table):
+    table.delete([3, 12])
+    table.refresh()
+    assert table.count() == 28
+    assert table.take([3], ["key"])["key"].tolist() == [4]
+    assert table.rows_where("key = 29").tolist() == [27]
+
+
+def test_a_row_of_the_same_key_is_replaced(table):
+    table.append(rows([5, 99], 7.0), np.ones(2, bool), instead=True)
+    assert sorted(table.column("key").tolist()) == [*range(30), 99]
+    (row,) = table.rows_where("key = 5")
+    assert table.take([row], ["v"])["v"].tolist() == [[7, 7, 7, 7]]
+
+
+def test_a_computed_column_follows_its_vectors(table):
+    table.add([Field("sum", "float32")], "v", lambda vectors: [vectors.sum(1)])
+    assert table.column("sum").tolist() == [4.0] * 30
+    table.add([Field("sum", "float32")], "v", lambda vectors: [vectors.sum(1) * 2])
+    assert table.column("sum").tolist() == [8.0] * 30
+
+
+def test_tidying_keeps_every_row(table):
+    table.tidy()
+    assert table.column("key").tolist() == list(range(30))
+
+
+def test_an_empty_newest_manifest_is_stepped_back_from(table):
+    newest(table).write_bytes(b"")
+    with pytest.warns(TriscopeWarning, match="cut short"):
+        again = Table.open(table.folder)
+    assert again.column("key").tolist() == list(range(20))
+    again.append(rows(range(50, 55)), np.ones(5, bool))
+    assert Table.open(table.folder).count() == 25
+
+
+def test_a_store_with_nothing_whole_is_a_sentence(tmp_path):
+    table = Table.create(tmp_path / "rows.lance", FIELDS, "about")
+    newest(table).write_bytes(b"")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store.open(tmp_path)
+
+
+def test_files_are_on_disk_before_the_manifest_that_names_them(table, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def note(handle):
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    before = {path.name for path in table.folder.rglob("*") if path.is_file()}
+    table.append(rows(range(30, 40)), np.ones(10, bool))
+    made = {path.name for path in table.folder.rglob("*") if path.is_file()} - before
+    assert made <= set(synced)
+    data, manifest = (next(name for name in made if name.endswith(ending)) for ending in (".lance", ".manifest"))
+    assert synced.index(data) < synced.index(manifest)
+    assert "_versions" in synced[synced.index(manifest) :]
+
+
+def test_a_folder_that_went_away_is_a_sentence(table):
+    shutil.rmtree(table.folder)
+    table.folder.write_text("in its place")
+    with pytest.raises(StoreError, match="cannot be written"):
+        table.append(rows([1]), np.ones(1, bool))
