@@ -1,0 +1,27 @@
+"""Where the network sees what it names.
+
+python examples/where.py [FOLDER [PHOTO]]
+"""
+
+import sys
+from pathlib import Path
+
+import triscope as ts
+from triscope.samples import sample_photo
+
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+photo = sys.argv[2] if len(sys.argv) > 2 else sample_photo("rocket")
+
+network = ts.load("pocket")
+print(ts.predict(network, photo, k=3))
+
+# Without a question, the image's own top class is asked; the answer says which.
+heat = ts.saliency(network, photo)
+print(f"the pixels that {heat.asked[0]!r} (logit {heat.scores.item():.1f}) depends on:")
+print(heat.side_by_side().save(folder / "where.png"))
+
+# The same, asked about another class: is the map really about the class, or just about what stands out?
+other = ts.saliency(network, photo, "tabby")
+print(other.side_by_side().save(folder / "where-tabby.png"))
+alike = (heat.values * other.values).sum() / (heat.values.norm() * other.values.norm())
+print(f"cosine of the two maps: {alike.item():.2f}")
