@@ -65,7 +65,7 @@ class Step(Generic[R]):
 
 
 class Stored(Protocol):
-    """What a method of WHICH is given instead of a network: what the network that made it said, and a note of which it was."""
+    """What a method of WHICH is given instead of a network: what one said, and a note of which it was."""
 
     path: Path
 
@@ -144,7 +144,8 @@ class Method(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask. Raises OptionError for an option out of its range, and what the method itself raises."""
         bound = self._enter(*args, **kwargs)
-        result = self._body(*bound.args, **bound.kwargs)
+        with _precise(bound.arguments):
+            result = self._body(*bound.args, **bound.kwargs)
         return dataclasses.replace(result, recipe=self._recipe(bound.arguments, result))
 
     def _enter(self, *args: P.args, **kwargs: P.kwargs) -> inspect.BoundArguments:
@@ -177,11 +178,12 @@ class Method(Generic[P, R]):
                 for source in seen.sources
             )
             if seen
-            else (),
+            else getattr(result, "sources", ()),
             objective=str(asked) if asked is not None else None,
             options=options
             | ({"layer": given["layer"]} if given.get("layer") else {})
-            | ({"store": printable(store.path.absolute())} if store is not None else {}),
+            | ({"store": printable(store.path.absolute())} if store is not None else {})
+            | ({"query": given["query"]} if isinstance(given.get("query"), int) else {}),
             precision=store.precision if store is not None else str(networks[0].dtype).removeprefix("torch."),
             threads=torch.get_num_threads(),
             version=__version__,
@@ -218,7 +220,11 @@ class LongMethod(Method[P, R]):
 
     def _recorded(self, given: dict[str, Any], body: Generator[Step[R]]) -> Iterator[Step[R]]:
         with closing(body):
-            for step in body:
+            while True:
+                with _precise(given):  # step by step: between two of them the caller's own modes are as they were
+                    step = next(body, None)
+                if step is None:
+                    return
                 result = dataclasses.replace(step.result, recipe=self._recipe(given, step.result))
                 yield dataclasses.replace(step, result=result)
 
@@ -246,6 +252,12 @@ def method(question: str) -> _Enter:
         return verb
 
     return typing.cast("_Enter", enter)
+
+
+def _precise(given: Mapping[str, Any]) -> torch.autocast:
+    """The caller's autocast switched off: a method says itself in which precision it works."""
+    network = given.get("network")
+    return torch.autocast(network.device.type if isinstance(network, Network) else "cpu", enabled=False)
 
 
 def _several(network: Network | Sequence[Network]) -> Sequence[Network]:

@@ -1,0 +1,307 @@
+"""One suite over the whole table of methods: what every method promises. A method added later is in it at once.
+
+A row gives what a method cannot do without, or what makes it quick, and says where a promise does not apply to it.
+"""
+
+import gc
+import math
+import os
+import tracemalloc
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import triscope as ts
+from tests import nets
+from tests.network.test_borrowing import Raising, in_training, untouched
+from triscope.errors import ImageError, ObjectiveError, OptionError
+from triscope.results import Heatmap
+from triscope.verbs import METHODS
+
+
+@dataclass
+class Row:
+    """What is special about a method."""
+
+    extra: dict[str, Any] = field(default_factory=dict)
+    #: Takes one picture at a time, by design.
+    single: bool = False
+    #: Asks one class, the same of every picture, and nothing else.
+    one_class: bool = False
+
+
+ROWS = {
+    "filters": Row(),
+    "activations": Row({"layer": "3"}, single=True),
+    "ascend": Row({"steps": 2, "size": 16}),
+    "regularisers": Row({"steps": 1, "size": 8}),
+    "dream": Row({"steps": 2, "size": 16, "octaves": 1, "layer": "3"}),
+    "fool": Row({"steps": 2, "objective": 1}, one_class=True),
+    "invert": Row({"steps": 2, "layer": "3"}),
+}
+
+
+def row(name):
+    return ROWS.get(name, Row())
+
+
+ASKING = [name for name, method in METHODS.items() if method.takes("network")]  # the others ask a store: tests/which
+SEEING = [name for name in ASKING if METHODS[name].takes("images")]
+BATCHED = [name for name in SEEING if not row(name).single]
+QUESTIONED = [name for name in ASKING if METHODS[name].takes("objective") and not row(name).one_class]
+PER_IMAGE = [name for name in QUESTIONED if name in BATCHED]
+MODES = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+def ask(name, network, images=None, **given):
+    method = METHODS[name]
+    arguments = dict(row(name).extra)
+    if method.takes("images"):
+        arguments["images"] = images if images is not None else pictures()
+        if row(name).single:
+            arguments["images"] = arguments["images"][:1]
+    if method.takes("objective") and not {"layer", "objective"} & arguments.keys():
+        arguments["objective"] = ts.Channel("3", 2)
+    return method(network=network, **(arguments | given))
+
+
+def pictures(count=2, channels=3, size=(5, 7), dtype=torch.float32, seed=3):
+    return torch.rand(count, channels, *size, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def tiny(**options):
+    return nets.network(nets.fill(nets.cnn(**options)))
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_gives_what_it_says(name):
+    result = ask(name, tiny())
+    assert isinstance(result, METHODS[name].returns)
+    assert result.values.isfinite().all()
+    assert result.recipe.method == name
+    assert result.recipe.networks[0].name == "Sequential"
+    assert len(result.recipe.networks[0].weights()) == 64
+    options = {option.name for option in METHODS[name].options} - {"checkpoint"}
+    assert options <= result.recipe.options.keys()
+    assert ts.Recipe.from_json(result.recipe.to_json()).to_json() == result.recipe.to_json()
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_leaves_network_and_pictures_untouched(name):
+    module, images = in_training(nets.fill(nets.cnn())), pictures()
+    with untouched(module, images):
+        ask(name, nets.network(module), images)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("name", QUESTIONED)
+def test_leaves_network_and_pictures_untouched_when_interrupted(name, error):
+    module, images = in_training(nets.fill(nets.cnn())), pictures()
+    asked = Raising(ts.Channel("3", 2), error())
+    extra = {"layer": None} if METHODS[name].takes("layer") else {}
+    with untouched(module, images), pytest.raises(error):
+        ask(name, nets.network(module), images, objective=asked, **extra)
+    assert asked.seen
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_a_batch_is_a_loop(name):
+    network, images = tiny(), pictures(3)
+    together = ask(name, network, images)
+    for index, image in enumerate(images):
+        alone = ask(name, network, image[None])
+        torch.testing.assert_close(together[index].values, alone.values, rtol=1e-4, atol=1e-6)
+        assert together[index].values.shape == alone.values.shape
+
+
+@pytest.mark.parametrize("name", PER_IMAGE)
+def test_one_class_for_each_image(name):
+    network, images = tiny(), pictures(2)
+    extra = {"layer": None} if METHODS[name].takes("layer") else {}
+    each = ask(name, network, images, objective=ts.Logit([1, 3]), **extra)
+    for index, one in enumerate([1, 3]):
+        alone = ask(name, network, images[index][None], objective=one, **extra)
+        torch.testing.assert_close(each[index].values, alone.values, rtol=1e-4, atol=1e-6)
+        assert each[index].recipe.objective == str(one)
+    with pytest.raises(ObjectiveError, match="3 classes were asked of 2 images"):
+        ask(name, network, images, objective=ts.Logit([1, 3, 2]), **extra)
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_the_same_again_is_the_same(name):
+    network, images = tiny(), pictures()
+    one = ask(name, network, images).values
+    torch.rand(7)  # somebody else uses the global generator in between
+    assert torch.equal(one, ask(name, network, images).values)
+    assert torch.equal(one, ask(name, tiny(), images.clone()).values)
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_grey_networks(name):
+    module = nets.fill(nets.cnn(channels=1))
+    network = nets.network(module, mean=(0.5,), std=(0.25,))
+    grey = pictures(channels=1)
+    result = ask(name, network, grey)
+    assert result.values.isfinite().all()
+    if METHODS[name].takes("images"):
+        colour = ask(name, network, grey.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(colour.values, result.values, rtol=1e-3, atol=1e-5)
+    if isinstance(result, Heatmap):
+        assert result.values.shape[1:] == result.image.shape[1:] == (1, 5, 7)
+    if hasattr(result, "png"):
+        assert result.png().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("size", [(5, 7), (7, 5), (33, 47), (3, 64)])
+@pytest.mark.parametrize("name", SEEING)
+def test_images_that_are_not_square(name, size):
+    result = ask(name, tiny(), pictures(size=size))
+    assert result.values.isfinite().all()
+    if isinstance(result, Heatmap):
+        assert result.values.shape[-2:] == size
+        assert {(box.height, box.width) for box in result.boxes} == {size}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_double_precision(name):
+    single, double = tiny(), tiny()
+    double.module.double()
+    images = pictures(dtype=torch.float64)
+    exact = ask(name, double, images)
+    assert exact.recipe.precision == "float64"
+    assert exact.values.dtype in (torch.float64, torch.float32)
+    if METHODS[name].question in ("where", "view"):
+        assert exact.values.dtype == torch.float64
+        torch.testing.assert_close(exact.values.float(), ask(name, single, images).values, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -0.5, 1.5])
+@pytest.mark.parametrize("name", SEEING)
+def test_what_is_no_picture_is_refused(name, bad):
+    images = pictures()
+    images[0, 1, 2, 3] = bad
+    with pytest.raises(ImageError, match=r"holds NaN or infinite|and a picture holds 0 to 1"):
+        ask(name, tiny(), images)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ASKING)
+def test_the_callers_modes_do_not_matter(name, mode):
+    images, module = pictures(), nets.fill(nets.cnn())
+    plain = ask(name, nets.network(module), images)
+    fresh, used = nets.network(module), nets.network(module)
+    ask(name, used, images)
+    with MODES[mode]():
+        for network in (fresh, used):
+            result = ask(name, network, images)
+            assert torch.equal(result.values, plain.values)
+            assert result.values.dtype == plain.values.dtype
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_frozen_weights_do_not_matter(name):
+    plain, frozen = tiny(), tiny()
+    frozen.module.requires_grad_(False)
+    assert torch.equal(ask(name, frozen).values, ask(name, plain).values)
+
+
+@pytest.mark.parametrize("name", SEEING)
+def test_pictures_that_want_gradients_do_not_matter(name):
+    images = pictures()
+    wanting = (images.clone().requires_grad_() * 1.0).clone()
+    result = ask(name, tiny(), wanting)
+    assert not result.values.requires_grad
+    assert torch.equal(result.values, ask(name, tiny(), images).values)
+
+
+def resident():
+    """Bytes of memory this process holds, where the system says so."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
+
+
+def tensors():
+    gc.collect()
+    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_hundred_calls_do_not_grow_memory(name):
+    """A result that kept its graph would hold some 150 kB each time, a hook that stayed would hold Python objects."""
+    network, images = tiny(), pictures(4, size=(17, 23))
+    for _ in range(10):
+        ask(name, network, images)
+    alive, before = tensors(), resident()
+    tracemalloc.start()
+    try:
+        for _ in range(5):  # what is made once, now with tracing on
+            ask(name, network, images)
+        gc.collect()
+        start, _ = tracemalloc.get_traced_memory()
+        for _ in range(100 if METHODS[name].question in ("where", "view") else 25):  # a long job is many calls
+            ask(name, network, images)
+        gc.collect()
+        end, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert tensors() == alive
+    assert end - start < 150_000
+    assert resident() - before < 10 * 2**20
+
+
+OPTIONS = [(name, option) for name, method in METHODS.items() for option in method.options]
+OPTION_IDS = [f"{name}-{option.name}" for name, option in OPTIONS]
+
+
+def outside(option):
+    """Values that the option must refuse."""
+    if option.choices:
+        return ["nonsense", "", 3, True]
+    if option.type is bool:
+        return ["yes", 1, 0.0]
+    if option.type is str:
+        return [5, 1.5, b"x"]
+    wrong = ["3", True, [1], math.nan] + ([1.5] if option.type is int else [])
+    bounds = [option.range.least - 1, option.range.most * 2 + 1, -math.inf] if option.range else []
+    return wrong + [option.type(bound) if math.isfinite(bound) else bound for bound in bounds]
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=OPTION_IDS)
+def test_an_option_out_of_its_range_is_refused_before_anything_is_done(name, option):
+    nothing = {
+        parameter.name: None
+        for parameter in METHODS[name].signature.parameters.values()
+        if parameter.default is parameter.empty
+    }
+    for value in outside(option):
+        with pytest.raises(OptionError, match=rf"^{option.name} "):
+            METHODS[name](**nothing | {option.name: value})
+    if option.default is not None:
+        with pytest.raises(OptionError):
+            METHODS[name](**nothing | {option.name: None})
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=OPTION_IDS)
+def test_an_option_has_a_help_text_and_a_bounded_range(name, option):
+    assert len(option.help) > 5
+    assert option.help[-1] not in ".,;:"
+    if option.type in (int, float):
+        assert option.range is not None
+    option.check(option.default)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_has_a_summary_and_a_command(name):
+    method = METHODS[name]
+    assert method.summary.endswith(".")
+    assert len(method.summary) < 200
+    assert method.command == name.replace("_", "-")
+    assert method.question in ("where", "what", "which", "view")
+    assert getattr(ts, name) is method, "a method is part of the public face"
