@@ -303,6 +303,10 @@ def test_what_cannot_be_copied_is_refused_in_a_sentence():
         ts.saliency(network, torch.rand(IMAGE_SIZE))
 
 
+def compiled(module):
+    return torch.compile(module, backend="eager")
+
+
 def test_what_cannot_be_looked_into_is_refused_in_a_sentence():
     module = nets.fill(nets.cnn()).eval()
     images = torch.rand(IMAGE_SIZE)
@@ -319,9 +323,7 @@ def test_what_cannot_be_looked_into_is_refused_in_a_sentence():
         nets.network(lazy)
 
 
-@pytest.mark.parametrize(
-    "wrap", [nn.DataParallel, torch.compile, lambda module: nn.DataParallel(nn.DataParallel(module))]
-)
+@pytest.mark.parametrize("wrap", [nn.DataParallel, compiled, lambda module: nn.DataParallel(nn.DataParallel(module))])
 def test_wrappings_are_taken_off(wrap):
     module, images = nets.fill(nets.cnn()), torch.rand(IMAGE_SIZE)
     network = nets.network(wrap(module))
