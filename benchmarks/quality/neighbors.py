@@ -108,9 +108,8 @@ def components(length: int = 4096, count: int = 20_000) -> None:
     theirs = PCA(256, svd_solver="randomized", random_state=0).fit(rows.float().numpy())
     end = time.perf_counter()
     kept = float(ours.variance.sum()) / float(theirs.explained_variance_.sum())
-    print(
-        f"PCA-256 of {count} x {length}: here {middle - start:.1f} s, scikit-learn {end - middle:.1f} s; variance kept {kept:.5f} of its"
-    )
+    print(f"PCA-256 of {count} x {length}: here {middle - start:.1f} s, scikit-learn {end - middle:.1f} s")
+    print(f"  variance kept: {kept:.5f} of scikit-learn's")
 
 
 def _filled(place: Path, count: int, length: int) -> tuple[Store, Column]:

@@ -13,6 +13,7 @@ from triscope.network import Network, load
 from triscope.objectives.text import unit
 from triscope.results import Heatmap, ImageNote, Recipe, Result
 from triscope.verbs import METHODS
+from triscope.which.store import Store
 
 
 def redo(
@@ -33,9 +34,18 @@ def redo(
         )
     verb = METHODS[recipe.method]
     networks = _networks(recipe, network)
-    arguments: dict[str, Any] = {"network": networks[0] if len(networks) == 1 else networks, **recipe.options}
-    if recipe.images:
-        arguments["images"] = _pictures(recipe, Path(path), [Path(image) for image in images])
+    arguments: dict[str, Any] = dict(recipe.options)
+    if verb.takes("store"):
+        arguments["store"] = Store.open(recipe.options["store"], networks[0])
+    else:
+        arguments["network"] = networks[0] if len(networks) == 1 else networks
+    pictures = _pictures(recipe, Path(path), [Path(image) for image in images])
+    if pictures and verb.takes("images"):
+        arguments["images"] = pictures
+    if pictures and verb.takes("query"):
+        (arguments["query"],) = pictures
+    if verb.requires("query") and "query" not in arguments:
+        raise RecipeError(f"{printable(path)} was asked about a vector or an array, which no file holds.")
     if verb.takes("objective"):
         arguments["objective"] = _objective(recipe.objective)
     threads = torch.get_num_threads()

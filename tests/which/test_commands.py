@@ -70,6 +70,18 @@ def test_a_folder_is_indexed_and_asked(folder):
     ]
 
 
+@pytest.mark.parametrize(
+    "words", [["neighbors", "photos/2.png", "photos"], ["top", "7:3", "photos"], ["patches", "3:2", "photos"]]
+)
+def test_a_picture_of_what_was_found_can_be_made_again(folder, words):
+    index("--layer", "7", "--layer", "3")
+    assert call(*words, "-o", "found.png").exit_code == 0
+    first = Path("found.png").read_bytes()
+    done = call("redo", "found.png", "-o", "again.png")
+    assert done.exit_code == 0, done.output
+    assert Path("again.png").read_bytes() == first
+
+
 def test_indexing_again_does_nothing_and_needs_no_layers(folder):
     index("--layer", "7")
     told = json.loads(call("index", "photos", "--json").stdout)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from triscope import render
 from triscope.network import Box
-from triscope.results import Drawn
+from triscope.results import Drawn, ImageNote
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +19,8 @@ class Gallery(Drawn):
     """Pictures of a store, best first: `values` (k,) are their scores, `rows` (k,) where they stand in the store.
 
     `pictures` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in
-    what the network saw. `query` is the picture that was asked about, if there was one. `score` says what the values
-    are.
+    what the network saw. `query` is the picture that was asked about, if there was one, and `sources` its file. `score`
+    says what the values are.
     """
 
     rows: tuple[int, ...]
@@ -30,6 +30,7 @@ class Gallery(Drawn):
     boxes: tuple[Box | None, ...] = ()
     positions: tuple[tuple[int, int] | None, ...] = ()
     query: Tensor | None = None
+    sources: tuple[ImageNote, ...] = ()
     objective: Any = None
     notes: tuple[str, ...] = ()
 

@@ -14,7 +14,9 @@ networks", NIPS 2012 (section 6.1, figure 4, right), who use the Euclidean dista
 from the mean are the default here, because lengths mostly tell how strong a picture's contrast is.
 """
 
+import hashlib
 import os
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -23,8 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triscope.errors import ImageError, StoreError
-from triscope.images import ImageSource, read_image
+from triscope.images import ImageSource, printable, read_image
 from triscope.methods import Range, method
+from triscope.results import ImageNote
 from triscope.which.columns import Column
 from triscope.which.gallery import Gallery
 from triscope.which.pipeline import Embedder, decode, small
@@ -74,6 +77,7 @@ def neighbors(
         pictures=store.thumbnails(hits.rows),
         score=f"{metric} in {column}",
         query=shown,
+        sources=_source(query),
     )
 
 
@@ -110,6 +114,15 @@ def _vector(store: Store, column: Column, query: Query | NDArray[Any]) -> tuple[
     if isinstance(query, Tensor | np.ndarray) and query.ndim == 1:
         return torch.as_tensor(query).detach().float().cpu(), None, None
     return *embed(store, column, query), None
+
+
+def _source(query: Query) -> tuple[ImageNote, ...]:
+    """The file that was asked about, for the recipe."""
+    if not isinstance(query, str | os.PathLike):
+        return ()
+    path = Path(os.fsdecode(query))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return (ImageNote(printable(path.stem), printable(path.absolute()), digest),)
 
 
 def _first(store: Store) -> str:

@@ -1,0 +1,136 @@
+"""How fast a collection is indexed, beside a plain loop and beside a DataLoader, in one process.
+
+    python -m benchmarks.speed.index FOLDER... [--threads 1]     photos of any size; 400 of 500 pixels are made of them
+
+The network is AlexNet with random weights, and its last hidden layer, 4096 numbers, is what is kept.
+"""
+
+import argparse
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import PIL.Image
+import torch
+from torch import Tensor, nn
+
+import triscope as ts
+from triscope.errors import ImageError
+from triscope.images import open_photo, to_pil
+from triscope.network._torchvision import import_torchvision
+from triscope.which.store import Store
+
+LAYER = "classifier.5"
+
+
+def photos(folders: list[Path], place: Path, count: int = 400, side: int = 500) -> list[Path]:
+    """`count` JPEGs whose longer side is `side`: the photos of `folders`, cut a little differently each time."""
+    sources = []
+    for path in sorted(path for folder in folders for path in folder.iterdir() if path.is_file()):
+        try:
+            sources.append(to_pil(open_photo(path).pixels))
+        except ImageError:
+            continue
+    made = []
+    for number in range(count):
+        image = sources[number % len(sources)]
+        margin = number // len(sources)
+        image = image.crop((margin, margin, image.width - margin, image.height - margin))
+        scale = side / max(image.size)
+        image = image.resize((round(image.width * scale), round(image.height * scale)), PIL.Image.Resampling.LANCZOS)
+        made.append(place / f"{number:03}.jpg")
+        image.save(made[-1], quality=90)
+    return made
+
+
+class Files(torch.utils.data.Dataset[Tensor]):
+    """The photos, through torchvision's published transform."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        transforms = import_torchvision().transforms
+        normalise = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        self.transform = transforms.Compose(
+            [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), normalise]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        picture: Tensor = self.transform(PIL.Image.open(self.paths[index]).convert("RGB"))
+        return picture
+
+
+def loop(module: nn.Module, paths: list[Path]) -> Tensor:
+    """One picture after the other."""
+    files = Files(paths)
+    with torch.no_grad():
+        return torch.cat([module(files[number][None]) for number in range(len(files))])
+
+
+def loader(module: nn.Module, paths: list[Path]) -> Tensor:
+    """Batches of 64 from two workers."""
+    batches = torch.utils.data.DataLoader(Files(paths), batch_size=64, num_workers=2)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lance asks not to be used in a forked process, and the workers do not use it
+        return torch.cat([module(batch) for batch in batches])
+
+
+def indexed(network: ts.Network, paths: list[Path], place: Path, *, exact: bool) -> Tensor:
+    """A store of them, and what it holds."""
+    store = Store.build(network, paths, place, layers=[LAYER], exact_preprocess=exact)
+    return store.vectors(store.find(LAYER), range(len(paths)))
+
+
+def measured(
+    network: ts.Network, module: nn.Module, paths: list[Path], place: Path
+) -> Iterator[tuple[str, float, Tensor]]:
+    """Each way's name, seconds, and vectors."""
+    works: dict[str, Callable[[], Tensor]] = {
+        "index": lambda: indexed(network, paths, place / "index", exact=False),
+        "index, exact preprocessing": lambda: indexed(network, paths, place / "exact", exact=True),
+        "DataLoader, 2 workers": lambda: loader(module, paths),
+        "plain loop": lambda: loop(module, paths),
+    }
+    for name, work in works.items():
+        start = time.perf_counter()
+        vectors = work()
+        yield name, time.perf_counter() - start, vectors
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    network = ts.load("alexnet", weights="random")
+    module = nn.Sequential(
+        network.module.features, network.module.avgpool, nn.Flatten(), network.module.classifier[:6]
+    ).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        paths = photos(given.folders, place)
+        print(f"{len(paths)} photos of 500 pixels, AlexNet's 4096 numbers, {given.threads} thread(s) for the network")
+        times: dict[str, list[float]] = {}
+        kept: dict[str, Tensor] = {}
+        for round_ in range(given.rounds):
+            for name, seconds, vectors in measured(network, module, paths, place / str(round_)):
+                times.setdefault(name, []).append(seconds)
+                kept[name] = vectors
+    best = {name: min(seconds) for name, seconds in times.items()}
+    for name, seconds in best.items():
+        rate, share = len(paths) / seconds, seconds / best["index"]
+        print(f"  {name:28} {seconds:6.1f} s   {rate:6.1f} photos/s   {share:.2f} times the index")
+    for name in ("index", "index, exact preprocessing"):
+        cosine = torch.nn.functional.cosine_similarity(kept[name], kept["plain loop"]).mean()
+        print(f"  mean cosine to the plain loop's float32 vectors, {name}: {float(cosine):.5f}")
+
+
+if __name__ == "__main__":
+    main()
