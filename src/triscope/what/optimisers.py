@@ -19,6 +19,8 @@ from torch import Tensor
 
 from triscope.errors import NetworkError
 
+_CLIFF = 1e30  # what a line search sees where the score is not a number: it turns back
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -95,7 +97,7 @@ class _FirstOrder(Optimiser):
         if not fine.all():
             self._trouble(answer)
             memory = {name: value.where(mask if value.ndim == mask.ndim else fine, 0) for name, value in memory.items()}
-            memory["factor"] = self._memory["factor"].where(fine, self._memory["factor"] / 2)
+        memory["factor"] = (1.05 * self._memory["factor"]).clamp_max(1).where(fine, self._memory["factor"] / 2)
         moved = (numbers + step).where(mask, self._memory["before"])
         self._memory |= memory | {"before": numbers.where(mask, self._memory["before"])}
         return moved, answer
@@ -200,7 +202,10 @@ class Lbfgs(Optimiser):
             if answer is None:
                 answer = ask(climber.leaf.detach().clone(), index)
                 climber.answers.append((climber.leaf.detach().clone(), answer))
-            climber.leaf.grad = -answer.gradient
+            if not answer.finite():
+                climber.leaf.grad = torch.zeros_like(climber.leaf)
+                return _CLIFF
+            climber.leaf.grad = -answer.gradient.where(self._free(climber.leaf, answer.gradient), 0)
             return -float(answer.scores)
 
         before = climber.leaf.detach().clone()
@@ -208,12 +213,18 @@ class Lbfgs(Optimiser):
         with torch.no_grad():
             climber.leaf.copy_(self._confine(climber.leaf))
         answer = next(answer for numbers, answer in climber.answers if torch.equal(numbers, before))
-        if not answer.finite():
-            self._trouble(answer)
-        elif not climber.sound(answer):
+        for _, other in climber.answers:
+            if not other.finite():
+                self._trouble(other)
+        if answer.finite() and not climber.sound(answer):
             self.troubles.append("L-BFGS diverged; rolled back to the best picture, and halved the rate.")
         climber.judge(before, answer)
         return answer
+
+    @torch.no_grad()
+    def _free(self, numbers: Tensor, gradient: Tensor) -> Tensor:
+        """Where the numbers may go the way the gradient points; elsewhere the line search would climb a wall."""
+        return self._confine(numbers + 1e-3 * gradient.sign()) != numbers
 
     def state(self) -> dict[str, Any]:
         """Each picture's numbers and curvature."""
@@ -269,11 +280,13 @@ class _Climber:
         self.first_score = score if math.isnan(self.first_score) else self.first_score
         if sound and score > self.best_score:
             self.best, self.best_score = before, score
-        self.answers = self.answers[-1:]
+        self.answers = [(numbers, known) for numbers, known in self.answers[-1:] if known.finite()]
         if not sound or not self.leaf.isfinite().all():
             with torch.no_grad():
                 self.leaf.copy_(self.best)
             self.begin(self.rate / 2)
+        elif torch.equal(self.leaf, before):
+            self.begin(self.rate)  # the curvature leads nowhere from here; the gradient may
 
     def state(self) -> dict[str, Any]:
         """As `restore` takes it up."""
