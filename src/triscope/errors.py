@@ -61,7 +61,7 @@ class TriscopeWarning(UserWarning):
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
     """A sentence naming the `count` choices most like `word`, or "" where none is like it.
 
-    Starts with a space, so that it can follow the sentence that refuses: `f"No layer {name!r}.{nearest(name, layers)}"`.
+    Starts with a space, to follow the sentence that refuses: `f"No layer {name!r}.{nearest(name, layers)}"`.
     """
     known = {choice.casefold(): choice for choice in choices}
     word = word.casefold()
