@@ -32,10 +32,6 @@ def run(example: Path, folder: Path) -> str:
     return done.stdout
 
 
-def test_there_are_six():
-    assert len(EXAMPLES) == 6
-
-
 @pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)
 def test_an_example_is_short(example):
     assert len(example.read_text("utf-8").splitlines()) <= 40

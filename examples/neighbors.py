@@ -1,0 +1,34 @@
+"""A small collection: crops of a few photos, indexed, and each one's nearest neighbours.
+
+python examples/neighbors.py [FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+import triscope as ts
+from triscope.images import open_photo, to_pil
+from triscope.samples import SAMPLES, sample_photo
+
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+crops = folder / "crops"
+
+# Five crops of each photo: neighbours ought to be crops of the same one.
+for name in SAMPLES:
+    (crops / name).mkdir(parents=True, exist_ok=True)
+    photo = to_pil(open_photo(sample_photo(name)).pixels)
+    wide, tall = photo.width * 3 // 4, photo.height * 3 // 4
+    for number, (left, top) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5)]):
+        corner = round(left * (photo.width - wide)), round(top * (photo.height - tall))
+        photo.crop((*corner, corner[0] + wide, corner[1] + tall)).save(crops / name / f"{number}.jpg")
+
+network = ts.load("pocket")
+store = ts.Store.build(network, crops, layers=["features.2", "classifier.5"])
+print(store)
+
+query = crops / "cat" / "4.jpg"
+for layer in ("classifier.5", "input"):
+    found = ts.neighbors(store, query, layer, k=5)
+    print(f"nearest in {layer}:\n{found}\n{found.save(folder / f'neighbors-{layer}.png')}")
+
+print(ts.patches(store, "features.2:3", k=9).save(folder / "patches.png"))
