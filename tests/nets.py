@@ -177,7 +177,7 @@ def fill(module: nn.Module, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in (*module.named_parameters(), *module.named_buffers()):
-            if not value.is_floating_point():
+            if not value.is_floating_point() or not value.numel():
                 value.zero_()
             elif name.endswith("running_var") or (value.ndim == 1 and name.endswith("weight")):
                 value.uniform_(0.5, 1.5, generator=generator)

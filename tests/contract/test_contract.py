@@ -245,7 +245,7 @@ def test_a_hundred_calls_do_not_grow_memory(name):
             ask(name, network, images)
         gc.collect()
         start, _ = tracemalloc.get_traced_memory()
-        for _ in range(100 if METHODS[name].question in ("where", "view") else 25):  # a long job is many calls
+        for _ in range(100 if METHODS[name].question in ("where", "view") else 10):  # a long job is many calls
             ask(name, network, images)
         gc.collect()
         end, _ = tracemalloc.get_traced_memory()
