@@ -143,6 +143,16 @@ def test_odd_names_survive(folder, hostile):
     assert not list(folder.rglob("PWNED"))
 
 
+def test_the_report_shows_a_collection(folder):
+    done = call("report", "photos/2.png", "--collection", "photos", "-m", "model.py:make", "-o", "report.html", "-q")
+    assert done.exit_code == 0, done.output
+    page = Path("report.html").read_text("utf-8")
+    for shown in ("Nearest in 7", "Nearest in pixel space", "1:", "top patches"):
+        assert shown in page
+    command = "triscope neighbors photos/2.png photos --layer 7 --k 8"
+    assert command in page.replace("</span> <span>", " ")
+
+
 def test_interrupting_keeps_what_was_computed(folder):
     for number in range(6, 400):
         paint(folder / "photos" / f"{number}.png", number)

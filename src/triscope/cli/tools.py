@@ -1,9 +1,11 @@
 """The commands that are not methods: layers, redo, report, doctor."""
 
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +23,11 @@ from triscope.cli.common import (
     read_stdin,
     saying_options,
 )
+from triscope.errors import TriscopeError
+
+if TYPE_CHECKING:
+    from triscope.network import Network
+    from triscope.reporting.blocks import Section
 
 COMMANDS: dict[str, click.Command] = {}
 
@@ -99,6 +106,12 @@ def redo(
         show_default=True,
         help="the photo, where no IMAGE is given",
     ),
+    click.Option(
+        ["--collection"],
+        metavar="DIR",
+        help="pictures among which neighbours and top patches are looked for; the folder is indexed  "
+        "[default: crops of the sample photos, where no IMAGE is given]",
+    ),
     *network_options(),
     *out_options(),
     *saying_options(),
@@ -107,6 +120,7 @@ def report(
     *,
     image: str | None,
     sample: str,
+    collection: str | None,
     model: str,
     weights: str | None,
     arch: str | None,
@@ -120,6 +134,7 @@ def report(
 ) -> None:
     """One picture through everything, as one HTML file that needs nothing else."""
     from triscope.reporting import report as make
+    from triscope.reporting.sections import SECTIONS
     from triscope.samples import sample_photo
 
     voice = Voice(as_json, quiet, verbose)
@@ -128,10 +143,34 @@ def report(
     name = "stdin" if image == STREAM else Path(image).stem if image else sample
     path = None if places.to_stdout else places.find([name, "report"], ".html")
     network = choose_network(model, weights, arch, device, seed, voice)
-    made = make(network, source, progress=lambda title, done, total: voice.note(f"{done} of {total}: {title}"))
+    with tempfile.TemporaryDirectory() as scratch:
+        sections = (*SECTIONS, *_on_a_collection(network, collection, None if image else Path(scratch), voice))
+        made = make(
+            network,
+            source,
+            sections=sections,
+            progress=lambda title, done, total: voice.note(f"{done} of {total}: {title}"),
+        )
     put_bytes(made.html.encode(), path)
     voice.result({"out": None if path is None else str(path), "seconds": made.timings}, path)
     voice.close(command="report", network=network.name)
+
+
+def _on_a_collection(
+    network: "Network", folder: str | None, scratch: Path | None, voice: Voice
+) -> "list[Section]":
+    """The section on a folder of pictures, or on crops of the samples made in `scratch`; none without either."""
+    from triscope.reporting import collection
+
+    if folder is not None:
+        return [collection.section(collection.collected(network, Path(folder)), Path(folder))]
+    if scratch is None:
+        return []
+    try:
+        return [collection.section(collection.crops(network, scratch), None)]
+    except TriscopeError as error:
+        voice.note(f"note: nothing is shown of a collection: {error}")
+        return []
 
 
 @_command(*saying_options())

@@ -3,6 +3,8 @@
     blocks      what sections are made of: figures, bars, tables, notes
     subject     the picture and the network, and how commands are spelled
     sections    the table of sections, in the order of a lecture
+    collection  one more section, on the pictures of a collection
+    imagined    the sections of pictures that the network would like to see
     html        blocks to HTML
     page        what stands around the sections
 
@@ -11,12 +13,13 @@ Every picture in it is what a method makes, byte for byte the file that the comm
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from triscope.images import ImageSource
 from triscope.network import Fit, Network
+from triscope.reporting.blocks import Section
 from triscope.reporting.page import page
 from triscope.reporting.sections import SECTIONS
 from triscope.reporting.subject import Subject
@@ -46,21 +49,22 @@ def report(
     image: ImageSource,
     *,
     fit: Fit = "crop",
+    sections: Sequence[Section] = SECTIONS,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Everything about one picture before one network, on one page.
 
-    `progress(title, number, total)` is called as each section begins. What a network cannot be asked (guided backprop
-    without ReLUs, classes without a classifier) is said on the page. Raises ImageError, and NetworkError where the
-    network cannot run on the picture at all.
+    `sections` are what is shown. `progress(title, number, total)` is called as each section begins. What a network
+    cannot be asked (guided backprop without ReLUs, classes without a classifier) is said on the page. Raises
+    ImageError, and NetworkError where the network cannot run on the picture at all.
     """
     start = time.perf_counter()
     subject = Subject(network, image, fit)
     timings = {"Reading and preparing": time.perf_counter() - start}
     built = []
-    for number, section in enumerate(SECTIONS, 1):
+    for number, section in enumerate(sections, 1):
         if progress:
-            progress(section.title, number, len(SECTIONS))
+            progress(section.title, number, len(sections))
         start = time.perf_counter()
         built.append((section.title, section.lead, list(section.blocks(subject))))
         timings[section.title] = time.perf_counter() - start

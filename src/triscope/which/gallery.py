@@ -7,11 +7,16 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from triscope import render
 from triscope.network import Box
 from triscope.results import Drawn, ImageNote
+
+_GAP = 12  # pixels between the query and what was found
+_SMALLEST = 64  # pixels on the longer side of what is drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +54,15 @@ class Gallery(Drawn):
         return found
 
     def draw(self) -> Tensor:
-        """The pictures as a mosaic, the query at its left."""
+        """The pictures as a mosaic, small ones enlarged, the query at its left."""
         if not self.pictures:
             raise ValueError("There is no picture to draw: nothing was found.")
-        mosaic = render.grid(self.pictures)
-        return mosaic if self.query is None else render.side_by_side(self.query, mosaic)
+        mosaic = render.grid([render.enlarge(picture, _factor(picture)) for picture in self.pictures])
+        if self.query is None:
+            return mosaic
+        height = max(mosaic.shape[1], self.query.shape[1])
+        parts = [_padded(self.query, height), mosaic.new_ones(3, height, _GAP), _padded(mosaic, height)]
+        return torch.cat(parts, dim=2)
 
     def encode(self, suffix: str) -> bytes | None:
         """As .png (where there are pictures), .npy, .json with the recipe, or .csv."""
@@ -72,3 +81,14 @@ class Gallery(Drawn):
 
     def __str__(self) -> str:
         return "\n".join(f"{entry['score']:9.4f}  {entry['row']:>6}  {entry['name']}" for entry in self.entries())
+
+
+def _factor(picture: Tensor) -> int:
+    """How many times as large a patch of a few pixels is drawn, so that it can be seen."""
+    return max(1, _SMALLEST // max(picture.shape[-2:]))
+
+
+def _padded(picture: Tensor, height: int) -> Tensor:
+    """A picture in the middle of white of that height."""
+    above = (height - picture.shape[1]) // 2
+    return F.pad(picture, (0, 0, above, height - picture.shape[1] - above), value=1.0)

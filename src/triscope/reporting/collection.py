@@ -1,0 +1,102 @@
+"""The section on a collection: its pictures nearest to this one, and what units of each depth answer to most."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from triscope.errors import StoreError
+from triscope.images import open_photo, to_pil
+from triscope.network import Network
+from triscope.network.depths import depths
+from triscope.objectives.units import Channel
+from triscope.reporting.blocks import Block, Figure, Section, each
+from triscope.reporting.subject import Subject, quoted
+from triscope.samples import SAMPLES, sample_photo
+from triscope.which.gallery import Gallery
+from triscope.which.neighbors import neighbors
+from triscope.which.patches import patches
+from triscope.which.store import Store
+
+_SHOWN = 8
+_CROPS = 200
+_LEAD = (
+    "Which pictures of a collection does the network find most like this one, and what do its units answer to there?"
+)
+
+
+def collected(network: Network, folder: Path) -> Store:
+    """The store in a folder of pictures, made or brought up to date.
+
+    Raises StoreError where another network made it.
+    """
+    try:
+        return Store.build(network, folder)
+    except StoreError:
+        return Store.build(network, folder, layers=depths(network))
+
+
+def crops(network: Network, folder: Path) -> Store:
+    """A store of 200 crops of the sample photos, made in `folder`. Raises ImageError where there are no samples."""
+    random = np.random.default_rng(0)
+    for name in SAMPLES:
+        photo = to_pil(open_photo(sample_photo(name)).pixels)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(_CROPS // len(SAMPLES)):
+            side = round(min(photo.size) * random.uniform(0.5, 0.9))
+            left, top = (round(random.uniform(0, length - side)) for length in photo.size)
+            crop = photo.crop((left, top, left + side, top + side)).resize((256, 256))
+            crop.save(folder / name / f"{number:02}.jpg")
+    return Store.build(network, folder, layers=depths(network))
+
+
+def section(store: Store, place: Path | None) -> Section:
+    """The section for a store; `place` is where it can be asked from the shell, if it stays."""
+    return Section("In a collection", _LEAD, partial(_blocks, store, place))
+
+
+def _blocks(store: Store, place: Path | None, subject: Subject) -> Iterator[Block]:
+    layers = list(dict.fromkeys(column.layer for column in store.columns if column.pool != "pixels"))
+    for layer, title in ((layers[-1], f"Nearest in {layers[-1]}"), ("input", "Nearest in pixel space")):
+        yield _nearest(store, place, subject, layer, title)
+    maps = [column.layer for column in store.columns if column.pool == "max"]
+    yield from each((layer, partial(_patches, store, place, subject, layer)) for layer in maps)
+
+
+def _nearest(store: Store, place: Path | None, subject: Subject, layer: str, title: str) -> Figure:
+    image = subject.path if subject.path is not None else subject.seen.images
+    found = neighbors(store, image, layer, k=_SHOWN)
+    same = "pixels" if layer == "input" else f"numbers of {layer}"
+    caption = f"The picture, and the {len(found)} of {len(store)} with the most similar {same}: {_scores(found)}."
+    caution = (
+        "There is always a nearest picture: look at the score, the cosine of the angle seen from the collection's "
+        "mean. Pixel space finds the same light and background, a deep layer the same kind of thing."
+    )
+    words = ("neighbors", str(subject.path), str(place), "--layer", layer, "--k", str(_SHOWN))
+    python = f"ts.neighbors(store, image, {layer!r}, k={_SHOWN})"
+    return Figure(title, found.png(), caption, caution, _command(words, python, place if subject.path else None))
+
+
+def _patches(store: Store, place: Path | None, subject: Subject, layer: str) -> Figure:
+    values = subject.network.look(subject.seen.images, [layer])[layer][0]
+    unit = Channel(layer, int(values.flatten(1).amax(1).argmax()))
+    found = patches(store, unit, k=_SHOWN)
+    caption = (
+        f"Of the channel that answers most to this picture, the {len(found)} strongest answers in the collection, each "
+        f"cut to what the unit sees there: {_scores(found)}."
+    )
+    caution = (
+        "The strongest answers are the far end of a long tail, and a unit mostly heeds the middle of what it sees."
+    )
+    words = ("patches", str(unit), str(place), "--k", str(_SHOWN))
+    python = f"ts.patches(store, {str(unit)!r}, k={_SHOWN})"
+    return Figure(f"{unit}: top patches", found.png(), caption, caution, _command(words, python, place))
+
+
+def _scores(found: Gallery) -> str:
+    return ", ".join(f"{name} ({score:.3g})" for name, score in zip(found.names, found.values.tolist(), strict=True))
+
+
+def _command(words: Sequence[str], python: str, place: Path | None) -> str:
+    return python if place is None else " ".join(map(quoted, ("triscope", *words)))
