@@ -1,0 +1,109 @@
+"""What every method promises, of those that ask a store."""
+
+import pytest
+import torch
+from torch import nn
+
+import triscope as ts
+from tests.which.conftest import paint, tiny_network
+from triscope.network import Network
+from triscope.verbs import METHODS
+from triscope.which.store import Store
+
+ASKED = {"neighbors": {"query": 2, "layer": "7"}, "patches": {"objective": "3:2"}, "top": {"objective": "7:5"}}
+MODES = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(6):
+        paint(tmp_path / "photos" / f"{number}.png", number)
+    return tmp_path / "photos"
+
+
+def build(network, folder):
+    return Store.build(network, folder, layers=["3", "7"], precision="float32")
+
+
+def ask(name, store, **given):
+    return METHODS[name](store, **(ASKED[name] | given))
+
+
+def test_every_method_of_which_is_here():
+    assert {name for name, method in METHODS.items() if method.question == "which"} == ASKED.keys()
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_gives_what_it_says(name, folder):
+    store = build(tiny_network(), folder)
+    found = ask(name, store, k=4)
+    assert isinstance(found, METHODS[name].returns)
+    assert len(found) == len(found.rows) == len(found.names) == len(found.pictures) == 4
+    assert found.values.isfinite().all()
+    assert found.png() == ask(name, store, k=4).png()
+    recipe = found.recipe
+    assert recipe.method == name
+    assert recipe.networks[0].weights() == store.network.sha256
+    assert recipe.options["store"] == str(store.path.absolute())
+    assert ts.Recipe.from_json(recipe.to_json()).to_json() == recipe.to_json()
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_network_is_as_before(name, folder):
+    network = tiny_network()
+    module = network.module.train()
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    layout = [parameter.stride() for parameter in module.parameters()]
+    state = torch.random.get_rng_state()
+    ask(name, build(network, folder))
+    assert module.training
+    assert all(parameter.requires_grad and (parameter.grad == 1).all() for parameter in module.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    assert [parameter.stride() for parameter in module.parameters()] == layout
+    assert not any(part._forward_hooks for part in module.modules())
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_callers_modes_do_not_matter(mode, folder, tmp_path):
+    plain = build(tiny_network(), folder)
+    with MODES[mode]():
+        moded = Store.build(tiny_network(), folder, tmp_path / "moded", layers=["3", "7"], precision="float32")
+        for name in ASKED:
+            torch.testing.assert_close(ask(name, moded).values.clone(), ask(name, plain).values)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_options_out_of_their_range_are_refused(name, folder):
+    store = build(tiny_network(), folder)
+    with pytest.raises(ts.TriscopeError, match="k lies in 1 to"):
+        ask(name, store, k=0)
+
+
+def test_grey_networks_have_stores_too(folder):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+    store = Store.build(Network(module, mean=(0.5,), std=(0.25,), size=(24, 32), name="grey"), folder, layers=["1"])
+    found = ts.patches(store, "1:2", k=3)
+    assert [picture.shape[0] for picture in found.pictures] == [3] * 3
+    assert ts.neighbors(store, folder / "4.png", "input").rows[0] == 4
+
+
+def test_a_module_in_half_precision_is_indexed(folder):
+    network = tiny_network()
+    network.module.bfloat16()
+    assert len(build(network, folder)) == 6
+
+
+def test_bfloat16_is_close_to_float32(folder, tmp_path):
+    single = build(tiny_network(), folder)
+    half = Store.build(tiny_network(), folder, tmp_path / "half", layers=["3", "7"], precision="bfloat16")
+    column = single.find("7")
+    cosines = torch.nn.functional.cosine_similarity(half.vectors(column, range(6)), single.vectors(column, range(6)))
+    assert cosines.min() > 0.995
