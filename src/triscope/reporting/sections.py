@@ -15,6 +15,7 @@ from triscope.network import Box
 from triscope.objectives.base import Need
 from triscope.objectives.units import Logit, Neuron
 from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
+from triscope.reporting.imagined import ascended, inverted
 from triscope.reporting.subject import Subject
 from triscope.results import Grid, Heatmap
 from triscope.views import activations, filters, predict
@@ -169,6 +170,16 @@ SECTIONS = (
         "The strongest neuron of each depth",
         "Guided backprop says most about single neurons: what was in the patch that this one answered to?",
         neurons,
+    ),
+    Section(
+        "What would raise them",
+        "The question turned round: which picture would the class, and a channel of each depth, answer to most?",
+        ascended,
+    ),
+    Section(
+        "What each layer remembers",
+        "A layer's numbers are enough to draw the photo again; less of it, the deeper the layer.",
+        inverted,
     ),
 )
 

@@ -122,7 +122,8 @@ class Subject:
             said["fit"] = self.fit
         if not self.from_shell and (verb.takes("images") or self.network.source is None):
             return self._in_python(verb, objective, layer, style, said)
-        words = ["-u", str(objective)] if objective is not None else []
+        words = [str(objective)] if objective is not None else []
+        words = ["-u", *words] if words and not verb.requires("objective") else words
         words += ["--layer", layer] if layer else []
         words += [word for name, value in said.items() for word in _flag(name, value)]
         words += ["--style", style] if style != "heat" else []

@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from triscope.errors import OptionError
 from triscope.images import resize
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.objectives.base import Objective
 from triscope.objectives.text import Question, question
-from triscope.objectives.units import Energy, TopClass
+from triscope.objectives.units import Energy
 from triscope.what.canvas import Pixels
 from triscope.what.loop import Climb, climb, steady
 from triscope.what.optimisers import Momentum
@@ -75,7 +76,9 @@ def dream(
 
 
 def _asked(network: Network, objective: Question, layer: str | None) -> Objective:
-    if layer is None and objective is not None and not isinstance(objective, TopClass):
+    if objective is not None and layer is not None:
+        raise OptionError("dream takes either a unit or a layer; both were given.")
+    if objective is not None:
         return question(objective).bind(network)
     if layer is None:
         maps = [name for name, found in network.layers.items() if len(found.shape) == 3 and min(found.shape[1:]) > 1]

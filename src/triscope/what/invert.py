@@ -1,13 +1,16 @@
 """Feature inversion: the picture that a layer's activations are enough to draw.
 
-    x* = argmin over x of  |phi(x) - phi0|^2 / |phi0|^2  +  priors(x)
+    d(x) = |phi(x) - phi0|^2 / |phi0|^2
 
 phi0 is what the layer said of a photo; nothing else of the photo is used. What comes back is what the layer knows of
 it; what does not, it has forgotten.
 
-    natural     a spectrum in decorrelated colours, Adam, light total variation: closer, in fewer steps
-    mahendran   the paper's: pixels, the alpha-norm (6), total variation (beta 2), momentum that is forgotten when the
-        rate falls
+    natural     maximise -log d(x) - tv * roughness(x), a spectrum in decorrelated colours, L-BFGS
+    mahendran   minimise d(x) + priors(x): pixels, the alpha-norm (6), total variation (beta 2), and momentum that is
+                forgotten when the rate falls
+
+The logarithm lets the prior weigh less the closer the match: a layer that remembers much is matched closely, and one
+that has forgotten is filled in smoothly.
 
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
 smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,
@@ -35,7 +38,7 @@ from triscope.errors import ObjectiveError, OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.network.depths import depths
-from triscope.objectives.base import Need, Objective, Sum
+from triscope.objectives.base import Activations, Need, Objective, Sum
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.what.canvas import Fourier, Pixels
@@ -44,6 +47,7 @@ from triscope.what.loop import Climb, climb, cosine, noise
 from triscope.what.optimisers import Adam, Lbfgs, Momentum, Optimiser
 from triscope.what.picture import Imagined
 
+_CLOSE = 1e-10
 _B, _V = 80 / 255, 80 / 255 / 6.5
 
 
@@ -51,9 +55,9 @@ _B, _V = 80 / 255, 80 / 255 / 6.5
 class Inversion(Imagined):
     """Pictures (B, C, H, W) drawn from activations alone, and how far theirs are from the target.
 
-    `errors` (B, N) are |phi(x) - phi0| / |phi0| of each of N layers, `layers` their names. Where every stage was
-    inverted, there is one picture for each, and its own layer alone was matched: errors (B, 1), and `stages` are the
-    layers' names.
+    `scores` (B,) are minus the squared relative distance. `errors` (B, N) are |phi(x) - phi0| / |phi0| of each of N
+    layers, `layers` their names. Where every stage was inverted, there is one picture for each, and its own layer alone
+    was matched: errors (B, 1), and `stages` are the layers' names.
     """
 
     errors: Tensor = field(kw_only=True)
@@ -79,7 +83,7 @@ def invert(
     *,
     preset: Literal["natural", "mahendran"] = "natural",
     every_stage: bool = False,
-    steps: Annotated[int, Range(1, 100_000)] = 400,
+    steps: Annotated[int, Range(1, 100_000)] = 200,
     canvas: Literal["fourier", "pixels"] | None = None,
     optimiser: Literal["adam", "lbfgs", "momentum"] | None = None,
     rate: Annotated[float | None, Range(0, 1e6)] = None,
@@ -124,6 +128,15 @@ def invert(
         done.append(found)
 
 
+@dataclass(frozen=True, repr=False, eq=False)
+class LogDistance(FeatureDistance):
+    """The logarithm of the distance: (B,). Its gradient does not fade as the match gets close."""
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The logarithm, no less than log 1e-10: (B,)."""
+        return (super().__call__(activations) + _CLOSE).log()
+
+
 @dataclass(frozen=True)
 class _Settings:
     canvas: str
@@ -131,21 +144,19 @@ class _Settings:
     rate: float
     tv: float
     norm: float
-    drops: bool
+    paper: bool
 
 
 def _settings(
     preset: str, canvas: str | None, optimiser: str | None, rate: float | None, tv: float | None
 ) -> _Settings:
     if preset == "mahendran":
-        chosen = _Settings("pixels", "momentum", 0.01, 1 / _V**2, (0.5 / _B) ** 6, drops=True)
+        chosen = _Settings("pixels", "momentum", 0.01, 1 / _V**2, (0.5 / _B) ** 6, paper=True)
     else:
-        chosen = _Settings("fourier", "adam", 0.05, 1.0, 0.0, drops=False)
+        chosen = _Settings("fourier", "lbfgs", 1.0, 50.0, 0.0, paper=False)
     given = {"canvas": canvas, "optimiser": optimiser, "rate": rate, "tv": tv}
-    if optimiser == "lbfgs" and rate is None:
-        given["rate"] = 1.0
-    elif canvas == "pixels" and rate is None and chosen.canvas == "fourier":
-        given["rate"] = 0.02
+    if rate is None and optimiser is not None:
+        given["rate"] = {"lbfgs": 1.0, "adam": 0.05, "momentum": 0.01}[optimiser]
     return replace(chosen, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
@@ -158,7 +169,7 @@ def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Sett
     silent = [name for name in layers if not look[Need(name)].flatten(1).any(1).all()]
     if silent:
         raise ObjectiveError(f"{silent[0]} of {network.name} is silent on this picture: there is nothing to draw from.")
-    asked = -FeatureDistance.from_activations(look, layers)
+    asked = -(FeatureDistance if settings.paper else LogDistance).from_activations(look, layers)
     rows, cols = images.images.shape[-2:]
     drawn = (Fourier if settings.canvas == "fourier" else Pixels)(rows, cols, network.channels)
     makers: dict[str, Callable[[], Optimiser]] = {
@@ -173,7 +184,7 @@ def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Sett
     label = repr([[source.sha256 for source in images.sources], float(look[Need(layers[0])].double().sum())])
     return Climb(
         network, asked, drawn, priors=priors, optimiser=makers[settings.optimiser],
-        pace=_drops if settings.drops else cosine, whole=True, label=label,
+        pace=_drops if settings.paper else cosine, whole=True, label=label,
     )  # fmt: skip
 
 
@@ -185,13 +196,16 @@ def _drops(done: float) -> float:
 def _inversion(network: Network, made: Imagined, asked: Objective) -> Inversion:
     ((_, distance),) = asked.terms if isinstance(asked, Sum) else ((1.0, asked),)
     assert isinstance(distance, FeatureDistance)
+    scores = made.scores
+    if isinstance(distance, LogDistance):
+        scores = -((-scores).exp() - _CLOSE).clamp_min(0)
     if len(distance.targets) == 1:
-        errors = (-made.scores).clamp_min(0).sqrt()[:, None]
+        errors = (-scores).clamp_min(0).sqrt()[:, None]
     else:
         with torch.no_grad():
             errors = distance.errors(network.look(made.values.to(network.dtype), distance.needs))
     layers = tuple(need.layer for need in distance.targets)
-    return Inversion(made.values, scores=made.scores, objective=None, notes=made.notes, errors=errors, layers=layers)
+    return Inversion(made.values, scores=scores, objective=None, notes=made.notes, errors=errors, layers=layers)
 
 
 def _row(stages: Sequence[Inversion]) -> Inversion:

@@ -1,0 +1,87 @@
+"""Whether ascended classes are recognised: `python -m benchmarks.quality.ascent NETWORK [WEIGHTS] [JUDGE [WEIGHTS]]`.
+
+Forty classes over animals, things and scenes are ascended with the defaults. They are judged by the network itself, on
+the picture and on what it has not been shown: shifted, resized, mirrored, cropped, blurred, shrunk to 96 pixels and
+back, and with 15 % noise on its weights; and by another network, where one is named.
+"""
+
+import copy
+import sys
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import triscope as ts
+from triscope.network import Network
+
+ANIMALS = (1, 2, 8, 22, 35, 71, 90, 99, 107, 130, 145, 207, 259, 281, 291, 301, 323, 340, 355, 386)
+THINGS = (404, 417, 430, 508, 555, 620, 701, 779, 817, 859, 920, 934, 954, 967)
+SCENES = (483, 497, 970, 975, 979, 980)
+CLASSES = (*ANIMALS, *THINGS, *SCENES)
+_TOGETHER = 8
+
+
+def views(pictures: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """What the optimisation has not shown the network."""
+    size = list(pictures.shape[-2:])
+    yield "as it is", pictures
+    yield "shifted by 17", pictures.roll((17, -17), (2, 3))
+    yield "mirrored", pictures.flip(3)
+    yield "at 0.75", F.interpolate(pictures, scale_factor=0.75, mode="bilinear", antialias=True)
+    yield "at 1.3", F.interpolate(pictures, scale_factor=1.3, mode="bilinear")
+    yield "the middle 80 %", F.interpolate(pictures[..., 22:-22, 22:-22], size, mode="bilinear")
+    yield "blurred", F.avg_pool2d(F.pad(pictures, (1,) * 4, mode="reflect"), 3, 1)
+    yield "shrunk to 96", F.interpolate(F.interpolate(pictures, (96, 96), mode="bilinear", antialias=True), size)
+
+
+def shaken(network: Network, seed: int, strength: float = 0.15) -> Network:
+    """The network with noise on its weights: a stand-in for another training of it."""
+    module = copy.deepcopy(network.module)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in module.parameters():
+            if weight.ndim > 1:
+                weight.add_(torch.randn(weight.shape, generator=generator), alpha=strength * float(weight.std()))
+    return Network(module, mean=network.mean, std=network.std, size=network.size, name=f"{network.name} shaken {seed}")
+
+
+def ranks(network: Network, pictures: Tensor) -> Tensor:
+    """How many classes stand above the one asked: (N,)."""
+    with torch.no_grad():
+        scores = network.look(pictures, ["output"])["output"]
+    return (scores > scores.gather(1, torch.tensor(CLASSES)[:, None])).sum(1)
+
+
+def line(name: str, found: Tensor) -> str:
+    """A row of the table."""
+    return f"{name:28} {int((found == 0).sum()):5} {int((found < 5).sum()):5}"
+
+
+def main(words: list[str]) -> None:
+    """Ascend, judge, print."""
+    torch.set_num_threads(1)
+    network = ts.load(words[0], weights=words[1] if len(words) > 1 else None)
+    parts = []
+    for first in range(0, len(CLASSES), _TOGETHER):
+        parts.append(ts.ascend(network, ts.Logit(CLASSES[first : first + _TOGETHER])).values)
+        print(f"{first + len(parts[-1])} of {len(CLASSES)}", file=sys.stderr)
+    pictures = torch.cat(parts)
+    ts.Picture(pictures).save("ascent.png")
+    with torch.no_grad():
+        sure = network.look(pictures, ["output"])["output"].softmax(1)[range(len(CLASSES)), list(CLASSES)]
+    print(f"{int((sure >= 0.99).sum())} of {len(CLASSES)} classes at p >= 0.99\n")
+    print(f"{'judged':28} {'top 1':>5} {'top 5':>5}")
+    for name, view in views(pictures):
+        print(line(name, ranks(network, view)))
+    for seed in range(3):
+        judge = shaken(network, seed)
+        print(line(judge.name, ranks(judge, pictures)))
+    if len(words) > 2:
+        judge = ts.load(words[2], weights=words[3] if len(words) > 3 else None)
+        print(line(judge.name, ranks(judge, F.interpolate(pictures, list(judge.size), mode="bilinear"))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

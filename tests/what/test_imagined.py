@@ -1,0 +1,245 @@
+"""The verbs of WHAT on tiny networks: what each promises, and each bad question its own sentence."""
+
+import shutil
+from itertools import pairwise
+
+import PIL.Image
+import pytest
+import torch
+from torch import nn
+
+import triscope as ts
+from tests.nets import network as tiny
+from triscope.errors import LayerNotFound, NetworkError, ObjectiveError, OptionError
+from triscope.network import Network
+from triscope.redoing import redo
+from triscope.what.frames import Frames
+from triscope.what.invert import Inversion
+from triscope.what.regularisers import REGULARISERS, blurred, clipped
+
+SIZE = 16
+
+
+@pytest.fixture
+def net():
+    return tiny(size=(SIZE, SIZE))
+
+
+@pytest.fixture
+def photo():
+    return torch.rand(1, 3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("name", REGULARISERS)
+def test_every_regulariser_raises_the_class(net, name):
+    steps = list(ts.ascend.steps(net, 1, regulariser=name, steps=12))
+    assert steps[-1].result.scores.item() > steps[0].result.scores.item()
+    assert REGULARISERS[name].canvas == ("fourier" if name in ("natural", "fourier") else "pixels")
+
+
+def test_parts_of_a_regulariser_can_be_switched_by_themselves(net):
+    plain = ts.ascend(net, 1, regulariser="none", steps=6).values
+    assert torch.equal(ts.ascend(net, 1, regulariser="l2", l2=0.0, steps=6).values, plain)
+    assert not torch.equal(ts.ascend(net, 1, regulariser="none", tv=50.0, steps=6).values, plain)
+    assert not torch.equal(ts.ascend(net, 1, regulariser="none", blur=1.0, steps=6).values, plain)
+    assert not torch.equal(ts.ascend(net, 1, regulariser="none", jitter=0.2, steps=6).values, plain)
+
+
+def test_priors_do_what_they_say(net):
+    def roughness(picture):
+        return torch.diff(picture, dim=2).square().mean() + torch.diff(picture, dim=3).square().mean()
+
+    plain = ts.ascend(net, 1, regulariser="none", steps=20).values
+    assert roughness(ts.ascend(net, 1, regulariser="none", tv=100.0, steps=20).values) < 0.5 * roughness(plain)
+    pale = ts.ascend(net, 1, regulariser="none", l2=100.0, steps=20).values
+    assert (pale - 0.5).abs().mean() < 0.5 * (plain - 0.5).abs().mean()
+
+
+def test_diverse_pictures_differ_more_than_seeds_do(net):
+    layer = "3"
+
+    def likeness(pictures):
+        maps = net.look(pictures, [layer])[layer].flatten(2)
+        grams = nn.functional.normalize((maps @ maps.transpose(1, 2)).flatten(1))
+        return float((grams @ grams.T)[0, 1])
+
+    apart = ts.ascend(net, f"{layer}:2", diverse=2, steps=30).values
+    alone = torch.cat([ts.ascend(net, f"{layer}:2", seed=seed, steps=30).values for seed in (0, 1)])
+    assert likeness(apart) < likeness(alone)
+
+
+def test_several_classes_are_several_pictures(net):
+    result = ts.ascend(net, ts.Logit([0, 3]), steps=4)
+    assert len(result) == 2
+    assert result[1].recipe.objective == "3"
+    torch.testing.assert_close(result[1].values, ts.ascend(net, 3, steps=4).values, atol=1e-5, rtol=0)
+
+
+def test_a_picture_carries_its_recipe_and_can_be_made_again(net, tmp_path):
+    made = ts.ascend(net, "3:1", steps=5, seed=7, size=12, checkpoint=str(tmp_path / "job"))
+    path = made.save(tmp_path / "made.png")
+    recipe = ts.Recipe.of_png(path)
+    assert recipe.objective == "3:1"
+    assert recipe.options["seed"] == 7
+    assert "checkpoint" not in recipe.options
+    assert redo(path, network=net).png() == path.read_bytes()
+
+
+def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(net):
+    steps = ts.ascend.steps(net, 1, steps=50)
+    first, second = next(steps), next(steps)
+    steps.close()
+    assert (first.index, second.index, second.total) == (1, 2, 50)
+    assert second.result.recipe.method == "ascend"
+    with pytest.raises(OptionError, match="steps lies in"):
+        ts.ascend.steps(net, 1, steps=0)
+
+
+@pytest.mark.parametrize(
+    ("asking", "error", "sentence"),
+    [
+        (lambda net: ts.ascend(net, "nowhere:1"), LayerNotFound, "no layer 'nowhere'"),
+        (lambda net: ts.ascend(net, "3:600"), ObjectiveError, "channels 0 to 5"),
+        (lambda net: ts.ascend(net, 5), ObjectiveError, "classes 0 to 4"),
+        (lambda net: ts.ascend(net, "3:1@30,2", steps=1), ObjectiveError, "rows 0 to"),
+        (lambda net: ts.ascend(net, 1, optimiser="lbfgs"), OptionError, "L-BFGS needs the same question"),
+        (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16)), OptionError, "either a layer or every_stage"),
+        (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16), "nowhere"), LayerNotFound, "no layer 'nowhere'"),
+        (lambda net: ts.invert(net, torch.rand(2, 3, 16, 16), every_stage=True), OptionError, "one picture at a time"),
+        (lambda net: ts.dream(net, torch.rand(1, 3, 16, 16), 1, layer="3"), OptionError, "either a unit or a layer"),
+        (lambda net: ts.fool(net, torch.rand(1, 3, 16, 16), "3:1"), ObjectiveError, "fool raises one class"),
+        (lambda net: ts.regularisers(net, ts.Logit([1, 2]), steps=1), ObjectiveError, "one class at a time"),
+    ],
+)
+def test_each_bad_question_gets_its_own_sentence(net, asking, error, sentence):
+    with pytest.raises(error, match=sentence):
+        asking(net)
+
+
+def test_a_size_that_the_network_cannot_run_on_is_said():
+    fixed = Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2)), size=8)
+    with pytest.raises(NetworkError, match="cannot run on an image of 9 x 9"):
+        ts.ascend(fixed, 1, size=9, regulariser="fourier")
+    deep = Network(nn.Sequential(nn.Conv2d(3, 4, 7), nn.ReLU()), size=16)
+    with pytest.raises(NetworkError, match="cannot run on an image of"):
+        ts.dream(deep, torch.rand(1, 3, 6, 6), layer="1", size=6 + 10, octaves=6)
+
+
+def test_a_dead_unit_is_said():
+    dead = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    nn.init.zeros_(dead[0].weight)
+    nn.init.constant_(dead[0].bias, -1)
+    with pytest.raises(ObjectiveError, match="may be dead"):
+        ts.ascend(Network(dead, size=SIZE), "1:0", steps=20)
+
+
+def test_a_silent_layer_has_nothing_to_draw_from():
+    dead = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    nn.init.zeros_(dead[0].weight)
+    nn.init.constant_(dead[0].bias, -1)
+    with pytest.raises(ObjectiveError, match="1 of Sequential is silent on this picture"):
+        ts.invert(Network(dead, size=SIZE), torch.rand(1, 3, SIZE, SIZE), "1")
+
+
+def test_the_regularisers_stand_side_by_side(net):
+    result = ts.regularisers(net, 1, steps=2)
+    assert result.titles == ("none", "l2", "blur", "jitter", "fourier", "natural")
+    torch.testing.assert_close(result.values[5:], ts.ascend(net, 1, steps=2).values)
+    assert result.draw().shape == (3, SIZE + result.draw().shape[1] - SIZE, 6 * SIZE + 5 * 2)
+
+
+def test_inversion_of_an_invertible_layer_finds_the_photo():
+    module = nn.Sequential(nn.Conv2d(3, 48, 4, stride=4, bias=False))
+    nn.init.orthogonal_(module[0].weight)
+    photo = 0.2 + 0.6 * torch.rand(2, 3, SIZE, SIZE)
+    found = ts.invert(Network(module, size=SIZE), photo, "0", steps=60, tv=0.0, canvas="pixels")
+    torch.testing.assert_close(found.values, photo, atol=0.01, rtol=0)
+    assert found.errors.shape == (2, 1)
+    assert found.errors.max() < 0.01
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"tv": 0.0}, {"preset": "mahendran"}, {"optimiser": "adam"}, {"canvas": "pixels"}, {"octaves": 2}]
+)
+def test_the_error_falls_and_is_what_the_network_says(net, photo, options):
+    steps = list(ts.invert.steps(net, photo, "3", steps=40, **options))
+    errors = [step.result.errors.item() for step in steps]
+    target, now = (net.look(image, ["3"])["3"] for image in (photo, steps[-1].result.values))
+    assert errors[-1] == pytest.approx(((now - target).norm() / target.norm()).item(), rel=1e-2)
+    assert errors[-1] < errors[0]
+    if options.get("tv") == 0:  # else the priors have their say too
+        assert all(later <= earlier + 1e-6 for earlier, later in pairwise(errors))
+
+
+def test_several_layers_are_matched_together_and_every_stage_by_itself(net, photo):
+    both = ts.invert(net, photo, "0,3", steps=10)
+    assert both.layers == ("0", "3")
+    assert both.errors.shape == (1, 2)
+    row = ts.invert(net, photo, every_stage=True, steps=4)
+    assert isinstance(row, Inversion)
+    assert len(row) == len(row.stages) == len(row.errors) > 1
+    alone = ts.invert(net, photo, row.stages[0], steps=4)
+    torch.testing.assert_close(row.values[:1], alone.values)
+    assert row.draw().shape[2] == len(row) * SIZE + 2 * (len(row) - 1)
+
+
+def test_inversion_uses_the_activations_alone(net, photo):
+    same = photo.clone()
+    same[..., 0, 0] += 0.0
+    assert torch.equal(ts.invert(net, photo, "3", steps=3).values, ts.invert(net, same, "3", steps=3).values)
+
+
+def test_a_dream_raises_the_layer_and_keeps_the_photo(net, photo):
+    dreamt = ts.dream(net, photo, layer="3", size=24, steps=16, octaves=2)
+    assert dreamt.values.shape == (1, 3, 24, 24)
+    plain = nn.functional.interpolate(photo, (24, 24), mode="bicubic", antialias=True).clamp(0, 1)
+    assert dreamt.scores > net.look(plain, ["3"])["3"].square().mean()
+    close = torch.corrcoef(torch.stack([dreamt.values.flatten(), plain.flatten()]))[0, 1]
+    assert close > 0.8
+    assert str(ts.dream(net, photo, "3:1", steps=2, octaves=1).recipe.objective) == "3:1"
+
+
+def test_a_photo_is_fooled_by_a_small_change(net, photo):
+    wanted = int(net.look(photo, ["output"])["output"].topk(2).indices[0, 1])
+    fooled = ts.fool(net, photo, wanted, steps=300, rate=0.01, weight=1.0, margin=0.01)
+    after = net.look(fooled.values, ["output"])["output"]
+    assert int(after.argmax()) == wanted
+    assert fooled.notes == ()
+    assert fooled.scores.item() == pytest.approx(after.softmax(1)[0, wanted].item())
+    assert fooled.change.item() == pytest.approx((fooled.values - photo).square().mean().sqrt().item())
+    heavier = ts.fool(net, photo, wanted, steps=300, rate=0.01, weight=30.0, margin=0.01)
+    assert heavier.change <= fooled.change + 1e-4
+    (note,) = ts.fool(net, photo, wanted, steps=1, rate=1e-6).notes
+    assert note.startswith("Not fooled")
+
+
+def test_blur_and_clip_are_what_they_say():
+    spot = torch.zeros(1, 1, 9, 9)
+    spot[..., 4, 4] = 1
+    soft = blurred(spot, 4, sigma=1.0)
+    assert soft.sum().item() == pytest.approx(1, abs=1e-4)
+    assert soft[..., 4, 5] / soft[..., 4, 4] == pytest.approx(0.6065, abs=1e-3)  # exp(-1/2)
+    assert blurred(spot, 3, sigma=1.0) is spot
+    ramp = torch.linspace(0.5, 1, 100).view(1, 1, 10, 10)
+    assert int((clipped(ramp, 4, part=0.3) == 0.5).sum()) in (30, 31)
+    assert clipped(ramp, 5, part=0.3) is ramp
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif"])
+def test_frames_are_a_moving_picture(net, tmp_path, suffix):
+    frames = Frames(tmp_path / f"way.{suffix}", most=5)
+    for step in ts.ascend.steps(net, 1, steps=20, octaves=2):
+        frames.add(step.index, step.total, step.result)
+    assert frames.save() == tmp_path / f"way.{suffix}"
+    with PIL.Image.open(tmp_path / f"way.{suffix}") as moving:
+        assert 5 <= moving.n_frames <= 7
+        assert moving.size == (SIZE, SIZE)
+
+
+def test_frames_of_other_kinds_are_refused_at_once(tmp_path, monkeypatch):
+    with pytest.raises(OptionError, match=r"written as \.webp, \.gif, \.mp4"):
+        Frames(tmp_path / "way.avi")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(OptionError, match="ffmpeg"):
+        Frames(tmp_path / "way.mp4")
+    assert Frames(tmp_path / "way.webp").save() is None
