@@ -203,6 +203,24 @@ def test_searching_projections_finds_what_searching_whole_vectors_finds(tmp_path
                 )
 
 
+def test_an_index_finds_nearly_the_same_and_new_pictures_too(tmp_path):
+    for number in range(600):
+        paint(tmp_path / "photos" / f"{number:03}.png", number)
+    store = Store.build(tiny_network(), tmp_path / "photos", tmp_path / "store", layers=["7"], precision="float32")
+    expected = [set(neighbors(store, row, "7", k=10).rows) for row in range(0, 600, 20)]
+    store.add_index("7")
+    found = [set(neighbors(store, row, "7", k=10).rows) for row in range(0, 600, 20)]
+    assert sum(len(one & other) for one, other in zip(found, expected, strict=True)) >= 0.95 * 300
+    assert {
+        row % 2 for row in neighbors(store, 0, "7", k=10, where="name LIKE '%1.png' OR name LIKE '%3.png'").rows
+    } == {1}
+    paint(tmp_path / "photos" / "new.png", 20)
+    store = Store.build(tiny_network(), tmp_path / "photos", tmp_path / "store")
+    assert neighbors(store, 20, "7", k=1).names == ("new.png",)
+    with pytest.raises(StoreError, match="does not keep 3"):
+        store.add_index("3")
+
+
 def few(folder, tmp_path, count, same=False):
     for number in range(count):
         paint(folder / f"{number}.png", 0 if same else number)

@@ -105,6 +105,10 @@ def _index() -> click.Command:
             help="pictures that pass through the network at once",
         ),
         click.Option(["--refit"], is_flag=True, help="fit the principal components that searches use anew"),
+        click.Option(
+            ["--ivf"], multiple=True, metavar="LAYER",
+            help="build an index that makes neighbours in this layer quick among millions; may be repeated",
+        ),
         click.Option(["--list-errors"], is_flag=True, help="list the pictures that cannot be used, with the reasons"),
     ]  # fmt: skip
     params += [*network_options(), *saying_options()]
@@ -127,6 +131,7 @@ def _run_index(
     maps: tuple[str, ...],
     path: str | None,
     shard: str,
+    ivf: tuple[str, ...],
     list_errors: bool,
     model: str,
     weights: str | None,
@@ -146,6 +151,8 @@ def _run_index(
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
     last = _tell(steps, voice)
     store = Store.open(place)
+    for layer in ivf:
+        store.add_index(layer)
     good, errors = len(store), store.errors()
     facts: dict[str, Any] = {
         "store": printable(place),

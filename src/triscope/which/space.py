@@ -66,20 +66,38 @@ class Space:
     ) -> Hits:
         """The k pictures nearest to `vector` (D,). `exact` scans whole vectors for candidates, and not projections."""
         query = vector.float() - self.mean
-        count = k + 1 + max(k * 12, 100)
-        allowed = self._allowed(where, without)
-        if self.projection is None or exact:
-            places = _best(
-                self._guess(self.whole, query, self.lengths, metric), min(k + 1 + max(k, 16), count), allowed
-            )
-        else:
-            places = _best(
-                self._guess(self.short, self.projection.directions @ query, self.lengths, metric), count, allowed
-            )
-        rows = self.rows[places.sort().values.numpy()]  # equal scores come in the order of the rows
+        rows = self._candidates(query, k + 1 + max(k * 12, 100), metric, where, exact=exact)
+        rows = np.sort(rows if without is None else rows[rows != without])  # equal scores come in the order of the rows
         scores = self.scores(query, rows, metric)
         order = scores.sort(descending=metric == "cosine", stable=True).indices[:k]
         return Hits(rows[order.numpy()], scores[order])
+
+    def _candidates(
+        self, query: Tensor, count: int, metric: Metric, where: str | None, *, exact: bool
+    ) -> NDArray[np.int64]:
+        """The rows among which the nearest are, the best guess of `count`; `query` is seen from the mean."""
+        if self.projection is None or exact:
+            guess = self._guess(self.whole, query, metric)
+            return self._pick(guess, count, where)
+        short = self.projection.directions @ query
+        if metric == "cosine" and self._indexed:
+            return self.store.table.near(projected_name(self.column), short.numpy(), count, condition(where))
+        return self._pick(self._guess(self.short, short, metric), count, where)
+
+    def _pick(self, guess: Tensor, count: int, where: str | None) -> NDArray[np.int64]:
+        """The rows with the `count` highest guesses, among those that meet a condition."""
+        if where is None:
+            best = guess.topk(min(count, len(guess))).indices
+        else:
+            allowed = np.isin(self.rows, self.store.table.rows_where(condition(where)))
+            places = torch.from_numpy(np.flatnonzero(allowed))
+            best = places[guess[places].topk(min(count, len(places))).indices]
+        picked: NDArray[np.int64] = self.rows[best.numpy()]
+        return picked
+
+    @cached_property
+    def _indexed(self) -> bool:
+        return self.store.table.indexed(projected_name(self.column))
 
     def scores(self, query: Tensor, rows: NDArray[np.int64], metric: Metric) -> Tensor:
         """The exact scores of some rows, from the stored vectors; `query` is seen from the mean."""
@@ -94,22 +112,12 @@ class Space:
         scores: Tensor = still.float() if length <= self._still else cosines.clamp(-1, 1).masked_fill(still, 0)
         return scores
 
-    def _guess(self, matrix: Tensor, query: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
+    def _guess(self, matrix: Tensor, query: Tensor, metric: Metric) -> Tensor:
         """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
         products = torch.mv(matrix, query.to(matrix.dtype)).float()
         if metric == "euclidean":
-            return 2 * products - lengths.square()
-        return products / lengths.clamp(min=self._still)
-
-    def _allowed(self, where: str | None, without: int | None) -> NDArray[np.bool_] | None:
-        if where is None and without is None:
-            return None
-        allowed = (
-            np.isin(self.rows, self.store.table.rows_where(condition(where))) if where else np.ones(len(self), bool)
-        )
-        if without is not None:
-            allowed &= self.rows != without
-        return allowed
+            return 2 * products - self.lengths.square()
+        return products / self.lengths.clamp(min=self._still)
 
     @cached_property
     def short(self) -> Tensor:
@@ -193,11 +201,3 @@ def space(store: "Store", column: Column) -> Space:
 
 def _vectors(batch: Rows, column: Column) -> Tensor:
     return torch.from_numpy(np.array(batch[column.name], np.float32))
-
-
-def _best(guess: Tensor, count: int, allowed: NDArray[np.bool_] | None) -> Tensor:
-    """The places of the `count` highest guesses among those allowed."""
-    if allowed is None:
-        return guess.topk(min(count, len(guess))).indices
-    places = torch.from_numpy(np.flatnonzero(allowed))
-    return places[guess[places].topk(min(count, len(places))).indices]

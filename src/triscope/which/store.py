@@ -32,7 +32,7 @@ from triscope.which.columns import Column, Kind
 from triscope.which.pca import Projection
 from triscope.which.pipeline import Precision
 from triscope.which.projecting import load_projection, projected_name
-from triscope.which.table import Rows, Table
+from triscope.which.table import Rows, Table, locked
 
 #: Where a store stands when nothing else is said: in the folder whose pictures it holds.
 PLACE = ".triscope"
@@ -265,6 +265,19 @@ class Store:
         if name not in self.table.names:
             return None
         return load_projection(self.path, self.table.about_field(name))
+
+    def add_index(self, layer: str) -> None:
+        """Build an index that makes cosine neighbours in `layer` quick among millions of pictures.
+
+        Below about a million the search is quick without, and misses less. Pictures added later are found too. Raises
+        StoreError where the layer is not kept or has no projection.
+        """
+        column = self.find(layer)
+        if projected_name(column) not in self.table.names:
+            raise StoreError(f"{column.layer} has no projection that could be indexed; small collections need none.")
+        with locked(self.path):
+            self.table.refresh()
+            self.table.build_index(projected_name(column))
 
     def _source(self, need: Need) -> Column:
         for column in self.columns:

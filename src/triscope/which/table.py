@@ -31,6 +31,7 @@ Array: TypeAlias = NDArray[Any]
 Rows: TypeAlias = dict[str, Any]
 
 _NUMBERS = {"float16": np.float16, "float32": np.float32, "uint16": np.uint16, "int32": np.int32, "int64": np.int64}
+_PROBES = 32  # cells of an index that a search looks into
 _MANIFESTS = "_versions"
 _PARTS = ("data", "_deletions", "_indices", "_transactions", _MANIFESTS)
 
@@ -55,6 +56,7 @@ class Table:
         self.folder = folder
         self._dataset: Any = dataset
         self._synced = set(_files(folder))
+        self._ids: tuple[int, Array] | None = None
 
     @classmethod
     def create(cls, folder: Path, fields: Sequence[Field], about: str) -> "Table":
@@ -211,24 +213,41 @@ class Table:
             self._sync()
         self.refresh()
 
-    def build_index(self, column: str, metric: str) -> None:
-        """An IVF_PQ index on a column of vectors, for collections of millions."""
+    def build_index(self, column: str) -> None:
+        """An IVF_PQ index by cosine on a column of vectors, for millions of rows; what was there is replaced."""
         with writing(self.folder):
-            self._dataset.create_index(column, "IVF_PQ", metric=metric, replace=True)
+            cells = max(1, min(4096, self.count() // 1000))
+            self._dataset.create_index(
+                column, "IVF_PQ", metric="cosine", replace=True, num_partitions=cells, num_sub_vectors=32
+            )
             self._sync()
         self.refresh()
 
     def indexed(self, column: str) -> bool:
-        """Whether there is one."""
+        """Whether a column has an index."""
         return any(column in index.field_names for index in self._dataset.describe_indices())
 
-    def near(self, column: str, vector: Array, count: int, where: str) -> Array:
-        """The numbers of the rows nearest to `vector` by the index of a column."""
-        nearest = {"column": column, "q": vector, "k": count, "nprobes": 32, "refine_factor": 2}
-        found = self._dataset.scanner(
-            columns=[], nearest=nearest, filter=where, prefilter=True, with_row_id=True
-        ).to_table()
-        return np.asarray(np.searchsorted(self._numbers(), found.column("_rowid").to_numpy()))
+    def near(self, column: str, vector: Array, count: int, where: str) -> NDArray[np.int64]:
+        """The numbers of the `count` rows nearest to `vector` by the index of a column; rows added since are seen."""
+        nearest = {
+            "column": column,
+            "q": vector,
+            "k": count,
+            "nprobes": _PROBES,
+            "refine_factor": 4,
+            "metric": "cosine",
+        }
+        with _asking(where):
+            scanner = self._dataset.scanner(
+                columns=[],
+                nearest=nearest,
+                filter=where,
+                prefilter=True,
+                with_row_id=True,
+                disable_scoring_autoprojection=True,
+            )
+            found = scanner.to_table().column("_rowid").to_numpy()
+        return np.asarray(np.searchsorted(self._numbers(), found), np.int64)
 
     def _sync(self) -> None:
         """Every file that was not there before, on disk for good."""
@@ -241,8 +260,10 @@ class Table:
 
     def _numbers(self) -> Array:
         """The row ids in order: their places are the numbers of the rows."""
-        ids = self._dataset.scanner(columns=[], with_row_id=True, scan_in_order=True).to_table()
-        return np.asarray(ids.column("_rowid").to_numpy())
+        if self._ids is None or self._ids[0] != self.version:
+            ids = self._dataset.scanner(columns=[], with_row_id=True, scan_in_order=True).to_table()
+            self._ids = (self.version, np.asarray(ids.column("_rowid").to_numpy()))
+        return self._ids[1]
 
 
 @contextmanager
