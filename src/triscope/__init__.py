@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from triscope.where.gradient import gradient, input_x_gradient, saliency
     from triscope.where.rectified import deconvnet, guided_backprop
     from triscope.which.collection import Collection
+    from triscope.which.duplicates import duplicates
     from triscope.which.gallery import Gallery
     from triscope.which.neighbors import neighbors
     from triscope.which.patches import patches
@@ -56,6 +57,7 @@ _HOMES = {
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
     "triscope.where.rectified": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),
+    "triscope.which.duplicates": ("duplicates",),
     "triscope.which.gallery": ("Gallery",),
     "triscope.which.neighbors": ("neighbors",),
     "triscope.which.patches": ("patches",),
@@ -72,6 +74,7 @@ __all__ = [
     "deconvnet",
     "Direction",
     "dream",
+    "duplicates",
     "Energy",
     "FeatureDistance",
     "filters",

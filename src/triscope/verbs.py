@@ -4,12 +4,13 @@ from triscope import views
 from triscope.methods import METHODS, Method
 from triscope.what import ascend, compare, dream, fool, invert
 from triscope.where import gradient, rectified
-from triscope.which import neighbors, patches, top
+from triscope.which import duplicates, neighbors, patches, top
 
 __all__ = [
     "ascend",
     "compare",
     "dream",
+    "duplicates",
     "fool",
     "gradient",
     "invert",

@@ -6,6 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from scipy.sparse.csgraph import connected_components
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
@@ -14,6 +15,7 @@ from tests.which.conftest import paint, tiny_network
 from triscope.errors import ImageError, ObjectiveError, StoreError
 from triscope.network._torchvision import import_torchvision
 from triscope.objectives.base import Need
+from triscope.which.duplicates import duplicates
 from triscope.which.neighbors import neighbors
 from triscope.which.patches import patches
 from triscope.which.pca import fit
@@ -219,6 +221,28 @@ def test_an_index_finds_nearly_the_same_and_new_pictures_too(tmp_path):
     assert neighbors(store, 20, "7", k=1).names == ("new.png",)
     with pytest.raises(StoreError, match="does not keep 3"):
         store.add_index("3")
+
+
+@pytest.mark.parametrize("count", [40, 300])  # with a projection, and without
+def test_duplicates_are_what_the_whole_matrix_links(tmp_path, count):
+    for number in range(count):
+        paint(tmp_path / "photos" / f"{number:03}.png", number)
+    for number in (3, 8, 21):
+        with PIL.Image.open(tmp_path / "photos" / f"{number:03}.png") as image:
+            image.save(tmp_path / "photos" / f"{number:03} copy.jpg", quality=90)
+            image.resize((80, 60)).save(tmp_path / "photos" / f"{number:03} small.png")
+    store = Store.build(tiny_network(), tmp_path / "photos", tmp_path / "store", layers=["7"], precision="float32")
+    vectors = store.vectors(store.find("7"), range(len(store)))
+    seen = torch.nn.functional.normalize(vectors - vectors.mean(0))
+    for least in (0.9, 0.97):
+        linked, labels = connected_components((seen @ seen.T >= least).numpy())
+        expected = [np.flatnonzero(labels == label) for label in range(linked)]
+        groups = [tuple(group.tolist()) for group in expected if len(group) > 1]
+        found = duplicates(store, least=least)
+        rows, names, numbers = (np.array(part) for part in (found.rows, found.names, found.groups))
+        assert [tuple(rows[numbers == number].tolist()) for number in range(1, len(groups) + 1)] == groups
+    copies = {tuple(name[:3] for name in names[numbers == number]) for number in numbers}
+    assert copies >= {("003",) * 3, ("008",) * 3, ("021",) * 3}
 
 
 def few(folder, tmp_path, count, same=False):

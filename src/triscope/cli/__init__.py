@@ -34,6 +34,7 @@ OVERVIEW = {
     "Which images do": {
         "index": "what a network says of every picture of a folder, stored",
         "neighbors": "the pictures of a store that are most like one",
+        "duplicates": "groups of pictures of a store that are nearly the same",
         "top": "the pictures of a store with the highest score",
         "patches": "where in the pictures of a store a unit answers most, cut out",
     },

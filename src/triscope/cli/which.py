@@ -12,7 +12,7 @@ import click
 from triscope.cli.common import Places, Voice, choose_network, network_options, out_options, put, saying_options
 from triscope.cli.verbs import help_of, option_of
 from triscope.errors import OptionError
-from triscope.images import printable, slug
+from triscope.images import printable
 from triscope.network import Network
 from triscope.verbs import METHODS, Method
 from triscope.which.collection import Collection
@@ -29,8 +29,8 @@ def command(name: str) -> click.Command:
     if name == "index":
         return _index()
     verb = next(method for method in METHODS.values() if method.command == name)
-    subject = "UNIT" if verb.takes("objective") else "IMAGE"
-    params: list[click.Parameter] = [click.Argument(["subject"], metavar=subject)]
+    subject = "UNIT" if verb.takes("objective") else "IMAGE" if verb.takes("query") else None
+    params: list[click.Parameter] = [click.Argument(["subject"], metavar=subject)] if subject else []
     params.append(click.Argument(["store"], metavar="STORE"))
     if verb.takes("layer"):
         text = "one that the store keeps, or `input` for pixel space  [default: the first kept]"
@@ -44,8 +44,8 @@ def command(name: str) -> click.Command:
 def _ask(
     verb: Method[Any, Gallery],
     *,
-    subject: str,
     store: str,
+    subject: str | None = None,
     out: str | None,
     force: bool,
     as_json: bool,
@@ -57,11 +57,11 @@ def _ask(
     voice = Voice(as_json, quiet, verbose)
     opened = Store.open(store)
     places = Places(out, force, several=False)
-    named = slug(Path(subject).stem) if not verb.takes("objective") else subject
+    named = Path(subject or store).stem if not verb.takes("objective") else str(subject)
     told = [text for text in (options.get("layer"),) if text]
     path = None if places.to_stdout else places.find([named, verb.command, *told])
     start = time.perf_counter()
-    result = verb(opened, subject, **options)
+    result = verb(opened, *([subject] if subject else []), **options)
     voice.detail(f"{verb.command} took {time.perf_counter() - start:.2f} s in {len(opened)} pictures")
     for note in result.notes:
         voice.note(f"note: {note}")

@@ -24,8 +24,8 @@ class Gallery(Drawn):
     """Pictures of a store, best first: `values` (k,) are their scores, `rows` (k,) where they stand in the store.
 
     `pictures` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in
-    what the network saw. `query` is the picture that was asked about, if there was one, and `sources` its file. `score`
-    says what the values are.
+    what the network saw. `groups` (k,) say what belongs together. `query` is the picture that was asked about, if there
+    was one, and `sources` its file. `score` says what the values are.
     """
 
     rows: tuple[int, ...]
@@ -34,6 +34,7 @@ class Gallery(Drawn):
     score: str
     boxes: tuple[Box | None, ...] = ()
     positions: tuple[tuple[int, int] | None, ...] = ()
+    groups: tuple[int, ...] = ()
     query: Tensor | None = None
     sources: tuple[ImageNote, ...] = ()
     objective: Any = None
@@ -46,6 +47,7 @@ class Gallery(Drawn):
             entry: dict[str, Any] = {"rank": place + 1, "row": row, "name": name, "score": value}
             position = self.positions[place] if self.positions else None
             box = self.boxes[place] if self.boxes else None
+            entry |= {"group": self.groups[place]} if self.groups else {}
             if position is not None:
                 entry |= {"at": list(position)}
             if box is not None:
@@ -72,15 +74,17 @@ class Gallery(Drawn):
         if suffix == ".csv":
             text = io.StringIO(newline="")
             writer = csv.writer(text)
-            writer.writerow(("rank", "row", "name", "score"))
-            writer.writerows((entry["rank"], entry["row"], entry["name"], entry["score"]) for entry in self.entries())
+            columns = ("rank", "row", "name", "score", *(("group",) if self.groups else ()))
+            writer.writerow(columns)
+            writer.writerows([entry[column] for column in columns] for entry in self.entries())
             return text.getvalue().encode()
         if suffix == ".png" and not self.pictures:
             return None
         return super().encode(suffix)
 
     def __str__(self) -> str:
-        return "\n".join(f"{entry['score']:9.4f}  {entry['row']:>6}  {entry['name']}" for entry in self.entries())
+        group = {True: "{group:>4}  ", False: ""}[bool(self.groups)]
+        return "\n".join((group + "{score:9.4f}  {row:>6}  {name}").format(**entry) for entry in self.entries())
 
 
 def _factor(picture: Tensor) -> int:

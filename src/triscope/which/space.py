@@ -49,7 +49,8 @@ class Space:
         self.rows = store.table.rows_where(GOOD)
         self.projection: Projection | None = store.projection(column)
         self.mean = self.projection.mean if self.projection else self._measure_mean()
-        self._still = _SAME * max(1.0, float(self.mean.norm()))
+        #: A vector no farther from the mean than this has no direction.
+        self.still = _SAME * max(1.0, float(self.mean.norm()))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -105,19 +106,26 @@ class Space:
         if metric == "euclidean":
             distances: Tensor = (vectors - query).norm(dim=1)
             return distances
-        lengths, length = vectors.norm(dim=1), float(query.norm())
-        cosines: Tensor = vectors @ query / (lengths * length).clamp(min=torch.finfo(torch.float32).tiny)
+        return self._cosines(vectors, query[None])
+
+    def cosines(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> Tensor:
+        """The exact cosines of pairs of rows, from the stored vectors: (N,)."""
+        one, other = (self.store.vectors(self.column, some) - self.mean for some in (rows, others))
+        return self._cosines(one, other)
+
+    def _cosines(self, one: Tensor, other: Tensor) -> Tensor:
+        lengths, others = one.norm(dim=1), other.norm(dim=1)
+        cosines: Tensor = (one * other).sum(1) / (lengths * others).clamp(min=torch.finfo(torch.float32).tiny)
         # What stands at the mean has no direction: it is like its own kind, and unlike all else.
-        still = lengths <= self._still
-        scores: Tensor = still.float() if length <= self._still else cosines.clamp(-1, 1).masked_fill(still, 0)
-        return scores
+        still, stills = lengths <= self.still, others <= self.still
+        return cosines.clamp(-1, 1).masked_fill(still | stills, 0).masked_fill(still & stills, 1)
 
     def _guess(self, matrix: Tensor, query: Tensor, metric: Metric) -> Tensor:
         """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
         products = torch.mv(matrix, query.to(matrix.dtype)).float()
         if metric == "euclidean":
             return 2 * products - self.lengths.square()
-        return products / self.lengths.clamp(min=self._still)
+        return products / self.lengths.clamp(min=self.still)
 
     @cached_property
     def short(self) -> Tensor:
