@@ -20,7 +20,7 @@ report: $(ready)
 	$(bin)/triscope report -o report.html --force $(ARGS)
 
 test: $(ready)
-	$(bin)/python -m pytest $(ARGS)
+	$(bin)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 slow: $(ready)
 	$(bin)/python -m pytest -m slow $(ARGS)
