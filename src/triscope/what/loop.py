@@ -234,6 +234,10 @@ class _Run:
     def _keep(self, pictures: Tensor, terms: dict[str, Tensor]) -> None:
         scores = torch.stack(list(terms.values())).sum(0)
         better = scores.isfinite() if self.plan.transforms else scores > self.best_scores
+        if better.all():
+            self.best, self.best_scores = pictures, scores
+            self.best_asked = torch.stack([terms[name] for name in self.asked]).sum(0)
+            return
         self.best = pictures.where(better.view(-1, 1, 1, 1), self.best)
         self.best_scores = scores.where(better, self.best_scores)
         asked = torch.stack([terms[name] for name in self.asked]).sum(0)
@@ -263,12 +267,12 @@ class _Run:
     def _climb_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
         terms = self._seen_terms(pictures, only)
         gradient = self._gradient(terms, pictures)
-        silent = ~gradient.flatten(1).any(1)
+        silent = _silent(gradient)
         if silent.any() and self.index < self.plan.redirect:
             with DECONVNET.active():
                 redirected = self._gradient(self._seen_terms(pictures, only), pictures)
             gradient = redirected.where(silent.view(-1, 1, 1, 1), gradient)
-            silent = ~gradient.flatten(1).any(1)
+            silent = _silent(gradient)
         which = slice(None) if only is None else slice(only, only + 1)
         self.silent[which] &= silent.cpu()
         return terms, gradient
@@ -309,6 +313,12 @@ class _Run:
 
 
 _SAVED = ("octave", "index", "numbers", "notes", "silent", "best", "best_scores", "best_asked")
+
+
+def _silent(gradient: Tensor) -> Tensor:
+    """(B,) whether the gradient of a picture is exactly zero."""
+    largest: Tensor = torch.linalg.vector_norm(gradient.flatten(1), ord=torch.inf, dim=1)
+    return largest == 0
 
 
 def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:

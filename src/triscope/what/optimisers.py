@@ -36,8 +36,8 @@ class Answer:
     gradient: Tensor
 
     def finite(self) -> Tensor:
-        """(B,) whether everything about a picture is a finite number."""
-        return self.scores.isfinite() & self.gradient.flatten(1).isfinite().all(1)
+        """(B,) whether everything about a picture is a finite number, as a sum is where all its parts are."""
+        return (self.scores + self.gradient.flatten(1).sum(1)).isfinite()
 
     def culprit(self) -> str:
         """What is not a number, by name."""
@@ -93,13 +93,18 @@ class _FirstOrder(Optimiser):
             self._memory |= self._start(numbers)
         mask = fine.view(-1, *[1] * (numbers.ndim - 1))
         rate = self.rate * pace * self._memory["factor"].view(mask.shape)
-        step, memory = self._step(answer.gradient.where(mask, 0), rate)
+        gradient = answer.gradient if fine.all() else answer.gradient.where(mask, 0)
+        step, memory = self._step(gradient, rate)
+        moved = step.add_(numbers)
+        memory["before"] = numbers
+        memory["factor"] = (1.05 * self._memory["factor"]).clamp_max(1).where(fine, self._memory["factor"] / 2)
         if not fine.all():
             self._trouble(answer)
-            memory = {name: value.where(mask if value.ndim == mask.ndim else fine, 0) for name, value in memory.items()}
-        memory["factor"] = (1.05 * self._memory["factor"]).clamp_max(1).where(fine, self._memory["factor"] / 2)
-        moved = (numbers + step).where(mask, self._memory["before"])
-        self._memory |= memory | {"before": numbers.where(mask, self._memory["before"])}
+            moved = moved.where(mask, self._memory["before"])
+            memory["before"] = numbers.where(mask, self._memory["before"])
+            for name in memory.keys() - {"before", "factor"}:
+                memory[name] = memory[name].where(mask if memory[name].ndim == mask.ndim else fine, 0)
+        self._memory |= memory
         return moved, answer
 
     def state(self) -> dict[str, Any]:
@@ -131,11 +136,12 @@ class Adam(_FirstOrder):
     def _step(self, gradient: Tensor, rate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         first, second = self.betas
         mean = self._memory["mean"].lerp(gradient, 1 - first)
-        square = second * self._memory["square"] + (1 - second) * gradient.square()
+        square = (second * self._memory["square"]).addcmul_(gradient, gradient, value=1 - second)
         count = self._memory["count"] + 1
         age = count.view(rate.shape)
-        # Adam's own 1e-8 under the root; gradients of a mean over many positions are small, so it must be small too.
-        step = rate * (mean / (1 - first**age)) / ((square / (1 - second**age)).sqrt() + 1e-12)
+        # Adam's own 1e-8 is too much here: gradients of a mean over many positions are small themselves.
+        spread = (square / (1 - second**age)).sqrt_().add_(1e-12)
+        step = (mean / spread).mul_(rate / (1 - first**age))
         return step, {"mean": mean, "square": square, "count": count}
 
 
@@ -163,7 +169,7 @@ class Momentum(_FirstOrder):
         since = flat.where(fallen | (self._memory["since"] == 0), self._memory["since"])
         scaled = rate * gradient / unit.clamp_min(torch.finfo(unit.dtype).tiny).view(rate.shape)
         velocity = self.keep * self._memory["velocity"].where(~fallen.view(rate.shape), 0) + scaled
-        return velocity, {"velocity": velocity, "unit": unit, "since": since}
+        return velocity.clone(), {"velocity": velocity, "unit": unit, "since": since}
 
 
 class Lbfgs(Optimiser):
