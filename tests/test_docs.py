@@ -51,3 +51,25 @@ def test_commands_exist(page):
 def test_names_exist(page):
     named = set(re.findall(r"\bts\.(\w+)", "\n".join(code(page, "python"))))
     assert named <= set(triscope.__all__)
+
+
+def test_the_public_face_is_what_the_reference_lists():
+    page = (ROOT / "docs/reference/index.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE), key=str.casefold) == triscope.__all__
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["saliency", "input-x-gradient", "guided-backprop", "deconvnet", "filters", "activations", "predict"],
+)
+def test_a_method_has_a_page_that_says_it_all(command):
+    from triscope import verbs  # noqa: F401 - puts the methods into the table
+    from triscope.methods import METHODS
+
+    page = (ROOT / f"docs/methods/{command}.md").read_text("utf-8")
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert headings == ["Formula", "Options", "When it misleads", "Reference", "Where ours departs"]
+    verb = METHODS[command.replace("-", "_")]
+    assert all(f"| `{option.name}` |" in page for option in verb.options)
+    assert f"triscope {command} " in page or f"triscope {command}\n" in page
+    assert f"ts.{verb.name}(" in page
