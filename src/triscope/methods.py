@@ -157,7 +157,8 @@ class Method(Generic[P, R]):
             option.check(given[option.name])
         if "images" in given:
             given["images"] = given["network"].prepare(given["images"], given.get("fit", "crop"))
-        if "objective" in given:
+        # Where a layer may be asked instead of a unit, nothing asked is not a question about the top class.
+        if "objective" in given and not (given["objective"] is None and "layer" in given):
             network = given["store"].network if "store" in given else given["network"]
             given["objective"] = question(given["objective"]).bind(network)
         return bound
