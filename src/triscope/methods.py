@@ -14,7 +14,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
@@ -25,6 +25,7 @@ from triscope import __version__
 from triscope.errors import OptionError, nearest
 from triscope.images import printable
 from triscope.network import Network, Seen
+from triscope.network.network import no_autocast
 from triscope.objectives.base import Objective
 from triscope.objectives.text import question
 from triscope.results import ImageNote, NetworkNote, Recipe, Result
@@ -255,10 +256,10 @@ def method(question: str) -> _Enter:
     return typing.cast("_Enter", enter)
 
 
-def _precise(given: Mapping[str, Any]) -> torch.autocast:
+def _precise(given: Mapping[str, Any]) -> AbstractContextManager[object]:
     """The caller's autocast switched off: a method says itself in which precision it works."""
     network = given.get("network")
-    return torch.autocast(network.device.type if isinstance(network, Network) else "cpu", enabled=False)
+    return no_autocast(network.device if isinstance(network, Network) else torch.device("cpu"))
 
 
 def _several(network: Network | Sequence[Network]) -> Sequence[Network]:

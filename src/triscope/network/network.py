@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 
 import torch
@@ -62,6 +62,9 @@ class Network:
         self.module = self._keeper.module
         self.name = name or type(self.module).__name__
         self.mean, self.std = _statistics(mean, std)
+        self._columns = [
+            torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (self.mean, self.std) if values
+        ]
         self.channels = _channels(self.module, self.mean)
         rows, cols = (size, size) if isinstance(size, int) else size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
         self.preprocess = Preprocess((rows, cols), resize or min(rows, cols), interpolation)
@@ -107,7 +110,9 @@ class Network:
 
         Found by one pass over a grey picture, and again where the module's parts were replaced.
         """
-        twin = self._keeper.peek()
+        return self._layers_of(self._keeper.peek())
+
+    def _layers_of(self, twin: nn.Module) -> Layers:
         with self._lock:
             if self._found is None or self._found[0] is not twin:
                 image = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
@@ -154,9 +159,9 @@ class Network:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the module expects them; always a new tensor, so that the module may write to it."""
-        if self.mean is None or self.std is None:
+        if not self._columns:
             return images.clone()
-        mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        mean, std = (values.to(images) for values in self._columns)
         return (images - mean) / std
 
     def look(
@@ -172,17 +177,18 @@ class Network:
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         names = {need.layer for need in wanted} | ({leaf} if leaf else set())
         inner = names - {"input", "output"}
-        layers = self.layers if inner else dict[str, Layer]()
+        twin = self._keeper.get()
+        layers = self._layers_of(twin) if inner else dict[str, Layer]()
         calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
         images = images.to(self.device)
         if leaf == "input":
-            images = images.detach().requires_grad_()
+            images = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
         kept: dict[str, Tensor] = {"input": images}
         tally = None
         if names - {"input"}:
             watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), to_the_end="output" in names)
             with self._asking(images):
-                twin, normalised = self._keeper.get(), self.normalise(images)
+                normalised = self.normalise(images)
                 with rule.active() if rule else nullcontext() as tally:  # a mode slows all it sees: the pass alone
                     output = tap.run(twin, normalised, watch)
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
@@ -203,7 +209,7 @@ class Network:
         if channels != self.channels:
             raise NetworkError(f"{self.name} reads images of {self.channels} channels; these have {channels}.")
         try:
-            with torch.autocast(images.device.type, enabled=False):
+            with no_autocast(images.device):
                 yield
         except (RuntimeError, ValueError, IndexError, AssertionError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -275,6 +281,12 @@ class Look(Mapping[Need, Tensor]):
 
     def __len__(self) -> int:
         return len(self._needs)
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """The caller's autocast switched off. Switching takes longer than asking whether there is anything to switch."""
+    on = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else nullcontext()
 
 
 def _hash(module: nn.Module) -> str:

@@ -35,7 +35,7 @@ class TwinKeeper:
             return twin
 
     def peek(self) -> nn.Module:
-        """The twin of the module as it is now, not to be run."""
+        """The twin of the module as it is now, to be looked at: its buffers may be those of an earlier question."""
         with self._lock:
             return self._current()[0]
 

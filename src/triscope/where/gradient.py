@@ -28,6 +28,7 @@ from triscope.errors import NetworkError, TriscopeWarning
 from triscope.methods import method
 from triscope.network import Fit, Images, Network, Seen
 from triscope.network.backward import Rule, Tally
+from triscope.network.network import no_autocast
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.text import Question, question
 from triscope.objectives.units import Logit
@@ -67,7 +68,7 @@ def gradient(
     seen = network.prepare(images, fit)
     asked = question(objective).bind(network)
     with _alone(network.device):
-        look = network.look(seen.images.clone(), asked.needs, leaf=at, rule=rule)
+        look = network.look(seen.images, asked.needs, leaf=at, rule=rule)
         scores = asked(look)
         if look.leaf is None or not scores.requires_grad:
             raise NetworkError(
@@ -161,7 +162,7 @@ def in_words(network: Network, objective: Objective, count: int) -> tuple[str, .
 @contextmanager
 def _alone(device: torch.device) -> Iterator[None]:
     """Gradients on, whatever modes the caller is in; autocast would lower the precision of the way back, too."""
-    with torch.inference_mode(mode=False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
+    with torch.inference_mode(mode=False), torch.enable_grad(), no_autocast(device):
         yield
 
 
