@@ -233,7 +233,7 @@ def test_where_the_shell_has_no_name_for_it_the_command_is_python(network, photo
 def test_a_picture_from_stdin_is_asked_from_stdin(in_a_file, photo):
     for command in Page(report(in_a_file, photo.read_bytes()).html).commands:
         parses(command)
-        assert (" - " in command) == (command.split()[1] not in ("layers", "filters"))
+        assert (" - " in command) == (command.split()[1] not in ("layers", "filters", "ascend"))
 
 
 @pytest.mark.parametrize(
