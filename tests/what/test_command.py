@@ -1,0 +1,123 @@
+"""The commands of WHAT: files, frames, JSON, and the picture so far when a job is interrupted."""
+
+import json
+
+import PIL.Image
+import pytest
+import torch
+from click.testing import CliRunner
+
+from triscope.cli import main
+from triscope.cli.imagine import progress
+from triscope.methods import Step
+from triscope.results import Recipe
+
+MODEL = """
+import torch
+from torch import nn
+from triscope.network import Network
+
+def make():
+    torch.manual_seed(0)
+    return Network(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)),
+                   size=16, classes=["cup", "tabby", "rocket", "daisy"])
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(MODEL)
+    PIL.Image.new("RGB", (20, 24), (200, 120, 40)).save(tmp_path / "photo.png")
+
+    def invoke(*words):
+        return CliRunner().invoke(main, [*words, "-m", "model.py:make"], catch_exceptions=False)
+
+    return invoke
+
+
+def test_ascend_writes_a_picture_named_after_what_was_asked(run):
+    done = run("ascend", "tabby", "--steps", "3", "--seed", "5")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == "ascend.tabby.png"
+    recipe = Recipe.of_png("ascend.tabby.png")
+    assert (recipe.objective, recipe.options["seed"], recipe.options["steps"]) == ("1", 5, 3)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dream", "photo.png", "--layer", "1", "--steps", "2", "--size", "24", "--octaves", "1"),
+        ("dream", "photo.png", "-u", "1:2", "--steps", "2", "--size", "24", "--octaves", "1"),
+        ("invert", "photo.png", "--layer", "1", "--steps", "2"),
+        ("invert", "photo.png", "--every-stage", "--steps", "2"),
+        ("fool", "photo.png", "rocket", "--steps", "2"),
+        ("regularisers", "rocket", "--steps", "1"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_tells_what_it_did(run, words):
+    done = run(*words, "--json", "-o", "made.png", "-q")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)["results"][0]
+    assert told["out"] == "made.png"
+    assert told["steps"] == told["of"]
+    assert ("errors" in told) == (words[0] == "invert")
+    with PIL.Image.open("made.png") as picture:
+        assert min(picture.size) >= 16
+
+
+def test_frames_are_written_beside_the_picture(run):
+    assert run("ascend", "cup", "--steps", "5", "--frames", "way.webp").exit_code == 0
+    with PIL.Image.open("way.webp") as moving:
+        assert moving.n_frames > 1
+    done = run("ascend", "cup", "--steps", "5", "--frames", "way.avi", "-f")
+    assert done.exit_code == 1
+    assert "Frames are written as" in done.stderr
+
+
+def test_an_interrupted_job_leaves_the_picture_so_far_and_its_checkpoint(run, monkeypatch):
+    from triscope.what import loop
+
+    step, calls = loop._Run.step, []
+
+    def interrupted(self):
+        calls.append(None)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(loop._Run, "step", interrupted)
+    done = run("ascend", "cup", "--steps", "50", "--checkpoint", "job", "--frames", "way.gif")
+    assert done.exit_code == 130
+    assert "interrupted" in done.stderr
+    with PIL.Image.open("ascend.cup.png") as picture:
+        assert picture.size == (16, 16)
+    assert Recipe.of_png("ascend.cup.png").method == "ascend"
+    assert torch.load("job", weights_only=True)["state"]["index"] == 3
+    with PIL.Image.open("way.gif") as moving:
+        assert moving.n_frames > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("ascend", "zebra"), "no class 'zebra'"),
+        (("ascend", "9:1"), "no layer '9'"),
+        (("invert", "photo.png"), "either a layer or every_stage"),
+        (("fool", "photo.png", "1:2"), "one class"),
+        (("dream", "nowhere.png"), "nowhere.png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_questions_get_a_sentence_and_exit_code_1(run, words, sentence):
+    done = run(*words)
+    assert done.exit_code == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_the_line_of_progress():
+    step = Step(30, 100, 12.3456, {}, None)
+    assert progress(step, 15.0) == "step 30 of 100   score 12.35   2.0 steps/s   35 s left"
+    assert progress(step, 10.0, first=25) == "step 30 of 100   score 12.35   0.5 steps/s   2 min 20 s left"
