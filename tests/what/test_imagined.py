@@ -125,6 +125,13 @@ def test_a_size_that_the_network_cannot_run_on_is_said():
         ts.dream(deep, torch.rand(1, 3, 6, 6), layer="1", size=6 + 10, octaves=6)
 
 
+def test_networks_of_one_size_and_neurons_at_the_border_are_shown_views_of_that_size(net):
+    fixed = Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2)), size=SIZE)
+    raised = [step.result.scores.item() for step in ts.ascend.steps(fixed, ts.Logit(1), steps=10)]
+    assert raised[-1] > raised[0]
+    assert ts.ascend(net, f"3:1@{SIZE - 1},{SIZE - 1}", steps=3).values.shape == (1, 3, SIZE, SIZE)
+
+
 def test_a_dead_unit_is_said():
     dead = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     nn.init.zeros_(dead[0].weight)

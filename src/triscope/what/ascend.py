@@ -26,7 +26,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from triscope.errors import OptionError
+from triscope.errors import NetworkError, ObjectiveError, OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Network
 from triscope.objectives.base import Objective
@@ -38,6 +38,7 @@ from triscope.what.loop import Climb, climb, noise
 from triscope.what.optimisers import Adam, Lbfgs
 from triscope.what.picture import Imagined
 from triscope.what.regularisers import REGULARISERS, Name
+from triscope.what.transforms import Fit
 
 Positive = Annotated[float | None, Range(0, 1e6)]
 
@@ -94,6 +95,8 @@ def ascend(
     )
     sides = (size, size) if size else network.size
     transforms = parts.transforms(min(sides))
+    if parts.scale and not _takes_any_size(network, asked, sides, 1 - parts.scale):
+        transforms += (Fit(*sides),)
     if optimiser == "lbfgs" and transforms:
         raise OptionError(
             "L-BFGS needs the same question at every step, and random views change it: use adam, or a "
@@ -112,6 +115,19 @@ def ascend(
     )  # fmt: skip
     classes = asked.classes if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else (None,)
     yield from climb(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))
+
+
+def _takes_any_size(network: Network, asked: Objective, size: tuple[int, int], factor: float) -> bool:
+    """Whether the question can also be asked of a picture that is `factor` times as large."""
+    rows, cols = (max(1, round(side * factor)) for side in size)
+    count = len(asked.classes) if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else 1
+    grey = torch.full((count, network.channels, rows, cols), 0.5, dtype=network.dtype, device=network.device)
+    try:
+        with torch.no_grad():
+            asked(network.look(grey, asked.needs))
+    except (NetworkError, ObjectiveError):  # a fixed size, or a neuron at a position that a smaller map does not have
+        return False
+    return True
 
 
 def _typical(network: Network, asked: Objective, size: tuple[int, int]) -> float:
