@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Metric: TypeAlias = Literal["cosine", "euclidean"]
 
 _IN_MEMORY = 64 << 20  # copies of the vectors that are larger than this lie in a file, and in memory only as its cache
+_COARSE = 64  # components that are looked at first,
+_COARSE_FROM = 20_000  # in collections larger than this
 _BATCH = 2048
 _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no direction
 
@@ -67,7 +69,7 @@ class Space:
     ) -> Hits:
         """The k pictures nearest to `vector` (D,). `exact` scans whole vectors for candidates, and not projections."""
         query = vector.float() - self.mean
-        rows = self._candidates(query, k + 1 + max(k * 12, 100), metric, where, exact=exact)
+        rows = self._candidates(query, k + 1 + max(6 * k, 60), metric, where, exact=exact)
         rows = np.sort(rows if without is None else rows[rows != without])  # equal scores come in the order of the rows
         scores = self.scores(query, rows, metric)
         order = scores.sort(descending=metric == "cosine", stable=True).indices[:k]
@@ -78,12 +80,18 @@ class Space:
     ) -> NDArray[np.int64]:
         """The rows among which the nearest are, the best guess of `count`; `query` is seen from the mean."""
         if self.projection is None or exact:
-            guess = self._guess(self.whole, query, metric)
-            return self._pick(guess, count, where)
+            return self._pick(self._guess(self.whole, query, self.lengths, metric), count, where)
         short = self.projection.directions @ query
         if metric == "cosine" and self._indexed:
             return self.store.table.near(projected_name(self.column), short.numpy(), count, condition(where))
-        return self._pick(self._guess(self.short, short, metric), count, where)
+        if len(self) <= _COARSE_FROM or where is not None:
+            return self._pick(self._guess(self.short, short, self.lengths, metric), count, where)
+        # The strongest components sort out most rows, the others are asked about the rest.
+        coarse = self._guess(self.coarse, short[:_COARSE], self.lengths, metric)
+        places = coarse.topk(min(len(self), max(len(self) // 16, 16 * count))).indices
+        fine = self._guess(self.short.index_select(0, places), short, self.lengths[places], metric)
+        picked: NDArray[np.int64] = self.rows[places[fine.topk(min(count, len(fine))).indices].numpy()]
+        return picked
 
     def _pick(self, guess: Tensor, count: int, where: str | None) -> NDArray[np.int64]:
         """The rows with the `count` highest guesses, among those that meet a condition."""
@@ -120,12 +128,12 @@ class Space:
         still, stills = lengths <= self.still, others <= self.still
         return cosines.clamp(-1, 1).masked_fill(still | stills, 0).masked_fill(still & stills, 1)
 
-    def _guess(self, matrix: Tensor, query: Tensor, metric: Metric) -> Tensor:
+    def _guess(self, matrix: Tensor, query: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
         """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
         products = torch.mv(matrix, query.to(matrix.dtype)).float()
         if metric == "euclidean":
-            return 2 * products - self.lengths.square()
-        return products / self.lengths.clamp(min=self.still)
+            return 2 * products - lengths.square()
+        return products / lengths.clamp(min=self.still)
 
     @cached_property
     def short(self) -> Tensor:
@@ -138,6 +146,11 @@ class Space:
             matrix[start : start + len(batch["row"])] = torch.from_numpy(np.array(batch[name]))
             start += len(batch["row"])
         return matrix
+
+    @cached_property
+    def coarse(self) -> Tensor:
+        """The projected vectors along the strongest directions alone (N, 64), bfloat16."""
+        return self.short[:, :_COARSE].contiguous()
 
     @cached_property
     def lengths(self) -> Tensor:

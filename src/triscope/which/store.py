@@ -257,7 +257,7 @@ class Store:
     def vectors(self, column: Column, rows: Sequence[int] | NDArray[Any]) -> Tensor:
         """The stored vectors of some rows, float32 (N, D)."""
         values = self.table.take(rows, [column.name])[column.name]
-        return torch.from_numpy(np.array(values, np.float32).reshape(len(rows), column.length))
+        return torch.from_numpy(np.array(values)).float().reshape(len(rows), column.length)
 
     def projection(self, column: Column) -> Projection | None:
         """The projection of a column, or None where it is small enough to be searched as it is."""
