@@ -198,10 +198,12 @@ class _Known:
 
     @classmethod
     def of(cls, table: Table) -> "_Known":
-        parts = list(table.stream(["key", "stamp", "status"], batch=65536))
-        keys = np.concatenate([np.empty(0, np.int64), *(part["key"] for part in parts)])
-        stamps = np.concatenate([np.empty(0, np.int64), *(part["stamp"] for part in parts)])
-        failed = np.array([status != "ok" for part in parts for status in part["status"]], bool)
+        parts = [
+            (rows["key"], rows["stamp"], np.array([status != "ok" for status in rows["status"]], bool))
+            for rows in table.stream(["key", "stamp", "status"], batch=65536)
+        ]
+        empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool))
+        keys, stamps, failed = (np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True))
         order = keys.argsort()
         return cls(keys[order], stamps[order], failed[order])
 
