@@ -74,7 +74,7 @@ def ascend(
     size          the picture's side in pixels; the network's usual size if left out
     steps         how many steps
     seed          of the noise it starts from, and of the random views
-    regulariser   what keeps the picture natural; natural is fourier and random views
+    regulariser   what keeps the picture natural; natural is fourier, random views and light tv
     diverse       this many pictures, pushed apart from each other
     octaves       how many sizes, from coarse to fine
     canvas        what is changed: a spectrum in decorrelated colours, or pixels

@@ -5,7 +5,7 @@
     blur        blurred now and then, and weak pixels set to grey (Yosinski et al., 2015)
     jitter      looked at from shifted and resized views, with total variation (Mordvintsev et al., 2015)
     fourier     a spectrum in decorrelated colours instead of pixels (Olah et al., 2017)
-    natural     fourier and random views: the default
+    natural     fourier, random views and light total variation: the default
 
 Each is a `Regulariser`, and each of its parts can be switched by itself.
 """
@@ -95,7 +95,7 @@ REGULARISERS: dict[Name, Regulariser] = {
     "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02),
     "jitter": Regulariser(tv=10.0, jitter=0.05, scale=0.1),
     "fourier": Regulariser("fourier", rate=0.05),
-    "natural": Regulariser("fourier", rate=0.05, jitter=0.055, scale=0.1),
+    "natural": Regulariser("fourier", rate=0.05, tv=15.0, jitter=0.055, scale=0.1),
 }
 
 
