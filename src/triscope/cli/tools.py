@@ -156,9 +156,7 @@ def report(
     voice.close(command="report", network=network.name)
 
 
-def _on_a_collection(
-    network: "Network", folder: str | None, scratch: Path | None, voice: Voice
-) -> "list[Section]":
+def _on_a_collection(network: "Network", folder: str | None, scratch: Path | None, voice: Voice) -> "list[Section]":
     """The section on a folder of pictures, or on crops of the samples made in `scratch`; none without either."""
     from triscope.reporting import collection
 
