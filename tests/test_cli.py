@@ -296,7 +296,10 @@ def test_an_interruption_keeps_what_is_done_and_exits_130(folder):
         "    time.sleep(60 if pathlib.Path('cat.saliency.png').exists() else 0)\n\ndef make",
     )
     Path("model.py").write_text(slow)
-    words = [sys.executable, "-m", "triscope", "saliency", "cat.png", "dog.png", "-m", "model.py:make"]
+    # A process started in the background of a shell ignores interruptions until it is told otherwise.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeds}; from triscope.cli import main; main()"
+    words = [sys.executable, "-c", program, "saliency", "cat.png", "dog.png", "-m", "model.py:make"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         for _ in range(600):
             time.sleep(0.1)

@@ -153,11 +153,16 @@ def test_the_report_shows_a_collection(folder):
     assert command in page.replace("</span> <span>", " ")
 
 
+#: A process started in the background of a shell ignores interruptions until it is told otherwise.
+HEEDS_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
 def test_interrupting_keeps_what_was_computed(folder):
     for number in range(6, 400):
         paint(folder / "photos" / f"{number}.png", number)
     root = Path(__file__).parents[2]
-    program = f"import sys; sys.path[:0] = {[str(root / 'src'), str(root)]!r}; from triscope.cli import main; main()"
+    path = f"import sys; sys.path[:0] = {[str(root / 'src'), str(root)]!r}"
+    program = f"{path}; {HEEDS_INTERRUPTS}; from triscope.cli import main; main()"
     words = ["index", "photos", "-m", "model.py:slow", "--layer", "1", "--batch", "4", "--precision", "float32"]
     with subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True) as process:
         while not (folder / "photos" / ".triscope" / "lock").exists():
