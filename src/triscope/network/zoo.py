@@ -112,6 +112,8 @@ def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
     published = models.get_model_weights(name).DEFAULT
     shape = {"aux_logits": True, "transform_input": True} if name in ("googlenet", "inception_v3") else {}
     extra = shape | {"init_weights": weights == RANDOM} if shape else {}
+    if name.startswith("vit_"):  # its places are weights, as many as its published size has
+        extra["image_size"] = published.transforms().crop_size[0]
     module = models.get_model(name, weights=None, **extra)
     missing: frozenset[str] = frozenset()
     if weights is None:
