@@ -105,6 +105,9 @@ def ascend(
     drawn = parts.make_canvas(network, sides)
     priors = parts.priors(_typical(network, asked, sides)) if parts.l2 or parts.tv else None
     apart = _apart(network, asked) if diverse > 1 else None
+    if parts.alone and isinstance(asked, Logit) and asked.form == "logit":
+        alone = parts.alone * Logit(asked.classes, "log-probability")
+        priors = alone if priors is None else priors + alone
     plan = Climb(
         network, asked, drawn,
         priors=priors + apart if priors and apart else priors or apart,

@@ -33,6 +33,7 @@ class Regulariser:
     """What is done to keep a picture natural. Strengths are per unit of a score that the unit itself reaches easily.
 
     l2, tv          weights of the priors
+    alone           weight of a class's log-probability, added to its logit: like classes do not rise with it
     jitter          the shift, in parts of the picture's side
     scale           how much smaller and larger views are, as a part: 0.1 is 0.9 to 1.1
     rotate          how far views are turned, in degrees
@@ -42,6 +43,7 @@ class Regulariser:
 
     canvas: Literal["fourier", "pixels"] = "pixels"
     rate: float = 0.02
+    alone: float = 0.0
     l2: float = 0.0
     tv: float = 0.0
     jitter: float = 0.0
@@ -95,7 +97,7 @@ REGULARISERS: dict[Name, Regulariser] = {
     "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02),
     "jitter": Regulariser(tv=10.0, jitter=0.05, scale=0.1),
     "fourier": Regulariser("fourier", rate=0.05),
-    "natural": Regulariser("fourier", rate=0.05, tv=15.0, jitter=0.055, scale=0.1),
+    "natural": Regulariser("fourier", rate=0.05, alone=3.0, tv=15.0, jitter=0.055, scale=0.1),
 }
 
 
