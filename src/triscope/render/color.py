@@ -103,7 +103,7 @@ def _share(values: Tensor, scale: float | None) -> Tensor:
 
 def _along(points: tuple[tuple[float, float, float], ...], position: Tensor) -> Tensor:
     """Positions (..., H, W) in [0, 1] along control points (lightness, chroma, hue) to colours (..., 3, H, W)."""
-    lightness, chroma, hue = torch.tensor(points, device=position.device).T
+    lightness, chroma, hue = torch.tensor(points, dtype=torch.float32, device=position.device).T
     lab = torch.stack((lightness, chroma * hue.deg2rad().cos(), chroma * hue.deg2rad().sin()), dim=-1)
     steps = position * (len(lab) - 1)
     left = steps.long().clamp(0, len(lab) - 2)
