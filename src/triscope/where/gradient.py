@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import torch
@@ -107,12 +108,10 @@ def saliency(
     """
     found = gradient(network, images, objective)
     values = found.values
-    if channels == "max":
-        values = values.abs().amax(1, keepdim=True)
-    elif channels == "sum":
-        values = values.abs().sum(1, keepdim=True)
-    else:
+    if channels == "signed":
         values = values.sum(1, keepdim=True)
+    else:  # the norms that are max |g| and sum |g|, without a copy of |g|
+        values = torch.linalg.vector_norm(values, inf if channels == "max" else 1, dim=1, keepdim=True)
     return heatmap(network, found, values)
 
 
