@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 import torch
@@ -108,10 +107,9 @@ def saliency(
     """
     found = gradient(network, images, objective)
     values = found.values
-    if channels == "signed":
-        values = values.sum(1, keepdim=True)
-    else:  # the norms that are max |g| and sum |g|, without a copy of |g|
-        values = torch.linalg.vector_norm(values, inf if channels == "max" else 1, dim=1, keepdim=True)
+    if channels != "signed":
+        values = values.abs_()  # in place: nobody else holds this gradient
+    values = values.amax(1, keepdim=True) if channels == "max" else values.sum(1, keepdim=True)
     return heatmap(network, found, values)
 
 
