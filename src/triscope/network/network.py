@@ -162,7 +162,7 @@ class Network:
         if not self._columns:
             return images.clone()
         mean, std = (values.to(images) for values in self._columns)
-        return (images - mean) / std
+        return (images - mean).div_(std)  # in place: one copy of the batch less
 
     def look(
         self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None, rule: Rule | None = None
