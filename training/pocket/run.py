@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from triscope.network.pocket import PocketAlexNet, quantise
+from triscope.network.precision import native_bfloat16
 
 WARM_UP = 200
 QUIET_AT_EXPORT = 0.01  # so little that the answers stay as they are
@@ -52,6 +53,7 @@ class Run:
 
     def __init__(self, student: Student, plan: Plan, device: torch.device) -> None:
         self.plan, self.device = plan, device
+        self.half = native_bfloat16(device)
         self.student = student.to(device).train()
         self.average = {name: value.clone() for name, value in self.student.state_dict().items()}
         self.optimisers = optimisers(self.student, plan.muon, plan.adam, plan.decay)
@@ -65,7 +67,7 @@ class Run:
     def learn(self, lesson: Lesson, temperature: float) -> float:
         """One step; the cross-entropy of the answers."""
         rate = self.plan.rate(self.step, self.progress)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.student(lesson.images)
         loss = -(lesson.answers * F.log_softmax(logits.float() / temperature, dim=1)).sum(dim=1).mean()
         for optimiser in self.optimisers:

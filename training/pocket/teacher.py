@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from triscope.network._torchvision import import_torchvision
 from triscope.network.pocket import MEAN, STD
+from triscope.network.precision import native_bfloat16
 
 SIZE = 160  # SqueezeNet is weak on small pictures: it sees each crop enlarged to this
 CLASSES = 1000
@@ -30,8 +31,9 @@ class Teacher(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) -> logits (B, 1000)."""
-        logits: Tensor = self.network(normalise(pixels))
-        return logits
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=native_bfloat16(pixels.device)):
+            logits: Tensor = self.network(normalise(pixels))
+        return logits.float()
 
 
 def normalise(pixels: Tensor) -> Tensor:

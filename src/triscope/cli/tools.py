@@ -178,10 +178,12 @@ def doctor(*, as_json: bool, quiet: bool, verbose: bool) -> None:
 
     from triscope.network._torchvision import import_torchvision
     from triscope.network.pocket import weights_path
+    from triscope.network.precision import native_bfloat16
     from triscope.network.zoo import cache
 
     voice = Voice(as_json, quiet, verbose)
     kept = cache()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = {
         "triscope": __version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
@@ -190,7 +192,7 @@ def doctor(*, as_json: bool, quiet: bool, verbose: bool) -> None:
         "timm": _version("timm"),
         "devices": ", ".join(_devices()),
         "threads": torch.get_num_threads(),
-        "bfloat16": "native" if _bfloat16() else "not native: float32 is used",
+        "bfloat16": "native" if native_bfloat16(device) else "not native: float32 is used",
         "pocket": str(weights_path()) if weights_path().exists() else "missing: install triscope again",
         "published weights": f"{kept} ({len(list(kept.glob('*'))) if kept.is_dir() else 0} files)",
     }
@@ -205,16 +207,6 @@ def _devices() -> list[str]:
     found = ["cpu"]
     found += [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
     return found + (["mps"] if torch.backends.mps.is_available() else [])
-
-
-def _bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 by itself; elsewhere it is slower than float32."""
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    cpu = torch.cpu.get_capabilities()
-    return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))
 
 
 def _version(package: str) -> str:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.network import Network
+from triscope.network.precision import Precision, chosen
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection, Entry
 from triscope.which.columns import choose
-from triscope.which.pipeline import Decoded, Embedder, Precision, broken, decode, native_precision, ordered
+from triscope.which.pipeline import Decoded, Embedder, broken, decode, ordered
 from triscope.which.projecting import fit_projections, load_projection, project, projected_name, rest_name
 from triscope.which.store import (
     About,
@@ -109,7 +110,7 @@ def index(
             collection,
             layers=layers,
             maps=maps,
-            precision=native_precision(precision),
+            precision=str(chosen(precision, network.device)).removeprefix("torch."),
             exact=exact_preprocess,
         )
     job = _Job(network, collection, folder, table, shard, batch, workers, unit)

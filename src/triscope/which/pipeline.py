@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -30,7 +30,6 @@ from triscope.network.twin import make_twin
 from triscope.objectives.base import Need
 from triscope.which.columns import PIXELS, Column
 
-Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 _THUMBNAIL = 128  # pixels on the longer side
 _LARGEST = float(np.finfo(np.float16).max)
@@ -152,14 +151,6 @@ class Embedder:
 def small(images: Tensor) -> Tensor:
     """Pictures (B, C, H, W), floats in [0, 1] or of 8 bits, averaged to the few pixels of pixel space, in [0, 1]."""
     return F.adaptive_avg_pool2d(images.float() / 255 if images.dtype == torch.uint8 else images.float(), PIXELS)
-
-
-def native_precision(precision: Precision) -> str:
-    """What `auto` is here: bfloat16 where the processor computes in it, float32 elsewhere."""
-    if precision != "auto":
-        return precision
-    known = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return "bfloat16" if any(ask is not None and ask() for ask in known) else "float32"
 
 
 def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | None]:

@@ -24,13 +24,13 @@ from torch import Tensor
 from triscope.errors import StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.network import Network, load
+from triscope.network.precision import Precision
 from triscope.network.prepare import Preprocess
 from triscope.objectives.base import Activations, Need
 from triscope.results import NetworkNote
 from triscope.which.collection import Collection
 from triscope.which.columns import Column, Kind
 from triscope.which.pca import Projection
-from triscope.which.pipeline import Precision
 from triscope.which.projecting import load_projection, projected_name
 from triscope.which.table import Rows, Table, locked
 
