@@ -54,6 +54,28 @@ def test_without_priors_pixels_end_in_the_corner_that_the_weights_point_to():
     assert torch.equal(last(plan, noise(plan)).result.values, (weight > 0).float())
 
 
+def test_a_network_that_takes_one_order_in_memory_only_is_asked_in_that():
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maps, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4 * 6 * 6, 2)
+
+        def forward(self, images):
+            return self.head(self.maps(images).view(len(images), -1))
+
+    class Flattening(Viewing):
+        def forward(self, images):
+            return self.head(self.maps(images).flatten(1))
+
+    viewing, flattening = Viewing(), Flattening()
+    flattening.load_state_dict(viewing.state_dict())
+    made = [
+        last(plan, noise(plan)).result.values
+        for plan in (Climb(Network(one, size=8), Logit(1), Pixels(8, 8), steps=5) for one in (viewing, flattening))
+    ]
+    torch.testing.assert_close(*made, atol=1e-5, rtol=0)
+
+
 def plans(**changes):
     net = tiny(size=(16, 16))
     given = {

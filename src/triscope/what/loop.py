@@ -28,7 +28,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
 from triscope.methods import Step
-from triscope.network import Network
+from triscope.network import Look, Network
 from triscope.network.backward import DECONVNET
 from triscope.objectives.base import Need, Objective, Sum
 from triscope.objectives.distances import FeatureDistance
@@ -150,6 +150,8 @@ class _Run:
         self.index = 0
         self.notes: list[str] = []
         self.silent = torch.ones(len(start), dtype=torch.bool)
+        # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
+        self.channels_last = plan.network.device.type == "cpu"
         self.asked = tuple(str(term) for _, term in _terms(plan.asked))
         self.own = [(weight, term) for weight, term in _terms(plan.objective) if term.needs == {INPUT}]
         self.seen = [(weight, term) for weight, term in _terms(plan.objective) if term.needs != {INPUT}]
@@ -284,10 +286,17 @@ class _Run:
         return torch.autograd.grad(score, pictures)[0]
 
     def _seen_terms(self, pictures: Tensor, only: int | None) -> dict[str, Tensor]:
-        network = self.plan.network
-        needs = frozenset[Need]().union(*(term.needs for _, term in self.seen))
-        look = network.look(self.view(pictures).to(network.dtype), needs)
+        look = self._look(self.view(pictures).to(self.plan.network.dtype))
         return _named((weight, _only(term, only)(look).float(), str(term)) for weight, term in self.seen)
+
+    def _look(self, images: Tensor) -> Look:
+        needs = frozenset[Need]().union(*(term.needs for _, term in self.seen))
+        if self.channels_last:
+            try:
+                return self.plan.network.look(images.contiguous(memory_format=torch.channels_last), needs)
+            except NetworkError:  # some networks call `view`, which takes one order in memory only
+                self.channels_last = False
+        return self.plan.network.look(images, needs)
 
     def _own_terms(self, pictures: Tensor) -> dict[str, Tensor]:
         return _named((weight, term({INPUT: pictures}), str(term)) for weight, term in self.own)
