@@ -269,6 +269,8 @@ class _Run:
     def _climb_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
         terms = self._seen_terms(pictures, only)
         gradient = self._gradient(terms, pictures)
+        if self.index >= max(1, self.plan.redirect):  # silence is told of after the first steps only
+            return terms, gradient
         silent = _silent(gradient)
         if silent.any() and self.index < self.plan.redirect:
             with DECONVNET.active():
@@ -326,8 +328,7 @@ _SAVED = ("octave", "index", "numbers", "notes", "silent", "best", "best_scores"
 
 def _silent(gradient: Tensor) -> Tensor:
     """(B,) whether the gradient of a picture is exactly zero."""
-    largest: Tensor = torch.linalg.vector_norm(gradient.flatten(1), ord=torch.inf, dim=1)
-    return largest == 0
+    return gradient.abs().flatten(1).amax(1) == 0
 
 
 def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:

@@ -141,7 +141,7 @@ class Adam(_FirstOrder):
         age = count.view(rate.shape)
         # Adam's own 1e-8 is too much here: gradients of a mean over many positions are small themselves.
         spread = (square / (1 - second**age)).sqrt_().add_(1e-12)
-        step = (mean / spread).mul_(rate / (1 - first**age))
+        step = torch.div(mean, spread, out=spread).mul_(rate / (1 - first**age))
         return step, {"mean": mean, "square": square, "count": count}
 
 
