@@ -4,7 +4,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from triscope.network import tap
 from triscope.network.backward import Rule, Tally
 from triscope.network.layers import Layer, Layers, find_layers
 from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
-from triscope.network.twin import TwinKeeper, held_by
+from triscope.network.twin import TwinKeeper, held_by, parts_of
 from triscope.objectives.base import Need
 from triscope.objectives.units import Class, class_index
 
@@ -124,8 +123,8 @@ class Network:
         """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
         return self.layers[name]
 
-    def require_classifier(self) -> None:
-        """Raise NetworkError where the network cannot be asked about classes."""
+    def require_classifier(self) -> int:
+        """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
         if self.missing:
             raise NetworkError(
                 f"The classifier of {self.name} is missing from its weights ({', '.join(sorted(self.missing))}), so it "
@@ -133,16 +132,17 @@ class Network:
             )
         layers = self.layers
         shape = layers["output"].shape if "output" in layers else None
-        if shape is None or len(shape) != 1:
-            gives = "no tensor" if shape is None else " x ".join(map(str, shape or (1,))) + " numbers"
-            raise NetworkError(
-                f"{self.name} gives {gives} for an image, not one score per class. Ask an inner unit instead, such as "
-                "LAYER:CHANNEL."
-            )
+        if shape is not None and len(shape) == 1:
+            return shape[0]
+        gives = "no tensor" if shape is None else " x ".join(map(str, shape or (1,))) + " numbers"
+        raise NetworkError(
+            f"{self.name} gives {gives} for an image, not one score per class. Ask an inner unit instead, such as "
+            "LAYER:CHANNEL."
+        )
 
     def class_index(self, name: Class) -> int:
         """The index of a class given by name or index. Raises ObjectiveError where there is none."""
-        return class_index(name, self.classes, self.layer("output").shape[0], self.name)
+        return class_index(name, self.classes, self.require_classifier(), self.name)
 
     def class_name(self, index: int) -> str:
         """The name of a class; "class 7" where names are not known."""
@@ -190,7 +190,7 @@ class Network:
             with self._asking(images):
                 normalised = self.normalise(images)
                 with rule.active() if rule else nullcontext() as tally:  # a mode slows all it sees: the pass alone
-                    output = tap.run(twin, normalised, watch)
+                    output = tap.run(twin, normalised, watch if inner else None)
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
                 kept["output"] = output.detach().requires_grad_() if leaf == "output" else output
@@ -222,12 +222,11 @@ class Network:
         """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""
         return tuple(
             (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - documented under autograd
-            for tensor in held_by(self.module.modules())
+            for tensor in held_by(parts_of(self.module))
         )
 
     def _floats(self) -> Iterator[Tensor]:
-        weights = chain(self.module.parameters(), self.module.buffers())
-        return (tensor for tensor in weights if tensor.is_floating_point())
+        return (tensor for tensor in held_by(parts_of(self.module)) if tensor.is_floating_point())
 
     def __repr__(self) -> str:
         known = f", {len(self.classes)} classes" if self.classes else ""

@@ -35,10 +35,12 @@ def layer_name(path: str) -> str:
     return f"self.{path}" if path in ("input", "output") else path
 
 
-def run(twin: nn.Module, images: Tensor, hear: Hear) -> object:
+def run(twin: nn.Module, images: Tensor, hear: Hear | None) -> object:
     """The result of twin(images), or None where `hear` stopped the pass. `hear(name, module, output)` is told of every
-    module as it finishes, and may return what is passed on instead.
+    module as it finishes, and may return what is passed on instead. With None, nobody is told of anything.
     """
+    if hear is None:
+        return twin(images)
     token = _listening.set((twin, hear))
     try:
         return twin(images)
@@ -71,9 +73,15 @@ class Watch:
     to_the_end: bool = False
     kept: dict[str, Tensor] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
+    _modules: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._modules = self.wanted | {call.rpartition("~")[0] for call in self.wanted}
 
     def __call__(self, name: str, module: nn.Module, output: object) -> Tensor | None:
         """Told of the module `name`: keep its output if it is wanted."""
+        if name not in self._modules:
+            return None
         self._calls[name] += 1
         call = name if name in self.wanted else call_name(name, self._calls[name])
         if call not in self.wanted or not isinstance(output, Tensor):

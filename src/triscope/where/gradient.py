@@ -152,7 +152,7 @@ def in_words(network: Network, objective: Objective, count: int) -> tuple[str, .
     """What was asked of each of `count` images, with class names: "tabby", "features.10:42"."""
     if isinstance(objective, Logit):
         classes = objective.classes if isinstance(objective.classes, tuple) else (objective.classes,) * count
-        return tuple(network.class_name(network.class_index(name)) for name in classes)
+        return tuple(network.class_name(int(index)) for index in classes)
     return (str(objective),) * count
 
 
