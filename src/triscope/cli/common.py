@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from triscope.network import Network, load
 from triscope.results import Result, write_file
 
 STREAM = "-"
+
+Callback = Callable[..., None]
 
 _NETWORK = (
     click.Option(
@@ -108,13 +110,49 @@ class Voice:
             sys.exit(1)
 
 
-def choose_network(
-    model: str, weights: str | None, arch: str | None, device: str | None, seed: int, voice: Voice
-) -> Network:
-    """The network that the options name."""
-    network = load(model, weights=weights, arch=arch, device=device, seed=seed, progress=not voice.quiet)
-    voice.detail(f"{network!r} on {network.device}")
-    return network
+@dataclass(frozen=True)
+class Chosen:
+    """Which network: what the options of `network_options` say."""
+
+    model: str
+    weights: str | None
+    arch: str | None
+    device: str | None
+    seed: int
+
+    def load(self, voice: Voice) -> Network:
+        """The network."""
+        network = load(
+            self.model,
+            weights=self.weights,
+            arch=self.arch,
+            device=self.device,
+            seed=self.seed,
+            progress=not voice.quiet,
+        )
+        voice.detail(f"{network!r} on {network.device}")
+        return network
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing was said of the network."""
+        return (self.model, self.weights, self.arch) == ("pocket", None, None)
+
+    def beside(self, model: str) -> "Chosen":
+        """Another network, on the same device."""
+        return replace(self, model=model, weights=None, arch=None)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go: what the options of `out_options` say."""
+
+    out: str | None
+    force: bool
+
+    def places(self, *, several: bool = False) -> "Places":
+        """The places for one result, or for several."""
+        return Places(self.out, self.force, several)
 
 
 @dataclass
@@ -184,4 +222,22 @@ def read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-Callback = Callable[..., None]
+def gathered(run: Callback) -> Callback:
+    """A command's callback: the shared options, where the command has them, reach `run` as values.
+
+    They are `chosen` (a Chosen), `target` (a Target) and `voice` (a Voice); all other options stay as they are.
+    """
+
+    def callback(**given: Any) -> None:
+        shared: dict[str, Any] = {}
+        for name, kind, options in (
+            ("chosen", Chosen, _NETWORK),
+            ("target", Target, _OUT),
+            ("voice", Voice, _SAYING),
+        ):
+            names = [str(option.name) for option in options]
+            if names[0] in given:
+                shared[name] = kind(**{each: given.pop(each) for each in names})
+        run(**shared, **given)
+
+    return callback

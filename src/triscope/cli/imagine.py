@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import click
 
 from triscope.cli.common import (
     STREAM,
+    Chosen,
     Places,
+    Target,
     Voice,
-    choose_network,
+    gathered,
     network_options,
     out_options,
     put,
@@ -52,35 +55,27 @@ def command(name: str) -> click.Command:
     params += [option_of(option) for option in verb.options if option.name != "seed"]
     params.append(click.Option(["--frames"], metavar="FILE", help="the way there as a moving .webp, .gif or .mp4"))
     params += [*network_options(), *out_options(), *saying_options()]
-    return click.Command(name, callback=lambda **given: _run(verb, **given), params=params, help=help_of(verb))
+    return click.Command(name, callback=gathered(partial(_run, verb)), params=params, help=help_of(verb))
 
 
 def _run(
     verb: LongMethod[Any, Any],
     *,
-    model: str,
-    weights: str | None,
-    arch: str | None,
-    device: str | None,
-    seed: int,
-    out: str | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    chosen: Chosen,
+    target: Target,
+    voice: Voice,
     frames: str | None,
     images: str | tuple[str, ...] | None = None,
     **options: Any,
 ) -> None:
     """One job, or one for each picture; one that fails does not stop the others."""
-    voice = Voice(as_json, quiet, verbose)
-    network = choose_network(model, weights, arch, device, seed, voice)
+    network = chosen.load(voice)
     several: list[str | None] = [images] if isinstance(images, str) else list(images or [])
-    places = Places(out, force, several=len(several) > 1)
+    places = target.places(several=len(several) > 1)
     if options.get("objective") is not None:
         question(options["objective"]).bind(network)
     if any(option.name == "seed" for option in verb.options):
-        options["seed"] = seed
+        options["seed"] = chosen.seed
     for image in several or [None]:
         try:
             _one(verb, network, image, options, frames, places, voice)

@@ -13,9 +13,10 @@ from triscope import __version__
 from triscope.cli.common import (
     STREAM,
     Callback,
-    Places,
+    Chosen,
+    Target,
     Voice,
-    choose_network,
+    gathered,
     network_options,
     out_options,
     put,
@@ -37,7 +38,7 @@ def _command(*params: click.Parameter) -> Callable[[Callback], click.Command]:
 
     def enter(callback: Callback) -> click.Command:
         name = callback.__name__
-        COMMANDS[name] = click.Command(name, callback=callback, params=list(params), help=callback.__doc__)
+        COMMANDS[name] = click.Command(name, callback=gathered(callback), params=list(params), help=callback.__doc__)
         return COMMANDS[name]
 
     return enter
@@ -46,21 +47,14 @@ def _command(*params: click.Parameter) -> Callable[[Callback], click.Command]:
 @_command(*network_options(), *saying_options())
 def layers(
     *,
-    model: str,
-    weights: str | None,
-    arch: str | None,
-    device: str | None,
-    seed: int,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    chosen: Chosen,
+    voice: Voice,
 ) -> None:
     """The network's layers in the order in which they finish: name, type, output, parameters, and how many pixels a
     position sees.
     """
-    voice = Voice(as_json, quiet, verbose)
-    network = choose_network(model, weights, arch, device, seed, voice)
-    if not as_json:
+    network = chosen.load(voice)
+    if not voice.as_json:
         click.echo(repr(network.layers))
         return
     for layer in network.layers.values():
@@ -77,17 +71,14 @@ def layers(
     *out_options(),
     *saying_options(),
 )
-def redo(
-    *, picture: str, images: tuple[str, ...], out: str | None, force: bool, as_json: bool, quiet: bool, verbose: bool
-) -> None:
+def redo(*, picture: str, images: tuple[str, ...], target: Target, voice: Voice) -> None:
     """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
 
     The photo is looked for at its recorded path and beside the PNG.
     """
     from triscope.redoing import redo as make_again
 
-    voice = Voice(as_json, quiet, verbose)
-    places = Places(out, force, several=False)
+    places = target.places()
     path = None if places.to_stdout else places.find([Path(picture).stem, "redo"])
     start = time.perf_counter()
     result = make_again(picture, images=images)
@@ -121,28 +112,20 @@ def report(
     image: str | None,
     sample: str,
     collection: str | None,
-    model: str,
-    weights: str | None,
-    arch: str | None,
-    device: str | None,
-    seed: int,
-    out: str | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    chosen: Chosen,
+    target: Target,
+    voice: Voice,
 ) -> None:
     """One picture through everything, as one HTML file that needs nothing else."""
     from triscope.reporting import report as make
     from triscope.reporting.sections import SECTIONS
     from triscope.samples import sample_photo
 
-    voice = Voice(as_json, quiet, verbose)
-    places = Places(out, force, several=False)
+    places = target.places()
     source = read_stdin() if image == STREAM else image or sample_photo(sample)
     name = "stdin" if image == STREAM else Path(image).stem if image else sample
     path = None if places.to_stdout else places.find([name, "report"], ".html")
-    network = choose_network(model, weights, arch, device, seed, voice)
+    network = chosen.load(voice)
     with tempfile.TemporaryDirectory() as scratch:
         sections = (*SECTIONS, *_on_a_collection(network, collection, None if image else Path(scratch), voice))
         made = make(
@@ -172,7 +155,7 @@ def _on_a_collection(network: "Network", folder: str | None, scratch: Path | Non
 
 
 @_command(*saying_options())
-def doctor(*, as_json: bool, quiet: bool, verbose: bool) -> None:
+def doctor(*, voice: Voice) -> None:
     """What triscope finds on this machine: versions, devices, precision, where weights are kept."""
     import torch
 
@@ -181,7 +164,6 @@ def doctor(*, as_json: bool, quiet: bool, verbose: bool) -> None:
     from triscope.network.precision import native_bfloat16
     from triscope.network.zoo import cache
 
-    voice = Voice(as_json, quiet, verbose)
     kept = cache()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = {

@@ -10,9 +10,10 @@ import click
 
 from triscope.cli.common import (
     STREAM,
-    Places,
+    Chosen,
+    Target,
     Voice,
-    choose_network,
+    gathered,
     network_options,
     out_options,
     put,
@@ -72,7 +73,7 @@ def command(name: str) -> click.Command:
     params += [*network_options(), *out_options(), *saying_options()]
     run = _ask_pictures if verb.takes("images") else _ask_networks
     return click.Command(
-        name, callback=partial(run, verb), params=params, help=help_of(verb), epilog="- as IMAGE reads stdin."
+        name, callback=gathered(partial(run, verb)), params=params, help=help_of(verb), epilog="- as IMAGE reads stdin."
     )
 
 
@@ -80,24 +81,16 @@ def _ask_pictures(
     verb: Method[Any, Any],
     *,
     images: tuple[str, ...],
-    model: str,
-    weights: str | None,
-    arch: str | None,
-    device: str | None,
-    seed: int,
-    out: str | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    chosen: Chosen,
+    target: Target,
+    voice: Voice,
     style: Style | None = None,
     **options: Any,
 ) -> None:
     """One result for each picture; one that fails does not stop the others."""
-    voice = Voice(as_json, quiet, verbose)
-    writes = verb.returns is not Ranking or out is not None
-    places = Places(out, force, several=len(images) > 1)
-    network = choose_network(model, weights, arch, device, seed, voice)
+    writes = verb.returns is not Ranking or target.out is not None
+    places = target.places(several=len(images) > 1)
+    network = chosen.load(voice)
     unit = options.get("objective")
     if "objective" in options:
         question(unit).bind(network)  # a unit that does not exist is said once, not for every picture
@@ -121,23 +114,15 @@ def _ask_networks(
     verb: Method[Any, Any],
     *,
     beside: tuple[str, ...],
-    model: str,
-    weights: str | None,
-    arch: str | None,
-    device: str | None,
-    seed: int,
-    out: str | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    chosen: Chosen,
+    target: Target,
+    voice: Voice,
     **options: Any,
 ) -> None:
     """One result for one network, or for several side by side."""
-    voice = Voice(as_json, quiet, verbose)
-    networks = [choose_network(model, weights, arch, device, seed, voice)]
-    networks += [choose_network(name, None, None, device, seed, voice) for name in beside]
-    places = Places(out, force, several=False)
+    networks = [chosen.load(voice)]
+    networks += [chosen.beside(name).load(voice) for name in beside]
+    places = target.places()
     told = [text for text in (options.get("layer"),) if text]
     names = [network.name for network in networks]
     path = None if places.to_stdout else places.find(["-".join(names), verb.command, *told])

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from triscope.cli.common import Places, Voice, choose_network, network_options, out_options, put, saying_options
+from triscope.cli.common import Chosen, Target, Voice, gathered, network_options, out_options, put, saying_options
 from triscope.cli.verbs import help_of, option_of
 from triscope.errors import OptionError
 from triscope.images import printable
@@ -38,7 +38,7 @@ def command(name: str) -> click.Command:
     params += [option_of(option) for option in verb.options]
     params += [*out_options(), *saying_options()]
     epilog = "STORE is a folder that `triscope index` made, or the folder of pictures that it stands in."
-    return click.Command(name, callback=partial(_ask, verb), params=params, help=help_of(verb), epilog=epilog)
+    return click.Command(name, callback=gathered(partial(_ask, verb)), params=params, help=help_of(verb), epilog=epilog)
 
 
 def _ask(
@@ -46,17 +46,13 @@ def _ask(
     *,
     store: str,
     subject: str | None = None,
-    out: str | None,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    target: Target,
+    voice: Voice,
     **options: Any,
 ) -> None:
     """The list on stdout, and the pictures in a file."""
-    voice = Voice(as_json, quiet, verbose)
     opened = Store.open(store)
-    places = Places(out, force, several=False)
+    places = target.places()
     named = Path(subject or store).stem if not verb.takes("objective") else str(subject)
     told = [text for text in (options.get("layer"),) if text]
     path = None if places.to_stdout else places.find([named, verb.command, *told])
@@ -121,7 +117,7 @@ def _index() -> click.Command:
     DIR is a folder, a pattern ('photos/**/*.jpg') or a CSV file with a column `path`, whose other columns are kept as
     metadata. What is stored already is not computed again; it may be interrupted, and goes on where it was.
     """
-    return click.Command("index", callback=_run_index, params=params, help=text.replace("\n    ", "\n"))
+    return click.Command("index", callback=gathered(_run_index), params=params, help=text.replace("\n    ", "\n"))
 
 
 def _run_index(
@@ -133,21 +129,14 @@ def _run_index(
     shard: str,
     ivf: tuple[str, ...],
     list_errors: bool,
-    model: str,
-    weights: str | None,
-    arch: str | None,
-    device: str | None,
-    seed: int,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    chosen: Chosen,
+    voice: Voice,
     **options: Any,
 ) -> None:
     """Progress on stderr, what is stored on stdout."""
-    voice = Voice(as_json, quiet, verbose)
     collection = Collection(source)
     place = place_of(source, path)
-    network = _network(place, layers, (model, weights, arch, device, seed), voice)
+    network = _network(place, layers, chosen, voice)
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
     last = _tell(steps, voice)
     store = Store.open(place)
@@ -161,9 +150,9 @@ def _run_index(
         "seconds": round(last.seconds, 2),
     }
     facts["removed"] = last.removed
-    if list_errors or as_json:
+    if list_errors or voice.as_json:
         facts["errors"] = [{"name": name, "error": error} for name, error in errors]
-    if list_errors and not as_json:
+    if list_errors and not voice.as_json:
         for name, error in errors:
             click.echo(f"{name}\t{error}")
     elif errors:
@@ -174,14 +163,11 @@ def _run_index(
     voice.close(command="index", network=network.name)
 
 
-def _network(
-    place: Path, layers: tuple[str, ...], how: tuple[str, str | None, str | None, str | None, int], voice: Voice
-) -> Network:
+def _network(place: Path, layers: tuple[str, ...], chosen: Chosen, voice: Voice) -> Network:
     """The network that is named; or where no layers are, that of the store that is gone on with."""
-    model, weights, arch, device, seed = how
-    if not layers and (model, weights, arch) == ("pocket", None, None) and (place / "rows.lance").is_dir():
+    if not layers and chosen.usual and (place / "rows.lance").is_dir():
         return Store.open(place).network
-    return choose_network(model, weights, arch, device, seed, voice)
+    return chosen.load(voice)
 
 
 def _tell(steps: Iterator[Progress], voice: Voice) -> Progress:

@@ -110,7 +110,7 @@ def index(
             collection,
             layers=layers,
             maps=maps,
-            precision=str(chosen(precision, network.device)).removeprefix("torch."),
+            precision=precision,
             exact=exact_preprocess,
         )
     job = _Job(network, collection, folder, table, shard, batch, workers, unit)
@@ -127,21 +127,25 @@ def open_table(
     *,
     layers: Sequence[str | Need],
     maps: Sequence[str] = (),
-    precision: str = "float32",
+    precision: Precision = "float32",
     exact: bool = False,
 ) -> Table:
-    """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one."""
+    """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one.
+
+    With the precision `auto`, one that is there is gone on with in its own.
+    """
     there = table_folder(folder).is_dir()
     old = Store.open(folder, network) if there else None
     columns = old.columns if old and not layers and not maps else choose(network, layers, maps)
     fields = tuple(name for name in collection.fields if name not in _RESERVED) if collection else ()
     root = str(collection.root) if collection and collection.root else None
+    own = old.about.precision if old and precision == "auto" else None
     about = About(
         network.name,
         network.source,
         network.sha256,
         preprocessing(network, exact=exact),
-        precision,
+        own or str(chosen(precision, network.device)).removeprefix("torch."),
         columns,
         root,
         fields,
