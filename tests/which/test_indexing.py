@@ -106,6 +106,17 @@ def test_what_was_computed_when_it_is_stopped_is_kept(network, photos, tmp_path)
     assert contents(build(network, folder, tmp_path / "store")) == contents(whole)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_vector_does_not_depend_on_the_pictures_beside_it(network, photos, tmp_path, precision):
+    """One at a time, three at a time, and all together: also the last bit is the same."""
+    folder = photos(20)
+    whole = contents(build(network, folder, tmp_path / "whole", precision=precision))
+    for some in (1, 3):
+        for _ in index(network, folder, tmp_path / f"{some}", layers=LAYERS, precision=precision, unit=some, batch=64):
+            pass
+        assert contents(Store.open(tmp_path / f"{some}")) == whole
+
+
 def test_shards_make_the_same_rows(network, photos, tmp_path):
     folder = photos(12)
     whole = contents(build(network, folder, tmp_path / "whole"))
@@ -244,7 +255,7 @@ def test_two_processes_write_into_one_store_at_once(network, photos, tmp_path):
     processes = [start(folder, tmp_path / "store", f"{part}/2") for part in (1, 2)]
     for process in processes:
         end(process)
-    assert contents(Store.open(tmp_path / "store")) == contents(build(network, folder, tmp_path / "whole"))
+    assert contents(Store.open(tmp_path / "store")) == contents(build(network, folder, tmp_path / "whole", batch=4))
 
 
 def test_two_processes_on_the_same_pictures_store_each_once(network, photos, tmp_path):
@@ -252,7 +263,7 @@ def test_two_processes_on_the_same_pictures_store_each_once(network, photos, tmp
     processes = [start(folder, tmp_path / "store") for _ in range(2)]
     for process in processes:
         end(process)
-    assert contents(Store.open(tmp_path / "store")) == contents(build(network, folder, tmp_path / "whole"))
+    assert contents(Store.open(tmp_path / "store")) == contents(build(network, folder, tmp_path / "whole", batch=4))
 
 
 def test_a_full_disk_is_a_sentence_and_loses_nothing(network, photos, tmp_path):

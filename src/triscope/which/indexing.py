@@ -33,6 +33,9 @@ from triscope.which.table import Field, Rows, Table, locked
 
 UNIT = 2048
 _UNIT_BYTES = 256 << 20
+# In float32 the last bit of a vector depends on how many pictures pass through the network together; in multiples of
+# this it does not (nine torchvision networks, one and two threads). So a vector is the same whoever was beside it.
+_FILL = 16
 _RESERVED = (
     "key",
     "stamp",
@@ -306,11 +309,11 @@ class _Job:
             for entry, decoded in ordered(self._decode, unit, self.workers, 3 * self.batch):
                 waiting.append((entry, decoded))
                 if len(waiting) == self.batch:
-                    rows += _embedded(waiting, embed)
+                    rows += _embedded(waiting, embed, self.batch)
                     waiting = []
                     yield self._with(len(rows))
             if waiting:
-                rows += _embedded(waiting, embed)
+                rows += _embedded(waiting, embed, self.batch)
         finally:
             self._commit(rows)
         yield self.progress()
@@ -390,12 +393,12 @@ class _Job:
             self.table.tidy()
 
 
-def _embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder) -> list[_Row]:
+def _embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) -> list[_Row]:
     """The vectors of a batch, as they are stored; pictures whose vectors cannot be stored become failures."""
     seen = [decoded.pixels for _, decoded in waiting if decoded.pixels is not None]
     if not seen:
         return [_Row(entry, decoded) for entry, decoded in waiting]
-    values = embed(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2))
+    values = {name: all_[: len(seen)] for name, all_ in embed(_filled(seen, batch)).items()}
     reasons = iter(broken(values, embed.columns))
     stored = {
         column.name: values[column.name].flatten(1).to(getattr(torch, column.dtype)).numpy() for column in embed.columns
@@ -411,6 +414,14 @@ def _embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder) -> list[_Ro
         vectors = {name: column[place] for name, column in stored.items()} if reason is None else None
         rows.append(_Row(entry, replace(light, error=reason), vectors))
     return rows
+
+
+def _filled(seen: list[NDArray[np.uint8]], batch: int) -> torch.Tensor:
+    """Pictures (B, C, H, W), and black ones after them where a batch is short."""
+    length = min(batch, -(-len(seen) // _FILL) * _FILL)
+    pictures = np.zeros((length, *seen[0].shape), np.uint8)
+    np.stack(seen, out=pictures[: len(seen)])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
 
 def _clock(seconds: float) -> str:
