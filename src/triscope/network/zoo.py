@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import urllib.error
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from triscope.network.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load
 from triscope.network.weights_file import fit, open_weights
 
 RANDOM = "random"
+_WIDE = ("alexnet", "vgg")  # their classifiers hold most of the weights, and are not made where a file lacks them
 _FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl")
 
 
@@ -114,12 +115,16 @@ def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
     extra = shape | {"init_weights": weights == RANDOM} if shape else {}
     if name.startswith("vit_"):  # its places are weights, as many as its published size has
         extra["image_size"] = published.transforms().crop_size[0]
-    module = models.get_model(name, weights=None, **extra)
     missing: frozenset[str] = frozenset()
     if weights is None:
         weights = str(_published(name, published.url, progress))
-    if weights != RANDOM:
-        missing = fit(module, open_weights(weights))
+    packed = None if weights == RANDOM else open_weights(weights)
+    if packed and name.startswith(_WIDE) and not any(key.startswith("classifier.") for key in packed.tensors):
+        module, missing = _headless(models.get_model, name)
+    else:
+        module = models.get_model(name, weights=None, **extra)
+    if packed:
+        missing |= fit(module, packed)
     transforms = published.transforms()
     return Network(
         module,
@@ -132,6 +137,18 @@ def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
         name=name,
         missing=missing,
     )
+
+
+def _headless(make: Callable[..., nn.Module], name: str) -> tuple[nn.Module, frozenset[str]]:
+    """The network of this name without its classifier, whose weights are not allocated; and their names."""
+    with torch.device("meta"):
+        module = make(name, weights=None)
+    missing = frozenset(key for key in module.state_dict() if key.startswith("classifier."))
+    module.classifier = nn.Identity()
+    module = module.to_empty(device="cpu")
+    for buffer in module.buffers():  # a count of batches may be missing from the file
+        buffer.zero_()
+    return module.eval(), missing
 
 
 def _published(name: str, url: str, progress: bool) -> Path:

@@ -1,0 +1,105 @@
+"""Variants: the same weights asked in another way, for methods that care about borders, pooling and speed.
+
+    pooling     every max pooling replaced by average pooling (Gatys et al., 2015)
+    wrap        every convolution and pooling on a torus: what leaves on the right comes in on the left
+    precision   weights and activations in another number format; the image stays in its own
+
+A variant is a network of its own around a copy of the module tree; the user's module is not touched, and weights are
+shared where they are not cast. Only modules are changed (`nn.Conv2d`, `nn.MaxPool2d`, `nn.AvgPool2d`): a network that
+pools by function keeps its pooling and its borders.
+"""
+
+from functools import partial
+from typing import Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from triscope.network.network import Network
+from triscope.network.twin import make_twin
+
+Pooling: TypeAlias = Literal["max", "average"]
+
+
+class _Variant(Network):
+    """A network that is asked about pictures of `asked_in`, whatever its weights are in."""
+
+    asked_in: torch.dtype
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the pictures it is asked about."""
+        return self.asked_in
+
+
+def variant(
+    network: Network, *, pooling: Pooling = "max", wrap: bool = False, precision: torch.dtype | None = None
+) -> Network:
+    """`network`, asked in another way; itself where nothing is changed."""
+    if pooling == "max" and not wrap and precision in (None, network.dtype):
+        return network
+    module = make_twin(network.module, network.name)
+    if pooling == "average":
+        _average(module)
+    if wrap:
+        for part in module.modules():
+            _wrap(part)
+    if precision is not None and precision != network.dtype:
+        module = module.to(precision)
+        for weight in module.parameters():
+            if weight.ndim == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        module.register_forward_pre_hook(partial(_cast, precision))
+    made = _Variant(
+        module,
+        mean=network.mean,
+        std=network.std,
+        size=network.size,
+        classes=network.classes,
+        tokens=network.tokens,
+        name=network.name,
+        missing=network.missing,
+    )
+    made.asked_in = network.dtype
+    return made
+
+
+def _cast(precision: torch.dtype, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The image, already normalised, as the weights want it."""
+    return (given[0].to(precision, memory_format=torch.channels_last), *given[1:])
+
+
+def _average(module: nn.Module) -> None:
+    for path, part in list(module.named_modules()):
+        if isinstance(part, nn.MaxPool2d) and path:
+            parent, _, name = path.rpartition(".")
+            pool = nn.AvgPool2d(part.kernel_size, part.stride, part.padding, part.ceil_mode, count_include_pad=False)
+            setattr(module.get_submodule(parent), name, pool)
+
+
+def _wrap(part: nn.Module) -> None:
+    """Give a sliding window the rows and columns from the other side that it needs to answer once per stride."""
+    if not isinstance(part, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+        return
+    kernel, stride = _pair(part.kernel_size), _pair(part.stride)
+    dilation = _pair(getattr(part, "dilation", 1))
+    spans = [max(0, d * (k - 1) + 1 - s) for k, s, d in zip(kernel, stride, dilation, strict=True)]
+    part.padding = (0, 0) if isinstance(part, nn.Conv2d) else 0
+    if isinstance(part, nn.Conv2d):
+        part.padding_mode = "zeros"
+    else:
+        part.ceil_mode = False
+    (top, bottom), (left, right) = ((span // 2, span - span // 2) for span in spans)
+    if any(spans):
+        part.register_forward_pre_hook(partial(_from_the_other_side, (left, right, top, bottom)))
+
+
+def _from_the_other_side(
+    reach: tuple[int, int, int, int], _: nn.Module, given: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    return (F.pad(given[0], reach, mode="circular"), *given[1:])
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (value, value) if isinstance(value, int) else tuple(value)
