@@ -206,7 +206,8 @@ def test_every_command_is_one_that_the_command_line_reads(in_a_file, photo):
         parses(command)
         assert command.startswith("triscope ")
         assert "/model.py:make" in command
-        assert ("--fit pad" in command) == (str(photo) in command)
+        whole = command.split()[1] == "stylize"  # the content is always taken whole
+        assert ("--fit pad" in command) == (str(photo) in command and not whole)
 
 
 def test_a_command_makes_the_very_picture(in_a_file, photo, tmp_path, monkeypatch):
@@ -233,7 +234,7 @@ def test_where_the_shell_has_no_name_for_it_the_command_is_python(network, photo
 def test_a_picture_from_stdin_is_asked_from_stdin(in_a_file, photo):
     for command in Page(report(in_a_file, photo.read_bytes()).html).commands:
         parses(command)
-        assert (" - " in command) == (command.split()[1] not in ("layers", "filters", "ascend"))
+        assert (" - " in command) == (command.split()[1] not in ("layers", "filters", "ascend", "texture"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from triscope.images import read_image
     from triscope.network import Network, load
     from triscope.objectives.base import Need, Objective
-    from triscope.objectives.distances import FeatureDistance
+    from triscope.objectives.distances import FeatureDistance, GramDistance
     from triscope.objectives.priors import PNorm, TotalVariation
     from triscope.objectives.text import unit
     from triscope.objectives.units import Channel, Direction, Energy, Logit, Neuron, TopClass
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from triscope.what.fool import fool
     from triscope.what.invert import invert
     from triscope.what.picture import Imagined
+    from triscope.what.stylize import stylize
+    from triscope.what.texture import texture
     from triscope.where.gradient import gradient, input_x_gradient, saliency
     from triscope.where.rectified import deconvnet, guided_backprop
     from triscope.which.collection import Collection
@@ -40,7 +42,7 @@ _HOMES = {
     "triscope.images": ("read_image",),
     "triscope.network": ("Network", "load"),
     "triscope.objectives.base": ("Need", "Objective"),
-    "triscope.objectives.distances": ("FeatureDistance",),
+    "triscope.objectives.distances": ("FeatureDistance", "GramDistance"),
     "triscope.objectives.priors": ("PNorm", "TotalVariation"),
     "triscope.objectives.text": ("unit",),
     "triscope.objectives.units": ("Channel", "Direction", "Energy", "Logit", "Neuron", "TopClass"),
@@ -54,6 +56,8 @@ _HOMES = {
     "triscope.what.fool": ("fool",),
     "triscope.what.invert": ("invert",),
     "triscope.what.picture": ("Imagined",),
+    "triscope.what.stylize": ("stylize",),
+    "triscope.what.texture": ("texture",),
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
     "triscope.where.rectified": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),
@@ -81,6 +85,7 @@ __all__ = [
     "fool",
     "Gallery",
     "gradient",
+    "GramDistance",
     "Grid",
     "guided_backprop",
     "Heatmap",
@@ -107,6 +112,8 @@ __all__ = [
     "Result",
     "saliency",
     "Store",
+    "stylize",
+    "texture",
     "top",
     "TopClass",
     "TotalVariation",

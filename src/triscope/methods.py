@@ -34,7 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
 
 #: What the door gives to every method that asks for it, and the command line has its own words for.
-SUBJECTS = ("network", "store", "images", "objective", "layer")
+SUBJECTS = ("network", "store", "images", "content", "style", "objective", "layer")
 
 #: Options that say how a job is run and not what it makes; a recipe does not hold them.
 PASSING = ("checkpoint",)
@@ -158,6 +158,11 @@ class Method(Generic[P, R]):
             option.check(given[option.name])
         if "images" in given:
             given["images"] = given["network"].prepare(given["images"], given.get("fit", "crop"))
+        if "content" in given:
+            given["content"] = given["network"].prepare(given["content"], "keep")
+        if "style" in given:
+            several = given["style"] if isinstance(given["style"], list | tuple) else [given["style"]]
+            given["style"] = [given["network"].prepare(one, "keep") for one in several]
         # Where a layer may be asked instead of a unit, nothing asked is not a question about the top class.
         if "objective" in given and not (given["objective"] is None and "layer" in given):
             network = given["store"].network if "store" in given else given["network"]
@@ -186,7 +191,9 @@ class Method(Generic[P, R]):
             | ({"layer": given["layer"]} if given.get("layer") else {})
             | ({"store": printable(store.path.absolute())} if store is not None else {})
             | ({"query": given["query"]} if isinstance(given.get("query"), int) else {}),
-            precision=store.precision if store is not None else str(networks[0].dtype).removeprefix("torch."),
+            precision=store.precision
+            if store is not None
+            else getattr(result, "precision", str(networks[0].dtype).removeprefix("torch.")),
             threads=torch.get_num_threads(),
             version=__version__,
         )

@@ -42,6 +42,8 @@ def redo(
     pictures = _pictures(recipe, Path(path), [Path(image) for image in images])
     if pictures and verb.takes("images"):
         arguments["images"] = pictures
+    if pictures and verb.takes("content"):
+        arguments["content"], *arguments["style"] = pictures
     if pictures and verb.takes("query"):
         (arguments["query"],) = pictures
     if verb.requires("query") and "query" not in arguments:

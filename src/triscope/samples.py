@@ -11,13 +11,20 @@ from triscope.errors import ImageError, nearest
 #: The photos by name, and their files in scikit-image's folder of data.
 SAMPLES = {"cat": "chelsea.png", "coffee": "coffee.png", "astronaut": "astronaut.png", "rocket": "rocket.jpg"}
 
+#: Textures: photos of one material all over.
+TEXTURES = {"brick": "brick.png", "grass": "grass.png", "gravel": "gravel.png"}
+_FILES = SAMPLES | TEXTURES
+
 
 def sample_photo(name: str = "cat") -> Path:
-    """The file of a sample photo: cat, coffee, astronaut or rocket. Raises ImageError where it is not there."""
-    if name not in SAMPLES:
-        raise ImageError(f"There is no sample photo {name!r}.{nearest(name, SAMPLES)} They are {', '.join(SAMPLES)}.")
+    """The file of a sample photo: cat, coffee, astronaut, rocket, or of a texture: brick, grass, gravel.
+
+    Raises ImageError where it is not there.
+    """
+    if name not in _FILES:
+        raise ImageError(f"There is no sample photo {name!r}.{nearest(name, _FILES)} They are {', '.join(_FILES)}.")
     package = find_spec("skimage")
-    path = Path(package.origin).parent / "data" / SAMPLES[name] if package and package.origin else None
+    path = Path(package.origin).parent / "data" / _FILES[name] if package and package.origin else None
     if path is None or not path.is_file():
         raise ImageError(
             f"The sample photo {name} comes with scikit-image, which is not installed here: pip install scikit-image, "

@@ -2,7 +2,7 @@
 
 from triscope import views
 from triscope.methods import METHODS, Method
-from triscope.what import ascend, compare, dream, fool, invert
+from triscope.what import ascend, compare, dream, fool, invert, stylize, texture
 from triscope.where import gradient, rectified
 from triscope.which import duplicates, neighbors, patches, top
 
@@ -19,6 +19,8 @@ __all__ = [
     "neighbors",
     "patches",
     "rectified",
+    "stylize",
+    "texture",
     "top",
     "views",
 ]

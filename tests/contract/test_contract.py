@@ -33,6 +33,10 @@ class Row:
     one_class: bool = False
 
 
+def pictures(count=2, channels=3, size=(5, 7), dtype=torch.float32, seed=3):
+    return torch.rand(count, channels, *size, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
 ROWS = {
     "filters": Row(),
     "activations": Row({"layer": "3"}, single=True),
@@ -41,6 +45,8 @@ ROWS = {
     "dream": Row({"steps": 2, "size": 16, "octaves": 1, "layer": "3"}),
     "fool": Row({"steps": 2, "objective": 1}, one_class=True),
     "invert": Row({"steps": 2, "layer": "3"}),
+    "texture": Row({"steps": 2, "size": 16}, single=True),
+    "stylize": Row({"steps": 2, "size": 16, "content": pictures(1), "style": pictures(1, seed=4)}),
 }
 
 
@@ -70,10 +76,6 @@ def ask(name, network, images=None, **given):
     if method.takes("objective") and not {"layer", "objective"} & arguments.keys():
         arguments["objective"] = ts.Channel("3", 2)
     return method(network=network, **(arguments | given))
-
-
-def pictures(count=2, channels=3, size=(5, 7), dtype=torch.float32, seed=3):
-    return torch.rand(count, channels, *size, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def tiny(**options):

@@ -29,6 +29,8 @@ OVERVIEW = {
         "regularisers": "the same unit under every regulariser, side by side",
         "dream": "a photo in which a layer sees more and more",
         "invert": "the picture that a layer's activations are enough to draw",
+        "texture": "a new picture with the texture of an example",
+        "stylize": "the content of one picture in the style of others",
         "fool": "a photo changed invisibly, and called something else",
     },
     "Which images do": {

@@ -46,6 +46,9 @@ def command(name: str) -> click.Command:
                 ["images"], nargs=-1 if several else 1, required=True, metavar="IMAGE..." if several else "IMAGE"
             )
         )
+    if verb.takes("content"):
+        params.append(click.Argument(["content"], metavar="CONTENT"))
+        params.append(click.Argument(["style"], nargs=-1, required=True, metavar="STYLE..."))
     if verb.requires("objective"):
         params.append(click.Argument(["objective"], metavar="CLASS" if verb.takes("images") else "UNIT"))
     elif verb.takes("objective"):
@@ -70,6 +73,7 @@ def _run(
 ) -> None:
     """One job, or one for each picture; one that fails does not stop the others."""
     network = chosen.load(voice)
+    images = options.pop("content", images)
     several: list[str | None] = [images] if isinstance(images, str) else list(images or [])
     places = target.places(several=len(several) > 1)
     if options.get("objective") is not None:
@@ -80,7 +84,7 @@ def _run(
         try:
             _one(verb, network, image, options, frames, places, voice)
         except TriscopeError as error:
-            if image is None:
+            if image is None or "style" in options:
                 raise
             voice.failure(printable(image), error)
     voice.close(command=verb.command, network=network.name)
@@ -97,9 +101,11 @@ def _one(
 ) -> None:
     stem = [] if image is None else ["stdin" if image == STREAM else printable(Path(image).stem)]
     told = [text for text in (options.get("objective"), options.get("layer")) if text]
+    told += [printable(Path(one).stem) for one in options.get("style", ())]
     path = None if places.to_stdout else places.find([*stem, verb.command, *told])
     moving = Frames(frames) if frames else None
-    given = {} if image is None else {"images": read_stdin() if image == STREAM else image}
+    subject = "content" if verb.takes("content") else "images"
+    given = {} if image is None else {subject: read_stdin() if image == STREAM else image}
     last: Step[Any] | None = None
     try:
         for step in _told(verb.steps(network, **given, **options), voice):

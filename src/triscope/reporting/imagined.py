@@ -1,4 +1,4 @@
-"""The sections on WHAT image would: the best class and one unit of each depth ascended, the picture inverted."""
+"""The sections on WHAT image would: units ascended, the picture inverted, a texture, and the picture in a style."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,9 +7,14 @@ from triscope.objectives.base import Objective
 from triscope.objectives.units import Channel, Logit
 from triscope.reporting.blocks import Block, Figure, Note, each, percent
 from triscope.reporting.subject import Subject
+from triscope.samples import sample_photo
 from triscope.what.ascend import ascend
 from triscope.what.invert import invert
+from triscope.what.stylize import stylize
+from triscope.what.texture import texture
+from triscope.what.woven import Woven
 
+_WOVEN, _SIDE = 60, 224
 _STEPS = 40  # for a glance: the commands on the page take more, and better pictures come of them
 
 
@@ -38,6 +43,38 @@ def inverted(subject: Subject) -> Iterator[Block]:
         "looks as if it had been remembered. After so few steps, early layers are not drawn as well as they could be.",
         command,
     )
+
+
+def woven(subject: Subject) -> Iterator[Block]:
+    """A texture made anew, and the picture in the style of one."""
+    caution = (
+        "Only what the network measures is matched, and a small network knows few textures: VGG-19 is what the papers' "
+        "pictures are made with. What is larger than the deepest layer sees is not kept."
+    )
+    example = sample_photo("gravel")
+    made, png, command = subject.ask(texture, others=[example], steps=_WOVEN, size=_SIDE, scale=2.0)
+    yield Figure(
+        "Gravel made anew",
+        png,
+        f"From noise, until {len(made.layers)} layers find the same features together as in scikit-image's photo of "
+        f"gravel, wherever they are: their Gram matrices are {_least(made)} of the way off.",
+        caution,
+        command,
+    )
+    example = sample_photo("brick")
+    made, png, command = subject.ask(stylize, others=[example], steps=_WOVEN, size=_SIDE)
+    yield Figure(
+        "The picture, made of brick",
+        png,
+        "The photo changed until its texture is that of scikit-image's photo of a brick wall, and one layer still "
+        f"finds the same things in the same places; the textures are {_least(made)} of the way off.",
+        caution,
+        command,
+    )
+
+
+def _least(made: Woven) -> str:
+    return percent(float(made.errors.mean().sqrt().clamp(0, 1)))
 
 
 def _class(subject: Subject) -> Block:

@@ -15,7 +15,7 @@ from triscope.network import Box
 from triscope.objectives.base import Need
 from triscope.objectives.units import Logit, Neuron
 from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
-from triscope.reporting.imagined import ascended, inverted
+from triscope.reporting.imagined import ascended, inverted, woven
 from triscope.reporting.subject import Subject
 from triscope.results import Grid, Heatmap
 from triscope.views import activations, filters, predict
@@ -180,6 +180,11 @@ SECTIONS = (
         "What each layer remembers",
         "A layer's numbers are enough to draw the photo again; less of it, the deeper the layer.",
         inverted,
+    ),
+    Section(
+        "Texture and style",
+        "Which features a layer finds together, and not where, is a texture: a picture can be given another's.",
+        woven,
     ),
 )
 

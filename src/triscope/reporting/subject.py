@@ -4,6 +4,7 @@ import dataclasses
 import io
 import os
 import shlex
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ class Subject:
 
     def __init__(self, network: Network, image: ImageSource, fit: Fit = "crop") -> None:
         self.network = network
+        self.source = image
         self.fit = fit
         photo = open_photo(image)
         self.size = photo.pixels.shape[-2], photo.pixels.shape[-1]
@@ -87,16 +89,21 @@ class Subject:
         *,
         layer: str | None = None,
         style: Style = "heat",
+        others: Sequence[Path] = (),
         **options: Any,
     ) -> tuple[R, bytes, str]:
-        """The answer of a method, its PNG (empty for a ranking), and the command that makes that PNG."""
+        """The answer of a method, its PNG (empty for a ranking), and the command that makes that PNG.
+
+        `others` are the styles where this picture is the content, and else the one that is asked about instead of it.
+        """
         given: dict[str, Any] = {"network": self.network}
-        given |= {"images": self.seen} if verb.takes("images") else {}
+        given |= {"images": others[0] if others else self.seen} if verb.takes("images") else {}
+        given |= {"content": self.source, "style": list(others)} if verb.takes("content") else {}
         given |= {"objective": objective} if objective is not None else {}
         given |= {"layer": layer} if layer else {}
         result = verb(**given, **options)
         drawn = result.styled(style) if isinstance(result, Heatmap) and style != "heat" else result
-        return result, drawn.encode(".png") or b"", self._spell(verb, objective, layer, style, options)
+        return result, drawn.encode(".png") or b"", self._spell(verb, objective, layer, style, others, options)
 
     def command(self, name: str, *words: str, picture: bool = False) -> str:
         """The shell's command of this name for this network, with the picture as its first word where wanted."""
@@ -114,25 +121,34 @@ class Subject:
         objective: Objective | None,
         layer: str | None,
         style: str,
+        others: Sequence[Path],
         options: dict[str, Any],
     ) -> str:
         defaults = {option.name: option.default for option in verb.options}
         said = {name: value for name, value in options.items() if value != defaults[name]}
-        if "fit" in defaults and self.fit != "crop":
+        if "fit" in defaults and self.fit != "crop" and not others:
             said["fit"] = self.fit
-        if not self.from_shell and (verb.takes("images") or self.network.source is None):
-            return self._in_python(verb, objective, layer, style, said)
+        mine = verb.takes("content") or (verb.takes("images") and not others)
+        if (mine and not self.from_shell) or self.network.source is None:
+            return self._in_python(verb, objective, layer, style, others, said)
         words = [str(objective)] if objective is not None else []
         words = ["-u", *words] if words and not verb.requires("objective") else words
         words += ["--layer", layer] if layer else []
         words += [word for name, value in said.items() for word in _flag(name, value)]
         words += ["--style", style] if style != "heat" else []
-        return self.command(verb.command, *words, picture=verb.takes("images"))
+        return self.command(verb.command, *map(os.fspath, others), *words, picture=mine)
 
     def _in_python(
-        self, verb: Method[Any, Any], objective: Objective | None, layer: str | None, style: str, said: dict[str, Any]
+        self,
+        verb: Method[Any, Any],
+        objective: Objective | None,
+        layer: str | None,
+        style: str,
+        others: Sequence[Path],
+        said: dict[str, Any],
     ) -> str:
-        words = ["network"] + (["image"] if verb.takes("images") else [])
+        mine = verb.takes("content") or (verb.takes("images") and not others)
+        words = ["network"] + (["image"] if mine else []) + [repr(os.fspath(other)) for other in others]
         words += [repr(str(objective))] if objective is not None else []
         words += ([repr(layer)] if verb.takes("images") else [f"layer={layer!r}"]) if layer else []
         words += [f"{name}={value!r}" for name, value in said.items()]

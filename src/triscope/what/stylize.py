@@ -1,0 +1,233 @@
+"""Style transfer: a picture with the content of one and the style of another.
+
+    d(x) = content * |F(x) - F0|^2 / |F0|^2  +  mean over layers of |G(x) - G0|^2 / |G0|^2
+
+F are the activations of one layer, G the Gram matrices of several: content is what is where, style is what occurs with
+what.
+
+**When it misleads.** Content and style are not apart in a picture, only in these two measures: with little weight on
+content, style moves things; with much, nothing of the style is left but its colours. What counts as a stroke depends on
+the size of the pictures as much as on the layers.
+
+**Reference.** L. A. Gatys, A. S. Ecker, M. Bethge, "Image style transfer using convolutional neural networks", CVPR
+2016; original colours after L. A. Gatys and others, "Preserving color in neural artistic style transfer", 2016.
+
+**Where ours departs.** Distances are relative to their target's energy; the paper's weights are the preset
+`gatys2016`. It starts from the content and goes from coarse to fine, where the paper starts from noise at full size
+(`start="noise"`, `octaves=1`). Pixels are kept in [0, 1] on the way. Several styles are matched by their mean Gram
+matrix, which has the same optimum as the sum of their distances.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from triscope.errors import OptionError
+from triscope.images import read_image, resize
+from triscope.methods import Range, Step, method
+from triscope.network import Network, Seen
+from triscope.network.network import Look
+from triscope.network.precision import Precision, chosen
+from triscope.network.prepare import as_channels
+from triscope.network.variant import Pooling, variant
+from triscope.objectives.distances import GramDistance
+from triscope.what.conventions import CONVENTIONS, Convention, Preset, content_layer, style_layers
+from triscope.what.woven import (
+    Level,
+    Weave,
+    Weighed,
+    Woven,
+    content_term,
+    fitted,
+    is_plain,
+    level_sizes,
+    require_detail,
+    require_positions,
+    roughness_term,
+    shares,
+    shrunk,
+    style_terms,
+    weave,
+    woven,
+)
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_CONTENT = 0.02
+
+
+@method("what")
+def stylize(
+    network: Network,
+    content: Seen,
+    style: Sequence[Seen],
+    *,
+    size: Annotated[int, Range(8, 8192)] = 512,
+    blend: str | None = None,
+    content_weight: Annotated[float | None, Range(0, 1e12)] = None,
+    style_weight: Annotated[float | None, Range(0, 1e12)] = None,
+    tv: Annotated[float | None, Range(0, 1e12)] = None,
+    style_scale: Annotated[float, Range(0.05, 20)] = 1.0,
+    start: str = "content",
+    original_colors: bool = False,
+    layers: str | None = None,
+    content_layers: str | None = None,
+    preset: Preset = "triscope",
+    pooling: Pooling | None = None,
+    steps: Annotated[int, Range(1, 100_000)] = 200,
+    octaves: Annotated[int, Range(1, 8)] = 2,
+    optimiser: Literal["lbfgs", "adam"] = "lbfgs",
+    rate: Annotated[float | None, Range(0, 1e6)] = None,
+    seed: Annotated[int, Range(0, 2**62)] = 0,
+    precision: Precision = "auto",
+    checkpoint: str | None = None,
+) -> Generator[Step[Woven]]:
+    """A picture with the content of one and the style of another, or of several (Gatys et al., 2016).
+
+    Values (1, C, H, W) in [0, 1], with the relative error of each style layer's Gram matrix. Raises ImageError where a
+    style is one colour all over, OptionError where content and style are one picture, the picture is too small for a
+    layer, or the preset is for another network.
+
+    size              the picture's long side in pixels; its shape is the content's
+    blend             how much of each style, as numbers with commas between them; the same of each if left out
+    content_weight    weight of the content; the preset's if left out
+    style_weight      weight of the style; the preset's if left out
+    tv                weight of the prior against roughness: the sum of squared differences of neighbours
+    style_scale       a style's long side, as a part of the picture's: larger makes larger strokes
+    start             content, noise, or the path of a picture to start from
+    original_colors   the content's colours: only the light of the result is kept
+    layers            the layers of the style, with commas between them: names, or words such as relu3_1
+    content_layers    the layer of the content
+    preset            layers and weights: triscope (relative, for any network), or those of a paper
+    pooling           max or average; the preset's if left out
+    steps             how many steps, in all octaves together
+    octaves           how many sizes, each twice the one before, from coarse to fine
+    optimiser         lbfgs or adam
+    rate              how far a step goes
+    seed              of the noise, where it starts from noise
+    precision         auto (bfloat16 where the processor has it natively), float32 or bfloat16
+    checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
+    """
+    convention = _convention(preset, content_weight, style_weight, tv, named=layers is not None)
+    names = style_layers(network, CONVENTIONS[preset], layers)
+    kept = content_layer(network, CONVENTIONS[preset], content_layers)
+    shares_of = _blend(blend, len(style))
+    notes = _checked(content, style)
+    number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
+    asked = variant(network, pooling=pooling or convention.pooling, precision=number)
+    photo = fitted(content.images.float(), size)
+    examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
+    rows, cols = photo.shape[-2:]
+    factors = level_sizes((rows, cols), octaves, examples)
+    targets = _Targets(asked, photo, list(zip(shares_of, examples, strict=True)), names, kept, convention)
+    levels = [
+        Level((max(1, round(rows * factor)), max(1, round(cols * factor))), count, partial(targets.at, factor))
+        for factor, count in zip(factors, shares(steps, len(factors)), strict=True)
+    ]
+    require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
+    sources = [source for seen in (content, *style) for source in seen.sources]
+    plan = Weave(asked, levels, optimiser, rate, seed, checkpoint, repr([one.sha256 for one in sources]))
+    finish = partial(recoloured, photo) if original_colors else torch.clone
+    for step, terms in weave(plan, _start(start, photo, levels[0].size, seed)):
+        yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish)
+
+
+def recoloured(photo: Tensor, picture: Tensor) -> Tensor:
+    """The light of `picture` with the colours of `photo`, both (1, C, H, W): luma from one, chroma from the other."""
+    if picture.shape[1] != 3:
+        return picture.clone()
+    weights = picture.new_tensor(_LUMA).view(1, 3, 1, 1)
+    colours = resize(photo, (picture.shape[-2], picture.shape[-1])).to(picture)
+    light = ((picture - colours) * weights).sum(1, keepdim=True)
+    return (colours + light).clamp(0, 1)
+
+
+class _Targets:
+    """What is asked at each size."""
+
+    def __init__(
+        self,
+        network: Network,
+        photo: Tensor,
+        examples: Sequence[tuple[float, Tensor]],
+        layers: Sequence[str],
+        kept: str,
+        convention: Convention,
+    ) -> None:
+        self.network = network
+        self.photo, self.examples = photo, examples
+        self.layers, self.kept = layers, kept
+        self.convention = convention
+
+    @torch.no_grad()
+    def at(self, factor: float) -> list[Weighed]:
+        """The terms at a size."""
+        grams = [(share, GramDistance.from_activations(self._look(one, factor, self.layers), self.layers))
+                 for share, one in self.examples]  # fmt: skip
+        terms = style_terms(GramDistance.mixed(grams), self.layers, self.convention)
+        if self.convention.content_weight:
+            seen = self._look(self.photo, factor, [self.kept])
+            terms.append(content_term(seen, self.kept, self.convention, self.convention.content_weight))
+        if self.convention.tv:
+            terms.append(roughness_term(self.convention.tv, shrunk(self.photo, factor).shape))
+        return terms
+
+    def _look(self, picture: Tensor, factor: float, layers: Sequence[str]) -> Look:
+        return self.network.look(shrunk(picture, factor).to(self.network.dtype), layers)
+
+
+def _convention(
+    preset: Preset, content: float | None, style: float | None, tv: float | None, *, named: bool
+) -> Convention:
+    """The preset, with the weights that were given."""
+    known = CONVENTIONS[preset]
+    if preset == "triscope":
+        known = replace(known, content_weight=_CONTENT)
+    given = {"content_weight": content, "style_weight": style, "tv": tv, "weights": () if named else None}
+    return replace(known, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _blend(text: str | None, count: int) -> list[float]:
+    """How much of each style."""
+    if count == 0:
+        raise OptionError("stylize needs at least one style.")
+    if text is None:
+        return [1 / count] * count
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise OptionError(f"blend is numbers with commas between them, such as 2,1; not {text!r}.") from error
+    if len(weights) != count or not all(0 <= weight < float("inf") for weight in weights) or not sum(weights):
+        raise OptionError(
+            f"blend is {count} numbers from 0 up, not all of them 0, one for each style; {text!r} is not."
+        )
+    return weights
+
+
+def _checked(content: Seen, style: Sequence[Seen]) -> list[str]:
+    """Notes on the pictures. Raises OptionError or ImageError where there is nothing to do with them."""
+    if len(content) != 1 or any(len(one) != 1 for one in style):
+        raise OptionError("stylize takes one content and one picture for each style.")
+    for one in style:
+        require_detail(one, "style")
+        if one.images.shape == content.images.shape and torch.equal(one.images, content.images):
+            raise OptionError(
+                f"{one.sources[0].name} is both the content and the style, so there is nothing to transfer; give "
+                "another style, or ask for its texture."
+            )
+    if is_plain(content.images):
+        return [f"{content.sources[0].name} is one colour all over: only the style can be seen."]
+    return []
+
+
+def _start(start: str, photo: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+    if start == "content":
+        return photo
+    if start == "noise":
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(1, photo.shape[1], *size, generator=generator).to(photo.device)
+        return (0.5 + 0.15 * noise).clamp(0, 1)
+    return resize(as_channels(read_image(start), photo.shape[1]), size).to(photo.device)

@@ -1,0 +1,148 @@
+"""Texture synthesis: a new picture that has the texture of an example.
+
+    d(x) = mean over layers of |G(x) - G0|^2 / |G0|^2,      G = F F^T / M
+
+A Gram matrix says which features of a layer occur together, and not where. A picture with the same matrices in several
+layers has the same texture: the same parts in the same kinds of neighbourhood, in another arrangement.
+
+**When it misleads.** What is larger than the deepest layer sees is not kept: bricks lose their straight rows. Only
+statistics that the network has learned to measure are matched, so a texture it has no features for comes out wrong,
+with an error as small as any other's.
+
+**Reference.** L. A. Gatys, A. S. Ecker, M. Bethge, "Texture synthesis using convolutional neural networks", NIPS 2015.
+
+**Where ours departs.** Every layer's distance is relative to the target's energy, so that layers count alike; the
+paper's weights are the preset `gatys2015`. The paper starts at full size from noise; we go from coarse to fine, which
+is faster and lays out larger structures. Pixels are kept in [0, 1] on the way and not only at the end.
+"""
+
+from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from triscope.errors import OptionError
+from triscope.methods import Range, Step, method
+from triscope.network import Fit, Network, Seen
+from triscope.network.precision import Precision, chosen
+from triscope.network.variant import Pooling, variant
+from triscope.what.conventions import CONVENTIONS, Convention, Preset, style_layers
+from triscope.what.woven import (
+    Level,
+    Weave,
+    Weighed,
+    Woven,
+    fitted,
+    level_sizes,
+    require_detail,
+    require_positions,
+    shares,
+    shrunk,
+    style_terms,
+    weave,
+    woven,
+)
+
+
+@method("what")
+def texture(
+    network: Network,
+    images: Seen,
+    *,
+    size: Annotated[int, Range(8, 8192)] = 256,
+    aspect: Annotated[float, Range(0.05, 20)] = 1.0,
+    scale: Annotated[float, Range(0.05, 20)] = 1.0,
+    layers: str | None = None,
+    preset: Preset = "triscope",
+    pooling: Pooling | None = None,
+    tile: bool = False,
+    steps: Annotated[int, Range(1, 100_000)] = 200,
+    octaves: Annotated[int, Range(1, 8)] = 3,
+    optimiser: Literal["lbfgs", "adam"] = "lbfgs",
+    rate: Annotated[float | None, Range(0, 1e6)] = None,
+    seed: Annotated[int, Range(0, 2**62)] = 0,
+    precision: Precision = "auto",
+    fit: Fit = "keep",
+    checkpoint: str | None = None,
+) -> Generator[Step[Woven]]:
+    """A new picture, of any size, with the texture of an example (Gatys et al., 2015).
+
+    Values (1, C, H, W) in [0, 1], with the relative error of each layer's Gram matrix. Raises ImageError where the
+    example is one colour all over, OptionError where the picture is too small for a layer or the preset is for another
+    network.
+
+    size          the picture's long side in pixels
+    aspect        its width divided by its height
+    scale         the example is shrunk to `size`, where it is larger, and then resized by this
+    layers        the layers whose texture is matched, with commas between them: names, or words such as relu3_1
+    preset        layers and weights: triscope (relative, for any network), or those of a paper
+    pooling       max or average; the preset's if left out
+    tile          a picture that continues itself on all sides; its sides are rounded up to what the network needs
+    steps         how many steps, in all octaves together
+    octaves       how many sizes, each twice the one before, from coarse to fine
+    optimiser     lbfgs or adam
+    rate          how far a step goes
+    seed          of the noise it starts from
+    precision     auto (bfloat16 where the processor has it natively), float32 or bfloat16
+    fit           keep (all of the example), crop (the network's own preprocessing) or pad
+    checkpoint    name of files to save the job to, one for each octave; it goes on from there if they exist
+    """
+    if len(images) != 1:
+        raise OptionError(f"texture takes one example at a time; {len(images)} were given.")
+    require_detail(images, "texture")
+    convention = CONVENTIONS[preset]
+    names = style_layers(network, convention, layers)
+    if layers is not None:
+        convention = replace(convention, weights=())
+    pools = pooling or convention.pooling
+    number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
+    reader = variant(network, pooling=pools, precision=number)
+    drawer = variant(network, pooling=pools, precision=number, wrap=tile)
+    rows, cols = _sides(size, aspect, _stride(network, names) if tile else 1, octaves)
+    example = images.images.float()
+    example = shrunk(fitted(example, min(size, max(example.shape[-2:]))), scale)
+    factors = level_sizes((rows, cols), octaves, [example])
+    asked = partial(_terms, reader, example, names, convention)
+    levels = [
+        Level((round(rows * factor), round(cols * factor)), count, partial(asked, factor))
+        for factor, count in zip(factors, shares(steps, len(factors)), strict=True)
+    ]
+    require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
+    plan = Weave(drawer, levels, optimiser, rate, seed, checkpoint, repr([one.sha256 for one in images.sources]))
+    for step, terms in weave(plan, _noise(example, levels[0].size, seed)):
+        yield woven(step, terms, drawer)
+
+
+def _terms(
+    network: Network, example: Tensor, layers: list[str], convention: Convention, factor: float
+) -> list[Weighed]:
+    with torch.no_grad():
+        look = network.look(shrunk(example, factor).to(network.dtype), layers)
+        return style_terms(look, layers, convention)
+
+
+def _noise(example: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+    """White noise around the example's mean colour, a tenth as strong: what a layer cannot see of it stays."""
+    generator = torch.Generator().manual_seed(seed)
+    mean, spread = example.mean((2, 3), keepdim=True), example.std((2, 3), keepdim=True)
+    noise = torch.randn(1, example.shape[1], *size, generator=generator).to(example.device)
+    return (mean + 0.1 * spread * noise).clamp(0, 1)
+
+
+def _sides(size: int, aspect: float, stride: int, octaves: int) -> tuple[int, int]:
+    """(rows, columns), rounded up to whole strides in the coarsest octave too."""
+    sides = (size / aspect, size) if aspect >= 1 else (size, size * aspect)
+    unit = stride if stride == 1 else stride * 2 ** (octaves - 1)
+    rows, cols = (max(unit, -(-round(side) // unit) * unit) for side in sides)
+    return rows, cols
+
+
+def _stride(network: Network, layers: list[str]) -> int:
+    """How many pixels apart the positions of the deepest of these layers are."""
+    fields = [network.layer(name).receptive_field for name in layers]
+    if any(field.rows is None or field.cols is None for field in fields):
+        raise OptionError("A tile needs layers that see a part of the picture; name others with layers.")
+    return max(max(field.rows.stride, field.cols.stride) for field in fields if field.rows and field.cols)

@@ -1,0 +1,232 @@
+"""What texture synthesis and style transfer share: terms of a convention, and a climb from coarse to fine.
+
+    score = - sum of weighted relative distances
+
+Every level has half the size of the next, its targets taken from pictures of that size, and starts from what the level
+below has made. Large structures are laid out where that is cheap, and the last level only adds detail.
+"""
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from triscope.errors import ImageError, OptionError
+from triscope.images import resize
+from triscope.methods import Step
+from triscope.network import Network, Seen
+from triscope.network.prepare import Source
+from triscope.objectives.base import Activations, Need, Objective
+from triscope.objectives.distances import FeatureDistance, GramDistance
+from triscope.objectives.priors import TotalVariation
+from triscope.results import ImageNote
+from triscope.what.canvas import Pixels
+from triscope.what.conventions import Convention
+from triscope.what.loop import Climb, climb
+from triscope.what.optimisers import Adam, Lbfgs, Optimiser
+from triscope.what.picture import Imagined
+
+_COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
+
+
+@dataclass(frozen=True, eq=False)
+class Woven(Imagined):
+    """A picture (1, C, H, W) made to have a texture or style.
+
+    `errors` (1, N) are the relative distances of each of N style layers, `layers` their names: |G - G0|^2 / |G0|^2.
+    `precision` is the number format of the network's pass, `sources` the pictures it was made from.
+    """
+
+    errors: Tensor = field(kw_only=True)
+    layers: tuple[str, ...] = field(kw_only=True)
+    precision: str = field(kw_only=True)
+    sources: tuple[ImageNote, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """One term: what is asked of a layer, and its weight."""
+
+    weight: float
+    distance: GramDistance | FeatureDistance | TotalVariation
+
+
+def style_terms(look: Activations | GramDistance, layers: Sequence[str], convention: Convention) -> list[Weighed]:
+    """A term for each style layer, weighed so that their sum is the convention's style loss."""
+    whole = look if isinstance(look, GramDistance) else GramDistance.from_activations(look, layers)
+    terms = []
+    own = convention.weights if len(convention.weights) == len(layers) else (1.0,) * len(layers)
+    for name, weight in zip(layers, own, strict=True):
+        one = GramDistance({Need(name): whole.targets[Need(name)]})
+        scale = 1 / len(layers)
+        if convention.gram:
+            scale = convention.gram(one.targets[Need(name)].shape[-1]) * float(one.energy(Need(name)))
+        terms.append(Weighed(convention.style_weight * weight * scale, one))
+    return terms
+
+
+def content_term(look: Activations, layer: str, convention: Convention, weight: float) -> Weighed:
+    """The content's term, weighed so that it is the convention's content loss."""
+    one = FeatureDistance.from_activations(look, [layer])
+    (target,) = one.targets.values()
+    if convention.feature:
+        channels, positions = target.shape[1], target[0, 0].numel()
+        weight = weight * convention.feature(channels, positions) * float(target.double().square().sum())
+    return Weighed(weight, one)
+
+
+def roughness_term(weight: float, shape: torch.Size) -> Weighed:
+    """The prior against roughness, for the sum over the pixels of a picture (1, C, H, W)."""
+    return Weighed(weight * shape.numel(), TotalVariation(2))
+
+
+def asked_of(terms: Sequence[Weighed]) -> Objective:
+    """Minus the weighted sum."""
+    first, *rest = terms
+    whole: Objective = -first.weight * first.distance
+    for one in rest:
+        whole = whole - one.weight * one.distance
+    return whole
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size: (rows, columns), how many steps, and what is asked there, made when its turn comes."""
+
+    size: tuple[int, int]
+    steps: int
+    terms: Callable[[], list[Weighed]]
+
+
+@dataclass(frozen=True)
+class Weave:
+    """How a picture is made from coarse to fine."""
+
+    network: Network
+    levels: Sequence[Level]
+    optimiser: str
+    rate: float | None
+    seed: int
+    checkpoint: str | None
+    label: str
+    history: int = 12
+
+
+def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[Weighed]]]:
+    """The steps of all levels in turn, counted together, and what was asked in each."""
+    total = sum(level.steps for level in plan.levels)
+    done, picture = 0, start
+    for number, level in enumerate(plan.levels):
+        terms = level.terms()
+        canvas = Pixels(*level.size, plan.network.channels)
+        optimiser: Callable[[], Optimiser] = (
+            partial(Lbfgs, plan.rate or 1.0, plan.history, canvas.confine)
+            if plan.optimiser == "lbfgs"
+            else partial(Adam, plan.rate or 0.02)
+        )
+        place = Path(f"{plan.checkpoint}.{number}") if plan.checkpoint else None
+        climbed = Climb(
+            plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.seed,
+            checkpoint=place, label=plan.label,
+        )  # fmt: skip
+        for step in climb(climbed, picture):
+            yield Step(done + step.index, total, step.score, step.terms, step.result), terms
+            picture = step.result.values
+        done += level.steps
+
+
+def level_sizes(size: tuple[int, int], octaves: int, others: Sequence[Tensor]) -> list[float]:
+    """The factors of the levels, coarse to fine, the last 1; fewer than `octaves` where pictures would be too small."""
+    short = min([*size, *(min(one.shape[-2:]) for one in others)])
+    most = 1 + max(0, int(math.log2(short / _COARSEST))) if short > _COARSEST else 1
+    return [2.0**-level for level in reversed(range(min(octaves, most)))]
+
+
+def shares(steps: int, levels: int) -> list[int]:
+    """How many steps each level has, coarse to fine: about as many in each, and at least one."""
+    ends = [round(steps * (number + 1) / levels) for number in range(levels)]
+    return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def shrunk(picture: Tensor, factor: float) -> Tensor:
+    """A picture resized by a factor."""
+    height, width = picture.shape[-2:]
+    return resize(picture, (max(1, round(height * factor)), max(1, round(width * factor)))).clamp(0, 1)
+
+
+def fitted(picture: Tensor, side: int) -> Tensor:
+    """A picture with a long side of `side` pixels."""
+    return shrunk(picture, side / max(picture.shape[-2:]))
+
+
+def require_positions(network: Network, picture: Tensor, layers: Sequence[str]) -> None:
+    """Raise OptionError where a layer has fewer than 2 x 2 positions on pictures of this size."""
+    with torch.no_grad():
+        look = network.look(torch.full_like(picture, 0.5), layers)
+    for name in layers:
+        rows, cols = look[Need(name)].shape[-2:]
+        if rows * cols < 4:
+            sizes = " x ".join(map(str, picture.shape[-2:]))
+            raise OptionError(
+                f"{name} of {network.name} has only {rows} x {cols} positions on a picture of {sizes} pixels, too few "
+                "for a texture; make the picture larger, or name shallower layers."
+            )
+
+
+def is_plain(picture: Tensor) -> bool:
+    """Whether a picture (1, C, H, W) is one colour all over."""
+    return float((picture.amax((2, 3)) - picture.amin((2, 3))).max()) < 1 / 255
+
+
+def require_detail(seen: Seen, word: str) -> None:
+    """Raise ImageError where a picture is one colour all over."""
+    for picture, source in zip(seen.images, seen.sources, strict=True):
+        if is_plain(picture[None]):
+            raise ImageError(
+                f"{source.name} is one colour all over, so there is no {word} in it to take; give another picture."
+            )
+
+
+def noted(sources: Sequence[Source]) -> tuple[ImageNote, ...]:
+    """What a recipe says of these pictures."""
+    return tuple(
+        ImageNote(source.name, str(source.path.absolute()) if source.path else None, source.sha256)
+        for source in sources
+    )
+
+
+def woven(
+    step: Step[Imagined],
+    terms: Sequence[Weighed],
+    network: Network,
+    *,
+    notes: Sequence[str] = (),
+    sources: Sequence[Source] = (),
+    finish: Callable[[Tensor], Tensor] = torch.clone,
+) -> Step[Woven]:
+    """The step, its result with the error of each style layer."""
+    styles = [one for one in terms if isinstance(one.distance, GramDistance)]
+    weights = next(network.module.parameters(), torch.empty(0))
+    result = Woven(
+        finish(step.result.values),
+        scores=step.result.scores,
+        objective=None,
+        notes=(*notes, *step.result.notes),
+        errors=torch.tensor([[_error(step, one, network) for one in styles]]),
+        layers=tuple(need.layer for one in styles for need in one.distance.needs),
+        precision=str(weights.dtype).removeprefix("torch."),
+        sources=noted(sources),
+    )
+    return Step(step.index, step.total, step.score, step.terms, result)
+
+
+def _error(step: Step[Imagined], one: Weighed, network: Network) -> float:
+    """The distance that a term stands for; asked again where the step is a job that had come to its end before."""
+    if one.weight and str(one.distance) in step.terms:
+        return -step.terms[str(one.distance)] / one.weight
+    with torch.no_grad():
+        return float(one.distance(network.look(step.result.values.to(network.dtype), one.distance.needs)))

@@ -1,0 +1,488 @@
+"""Texture and style: the papers written slowly, published numbers, and what each verb promises."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from torch import nn
+
+import triscope as ts
+from tests import nets
+from triscope.cli import main
+from triscope.errors import ImageError, LayerNotFound, NetworkError, ObjectiveError, OptionError
+from triscope.images import open_photo, resize
+from triscope.network import Network, load
+from triscope.network.variant import variant
+from triscope.objectives.base import Need
+from triscope.objectives.priors import TotalVariation
+from triscope.redoing import redo
+from triscope.what.conventions import CONVENTIONS, content_layer, layer_names, style_layers
+from triscope.what.stylize import recoloured
+from triscope.what.woven import asked_of, content_term, roughness_term, shares, style_terms
+
+SIZE = 32
+
+
+class Features(nn.Module):
+    def __init__(self, *parts):
+        super().__init__()
+        self.features = nn.Sequential(*parts)
+
+    def forward(self, x):
+        return self.features(x)
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    parts, before = [], 3
+    for block, count in enumerate((2, 2, 4, 4, 4)):
+        for _ in range(count):
+            parts += [nn.Conv2d(before, 4 + block, 3, padding=1), nn.ReLU(inplace=True)]
+            before = 4 + block
+        parts.append(nn.MaxPool2d(2))
+    return Network(nets.fill(Features(*parts)).double(), mean=nets.MEAN, std=nets.STD, size=SIZE, name="narrow VGG")
+
+
+@pytest.fixture
+def net():
+    return nets.network(size=(SIZE, SIZE))
+
+
+def photo(seed, size=(SIZE, 40), dtype=torch.float32):
+    """A picture with structure: smooth noise."""
+    generator = torch.Generator().manual_seed(seed)
+    return F.interpolate(torch.rand(1, 3, 8, 10, generator=generator), size, mode="bilinear").to(dtype)
+
+
+# The papers, each loss as it stands there: sums over positions and channels, no convention of ours.
+
+
+def sums(features):
+    """G[i, j]: the sum over positions of channel i times channel j."""
+    flat = features[0].flatten(1)
+    return torch.einsum("ip,jp->ij", flat, flat)
+
+
+def gatys(found, wanted):
+    """E = 1 / (4 N^2 M^2) sum (G - A)^2."""
+    channels, positions = found.shape[1], found[0, 0].numel()
+    return (sums(found) - sums(wanted)).square().sum() / (4 * channels**2 * positions**2)
+
+
+def johnson(found, wanted):
+    """The squared Frobenius norm of the difference of Gram matrices divided by C H W."""
+    return (sums(found) / found[0].numel() - sums(wanted) / wanted[0].numel()).square().sum()
+
+
+def mean_of_squares(found, wanted):
+    """The same matrices, their mean squared difference."""
+    return F.mse_loss(sums(found) / found[0].numel(), sums(wanted) / wanted[0].numel())
+
+
+def half_of_squares(found, wanted):
+    return 0.5 * (found - wanted).square().sum()
+
+
+FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+PAPERS = {
+    "gatys2015": (("relu1_1", "pool1", "pool2", "pool3", "pool4"), gatys, (1.0,) * 5, None, None, 0.0),
+    "gatys2016": (FIVE, gatys, (200.0,) * 5, "relu4_2", half_of_squares, 1.0),
+    "johnson2016": (("relu1_2", "relu2_2", "relu3_3", "relu4_3"), johnson, (5.0,) * 4, "relu2_2", F.mse_loss, 1.0),
+    "neural-style": (FIVE, mean_of_squares, (100.0,) * 5, "relu4_2", F.mse_loss, 5.0),
+    "tutorial": (
+        ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"), mean_of_squares, (1e6,) * 5, "conv4_2", F.mse_loss, 1.0
+    ),
+}  # fmt: skip
+
+
+def places(words):
+    """Where a VGG-19's layers stand, counted by hand."""
+    known = {
+        "conv1_1": 0, "relu1_1": 1, "relu1_2": 3, "pool1": 4, "conv2_1": 5, "relu2_1": 6, "relu2_2": 8, "pool2": 9,
+        "conv3_1": 10, "relu3_1": 11, "relu3_3": 15, "pool3": 18, "conv4_1": 19, "relu4_1": 20, "conv4_2": 21,
+        "relu4_2": 22, "relu4_3": 24, "pool4": 27, "conv5_1": 28, "relu5_1": 29,
+    }  # fmt: skip
+    return [known[word] for word in words]
+
+
+def by_hand(network, images, *, average):
+    """Every output of the features, one after another."""
+    x = nets.Normalise()(images)
+    found = []
+    for part in network.module.features:
+        x = F.avg_pool2d(x, 2) if average and isinstance(part, nn.MaxPool2d) else part(x.clone())
+        found.append(x)
+    return found
+
+
+@pytest.mark.parametrize("preset", PAPERS)
+def test_each_preset_is_the_paper(vgg, preset):
+    words, style, weights, kept, content, content_weight = PAPERS[preset]
+    convention = CONVENTIONS[preset]
+    average = preset.startswith("gatys")
+    assert (convention.pooling == "average") == average
+    assert style_layers(vgg, convention) == [f"features.{place}" for place in places(words)]
+    picture, example, scene = (photo(seed, dtype=torch.float64) for seed in range(3))
+    with torch.no_grad():
+        found, wanted, seen = (by_hand(vgg, one, average=average) for one in (picture, example, scene))
+        by_paper = sum(
+            weight * style(found[place], wanted[place]) for weight, place in zip(weights, places(words), strict=True)
+        )
+        asked = variant(vgg, pooling=convention.pooling)
+        names = style_layers(vgg, convention)
+        terms = style_terms(asked.look(example, names), names, convention)
+        if kept:
+            place = places([kept])[0]
+            assert content_layer(vgg, convention) == f"features.{place}"
+            by_paper += content_weight * content(found[place], seen[place])
+            layer = f"features.{place}"
+            terms.append(content_term(asked.look(scene, [layer]), layer, convention, convention.content_weight))
+        whole = asked_of(terms)
+        score = whole(asked.look(picture, whole.needs))
+    assert -score.item() == pytest.approx(by_paper.item(), rel=1e-9)
+
+
+def test_the_published_values_of_cs231n(shared):
+    """Content, Gram, style and total variation, as Stanford's course publishes them for SqueezeNet 1.1."""
+    folder = shared / "checks" / "cs231n"
+    known = np.load(folder / "style-transfer-checks.npz")
+    network = load("squeezenet1_1", weights=shared / "models" / "squeezenet1_1.safetensors")
+    convention = CONVENTIONS["cs231n"]
+
+    def picture(name):
+        pixels = open_photo(folder / f"{name}.jpg").pixels
+        height, width = pixels.shape[-2:]
+        scale = 192 / min(height, width)
+        return resize(pixels, (int(height * scale), int(width * scale)))
+
+    content, style = picture("tubingen"), picture("starry_night")
+    with torch.no_grad():
+        layer = content_layer(network, convention)
+        look = network.look(content, [layer])
+        term = content_term(look, layer, convention, convention.content_weight)
+        grey = torch.tensor(nets.MEAN).view(1, 3, 1, 1).expand_as(content)  # all zeros, once it is normalised
+        assert term.weight * term.distance(network.look(grey, [layer])).item() == pytest.approx(
+            known["cl_out"].item(), rel=0.02
+        )
+        names = style_layers(network, convention)
+        starry = network.look(style, [*names, "features.5"])
+        grams = ts.GramDistance.from_activations(starry, ["features.5"]).targets[Need("features.5")]
+        channels = starry["features.5"].shape[1]
+        torch.testing.assert_close(
+            (grams / channels).norm(), torch.from_numpy(known["gm_out"]).norm(), rtol=0.02, atol=0
+        )
+        away = (grams / channels - torch.from_numpy(known["gm_out"])).norm() / np.linalg.norm(known["gm_out"])
+        assert away < 0.02
+        loss = asked_of(style_terms(starry, names, convention))
+        assert -loss(network.look(content, names)).item() == pytest.approx(known["sl_out"].item(), rel=0.02)
+        prior = roughness_term(2e-2, content.shape)
+        seen = {Need("input"): network.normalise(content)}
+        assert prior.weight * TotalVariation(2)(seen).item() == pytest.approx(known["tv_out"].item(), rel=0.02)
+        ours = roughness_term(convention.tv, content.shape)
+        rough = ours.weight * ours.distance({Need("input"): content}).item()
+        assert rough == pytest.approx(known["tv_out"].item(), rel=0.02)
+
+
+def test_gradients_are_those_of_finite_differences(vgg):
+    names = style_layers(vgg, CONVENTIONS["triscope"])
+    example, picture = photo(1, (16, 20), torch.float64), photo(2, (16, 20), torch.float64).requires_grad_()
+    look = vgg.look(example, [*names, "features.22"])
+    terms = style_terms(look, names, CONVENTIONS["triscope"])
+    terms += [content_term(look, "features.22", CONVENTIONS["triscope"], 0.1), roughness_term(0.01, example.shape)]
+    asked = asked_of(terms)
+    (found,) = torch.autograd.grad(asked(vgg.look(picture, asked.needs)).sum(), picture)
+    along = torch.randn(3, *picture.shape, dtype=torch.float64)
+    with torch.no_grad():
+        for step in 1e-6 * along:
+            ahead, behind = (asked(vgg.look(picture + sign * step, asked.needs)).item() for sign in (1, -1))
+            assert (ahead - behind) / 2 == pytest.approx((found * step).sum().item(), rel=1e-4)
+
+
+def test_words_for_layers():
+    pocket = load("pocket")
+    words = layer_names(pocket)
+    assert [words[f"relu{number}"] for number in range(1, 6)] == [f"features.{at}" for at in (1, 4, 7, 9, 11)]
+    assert words["relu3_3"] == "features.11"
+    assert words["pool2"] == "features.5"
+    assert style_layers(pocket, CONVENTIONS["triscope"], "relu2, features.7") == ["features.4", "features.7"]
+    with pytest.raises(LayerNotFound):
+        style_layers(pocket, CONVENTIONS["triscope"], "relu9")
+    with pytest.raises(OptionError, match="The preset gatys2016 reads relu4_1, and pocket has no such layer"):
+        style_layers(pocket, CONVENTIONS["gatys2016"])
+    flat = Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)), size=2)
+    with pytest.raises(ObjectiveError, match="no layer of maps"):
+        style_layers(flat, CONVENTIONS["triscope"])
+    with pytest.raises(ObjectiveError, match="no layer of maps"):
+        content_layer(flat, CONVENTIONS["triscope"])
+
+
+def test_steps_are_shared_out():
+    assert shares(200, 3) == [67, 66, 67]
+    assert shares(1, 2) == [1, 1]
+
+
+def test_a_texture_has_the_example_s_gram_matrices(net):
+    example = photo(1)
+    steps = list(ts.texture.steps(net, example, size=SIZE, steps=60, precision="float32"))
+    made = steps[-1].result
+    assert made.values.shape == (1, 3, SIZE, SIZE)
+    assert 0 <= made.values.min() <= made.values.max() <= 1
+    assert made.layers == ("2", "4")
+    assert float(made.errors.max()) < 0.01
+    assert list(steps[-1].terms) == ["GramDistance(2)", "GramDistance(4)"]
+    assert [step.index for step in steps] == list(range(1, steps[-1].total + 1))
+    with torch.no_grad():
+        wanted = ts.GramDistance.from_activations(net.look(example, made.layers))
+        found = wanted.errors(net.look(made.values, made.layers))
+    assert float(found.max()) < 0.01
+
+
+@pytest.mark.parametrize(("size", "aspect", "shape"), [(24, 1.5, (16, 24)), (24, 0.5, (24, 12)), (40, 1.0, (40, 40))])
+def test_a_texture_has_any_size_and_shape(net, size, aspect, shape):
+    assert ts.texture(net, photo(1), size=size, aspect=aspect, steps=2).values.shape[-2:] == shape
+
+
+def test_from_coarse_to_fine_each_octave_has_half_the_size_of_the_next(net):
+    steps = list(ts.texture.steps(net, photo(1, (224, 224)), size=224, steps=9, octaves=3))
+    sizes = [step.result.values.shape[-1] for step in steps]
+    assert sizes == [56] * 3 + [112] * 3 + [224] * 3
+
+
+def test_the_same_seed_is_the_same_picture_and_another_is_another(net):
+    one, two, other = (ts.texture(net, photo(1), size=16, steps=3, seed=seed).values for seed in (1, 1, 2))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_a_tile_looks_the_same_to_the_network_wherever_it_is_cut(net):
+    """On a torus a shifted picture has shifted activations: statistics do not know where the seam is."""
+    wrapped = variant(net, wrap=True)
+    picture = photo(1, (16, 24))
+    look, moved = (wrapped.look(one, ["4"])["4"] for one in (picture, picture.roll((5, 7), (2, 3))))
+    torch.testing.assert_close(look.roll((5, 7), (2, 3)), moved, atol=1e-5, rtol=1e-4)
+    pocket = variant(load("pocket"), wrap=True)
+    picture = photo(2, (64, 96))
+    look, moved = (pocket.look(one, ["features.9"])["features.9"] for one in (picture, picture.roll(32, 3)))
+    assert look.shape[-2:] == (4, 6)
+    torch.testing.assert_close(look.roll(2, 3), moved, atol=1e-4, rtol=1e-3)
+
+
+def test_the_sides_of_a_tile_are_whole_strides():
+    made = ts.texture(load("pocket"), photo(1, (64, 64)), size=70, tile=True, steps=2, octaves=1, layers="relu1,relu3")
+    assert made.values.shape[-2:] == (80, 80)
+
+
+def test_the_seam_of_a_tile_is_as_rough_as_the_inside(net):
+    made = ts.texture(net, photo(1), size=SIZE, tile=True, steps=40, precision="float32").values
+
+    def roughness(picture):
+        return torch.diff(picture, dim=3).abs().mean((0, 1, 2))
+
+    inside = roughness(made)
+    seam = (made[..., 0] - made[..., -1]).abs().mean()
+    assert seam < inside.mean() + 3 * inside.std()
+
+
+def test_pooling_can_be_averaged():
+    network = Network(Features(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 1)), size=8)
+    picture = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        plain, averaged = (variant(network, pooling=how).look(picture, ["features.2"])["features.2"]
+                           for how in ("max", "average"))  # fmt: skip
+        rectified = network.look(picture, ["features.1"])["features.1"]
+    torch.testing.assert_close(plain, F.max_pool2d(rectified, 2))
+    torch.testing.assert_close(averaged, F.avg_pool2d(rectified, 2))
+    assert isinstance(network.module.features[2], nn.MaxPool2d)
+
+
+def test_bfloat16_keeps_the_image_and_the_gram_in_float32(net):
+    cast = variant(net, precision=torch.bfloat16)
+    assert net.dtype == next(net.module.parameters()).dtype == torch.float32
+    look = cast.look(photo(1), ["input", "4"])
+    assert look["input"].dtype == torch.float32
+    assert look["4"].dtype == torch.bfloat16
+    assert ts.GramDistance.from_activations(look, ["4"]).targets[Need("4")].dtype == torch.float32
+    made = {kind: ts.texture(net, photo(1), size=SIZE, steps=40, precision=kind) for kind in ("bfloat16", "float32")}
+    assert {kind: one.recipe.precision for kind, one in made.items()} == {kind: kind for kind in made}
+    with torch.no_grad():
+        wanted = ts.GramDistance.from_activations(net.look(photo(1), ["2", "4"]))
+        noise = wanted(net.look(ts.texture(net, photo(1), size=SIZE, steps=1).values, ["2", "4"])).item()
+        losses = [wanted(net.look(one.values, ["2", "4"])).item() for one in made.values()]
+    assert abs(losses[0] - losses[1]) < 0.01 * noise
+
+
+def test_style_moves_towards_the_style_and_keeps_the_content(net):
+    content, style = photo(1), photo(2, (24, 24))
+    given = {"size": 40, "steps": 30, "precision": "float32"}
+    little, much = (ts.stylize(net, content, style, content_weight=weight, **given) for weight in (0.001, 10.0))
+    plain = ts.stylize(net, content, style, steps=1, size=40)
+    assert float(little.errors.mean()) < float(much.errors.mean()) < float(plain.errors.mean())
+    assert (much.values - content).abs().mean() < (little.values - content).abs().mean()
+
+
+def test_every_loss_term_has_its_name(net):
+    *_, step = ts.stylize.steps(net, photo(1), photo(2), size=16, steps=2, tv=0.001)
+    assert set(step.terms) == {"TotalVariation()", "GramDistance(2)", "GramDistance(4)", "FeatureDistance(4)"}
+    assert sum(step.terms.values()) == pytest.approx(step.score, rel=1e-5)
+
+
+def test_several_styles_are_blended(net):
+    content, one, two = photo(1), photo(2), photo(3)
+    given = {"size": 16, "steps": 4}
+    first = ts.stylize(net, content, one, **given).values
+    assert torch.equal(ts.stylize(net, content, [one, two], blend="1,0", **given).values, first)
+    half = ts.stylize(net, content, [one, two], **given).values
+    assert not torch.equal(half, first)
+    torch.testing.assert_close(ts.stylize(net, content, [one, two], blend="3,3", **given).values, half)
+
+
+def test_it_starts_from_the_content_from_noise_or_from_a_picture(net, tmp_path):
+    content, style = photo(1), photo(2)
+    place = tmp_path / "start.png"
+    PIL.Image.new("RGB", (9, 9), (0, 0, 255)).save(place)
+    first = {}
+    for start in ("content", "noise", str(place)):
+        first[start] = next(iter(ts.stylize.steps(net, content, style, start=start, size=40, steps=1))).result.values
+    assert (first["content"] - content).abs().mean() < 0.1
+    assert (first["noise"] - content).abs().mean() > 0.1
+    assert first[str(place)][0, 2].mean() > 0.8
+    with pytest.raises(ImageError, match="does not exist"):
+        ts.stylize(net, content, style, start="nowhere.png")
+
+
+def test_original_colours_are_the_content_s_chroma():
+    content, picture = 0.4 + 0.2 * photo(1), 0.4 + 0.2 * photo(2)
+    found = recoloured(content, picture)
+    matrix = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # YIQ
+    yiq, of_content, of_picture = (torch.einsum("kc,bchw->bkhw", matrix, one) for one in (found, content, picture))
+    torch.testing.assert_close(yiq[:, 0], of_picture[:, 0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(yiq[:, 1:], of_content[:, 1:], atol=1e-4, rtol=0)
+
+
+def test_a_stylized_picture_can_be_made_again(net, tmp_path):
+    paths = []
+    for seed in (1, 2, 3):
+        paths.append(tmp_path / f"{seed}.png")
+        ts.Picture(photo(seed)).save(paths[-1])
+    made = ts.stylize(net, paths[0], paths[1:], size=24, steps=3, blend="1,2", checkpoint=str(tmp_path / "job"))
+    place = made.save(tmp_path / "made.png")
+    again = redo(place, network=net)
+    assert torch.equal(again.values, made.values)
+    assert again.png() == made.png()
+    assert [note.name for note in made.recipe.images] == ["1", "2", "3"]
+    woven = ts.texture(net, paths[0], size=16, steps=2)
+    assert torch.equal(redo(woven.save(tmp_path / "texture.png"), network=net).values, woven.values)
+
+
+def test_a_job_goes_on_from_its_checkpoint(net, tmp_path):
+    given = {"size": 128, "steps": 8, "octaves": 2, "precision": "float32"}
+    example = photo(1, (128, 128))
+    whole = ts.texture(net, example, **given).values
+    place = str(tmp_path / "job")
+    steps = ts.texture.steps(net, example, checkpoint=place, **given)
+    for step in steps:
+        if step.index == 6:
+            break
+    steps.close()
+    assert torch.equal(ts.texture(net, example, checkpoint=place, **given).values, whole)
+
+
+def test_bad_pictures_each_have_a_sentence(net, tmp_path):
+    plain, content = torch.full((1, 3, 16, 16), 0.3), photo(1)
+    with pytest.raises(ImageError, match="one colour all over, so there is no texture"):
+        ts.texture(net, plain)
+    with pytest.raises(ImageError, match="one colour all over, so there is no style"):
+        ts.stylize(net, content, plain)
+    with pytest.raises(OptionError, match="both the content and the style"):
+        ts.stylize(net, content, content)
+    made = ts.stylize(net, plain, content, size=16, steps=1)
+    assert "one colour all over: only the style" in made.notes[0]
+    PIL.Image.new("RGBA", (9, 9), (0, 0, 255, 0)).save(tmp_path / "clear.png")
+    with pytest.warns(ts.TriscopeWarning, match="transparent everywhere"), pytest.raises(ImageError, match="no style"):
+        ts.stylize(net, content, tmp_path / "clear.png")
+
+
+def test_bad_options_each_have_a_sentence(net, vgg):
+    content, style = photo(1), photo(2)
+    for blend in ("1", "1,x", "0,0", "-1,2", "nan,1"):
+        with pytest.raises(OptionError, match="blend is"):
+            ts.stylize(net, content, [style, photo(3)], blend=blend)
+    with pytest.raises(OptionError, match="at least one style"):
+        ts.stylize(net, content, [])
+    with pytest.raises(OptionError, match="one content and one picture"):
+        ts.stylize(net, torch.cat([content, style]), style)
+    with pytest.raises(OptionError, match="one example at a time"):
+        ts.texture(net, torch.cat([content, style]))
+    with pytest.raises(OptionError, match=r"features\.29 of narrow VGG has only 1 x 1 positions"):
+        ts.texture(vgg, photo(1, (64, 64), torch.float64), size=16)
+    with pytest.raises(NetworkError, match="cannot run on an image of 8 x 8"):
+        ts.texture(vgg, photo(1, (64, 64), torch.float64), size=8, layers="pool5")
+    with pytest.raises(OptionError, match="reads relu1_1"):
+        ts.texture(net, content, preset="gatys2015")
+
+
+def test_the_vgg_without_its_classifier(shared):
+    network = load("vgg19", weights=shared / "models" / "vgg19_features.safetensors")
+    assert sum(one.numel() for one in network.module.parameters()) == 20_024_384
+    assert all(name.startswith("classifier.") for name in network.missing)
+    with pytest.raises(NetworkError, match=r"classifier of vgg19 is missing"):
+        ts.saliency(network, photo(1), 3)
+    assert network.sha256 == load("vgg19", weights=shared / "models" / "vgg19_features.safetensors").sha256
+    made = ts.texture(network, shared / "images" / "textures" / "pebbles.jpg", size=48, steps=2)
+    assert made.layers == tuple(f"features.{at}" for at in (1, 6, 11, 20, 29))
+
+
+MODEL = """
+import torch
+from torch import nn
+from triscope.network import Network
+
+def make():
+    torch.manual_seed(0)
+    return Network(nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)),
+                   size=16)
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(MODEL)
+    for seed, name in enumerate(("scene", "wave", "night")):
+        ts.Picture(photo(seed)).save(tmp_path / f"{name}.png")
+
+    def invoke(*words):
+        return CliRunner().invoke(main, [*words, "-m", "model.py:make"], catch_exceptions=False)
+
+    return invoke
+
+
+def test_the_commands(run):
+    done = run("texture", "wave.png", "--size", "16", "--steps", "2", "--tile", "--json", "-q")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)["results"][0]
+    assert told["out"] == "wave.texture.png"
+    assert len(told["errors"][0]) == 1
+    done = run("stylize", "scene.png", "wave.png", "night.png", "--blend", "2,1", "--steps", "3", "--size", "20",
+               "--frames", "way.webp")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == "scene.stylize.wave.night.png"
+    assert [note.name for note in ts.Recipe.of_png("scene.stylize.wave.night.png").images] == ["scene", "wave", "night"]
+    with PIL.Image.open("way.webp") as moving:
+        assert moving.n_frames > 1
+    done = run("stylize", "scene.png", "scene.png")
+    assert done.exit_code == 1
+    assert "both the content and the style" in done.stderr
+    done = run("stylize", "scene.png")
+    assert done.exit_code == 2
+
+
+def test_scores_rise(net):
+    steps = list(ts.stylize.steps(net, photo(1), photo(2), size=40, steps=20, octaves=1, precision="float32"))
+    scores = [step.score for step in steps]
+    assert all(after >= before - 1e-6 for before, after in pairwise(scores))
