@@ -29,8 +29,7 @@ from torch import Tensor
 from triscope.errors import OptionError
 from triscope.images import read_image, resize
 from triscope.methods import Range, Step, method
-from triscope.network import Network, Seen
-from triscope.network.network import Look
+from triscope.network import Look, Network, Seen
 from triscope.network.precision import Precision, chosen
 from triscope.network.prepare import as_channels
 from triscope.network.variant import Pooling, variant
