@@ -18,7 +18,7 @@ from triscope.redoing import redo
 from triscope.results import Picture
 from triscope.what.frames import Frames
 from triscope.what.invert import Inversion
-from triscope.what.regularisers import REGULARISERS, blurred, clipped
+from triscope.what.regularisers import REGULARISERS, blurred, clipped, idled
 
 SIZE = 16
 
@@ -106,6 +106,11 @@ def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(n
         (lambda net: ts.ascend(net, 5), ObjectiveError, "classes 0 to 4"),
         (lambda net: ts.ascend(net, "3:1@30,2", steps=1), ObjectiveError, "rows 0 to"),
         (lambda net: ts.ascend(net, 1, optimiser="lbfgs"), OptionError, "L-BFGS needs the same question"),
+        (
+            lambda net: ts.ascend(net, 1, optimiser="lbfgs", regulariser="blur"),
+            OptionError,
+            "blurring and clipping move the picture",
+        ),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16)), OptionError, "either a layer or every_stage"),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16), "nowhere"), LayerNotFound, "no layer 'nowhere'"),
         (lambda net: ts.invert(net, torch.rand(2, 3, 16, 16), every_stage=True), OptionError, "one picture at a time"),
@@ -245,13 +250,29 @@ def test_a_linear_network_is_fooled_by_the_shortest_way():
 def test_blur_and_clip_are_what_they_say():
     spot = torch.zeros(1, 1, 9, 9)
     spot[..., 4, 4] = 1
-    soft = blurred(spot, 4, sigma=1.0)
+    soft = blurred(spot, spot, 4, sigma=1.0)
     assert soft.sum().item() == pytest.approx(1, abs=1e-4)
     assert soft[..., 4, 5] / soft[..., 4, 4] == pytest.approx(0.6065, abs=1e-3)  # exp(-1/2)
-    assert blurred(spot, 3, sigma=1.0) is spot
+    assert blurred(spot, spot, 3, sigma=1.0) is spot
     ramp = torch.linspace(0.5, 1, 100).view(1, 1, 10, 10)
-    assert int((clipped(ramp, 4, part=0.3) == 0.5).sum()) in (30, 31)
-    assert clipped(ramp, 5, part=0.3) is ramp
+    assert int((clipped(ramp, ramp, 4, part=0.3) == 0.5).sum()) in (30, 31)
+    assert clipped(ramp, ramp, 5, part=0.3) is ramp
+
+
+def test_the_pixels_that_contribute_least_are_set_to_grey():
+    """By definition: |sum over colours of slope times distance from grey|, its weakest quarter."""
+    pictures, slope = torch.rand(2, 3, 6, 8), torch.randn(2, 3, 6, 8)
+    found = idled(pictures, slope, 4, part=0.25)
+    for before, way, after in zip(pictures, slope, found, strict=True):
+        worth = [
+            (abs(sum(float(way[k, r, c]) * (float(before[k, r, c]) - 0.5) for k in range(3))), r, c)
+            for r in range(6)
+            for c in range(8)
+        ]
+        grey = {(r, c) for _, r, c in sorted(worth)[:12]}
+        assert {(r, c) for _, r, c in worth if (after[:, r, c] == 0.5).all()} == grey
+        assert all(torch.equal(after[:, r, c], before[:, r, c]) for _, r, c in worth if (r, c) not in grey)
+    assert idled(pictures, slope, 5, part=0.25) is pictures
 
 
 @pytest.mark.parametrize("suffix", ["webp", "gif"])

@@ -180,7 +180,7 @@ def test_whole_octaves_are_shown_at_the_final_size():
 def test_edits_are_made_after_every_step():
     seen = []
 
-    def darken(pictures, step):
+    def darken(pictures, slope, step):
         seen.append(step)
         return pictures * 0.5
 

@@ -64,6 +64,7 @@ def ascend(
     rotate: Annotated[float | None, Range(0, 180)] = None,
     blur: Annotated[float | None, Range(0, 100)] = None,
     clip: Annotated[float | None, Range(0, 1)] = None,
+    idle: Annotated[float | None, Range(0, 1)] = None,
     checkpoint: str | None = None,
 ) -> Generator[Step[Imagined]]:
     """A picture that raises a unit: gradient ascent, or activation maximisation.
@@ -87,11 +88,21 @@ def ascend(
     rotate        how far views are turned, in degrees
     blur          blur radius in pixels (sigma), applied every 4th step
     clip          part of the pixels, the weakest, set to grey every 4th step
+    idle          part of the pixels, those that contribute least, set to grey every 4th step
     checkpoint    file to save the job to; it goes on from there if the file exists
     """
     asked = question(objective).bind(network)
     parts = REGULARISERS[regulariser].switched(
-        canvas=canvas, rate=rate, l2=l2, tv=tv, jitter=jitter, scale=scale, rotate=rotate, blur=blur, clip=clip
+        canvas=canvas,
+        rate=rate,
+        l2=l2,
+        tv=tv,
+        jitter=jitter,
+        scale=scale,
+        rotate=rotate,
+        blur=blur,
+        clip=clip,
+        idle=idle,
     )
     sides = (size, size) if size else network.size
     transforms = parts.transforms(min(sides))
@@ -101,6 +112,11 @@ def ascend(
         raise OptionError(
             "L-BFGS needs the same question at every step, and random views change it: use adam, or a "
             "regulariser without views (fourier, l2, none)."
+        )
+    if optimiser == "lbfgs" and parts.edits():
+        raise OptionError(
+            "L-BFGS learns the shape of the slope from step to step, and blurring and clipping move the picture in "
+            "between: use adam, or a regulariser without them (fourier, l2, none)."
         )
     drawn = parts.make_canvas(network, sides)
     priors = parts.priors(_typical(network, asked, sides)) if parts.l2 or parts.tv else None

@@ -140,9 +140,9 @@ class _Nearing:
         self.best, self.shares = photo, torch.zeros_like(self.distance)
 
     @torch.no_grad()
-    def __call__(self, pictures: Tensor, step: int) -> Tensor:
+    def __call__(self, pictures: Tensor, slope: Tensor, step: int) -> Tensor:
         """The pictures, at the distance that follows from whether they fool the network."""
-        del step
+        del slope, step
         made = _as_saved(pictures)
         look = self.network.look(made.to(self.network.dtype), self.lead.needs)
         fooled = self.lead(look).float() >= self.margin

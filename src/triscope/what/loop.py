@@ -43,8 +43,9 @@ INPUT = Need("input")
 _SAVE_EVERY = 25
 _ADAM = partial(Adam, 0.05)
 
-#: What is done to pictures (B, C, H, W) after a step (its index, from 1): blurring, clipping.
-Edit = Callable[[Tensor, int], Tensor]
+#: What is done to pictures (B, C, H, W) after a step (its index, from 1): blurring, clipping. In between stands the
+#: gradient of the score at the pictures before that step.
+Edit = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def cosine(done: float) -> float:
@@ -146,7 +147,7 @@ class _Run:
         self.plan = plan
         self.start = start.detach().float()
         self.generator = torch.Generator().manual_seed(plan.seed + 1)
-        self.numbers, self.best, self.best_scores, self.best_asked = start, start, start, start
+        self.numbers, self.slope, self.best, self.best_scores, self.best_asked = (start,) * 5
         self.index = 0
         self.notes: list[str] = []
         self.silent = torch.ones(len(start), dtype=torch.bool)
@@ -171,7 +172,7 @@ class _Run:
         self.numbers = self.canvas.confine(numbers)
         self.index += 1
         for edit in plan.edits:
-            self.numbers = self.canvas.encode(edit(self.canvas.draw(self.numbers), self.index))
+            self.numbers = self.canvas.encode(edit(self.canvas.draw(self.numbers), self.slope, self.index))
         self._keep(answer.pictures, answer.terms)
         self._say()
         if self.index == last:
@@ -263,6 +264,7 @@ class _Run:
             gradient = gradient + torch.autograd.grad(torch.stack(list(own.values())).sum(), pictures)[0]
             terms = terms | own
         (numbers_gradient,) = torch.autograd.grad(drawn, leaf, gradient)
+        self.slope = gradient
         terms = {name: values.detach() for name, values in terms.items()}
         return Answer(pictures.detach(), torch.stack(list(terms.values())).sum(0), terms, numbers_gradient)
 

@@ -39,6 +39,7 @@ class Regulariser:
     rotate          how far views are turned, in degrees
     blur            the radius of the Gaussian blur (sigma, in pixels), applied after every 4th step
     clip            the part of the pixels, the weakest, that is set to grey, after every 4th step
+    idle            the same, of the pixels that contribute least to the score
     """
 
     canvas: Literal["fourier", "pixels"] = "pixels"
@@ -51,6 +52,7 @@ class Regulariser:
     rotate: float = 0.0
     blur: float = 0.0
     clip: float = 0.0
+    idle: float = 0.0
 
     def switched(self, **parts: float | str | None) -> "Regulariser":
         """The same with some parts changed; None leaves a part as it is."""
@@ -82,6 +84,8 @@ class Regulariser:
         chosen: list[Edit] = []
         if self.clip:
             chosen.append(partial(clipped, part=self.clip))
+        if self.idle:
+            chosen.append(partial(idled, part=self.idle))
         if self.blur:
             chosen.append(partial(blurred, sigma=self.blur))
         return tuple(chosen)
@@ -94,15 +98,16 @@ class Regulariser:
 REGULARISERS: dict[Name, Regulariser] = {
     "none": Regulariser(),
     "l2": Regulariser(l2=1.0),
-    "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02),
+    "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02, idle=0.02),
     "jitter": Regulariser(tv=10.0, jitter=0.05, scale=0.1),
     "fourier": Regulariser("fourier", rate=0.05),
     "natural": Regulariser("fourier", rate=0.05, alone=3.0, tv=15.0, jitter=0.055, scale=0.1),
 }
 
 
-def blurred(pictures: Tensor, step: int, *, sigma: float, every: int = 4) -> Tensor:
+def blurred(pictures: Tensor, slope: Tensor, step: int, *, sigma: float, every: int = 4) -> Tensor:
     """Gaussian blur of `sigma` pixels after every `every`th step, the border mirrored."""
+    del slope
     if step % every:
         return pictures
     reach = min(max(1, round(3 * sigma)), min(pictures.shape[-2:]) - 1)
@@ -113,10 +118,21 @@ def blurred(pictures: Tensor, step: int, *, sigma: float, every: int = 4) -> Ten
     return F.conv2d(rows, window[..., None, :], groups=pictures.shape[1])
 
 
-def clipped(pictures: Tensor, step: int, *, part: float, every: int = 4) -> Tensor:
+def clipped(pictures: Tensor, slope: Tensor, step: int, *, part: float, every: int = 4) -> Tensor:
     """The weakest pixels - nearest to grey, over all colours - set to grey after every `every`th step."""
-    if step % every:
-        return pictures
-    strength = (pictures - 0.5).square().sum(1).sqrt()
-    limit = strength.flatten(1).quantile(part, dim=1).view(-1, 1, 1)
-    return pictures.where((strength > limit)[:, None], 0.5)
+    del slope
+    return pictures if step % every else _greyed(pictures, (pictures - 0.5).square().sum(1), part)
+
+
+def idled(pictures: Tensor, slope: Tensor, step: int, *, part: float, every: int = 4) -> Tensor:
+    """The pixels that contribute least set to grey after every `every`th step.
+
+    What a pixel contributes is how much the score would change, along its slope, if the pixel were grey.
+    """
+    return pictures if step % every else _greyed(pictures, (slope * (pictures - 0.5)).sum(1).abs(), part)
+
+
+def _greyed(pictures: Tensor, worth: Tensor, part: float) -> Tensor:
+    """The `part` of the pixels of least `worth` (B, H, W), set to grey."""
+    limit = worth.flatten(1).quantile(part, dim=1).view(-1, 1, 1)
+    return pictures.where((worth > limit)[:, None], 0.5)
