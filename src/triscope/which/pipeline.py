@@ -1,7 +1,8 @@
 """From files to vectors, many at a time: threads decode, the network runs on whole batches and stops where it may.
 
-A JPEG is decoded at the smallest of its sizes that is still larger than needed, and cut and resized in one step. With
-`exact`, a picture is decoded whole, resized whole and then cut, which is torchvision's published transform to the bit;
+A JPEG is decoded at the smallest of its sizes that is still larger than needed, and resized by PyTorch, whose kernel
+for 8 bits is three times as fast as Pillow's and rounds a little differently; the thumbnail is made of the result. With
+`exact`, a picture is decoded whole and resized by Pillow, which is torchvision's published transform to the bit;
 docs/methods/index.md says what the difference amounts to.
 """
 
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,6 +34,7 @@ from triscope.which.columns import PIXELS, Column
 
 _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 _THUMBNAIL = 128  # pixels on the longer side
+_LONG = 6  # times as many pixels as the network sees: pictures that are longer are not resized whole
 _LARGEST = float(np.finfo(np.float16).max)
 
 A = TypeVar("A")
@@ -54,14 +57,24 @@ class Decoded:
 def decode(path: str, preprocess: Preprocess, channels: int, *, exact: bool = False) -> Decoded:
     """The picture at `path`, fitted to a network; where it cannot be read, the sentence that says why."""
     try:
-        image, height, width = _open(path, preprocess, exact)
+        array, height, width = _open(path, preprocess, exact)
     except ImageError as error:
         return Decoded(error=str(error))
-    seen = _fit(image if channels == 3 else image.convert("L"), preprocess, exact)
-    return Decoded(np.asarray(seen).reshape(*preprocess.size, channels), height, width, _small(image))
+    tall, wide = _resized(array.shape[0], array.shape[1], preprocess)
+    if exact or tall * wide > _LONG * prod(preprocess.size):
+        image = PIL.Image.fromarray(array)
+        pixels = np.asarray(_fit(image if channels == 3 else image.convert("L"), preprocess, exact))
+        return Decoded(pixels.reshape(*preprocess.size, channels), height, width, _small(array))
+    whole = _resize(array, tall, wide, preprocess.interpolation)
+    pixels = _centre(whole, *preprocess.size)
+    if channels == 1:
+        pixels = np.asarray(PIL.Image.fromarray(pixels).convert("L"))[:, :, None]
+    shown = whole if max(whole.shape) >= min(_THUMBNAIL, max(array.shape)) else array
+    return Decoded(pixels, height, width, _small(shown))
 
 
-def _open(path: str, preprocess: Preprocess, exact: bool) -> tuple[PIL.Image.Image, int, int]:
+def _open(path: str, preprocess: Preprocess, exact: bool) -> tuple[NDArray[np.uint8], int, int]:
+    """The upright picture in 8 bits, (H, W, 3), perhaps smaller than its file says, and its whole size."""
     label = printable(path)
     with open_regular(path, ImageError) as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
@@ -77,17 +90,31 @@ def _open(path: str, preprocess: Preprocess, exact: bool) -> tuple[PIL.Image.Ima
     if array.dtype != np.uint8 or array.shape[2:] != (3,):  # 16 bits, floats, transparency: the general way
         pixels = open_photo(path).pixels[0]
         array = pixels.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    upright = PIL.Image.fromarray(array)
-    turned = (upright.width > upright.height) != (size[0] > size[1])
-    return upright, size[0] if turned else size[1], size[1] if turned else size[0]
+    turned = (array.shape[1] > array.shape[0]) != (size[0] > size[1])
+    return array, size[0] if turned else size[1], size[1] if turned else size[0]
 
 
 def _needed(preprocess: Preprocess) -> int:
     return max(preprocess.resize, *preprocess.size, _THUMBNAIL)
 
 
+def _resize(array: NDArray[np.uint8], tall: int, wide: int, how: str) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) of 8 bits at another size, with antialiasing."""
+    writable = array if array.flags.writeable else array.copy()  # PyTorch warns of others
+    channels_first = torch.from_numpy(writable).permute(2, 0, 1)[None]
+    resized = F.interpolate(channels_first, (tall, wide), mode=how, align_corners=False, antialias=True)
+    pixels: NDArray[np.uint8] = resized[0].permute(1, 2, 0).numpy()
+    return pixels
+
+
+def _centre(whole: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
+    """The middle of a picture, cut as torchvision cuts it."""
+    top, left = round((whole.shape[0] - rows) / 2), round((whole.shape[1] - cols) / 2)
+    return np.ascontiguousarray(whole[top : top + rows, left : left + cols])
+
+
 def _fit(image: PIL.Image.Image, preprocess: Preprocess, exact: bool) -> PIL.Image.Image:
-    """The centre of the resized picture: by one step, or by two as torchvision does it."""
+    """The centre of the resized picture by Pillow: by one step, or by two as torchvision does it."""
     rows, cols = preprocess.size
     tall, wide = _resized(image.height, image.width, preprocess)
     top, left = round((tall - rows) / 2), round((wide - cols) / 2)
@@ -111,11 +138,12 @@ def _resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]
     return max(rows, int(height * scale)), max(cols, int(width * scale))
 
 
-def _small(image: PIL.Image.Image) -> bytes:
-    scale = min(1.0, _THUMBNAIL / max(image.size))
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+def _small(array: NDArray[np.uint8]) -> bytes:
+    """The JPEG of a picture made small."""
+    scale = min(1.0, _THUMBNAIL / max(array.shape))
+    tall, wide = (max(1, round(side * scale)) for side in array.shape[:2])
     file = io.BytesIO()
-    image.resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=1.5).save(file, "JPEG", quality=80)
+    PIL.Image.fromarray(_resize(array, tall, wide, "bilinear")).save(file, "JPEG", quality=80)
     return file.getvalue()
 
 
@@ -130,11 +158,27 @@ class Embedder:
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
         """For pictures (B, C, H, W) in [0, 1], or of 8 bits, each column's values (B, ...), as float32 or positions."""
         images = pixels.to(self._network.device)
-        images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-        channels_last = images.to(self._network.dtype).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            look = self._network.look(channels_last, self._layers) if self._layers else {}
+            look = self._network.look(self._normalised(images), self._layers) if self._layers else {}
             return {column.name: self._value(column, look, images).cpu() for column in self.columns}
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """What `Network.normalise` makes of pictures, channels last, in the network's precision.
+
+        Picture by picture, so that it stays in the processor's cache, and on whole rows of pixels: a mean for each of
+        three colours, side by side in memory, is slow to subtract.
+        """
+        count, channels, rows, cols = images.shape
+        lines = images.permute(0, 2, 3, 1).reshape(count, rows, cols * channels)
+        made = torch.empty(lines.shape, dtype=self._network.dtype, device=images.device)
+        at_once = 1 if images.device.type == "cpu" else max(count, 1)
+        for some, place in zip(torch.split(lines, at_once), torch.split(made, at_once), strict=True):
+            values = some.float().div_(255) if some.dtype == torch.uint8 else some.float()
+            for statistic, change in ((self._network.mean, torch.Tensor.sub), (self._network.std, torch.Tensor.div)):
+                if statistic:
+                    values = change(values, torch.tensor(statistic, device=images.device).repeat(cols))
+            place.copy_(values)
+        return made.view(count, rows, cols, channels).permute(0, 3, 1, 2)
 
     def _value(self, column: Column, look: Any, images: Tensor) -> Tensor:
         if column.pool == "pixels":
@@ -150,6 +194,11 @@ class Embedder:
 
 def small(images: Tensor) -> Tensor:
     """Pictures (B, C, H, W), floats in [0, 1] or of 8 bits, averaged to the few pixels of pixel space, in [0, 1]."""
+    count, channels, rows, cols = images.shape
+    if images.dtype == torch.uint8 and rows % PIXELS == cols % PIXELS == 0:  # many, channels last: sum whole lines
+        lines = images.permute(0, 2, 3, 1).reshape(count, PIXELS, rows // PIXELS, cols * channels)
+        blocks = lines.sum(2, dtype=torch.int32).view(count, PIXELS, PIXELS, cols // PIXELS, channels).sum(3)
+        return blocks.permute(0, 3, 1, 2) / (255 * rows * cols / PIXELS**2)
     return F.adaptive_avg_pool2d(images.float() / 255 if images.dtype == torch.uint8 else images.float(), PIXELS)
 
 
@@ -184,10 +233,17 @@ def ordered(work: Callable[[A], B], items: Iterable[A], workers: int | None, ahe
                 future.cancel()
 
 
+class _Prepared(Network):
+    """A network that is shown pictures normalised already."""
+
+    def normalise(self, images: Tensor) -> Tensor:
+        return images
+
+
 def _copy(network: Network, dtype: torch.dtype) -> Network:
     """The network in another precision and layout; the one it is made from stays as it is."""
     twin = make_twin(network.module, network.name).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Network(
+    return _Prepared(
         twin,
         mean=network.mean,
         std=network.std,
