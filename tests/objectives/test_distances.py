@@ -113,59 +113,63 @@ def test_half_precision_is_summed_in_float32():
     torch.testing.assert_close(found, gram(features.bfloat16().float()))
 
 
+def looked(**maps):
+    """What a look says of the Gram matrices of these maps."""
+    return {Need(layer, "gram"): gram(values) if values.ndim == 4 else values for layer, values in maps.items()}
+
+
 def test_the_gram_distance_is_the_formula_and_ignores_where_things_are():
     target, values = torch.rand(1, 3, 4, 5), torch.rand(2, 3, 4, 5)
-    distance = GramDistance.from_activations({LAYER: target})
+    distance = GramDistance.from_activations(looked(conv=target))
     wanted = gram_slowly(target[0])
-    for score, one in zip(distance({LAYER: values}), values, strict=True):
+    for score, one in zip(distance(looked(conv=values)), values, strict=True):
         away = (gram_slowly(one) - wanted).square().sum() / wanted.square().sum()
         assert score.item() == pytest.approx(away.item(), rel=1e-4)
     moved = target.roll((1, 2), (2, 3)).repeat(1, 1, 2, 3)  # of another size too: only what occurs with what counts
-    assert distance({LAYER: moved}).item() == pytest.approx(0, abs=1e-10)
-    assert distance({LAYER: 0 * target}).item() == pytest.approx(1)
+    assert distance(looked(conv=moved)).item() == pytest.approx(0, abs=1e-10)
+    assert distance(looked(conv=0 * target)).item() == pytest.approx(1)
 
 
 def test_gram_layers_count_alike_and_each_image_may_have_its_own_target():
-    small, large = Need("small"), Need("large")
-    target = {small: torch.rand(3, 2, 4, 4), large: 100 * torch.rand(3, 7, 2, 2)}
-    distance = GramDistance.from_activations(target)
-    found = distance({small: 0 * target[small], large: target[large]})
+    small, large = torch.rand(3, 2, 4, 4), 100 * torch.rand(3, 7, 2, 2)
+    distance = GramDistance.from_activations(looked(small=small, large=large))
+    found = distance(looked(small=0 * small, large=large))
     assert found.tolist() == pytest.approx([0.5] * 3)
-    values = {need: torch.rand_like(one) for need, one in target.items()}
-    alone = [distance.only(at)({need: one[at : at + 1] for need, one in values.items()}).item() for at in range(3)]
-    assert distance(values).tolist() == pytest.approx(alone)
+    small, large = torch.rand_like(small), torch.rand_like(large)
+    alone = [distance.only(at)(looked(small=small[at : at + 1], large=large[at : at + 1])).item() for at in range(3)]
+    assert distance(looked(small=small, large=large)).tolist() == pytest.approx(alone)
     assert repr(distance) == "GramDistance(small, large)"
 
 
 def test_the_mean_target_has_the_gradient_of_the_sum_of_distances():
     one, two, values = torch.rand(3, 1, 3, 4, 5, dtype=torch.float64)
     values.requires_grad_()
-    grams = [GramDistance.from_activations({LAYER: each}) for each in (one, two)]
+    grams = [GramDistance.from_activations(looked(conv=each)) for each in (one, two)]
     mixed = GramDistance.mixed([(3, grams[0]), (1, grams[1])])
     summed = sum(
-        weight / 4 * (gram(values) - each.targets[LAYER]).square().sum()
+        weight / 4 * (gram(values) - each.targets[Need("conv", "gram")]).square().sum()
         for weight, each in zip((3, 1), grams, strict=True)
     )
     (wanted,) = torch.autograd.grad(summed, values)
-    (found,) = torch.autograd.grad(mixed({LAYER: values}).sum() * mixed.energy(LAYER).sum(), values)
+    (found,) = torch.autograd.grad(mixed(looked(conv=values)).sum() * mixed.energy(Need("conv", "gram")).sum(), values)
     torch.testing.assert_close(found, wanted)
 
 
 def test_gram_gradients_are_those_of_finite_differences():
-    distance = GramDistance.from_activations({LAYER: torch.rand(1, 2, 3, 2, dtype=torch.float64)})
+    distance = GramDistance.from_activations(looked(conv=torch.rand(1, 2, 3, 2, dtype=torch.float64)))
     values = torch.rand(2, 2, 3, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda acts: distance({LAYER: acts}), (values,))
+    assert torch.autograd.gradcheck(lambda acts: distance(looked(conv=acts)), (values,))
 
 
 def test_bad_gram_questions_each_have_a_sentence():
-    distance = GramDistance.from_activations({LAYER: torch.rand(1, 4, 3, 5)})
+    distance = GramDistance.from_activations(looked(conv=torch.rand(1, 4, 3, 5)))
     named = Network(torch.nn.Sequential(OrderedDict(conv=torch.nn.Conv2d(3, 4, 3))), size=8)
     assert distance.bind(named) is distance
     with pytest.raises(LayerNotFound):
         distance.bind(network())
     with pytest.raises(ObjectiveError, match="made of maps"):
-        GramDistance.from_activations({LAYER: torch.rand(1, 4)})
+        GramDistance.from_activations(looked(conv=torch.rand(1, 4)))
     with pytest.raises(ObjectiveError, match="1 x 3 x 3 here"):
-        distance({LAYER: torch.rand(1, 3, 3, 5)})
+        distance(looked(conv=torch.rand(1, 3, 3, 5)))
     with pytest.raises(ObjectiveError, match="given none"):
         GramDistance.from_activations({})

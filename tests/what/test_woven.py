@@ -1,6 +1,7 @@
 """Texture and style: the papers written slowly, published numbers, and what each verb promises."""
 
 import json
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -17,10 +18,13 @@ from triscope.cli import main
 from triscope.errors import ImageError, LayerNotFound, NetworkError, ObjectiveError, OptionError
 from triscope.images import open_photo, resize
 from triscope.network import Network, load
+from triscope.network.strips import Stripped
 from triscope.network.variant import variant
 from triscope.objectives.base import Need
 from triscope.objectives.priors import TotalVariation
 from triscope.redoing import redo
+from triscope.what import budget
+from triscope.what.budget import bytes_of, means
 from triscope.what.conventions import CONVENTIONS, content_layer, layer_names, style_layers
 from triscope.what.stylize import recoloured
 from triscope.what.woven import asked_of, content_term, roughness_term, shares, style_terms
@@ -171,7 +175,7 @@ def test_the_published_values_of_cs231n(shared):
         )
         names = style_layers(network, convention)
         starry = network.look(style, [*names, "features.5"])
-        grams = ts.GramDistance.from_activations(starry, ["features.5"]).targets[Need("features.5")]
+        grams = ts.GramDistance.from_activations(starry, ["features.5"]).targets[Need("features.5", "gram")]
         channels = starry["features.5"].shape[1]
         torch.testing.assert_close(
             (grams / channels).norm(), torch.from_numpy(known["gm_out"]).norm(), rtol=0.02, atol=0
@@ -306,7 +310,7 @@ def test_bfloat16_keeps_the_image_and_the_gram_in_float32(net):
     look = cast.look(photo(1), ["input", "4"])
     assert look["input"].dtype == torch.float32
     assert look["4"].dtype == torch.bfloat16
-    assert ts.GramDistance.from_activations(look, ["4"]).targets[Need("4")].dtype == torch.float32
+    assert ts.GramDistance.from_activations(look, ["4"]).targets[Need("4", "gram")].dtype == torch.float32
     made = {kind: ts.texture(net, photo(1), size=SIZE, steps=40, precision=kind) for kind in ("bfloat16", "float32")}
     assert {kind: one.recipe.precision for kind, one in made.items()} == {kind: kind for kind in made}
     with torch.no_grad():
@@ -486,3 +490,111 @@ def test_scores_rise(net):
     steps = list(ts.stylize.steps(net, photo(1), photo(2), size=40, steps=20, octaves=1, precision="float32"))
     scores = [step.score for step in steps]
     assert all(after >= before - 1e-6 for before, after in pairwise(scores))
+
+
+# Strips and memory.
+
+
+@pytest.mark.parametrize("height", [64, 77, 97, 128])
+@pytest.mark.parametrize(("name", "cut"), [("vgg", 5), ("vgg", 10), ("pocket", 3), ("pocket", 6), ("squeezenet", 6)])
+def test_strips_are_no_strips(vgg, name, cut, height):
+    if name == "vgg":
+        network = vgg
+    else:
+        network = load("pocket") if name == "pocket" else load("squeezenet1_1", weights="random")
+        network.module.double()
+    inner = sorted((layer for layer in network.layers if re.fullmatch(r"features\.\d+", layer)), key=layer_number)
+    layers = [inner[at] for at in (0, 1, cut - 1, cut, cut + 2)]
+    needs = [*(Need(layer, "gram") for layer in layers), Need(layers[1]), Need(layers[-1])]
+    picture = photo(1, (height, 70), torch.float64)
+
+    def asked(network):
+        leaf = picture.clone().requires_grad_()
+        look = network.look(leaf, needs)
+        score = sum((look[need] / look[need].detach().norm()).square().sum() for need in needs)
+        return [look[need].detach() for need in needs], torch.autograd.grad(score, leaf)[0]
+
+    whole, gradient = asked(network)
+    for rows in (8, 32):
+        parts, found = asked(Stripped(network, cut, rows))
+        torch.testing.assert_close(parts, whole, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(found, gradient, rtol=1e-8, atol=1e-12)
+
+
+def layer_number(layer):
+    return int(layer.rpartition(".")[2])
+
+
+def test_strips_in_float32_agree_to_one_in_a_hundred_thousand():
+    network, layers = load("pocket"), ["features.1", "features.4", "features.9"]
+    picture = photo(1, (160, 128))
+    with torch.no_grad():
+        wanted = ts.GramDistance.from_activations(network.look(photo(2, (160, 128)), layers))
+
+    def asked(network):
+        leaf = picture.clone().requires_grad_()
+        score = wanted(network.look(leaf, wanted.needs)).sum()
+        return score.detach(), torch.autograd.grad(score, leaf)[0]
+
+    (score, gradient), (found, parts) = asked(network), asked(Stripped(network, 3, 32))
+    assert found.item() == pytest.approx(score.item(), rel=1e-5)
+    assert (parts - gradient).norm() < 1e-5 * gradient.norm()
+
+
+def test_a_picture_made_in_strips_is_the_same_picture(monkeypatch):
+    network = load("pocket")
+    given = {"size": 160, "steps": 4, "octaves": 1, "precision": "float32", "optimiser": "adam"}
+    content, style = photo(1, (128, 160)), photo(2, (128, 128))
+    plain = ts.stylize(network, content, style, **given)
+    asked = []
+    monkeypatch.setattr(budget, "_COMFORTABLE", 0)
+    monkeypatch.setattr(Stripped, "look", spied(Stripped.look, asked))
+    strips = ts.stylize(network, content, style, **given)
+    assert len(asked) >= 4
+    assert (strips.values - plain.values).abs().mean() < 1e-3
+
+
+def spied(method, calls):
+    """The method, counted."""
+
+    def wrapper(*args, **kwargs):
+        calls.append(args)
+        return method(*args, **kwargs)
+
+    return wrapper
+
+
+def test_strips_leave_what_they_cannot_do_to_the_whole_pass(vgg):
+    strips = Stripped(vgg, 5, 8)
+    picture = photo(1, (32, 32), torch.float64)
+    torch.testing.assert_close(strips.look(picture, ["output"])["output"], vgg.look(picture, ["output"])["output"])
+    with pytest.raises(NetworkError, match="not a row of features"):
+        Stripped(nets.network(), 1, 8)
+    with pytest.raises(NetworkError, match="reads images of 3 channels"):
+        strips.look(torch.rand(1, 1, 32, 32, dtype=torch.float64), ["features.1"])
+
+
+def test_memory_is_a_text_and_what_does_not_fit_is_said():
+    assert bytes_of("2G") == 2 * 2**30
+    assert bytes_of("800MB") == 800 * 2**20
+    assert bytes_of(None) is None
+    for text in ("", "2", "G", "two", "-1G", "0G"):
+        with pytest.raises(OptionError, match="memory is a number"):
+            bytes_of(text)
+    with pytest.raises(OptionError, match=r"takes .* with pocket at the least, and memory is 10M"):
+        ts.texture(load("pocket"), photo(1), memory="10M")
+
+
+def test_first_come_strips_then_a_shorter_history_then_adam(vgg):
+    layers, size = ["features.1", "features.20"], (2048, 2048)
+    ways = []
+    for megabytes in range(12_000, 100, -50):
+        try:
+            ways.append(means(vgg, layers, size, "lbfgs", f"{megabytes}M", whole=False))
+        except OptionError:
+            break
+    assert not isinstance(ways[0].network, Stripped)
+    assert [way.history for way in ways] == sorted((way.history for way in ways), reverse=True)
+    assert ways[0].history == 12
+    assert ways[-1].optimiser == "adam"
+    assert isinstance(ways[-1].network, Stripped)

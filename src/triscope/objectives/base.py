@@ -18,14 +18,15 @@ from torch import Tensor
 if TYPE_CHECKING:  # the network stands above; an objective only asks it questions, in `bind`
     from triscope.network import Network
 
-Pool: TypeAlias = Literal["none", "mean", "max"]
+Pool: TypeAlias = Literal["none", "mean", "max", "gram"]
 
 
 @dataclass(frozen=True, order=True)
 class Need:
-    """One thing an objective reads: a layer, whole (`none`) or pooled over its positions (`mean`, `max`).
+    """One thing an objective reads: a layer, whole (`none`) or pooled over its positions (`mean`, `max`, `gram`).
 
-    The answer is (B, C, h, w) or (B, D) for `none`, (B, C) or (B, D) for the pooled ones.
+    The answer is (B, C, h, w) or (B, D) for `none`, (B, C) or (B, D) for the mean and maximum, and (B, C, C) for the
+    Gram matrix of maps.
     """
 
     layer: str

@@ -87,7 +87,7 @@ class GramDistance(Objective):
     |G(x) - G0|^2 / |G0|^2 with G = F F^T / M for features F of M positions (Gatys et al., 2015). The one convention
     here: divided by M, the matrix of a large and a small picture of one texture are comparable; relative to the
     target, 0 is a perfect match and 1 no response at all, for every layer alike. `targets` are (1, C, C), or
-    (B, C, C) for one per image.
+    (B, C, C) for one per image, by needs of the pooling `gram`.
     """
 
     targets: Mapping[Need, Tensor]
@@ -95,10 +95,11 @@ class GramDistance(Objective):
     @classmethod
     def from_activations(cls, activations: Activations, needs: Iterable[Need | str] | None = None) -> Self:
         """The distance to the Gram matrices of these activations, in the layers `needs`, or all there are."""
-        chosen = [Need(need) if isinstance(need, str) else need for need in (activations if needs is None else needs)]
+        named = activations if needs is None else needs
+        chosen = [Need(need if isinstance(need, str) else need.layer, "gram") for need in named]
         if not chosen:
             raise ObjectiveError("A Gram distance needs a layer to compare, and was given none.")
-        return cls({need: gram(_maps(need, activations[need].detach())) for need in chosen})
+        return cls({need: _matrix(need, activations[need].detach()) for need in chosen})
 
     @classmethod
     def mixed(cls, parts: Iterable[tuple[float, Self]]) -> Self:
@@ -132,7 +133,7 @@ class GramDistance(Objective):
         return self.targets[need].flatten(1).square().sum(1)
 
     def _relative(self, need: Need, values: Tensor) -> Tensor:
-        found = gram(_maps(need, values))
+        found = _matrix(need, values)
         target = self.targets[need].to(found)
         if target.shape[1:] != found.shape[1:] or len(target) not in (1, len(found)):
             raise ObjectiveError(
@@ -169,8 +170,8 @@ def gram(features: Tensor) -> Tensor:
     return rows.transpose(1, 2) @ rows / rows.shape[1]
 
 
-def _maps(need: Need, values: Tensor) -> Tensor:
-    if values.ndim != 4 or need.pool != "none":
+def _matrix(need: Need, values: Tensor) -> Tensor:
+    if values.ndim != 3:
         raise ObjectiveError(
             f"{need.layer} is {_shape(values)}, and a Gram matrix is made of maps; ask a layer that has positions."
         )

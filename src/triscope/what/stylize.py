@@ -33,7 +33,9 @@ from triscope.network import Look, Network, Seen
 from triscope.network.precision import Precision, chosen
 from triscope.network.prepare import as_channels
 from triscope.network.variant import Pooling, variant
+from triscope.objectives.base import Need
 from triscope.objectives.distances import GramDistance
+from triscope.what.budget import means
 from triscope.what.conventions import CONVENTIONS, Convention, Preset, content_layer, style_layers
 from triscope.what.woven import (
     Level,
@@ -55,7 +57,7 @@ from triscope.what.woven import (
 )
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-_CONTENT = 0.02
+_CONTENT = 0.05
 
 
 @method("what")
@@ -82,6 +84,7 @@ def stylize(
     rate: Annotated[float | None, Range(0, 1e6)] = None,
     seed: Annotated[int, Range(0, 2**62)] = 0,
     precision: Precision = "auto",
+    memory: str | None = None,
     checkpoint: str | None = None,
 ) -> Generator[Step[Woven]]:
     """A picture with the content of one and the style of another, or of several (Gatys et al., 2016).
@@ -108,6 +111,7 @@ def stylize(
     rate              how far a step goes
     seed              of the noise, where it starts from noise
     precision         auto (bfloat16 where the processor has it natively), float32 or bfloat16
+    memory            what it may take, such as 2G or 800M; large pictures are then made in strips
     checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
     """
     convention = _convention(preset, content_weight, style_weight, tv, named=layers is not None)
@@ -121,6 +125,8 @@ def stylize(
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
     rows, cols = photo.shape[-2:]
     factors = level_sizes((rows, cols), octaves, examples)
+    way = means(asked, [*names, kept], (rows, cols), optimiser, memory, whole=False)
+    asked = way.network
     targets = _Targets(asked, photo, list(zip(shares_of, examples, strict=True)), names, kept, convention)
     levels = [
         Level((max(1, round(rows * factor)), max(1, round(cols * factor))), count, partial(targets.at, factor))
@@ -128,7 +134,8 @@ def stylize(
     ]
     require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
     sources = [source for seen in (content, *style) for source in seen.sources]
-    plan = Weave(asked, levels, optimiser, rate, seed, checkpoint, repr([one.sha256 for one in sources]))
+    label = repr([one.sha256 for one in sources])
+    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
     finish = partial(recoloured, photo) if original_colors else torch.clone
     for step, terms in weave(plan, _start(start, photo, levels[0].size, seed)):
         yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish)
@@ -164,18 +171,20 @@ class _Targets:
     @torch.no_grad()
     def at(self, factor: float) -> list[Weighed]:
         """The terms at a size."""
-        grams = [(share, GramDistance.from_activations(self._look(one, factor, self.layers), self.layers))
-                 for share, one in self.examples]  # fmt: skip
+        matrices = [Need(name, "gram") for name in self.layers]
+        grams = [
+            (share, GramDistance.from_activations(self._look(one, factor, matrices))) for share, one in self.examples
+        ]
         terms = style_terms(GramDistance.mixed(grams), self.layers, self.convention)
         if self.convention.content_weight:
-            seen = self._look(self.photo, factor, [self.kept])
+            seen = self._look(self.photo, factor, [Need(self.kept)])
             terms.append(content_term(seen, self.kept, self.convention, self.convention.content_weight))
         if self.convention.tv:
             terms.append(roughness_term(self.convention.tv, shrunk(self.photo, factor).shape))
         return terms
 
-    def _look(self, picture: Tensor, factor: float, layers: Sequence[str]) -> Look:
-        return self.network.look(shrunk(picture, factor).to(self.network.dtype), layers)
+    def _look(self, picture: Tensor, factor: float, needs: Sequence[Need]) -> Look:
+        return self.network.look(shrunk(picture, factor).to(self.network.dtype), needs)
 
 
 def _convention(

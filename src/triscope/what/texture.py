@@ -29,6 +29,8 @@ from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.network.precision import Precision, chosen
 from triscope.network.variant import Pooling, variant
+from triscope.objectives.base import Need
+from triscope.what.budget import means
 from triscope.what.conventions import CONVENTIONS, Convention, Preset, style_layers
 from triscope.what.woven import (
     Level,
@@ -65,6 +67,7 @@ def texture(
     rate: Annotated[float | None, Range(0, 1e6)] = None,
     seed: Annotated[int, Range(0, 2**62)] = 0,
     precision: Precision = "auto",
+    memory: str | None = None,
     fit: Fit = "keep",
     checkpoint: str | None = None,
 ) -> Generator[Step[Woven]]:
@@ -87,6 +90,7 @@ def texture(
     rate          how far a step goes
     seed          of the noise it starts from
     precision     auto (bfloat16 where the processor has it natively), float32 or bfloat16
+    memory        what it may take, such as 2G or 800M; large pictures are then made in strips
     fit           keep (all of the example), crop (the network's own preprocessing) or pad
     checkpoint    name of files to save the job to, one for each octave; it goes on from there if they exist
     """
@@ -105,13 +109,16 @@ def texture(
     example = images.images.float()
     example = shrunk(fitted(example, min(size, max(example.shape[-2:]))), scale)
     factors = level_sizes((rows, cols), octaves, [example])
+    way = means(drawer, names, (rows, cols), optimiser, memory, whole=tile)
+    reader, drawer = way.network if reader is drawer or not tile else reader, way.network
     asked = partial(_terms, reader, example, names, convention)
     levels = [
         Level((round(rows * factor), round(cols * factor)), count, partial(asked, factor))
         for factor, count in zip(factors, shares(steps, len(factors)), strict=True)
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
-    plan = Weave(drawer, levels, optimiser, rate, seed, checkpoint, repr([one.sha256 for one in images.sources]))
+    label = repr([one.sha256 for one in images.sources])
+    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
     for step, terms in weave(plan, _noise(example, levels[0].size, seed)):
         yield woven(step, terms, drawer)
 
@@ -120,7 +127,8 @@ def _terms(
     network: Network, example: Tensor, layers: list[str], convention: Convention, factor: float
 ) -> list[Weighed]:
     with torch.no_grad():
-        look = network.look(shrunk(example, factor).to(network.dtype), layers)
+        needs = [Need(name, "gram") for name in layers]
+        look = network.look(shrunk(example, factor).to(network.dtype), needs)
         return style_terms(look, layers, convention)
 
 

@@ -61,10 +61,11 @@ def style_terms(look: Activations | GramDistance, layers: Sequence[str], convent
     terms = []
     own = convention.weights if len(convention.weights) == len(layers) else (1.0,) * len(layers)
     for name, weight in zip(layers, own, strict=True):
-        one = GramDistance({Need(name): whole.targets[Need(name)]})
+        need = Need(name, "gram")
+        one = GramDistance({need: whole.targets[need]})
         scale = 1 / len(layers)
         if convention.gram:
-            scale = convention.gram(one.targets[Need(name)].shape[-1]) * float(one.energy(Need(name)))
+            scale = convention.gram(one.targets[need].shape[-1]) * float(one.energy(need))
         terms.append(Weighed(convention.style_weight * weight * scale, one))
     return terms
 

@@ -102,6 +102,8 @@ def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:
         return ("none",)
     if need is None:
         return "mean", "max", "place"
+    if need.pool == "gram":  # it can be computed from whole maps
+        return ("none",)
     return ("max", "place") if need.pool == "max" else (need.pool,)
 
 

@@ -27,6 +27,7 @@ from triscope.network import Network, load
 from triscope.network.precision import Precision
 from triscope.network.prepare import Preprocess
 from triscope.objectives.base import Activations, Need
+from triscope.objectives.distances import gram
 from triscope.results import NetworkNote
 from triscope.which.collection import Collection
 from triscope.which.columns import Column, Kind
@@ -284,9 +285,7 @@ class Store:
             if column.answers(need):
                 return column
         kept = ", ".join(dict.fromkeys(column.layer for column in self.columns))
-        what = {"none": "whole maps of {}; index with maps=[{!r}]", "mean": "mean of {}", "max": "maximum of {}"}[
-            need.pool
-        ]
+        what = {"mean": "mean of {}", "max": "maximum of {}"}.get(need.pool, "whole maps of {}; index with maps=[{!r}]")
         raise StoreError(f"This store does not keep the {what.format(need.layer, need.layer)}. It keeps layers {kept}.")
 
     def _check(self, network: Network) -> None:
@@ -324,4 +323,6 @@ def _pooled(rows: Rows, column: Column, need: Need) -> Tensor:
     values: Tensor = torch.from_numpy(np.array(rows[column.name], np.float32)).reshape(-1, *column.shape)
     if values.ndim == 2 or need.pool == "none":
         return values
+    if need.pool == "gram":
+        return gram(values)
     return values.mean((2, 3)) if need.pool == "mean" else values.amax((2, 3))

@@ -1,0 +1,241 @@
+"""Strips: the shallow, heavy half of a network run over rows of the image at a time, so that memory is bounded.
+
+    image --strips--> Gram sums, maps, what the cut gives --whole--> the deeper layers
+
+The shallow layers of a picture take most of its memory and see only a little around them. So they are run over strips
+of rows, each with as many more rows above and below (the halo) as its own answers depend on. Gram matrices are sums
+over positions, so that they are added up strip by strip. Nothing of a strip is kept: the backward pass computes it
+again. This is exact: every row of every layer is computed from all the pixels it depends on, once in the sum.
+
+It needs a network whose `features` are modules in a row (VGG, AlexNet, SqueezeNet, pocket) with finite receptive
+fields. Deeper than the cut, the pass is whole.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from triscope.errors import NetworkError
+from triscope.network.backward import Rule
+from triscope.network.geometry import Span
+from triscope.network.layers import Layer, Layers
+from triscope.network.network import Look, Network
+from triscope.objectives.base import Need
+from triscope.objectives.distances import gram
+
+
+class Stripped(Network):
+    """A network asked in strips of about `rows` rows, cut after the `cut`th of its features."""
+
+    def __init__(self, network: Network, cut: int, rows: int) -> None:
+        features = getattr(network.module, "features", None)
+        if not isinstance(features, nn.Sequential):
+            raise NetworkError(f"{network.name} is not a row of features, so it cannot be run in strips.")
+        super().__init__(
+            network.module,
+            mean=network.mean,
+            std=network.std,
+            size=network.size,
+            classes=network.classes,
+            name=network.name,
+            missing=network.missing,
+        )
+        self._asked_in = network.dtype
+        self._found_by = network
+        names = [f"features.{name}" for name, _ in features.named_children()]
+        self.shallow, self.deep = names[:cut], names[cut:]
+        spans = {name: self.layers[name].receptive_field.rows for name in self.shallow}
+        if not all(spans.values()):
+            raise NetworkError(f"Layers of {network.name} before the cut see the whole picture; cut it earlier.")
+        self.spans = {name: span for name, span in spans.items() if span}
+        self.unit = self.spans[names[cut - 1]].stride
+        self.rows = max(self.unit, rows // self.unit * self.unit)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the pictures it is asked about."""
+        return self._asked_in
+
+    @property
+    def layers(self) -> Layers:
+        """The layers of the network that is asked in strips."""
+        return self._found_by.layers
+
+    def look(
+        self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None, rule: Rule | None = None
+    ) -> Look:
+        """What the network computes of `images`: Gram matrices and maps of its features, as `Network.look` gives.
+
+        Raises NetworkError for a leaf, a rule or a layer that is none of the features: those are asked whole.
+        """
+        wanted = [Need(need) if isinstance(need, str) else need for need in needs]
+        known = {*self.shallow, *self.deep, "input"}
+        if leaf or rule or any(need.layer not in known for need in wanted):
+            return self._found_by.look(images, wanted, leaf=leaf, rule=rule)
+        shallow = [need for need in wanted if need.layer in self.shallow]
+        deep = [need for need in wanted if need.layer in self.deep]
+        answers: dict[Need, Tensor] = {Need("input"): images}
+        twin = self._keeper.get()
+        with self._asking(images):
+            plan = _Plan(self, twin, tuple(shallow), self.shallow[-1] if deep else None)
+            found = _InStrips.apply(images, plan)  # type: ignore[no-untyped-call]
+            answers |= dict(zip(shallow, found, strict=False))
+            if deep:
+                answers |= _below(twin, found[-1], self.deep, deep)
+        return _Answered(answers, self.layers, wanted, images)
+
+
+class _Answered(Look):
+    """A look whose answers are already there."""
+
+    def __init__(
+        self, answers: dict[Need, Tensor], layers: Mapping[str, Layer], needs: Sequence[Need], images: Tensor
+    ) -> None:
+        super().__init__(layers, needs, {"input": images}, None, None)
+        self._answers |= answers
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What the strips are asked: needs, and the layer whose maps the deeper ones go on from."""
+
+    network: Stripped
+    twin: nn.Module
+    needs: tuple[Need, ...]
+    onwards: str | None
+
+    @property
+    def last(self) -> str:
+        """The deepest layer that has to be run."""
+        return self.onwards or max((need.layer for need in self.needs), key=self.network.shallow.index)
+
+    def windows(self, height: int) -> Iterator[tuple[int, int, int, int]]:
+        """For each strip: the rows it answers for, and those it has to see."""
+        net = self.network
+        spans = [net.spans[name] for name in net.shallow[: net.shallow.index(self.last) + 1]]
+        above = max(-span.offset for span in spans)
+        below = max(span.offset + span.size for span in spans)
+        for begin in range(0, height, net.rows):
+            end = min(height, begin + net.rows)
+            end = height if height - end < net.unit else end
+            first = max(0, begin - -(-above // net.unit) * net.unit)
+            yield begin, end, first, min(height, end + below)
+            if end == height:
+                return
+
+    def run(self, strip: Tensor, begin: int, end: int, first: int, height: int) -> list[Tensor]:
+        """The rows that a strip answers for, of each need in turn and of the layer to go on from."""
+        net, kept = self.network, {}
+        wanted = {need.layer for need in self.needs} | ({self.onwards} if self.onwards else set())
+        x = _cast(net.normalise(strip), self.twin)
+        parts = dict(self.twin.features.named_children())  # type: ignore[union-attr]
+        for name in net.shallow:
+            x = parts[name.removeprefix("features.")](x)
+            if name in wanted:
+                span = net.spans[name]
+                kept[name] = _owned(x, span, begin, end, first, height)
+            if name == self.last:
+                break
+            following = net.shallow[net.shallow.index(name) + 1]
+            if name in wanted and _writes(parts[following.removeprefix("features.")]):
+                x = x.clone()
+        return [kept[need.layer] for need in self.needs] + ([kept[self.onwards]] if self.onwards else [])
+
+
+def _owned(x: Tensor, span: Span, begin: int, end: int, first: int, height: int) -> Tensor:
+    """The rows of a layer that start where the strip does: i * stride in [begin, end); all the rest for the last."""
+    offset = first // span.stride
+    start = -(-begin // span.stride) - offset
+    stop = x.shape[2] if end == height else -(-end // span.stride) - offset
+    return x[:, :, start:stop]
+
+
+def _sum_of(rows: Tensor) -> Tensor:
+    """The part of a Gram matrix that these rows make, before it is divided by all positions."""
+    positions = rows.shape[2] * rows.shape[3]
+    return gram(rows) * positions if positions else rows.new_zeros(len(rows), rows.shape[1], rows.shape[1])
+
+
+class _InStrips(torch.autograd.Function):
+    """(images) -> an answer for each need, and what the deeper layers go on from; nothing else is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, plan: _Plan) -> tuple[Tensor, ...]:
+        height = images.shape[2]
+        ctx.plan, ctx.height = plan, height
+        ctx.save_for_backward(images)
+        sums: list[Any] = [None] * len(plan.needs)
+        positions = [0] * len(plan.needs)
+        onwards = []
+        for begin, end, first, last in plan.windows(height):
+            found = plan.run(images[:, :, first:last], begin, end, first, height)
+            for place, need in enumerate(plan.needs):
+                rows = found[place]
+                positions[place] += rows.shape[2] * rows.shape[3]
+                if need.pool == "gram":
+                    part = _sum_of(rows)
+                    sums[place] = part if sums[place] is None else sums[place] + part
+                else:
+                    sums[place] = [*(sums[place] or []), rows.clone()]
+            if plan.onwards:
+                onwards.append(found[-1].clone())
+        ctx.positions = positions
+        answers = [
+            one / count if need.pool == "gram" else torch.cat(one, 2)
+            for one, count, need in zip(sums, positions, plan.needs, strict=True)
+        ]
+        return (*answers, *([torch.cat(onwards, 2)] if plan.onwards else []))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        plan: _Plan = ctx.plan
+        (images,) = ctx.saved_tensors
+        gradient = torch.zeros_like(images)
+        passed = [0] * len(gradients)
+        for begin, end, first, last in plan.windows(ctx.height):
+            strip = images[:, :, first:last].detach().requires_grad_()
+            with torch.enable_grad():
+                found = plan.run(strip, begin, end, first, ctx.height)
+                total = strip.new_zeros(())
+                for place, (rows, back) in enumerate(zip(found, gradients, strict=True)):
+                    if place < len(plan.needs) and plan.needs[place].pool == "gram":
+                        total = total + (_sum_of(rows) * back / ctx.positions[place]).sum()
+                        continue
+                    start, passed[place] = passed[place], passed[place] + rows.shape[2]
+                    total = total + (rows * back[:, :, start : passed[place]]).float().sum()
+                (part,) = torch.autograd.grad(total, strip)
+            gradient[:, :, first:last] += part
+        return gradient, None
+
+
+def _below(twin: nn.Module, x: Tensor, names: Sequence[str], needs: Sequence[Need]) -> dict[Need, Tensor]:
+    """The answers of the deeper layers, whole."""
+    wanted = {need.layer for need in needs}
+    parts = dict(twin.features.named_children())  # type: ignore[union-attr]
+    kept: dict[str, Tensor] = {}
+    before = ""
+    for name in names:
+        part = parts[name.removeprefix("features.")]
+        x = part(x.clone() if (not before or before in kept) and _writes(part) else x)
+        if name in wanted:
+            kept[name] = x
+        before = name
+        if len(kept) == len(wanted):
+            break
+    return {need: gram(kept[need.layer]) if need.pool == "gram" else kept[need.layer] for need in needs}
+
+
+def _cast(x: Tensor, twin: nn.Module) -> Tensor:
+    """The image, already normalised, in the precision of the weights."""
+    weight = next(twin.parameters())
+    if weight.dtype == x.dtype:
+        return x
+    return x.to(weight.dtype, memory_format=torch.channels_last)
+
+
+def _writes(part: nn.Module) -> bool:
+    """Whether a module may write into what it is given."""
+    return any(getattr(one, "inplace", False) for one in part.modules())
