@@ -2,6 +2,7 @@
 
 python -m benchmarks.quality.neighbors FOLDER --weights FILE     FOLDER/LABEL/photo.jpg; SqueezeNet 1.1's weights
 python -m benchmarks.quality.neighbors --synthetic               100,000 x 4096 made vectors: recall, times, memory
+python -m benchmarks.quality.neighbors --ivf 200000              that many x 512: what the index finds, and how soon
 """
 
 import argparse
@@ -102,6 +103,28 @@ def synthetic(place: Path, count: int = 100_000, length: int = 4096) -> None:
         print(f"  recall@10, {metric}: {recall(found, queries, metric):.4f}")  # type: ignore[arg-type]
 
 
+def indexed(place: Path, count: int, length: int = 512) -> None:
+    """Recall and times of the index on the projections, beside the default scan of all of them."""
+    store, column = _filled(place, count, length)
+    queries = torch.from_numpy(made(50, length, seed=999)).float()
+    scan = Space(store, column)
+    start = time.perf_counter()
+    store.add_index(column.layer)
+    print(f"{count} x {length}: index built in {time.perf_counter() - start:.0f} s")
+    found = space(store, column)
+    for some in (scan, found):
+        some.search(queries[0], 10, "cosine")
+    pairs = [[_seconds(partial(some.search, query, 10, "cosine"), 1) for some in (scan, found)] for query in queries]
+    flat, quick = (float(np.median(times)) for times in zip(*pairs, strict=True))
+    shares = [
+        len(np.intersect1d(found.search(query, 10, "cosine").rows, scan.search(query, 10, "cosine", exact=True).rows))
+        for query in queries
+    ]
+    print(f"  scan {1000 * flat:.1f} ms, index {1000 * quick:.1f} ms: {flat / quick:.1f} times")
+    print(f"  recall@10 of the index: {np.mean(shares) / 10:.4f}, of the scan: {recall(scan, queries, 'cosine'):.4f}")
+    print(f"  memory of its own: {_own_memory():.0f} MB")
+
+
 def components(length: int = 4096, count: int = 20_000) -> None:
     """PCA-256, here and by scikit-learn's randomised solver, on the same vectors in the same process."""
     from sklearn.decomposition import PCA
@@ -147,6 +170,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="where the store is made, or is already")
     parser.add_argument("--synthetic", action="store_true")
     parser.add_argument("--components", action="store_true")
+    parser.add_argument("--ivf", type=int, metavar="COUNT")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -158,6 +182,8 @@ def main() -> None:
             components()
         if given.synthetic:
             synthetic(place)
+        if given.ivf:
+            indexed(place, given.ivf)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, page cache included")
 
 

@@ -1,6 +1,7 @@
 """Indexing: what is stored is what the network says, once each, whatever happens on the way."""
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -16,6 +17,8 @@ from triscope.errors import StoreError
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
 from triscope.which.indexing import index
+from triscope.which.neighbors import neighbors
+from triscope.which.patches import patches
 from triscope.which.store import Store
 
 LAYERS = ("1", "3", "7")
@@ -277,6 +280,68 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(network, photos, tmp_path):
     assert "cannot be written" in complaint
     after = contents(Store.open(tmp_path / "store"))
     assert {name: after[name] for name in before} == before
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A folder of a file system of its own; what may mount none skips."""
+    place = tmp_path / "mounted"
+    place.mkdir()
+    under = []
+
+    def mount(*options: str) -> Path:
+        done = subprocess.run(["mount", *options, str(place)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"may not mount a file system here: {done.stderr.strip()}")
+        under.append(place)
+        return place
+
+    try:
+        yield mount
+    finally:
+        if under:
+            subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("mount"), reason="there is no program `mount`")
+def test_a_disk_that_fills_up_is_a_sentence_and_keeps_what_was_acknowledged(network, photos, tmp_path, mounted):
+    folder = photos(120)
+    place = mounted("-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    steps = index(network, folder, place / "store", layers=LAYERS, precision="float32", unit=4, batch=4)
+    told = []
+    with pytest.raises(StoreError, match=r"cannot be written: No space left on device\. What was stored before"):
+        told.extend(step.stored for step in steps)
+    before = contents(Store.open(place / "store"))
+    assert 0 < told[-1] <= len(before) < 120
+    place = mounted("-o", "remount,size=64m")
+    whole = contents(build(network, folder, tmp_path / "whole", batch=4))
+    assert {name: whole[name] for name in before} == before
+    assert contents(build(network, folder, place / "store", batch=4)) == whole
+
+
+@pytest.mark.skipif(not shutil.which("mount"), reason="there is no program `mount`")
+def test_a_read_only_disk_is_a_sentence_and_can_still_be_searched(network, photos, tmp_path, mounted):
+    folder = photos(6)
+    build(network, folder, tmp_path / "mounted" / "store")
+    mounted("--bind", str(tmp_path / "mounted"))
+    place = mounted("-o", "remount,ro,bind")
+    photos(9)
+    with pytest.raises(StoreError, match="cannot be written: Read-only file system"):
+        build(network, folder, place / "store")
+    with pytest.raises(StoreError, match="cannot be written: Read-only file system"):
+        build(network, folder, place / "new")
+    store = Store.open(place / "store", network)
+    assert len(store) == 6
+    assert sorted(neighbors(store, 2, "7", k=5).rows) == [0, 1, 3, 4, 5]
+    assert len(patches(store, "1:2", k=3)) == 3
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind the superuser")
+def test_a_folder_without_permission_is_a_sentence(network, photos, tmp_path):
+    folder = photos(3)
+    (tmp_path / "closed").mkdir(mode=0o555)
+    with pytest.raises(StoreError, match="cannot be written: Permission denied"):
+        build(network, folder, tmp_path / "closed" / "store")
 
 
 def test_a_folder_that_may_not_be_written_is_a_sentence(network, photos, tmp_path):
