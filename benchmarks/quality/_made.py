@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from triscope.network import Network
+from triscope.which.arrow import Rows
 from triscope.which.columns import Column
-from triscope.which.indexing import open_table
+from triscope.which.opening import open_table
 from triscope.which.projecting import fit_projections
 from triscope.which.store import Store
-from triscope.which.table import Rows
 
 _UNIT = 2048
 

@@ -3,54 +3,30 @@
 import os
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.network import Network
-from triscope.network.precision import Precision, chosen
+from triscope.network.precision import Precision
 from triscope.objectives.base import Need
+from triscope.which.arrow import Rows
 from triscope.which.collection import Collection, Entry
-from triscope.which.columns import choose
-from triscope.which.pipeline import Decoded, Embedder, broken, decode, ordered
+from triscope.which.known import Known
+from triscope.which.opening import open_table
+from triscope.which.pipeline import Decoded, Embedder, decode, ordered
 from triscope.which.projecting import fit_projections, load_projection, project, projected_name, rest_name
-from triscope.which.store import (
-    About,
-    Store,
-    place_of,
-    preprocessing,
-    table_folder,
-)
-from triscope.which.table import Field, Rows, Table, locked
+from triscope.which.rows import Row, embedded
+from triscope.which.store import About, place_of
+from triscope.which.table import Table, locked
 
 UNIT = 2048
 _UNIT_BYTES = 256 << 20
-# In float32 the last bit of a vector depends on how many pictures pass through the network together; in multiples of
-# this it does not (nine torchvision networks, one and two threads). So a vector is the same whoever was beside it.
-_FILL = 16
-_RESERVED = (
-    "key",
-    "stamp",
-    "path",
-    "name",
-    "folder",
-    "size",
-    "mtime",
-    "height",
-    "width",
-    "status",
-    "error",
-    "thumbnail",
-    "row",
-)
 
 
 @dataclass(frozen=True)
@@ -123,125 +99,6 @@ def index(
     yield job.progress()
 
 
-def open_table(
-    folder: Path,
-    network: Network,
-    collection: Collection | None,
-    *,
-    layers: Sequence[str | Need],
-    maps: Sequence[str] = (),
-    precision: Precision = "float32",
-    exact: bool = False,
-) -> Table:
-    """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one.
-
-    With the precision `auto`, one that is there is gone on with in its own.
-    """
-    there = table_folder(folder).is_dir()
-    old = Store.open(folder, network) if there else None
-    columns = old.columns if old and not layers and not maps else choose(network, layers, maps)
-    fields = tuple(name for name in collection.fields if name not in _RESERVED) if collection else ()
-    root = str(collection.root) if collection and collection.root else None
-    own = old.about.precision if old and precision == "auto" else None
-    about = About(
-        network.name,
-        network.source,
-        network.sha256,
-        preprocessing(network, exact=exact),
-        own or str(chosen(precision, network.device)).removeprefix("torch."),
-        columns,
-        root,
-        fields,
-    )
-    if old is None:
-        return Table.create(table_folder(folder), _fields(about), about.to_json())
-    _same(old, about)
-    return old.table
-
-
-def _same(old: Store, new: About) -> None:
-    """Raise StoreError where new rows would be of another kind than the old."""
-    where = printable(old.path)
-    if {(column.layer, column.pool) for column in old.columns} != {
-        (column.layer, column.pool) for column in new.columns
-    }:
-        raise StoreError(
-            f"{where} keeps {'; '.join(map(str, old.columns))}. To keep other layers, index into another folder, "
-            "or leave the "
-            "layers out to go on with these."
-        )
-    for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision"), ("fields", "metadata")):
-        was, now = getattr(old.about, name), getattr(new, name)
-        if was != now:
-            raise StoreError(
-                f"{where} was made with the {is_what} {was}, and this is {now}; index into another folder."
-            )
-    if (old.about.root is None) != (new.root is None):
-        raise StoreError(
-            f"{where} was made from {'a folder' if old.about.root else 'a list'}; go on with that, or index into "
-            "another folder."
-        )
-
-
-def _fields(about: About) -> list[Field]:
-    texts = [Field(name, "string") for name in about.fields]
-    shared = f"{about.network} {about.sha256} {about.preprocess} {about.precision}"
-    vectors = [Field(column.name, column.dtype, column.length, f"{column} of {shared}") for column in about.columns]
-    whole = ("key", "stamp", "size", "mtime")
-    return [
-        *(Field(name, "int64") for name in whole),
-        Field("path", "binary"), Field("name", "string"), Field("folder", "string"),
-        Field("height", "int32"), Field("width", "int32"), Field("status", "string"), Field("error", "string"),
-        Field("thumbnail", "binary"), *texts, *vectors,
-    ]  # fmt: skip
-
-
-@dataclass
-class _Known:
-    """The rows that are stored, by key: sorted arrays, 17 bytes a picture."""
-
-    keys: NDArray[np.int64]
-    stamps: NDArray[np.int64]
-    failed: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, table: Table) -> "_Known":
-        parts = [
-            (rows["key"], rows["stamp"], np.array([status != "ok" for status in rows["status"]], bool))
-            for rows in table.stream(["key", "stamp", "status"], batch=65536)
-        ]
-        empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool))
-        keys, stamps, failed = (np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True))
-        order = keys.argsort()
-        return cls(keys[order], stamps[order], failed[order])
-
-    def place(self, key: int) -> int | None:
-        """Where the key stands, if it does."""
-        place = int(np.searchsorted(self.keys, key))
-        return place if place < len(self.keys) and self.keys[place] == key else None
-
-    def has(self, entry: Entry) -> bool:
-        """Whether the picture is stored as it is now. What could not be used is tried again."""
-        place = self.place(entry.key)
-        return place is not None and self.stamps[place] == entry.stamp and not self.failed[place]
-
-    def same_failure(self, entry: Entry, error: str | None) -> bool:
-        """Whether nothing has changed about a picture that could not be used, and still cannot."""
-        place = self.place(entry.key)
-        return (
-            error is not None and place is not None and bool(self.failed[place]) and self.stamps[place] == entry.stamp
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """A picture that was looked at: what was read of it, and its vectors as they are stored, if it has any."""
-
-    entry: Entry
-    decoded: Decoded
-    vectors: Mapping[str, NDArray[Any]] | None = None
-
-
 @dataclass
 class _Job:
     network: Network
@@ -263,14 +120,14 @@ class _Job:
         size = sum(column.length * 4 for column in self._about.columns)
         self._unit = min(self.unit, max(self.batch, _UNIT_BYTES // size))
         self._met = np.empty(0, np.int64)
-        self._known = _Known(self._met, self._met, self._met.astype(bool))
+        self._known = Known(self._met, self._met, self._met.astype(bool))
 
     def progress(self) -> Progress:
         return Progress(**self._counts, seconds=time.monotonic() - self._started if self._started else 0.0)
 
     def run(self) -> Iterator[Progress]:
         """All that is new or changed, unit by unit; then what is gone is taken out."""
-        known = self._known = _Known.of(self.table)
+        known = self._known = Known.of(self.table)
         self._counts["total"] = sum(1 for _ in self._entries())
         if not self._counts["total"] and len(known.keys) and self.shard[1] == 1:
             raise StoreError(
@@ -292,7 +149,7 @@ class _Job:
         part, parts = self.shard
         return (entry for entry in self.collection if entry.key % parts == part - 1)
 
-    def _fresh(self, known: _Known, met: "array[int]") -> Iterator[Entry]:
+    def _fresh(self, known: Known, met: "array[int]") -> Iterator[Entry]:
         for entry in self._entries():
             met.append(entry.key)
             if known.has(entry):
@@ -303,17 +160,17 @@ class _Job:
 
     def _do(self, unit: list[Entry], embed: Embedder) -> Iterator[Progress]:
         """One unit: computed batch by batch, and committed, also where the iteration is left in the middle."""
-        rows: list[_Row] = []
+        rows: list[Row] = []
         try:
             waiting: list[tuple[Entry, Decoded]] = []
             for entry, decoded in ordered(self._decode, unit, self.workers, 3 * self.batch):
                 waiting.append((entry, decoded))
                 if len(waiting) == self.batch:
-                    rows += _embedded(waiting, embed, self.batch)
+                    rows += embedded(waiting, embed, self.batch)
                     waiting = []
                     yield self._with(len(rows))
             if waiting:
-                rows += _embedded(waiting, embed, self.batch)
+                rows += embedded(waiting, embed, self.batch)
         finally:
             self._commit(rows)
         yield self.progress()
@@ -326,13 +183,13 @@ class _Job:
     def _decode(self, entry: Entry) -> Decoded:
         return decode(entry.path, self.network.preprocess, self.network.channels, exact=self._exact)
 
-    def _commit(self, rows: list[_Row]) -> None:
+    def _commit(self, rows: list[Row]) -> None:
         self._counts["done"] += len(rows)
         self._counts["failed"] += sum(row.decoded.error is not None for row in rows)
         news = [row for row in rows if not self._known.same_failure(row.entry, row.decoded.error)]
         with locked(self.folder):
             if self._others_wrote():
-                self._known = _Known.of(self.table)
+                self._known = Known.of(self.table)
                 news = [row for row in news if not self._known.has(row.entry)]
             if news:
                 valid = np.array([row.vectors is not None for row in news])
@@ -345,7 +202,7 @@ class _Job:
         self.table.refresh()
         return self.table.version != version
 
-    def _rows(self, news: list[_Row]) -> Rows:
+    def _rows(self, news: list[Row]) -> Rows:
         entries = [row.entry for row in news]
         found = [row.decoded for row in news]
         rows: Rows = {
@@ -366,7 +223,7 @@ class _Job:
                 rows[projected_name(column)], rows[rest_name(column)] = project(model, rows[column.name])
         return rows
 
-    def _remove(self, known: _Known) -> None:
+    def _remove(self, known: Known) -> None:
         """Take out the rows of this shard whose files are gone."""
         part, parts = self.shard
         mine = known.keys[known.keys % parts == part - 1]
@@ -383,7 +240,7 @@ class _Job:
         if self.shard[1] == 1:
             return True
         keys = np.fromiter((entry.key for entry in self.collection), np.int64)
-        return bool(np.isin(keys, _Known.of(self.table).keys).all())
+        return bool(np.isin(keys, Known.of(self.table).keys).all())
 
     def finish(self, *, refit: bool) -> None:
         """Fit the projections where there are none, and tidy up."""
@@ -391,37 +248,6 @@ class _Job:
             self.table.refresh()
             fit_projections(self.folder, self.table, self._about.columns, refit=refit)
             self.table.tidy()
-
-
-def _embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) -> list[_Row]:
-    """The vectors of a batch, as they are stored; pictures whose vectors cannot be stored become failures."""
-    seen = [decoded.pixels for _, decoded in waiting if decoded.pixels is not None]
-    if not seen:
-        return [_Row(entry, decoded) for entry, decoded in waiting]
-    values = {name: all_[: len(seen)] for name, all_ in embed(_filled(seen, batch)).items()}
-    reasons = iter(broken(values, embed.columns))
-    stored = {
-        column.name: values[column.name].flatten(1).to(getattr(torch, column.dtype)).numpy() for column in embed.columns
-    }
-    places = iter(range(len(seen)))
-    rows = []
-    for entry, decoded in waiting:
-        light = replace(decoded, pixels=None)  # pixels are large, and a unit is many pictures
-        if decoded.pixels is None:
-            rows.append(_Row(entry, light))
-            continue
-        place, reason = next(places), next(reasons)
-        vectors = {name: column[place] for name, column in stored.items()} if reason is None else None
-        rows.append(_Row(entry, replace(light, error=reason), vectors))
-    return rows
-
-
-def _filled(seen: list[NDArray[np.uint8]], batch: int) -> torch.Tensor:
-    """Pictures (B, C, H, W), and black ones after them where a batch is short."""
-    length = min(batch, -(-len(seen) // _FILL) * _FILL)
-    pictures = np.zeros((length, *seen[0].shape), np.uint8)
-    np.stack(seen, out=pictures[: len(seen)])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
 
 def _clock(seconds: float) -> str:

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from triscope.which.arrow import Rows
 from triscope.which.columns import Column
 from triscope.which.pca import Projection
 from triscope.which.projecting import projected_name, rest_name
 from triscope.which.store import GOOD, condition
-from triscope.which.table import Rows, writing
+from triscope.which.table import writing
 
 if TYPE_CHECKING:
     from triscope.which.store import Store

@@ -1,4 +1,4 @@
-"""The table of a store, on disk: all that triscope does with Lance is in this file.
+"""The table of a store, on disk: all that triscope does with Lance is in this file (its values come as Arrow: arrow.py).
 
 Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that
 was killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was
@@ -10,10 +10,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -21,32 +20,15 @@ from numpy.typing import NDArray
 
 from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import printable
+from triscope.which.arrow import Array, Field, Rows, arrow_field, to_arrow, to_numpy
 
 if TYPE_CHECKING:
     import lance
     import pyarrow as pa
 
-Array: TypeAlias = NDArray[Any]
-#: The rows of a table by column: lists of Python values, or arrays whose first axis is the rows.
-Rows: TypeAlias = dict[str, Any]
-
-_NUMBERS = {"float16": np.float16, "float32": np.float32, "uint16": np.uint16, "int32": np.int32, "int64": np.int64}
 _PROBES = 32  # cells of an index that a search looks into
 _MANIFESTS = "_versions"
 _PARTS = ("data", "_deletions", "_indices", "_transactions", _MANIFESTS)
-
-
-@dataclass(frozen=True)
-class Field:
-    """One column of a table: `type` is string, binary or a number type; with `length`, a vector of these.
-
-    `about` is kept beside it, as text.
-    """
-
-    name: str
-    type: str
-    length: int | None = None
-    about: str = ""
 
 
 class Table:
@@ -62,7 +44,7 @@ class Table:
     def create(cls, folder: Path, fields: Sequence[Field], about: str) -> "Table":
         """A new table without rows. Raises StoreError where the folder does not take it."""
         lance, pa = _lance()
-        schema = pa.schema([_arrow_field(field) for field in fields], metadata={"triscope": about})
+        schema = pa.schema([arrow_field(field) for field in fields], metadata={"triscope": about})
         with writing(folder):
             table = cls(folder, lance.write_dataset(schema.empty_table(), str(folder), data_storage_version="2.2"))
             table._synced.clear()
@@ -123,7 +105,7 @@ class Table:
             numbers = self._numbers() if where_given else None
             start = 0
             for found in scanner.to_batches():
-                rows = {name: _numpy(found.column(name)) for name in columns}
+                rows = {name: to_numpy(found.column(name)) for name in columns}
                 if numbers is None:
                     rows["row"] = np.arange(start, start + found.num_rows)
                 else:
@@ -150,7 +132,7 @@ class Table:
             return {name: [] for name in columns}
         unique, back = np.unique(order, return_inverse=True)
         found = self._dataset.take(unique.tolist(), columns=list(columns)).combine_chunks()
-        values = {name: _numpy(found.column(name).combine_chunks()) for name in columns}
+        values = {name: to_numpy(found.column(name).combine_chunks()) for name in columns}
         return {
             name: value[back] if isinstance(value, np.ndarray) else [value[place] for place in back]
             for name, value in values.items()
@@ -164,7 +146,7 @@ class Table:
         from lance.fragment import write_fragments
 
         schema = self._dataset.schema
-        table = pa.table([_arrow(rows[field.name], field.type, valid) for field in schema], schema=schema)
+        table = pa.table([to_arrow(rows[field.name], field.type, valid) for field in schema], schema=schema)
         with writing(self.folder):
             if instead:
                 update = self._dataset.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
@@ -187,13 +169,13 @@ class Table:
     def add(self, fields: Sequence[Field], read: str, compute: Callable[[Array], Sequence[Array]]) -> None:
         """New columns computed from the column `read`, a batch at a time; those of the same names are dropped first."""
         lance, arrow = _lance()
-        schema = arrow.schema([_arrow_field(field) for field in fields])
+        schema = arrow.schema([arrow_field(field) for field in fields])
 
         def made(batch: "pa.RecordBatch") -> "pa.RecordBatch":
             column = batch.column(0)
             valid = np.asarray(column.is_valid())
-            values = compute(_numpy(column))
-            arrays = [_arrow(value, field.type, valid) for value, field in zip(values, schema, strict=True)]
+            values = compute(to_numpy(column))
+            arrays = [to_arrow(value, field.type, valid) for value, field in zip(values, schema, strict=True)]
             return arrow.record_batch(arrays, schema=schema)
 
         with writing(self.folder):
@@ -342,35 +324,6 @@ def _step_back(folder: Path) -> bool:
         stacklevel=4,
     )
     return True
-
-
-def _arrow_field(field: Field) -> Any:
-    _, pa = _lance()
-    types = {"string": pa.string(), "binary": pa.binary()}
-    plain = types.get(field.type) or pa.from_numpy_dtype(_NUMBERS[field.type])
-    kind = plain if field.length is None else pa.list_(plain, field.length)
-    return pa.field(field.name, kind, metadata={"triscope": field.about} if field.about else None)
-
-
-def _arrow(values: Any, kind: Any, valid: NDArray[np.bool_]) -> Any:
-    _, pa = _lance()
-    if not pa.types.is_fixed_size_list(kind):
-        return pa.array(values, type=kind)
-    flat = pa.array(np.ascontiguousarray(values).reshape(-1), type=kind.value_type)
-    return pa.FixedSizeListArray.from_arrays(flat, kind.list_size, mask=pa.array(~valid))
-
-
-def _numpy(array: Any) -> Any:
-    """An Arrow array as numpy numbers or vectors, or as a list."""
-    _, pa = _lance()
-    kind = array.type
-    if pa.types.is_fixed_size_list(kind):
-        length = kind.list_size
-        inner = array.values[array.offset * length : (array.offset + len(array)) * length]
-        return inner.to_numpy(zero_copy_only=False).reshape(len(array), length)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return array.to_numpy(zero_copy_only=False)
-    return array.to_pylist()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,0 +1,60 @@
+"""The values of a table on their way to and from Arrow, in which Lance takes and gives them."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+#: The rows of a table by column: lists of Python values, or arrays whose first axis is the rows.
+Rows: TypeAlias = dict[str, Any]
+
+_NUMBERS = {"float16": np.float16, "float32": np.float32, "uint16": np.uint16, "int32": np.int32, "int64": np.int64}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a table: `type` is string, binary or a number type; with `length`, a vector of these.
+
+    `about` is kept beside it, as text.
+    """
+
+    name: str
+    type: str
+    length: int | None = None
+    about: str = ""
+
+
+def arrow_field(field: Field) -> Any:
+    """A column of a table as Arrow describes it."""
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "binary": pa.binary()}
+    plain = types.get(field.type) or pa.from_numpy_dtype(_NUMBERS[field.type])
+    kind = plain if field.length is None else pa.list_(plain, field.length)
+    return pa.field(field.name, kind, metadata={"triscope": field.about} if field.about else None)
+
+
+def to_arrow(values: Any, kind: Any, valid: NDArray[np.bool_]) -> Any:
+    """The values of one column as an Arrow array of the type `kind`; vectors count only where `valid`."""
+    import pyarrow as pa
+
+    if not pa.types.is_fixed_size_list(kind):
+        return pa.array(values, type=kind)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1), type=kind.value_type)
+    return pa.FixedSizeListArray.from_arrays(flat, kind.list_size, mask=pa.array(~valid))
+
+
+def to_numpy(array: Any) -> Any:
+    """An Arrow array as numpy numbers or vectors, or as a list."""
+    import pyarrow as pa
+
+    kind = array.type
+    if pa.types.is_fixed_size_list(kind):
+        length = kind.list_size
+        inner = array.values[array.offset * length : (array.offset + len(array)) * length]
+        return inner.to_numpy(zero_copy_only=False).reshape(len(array), length)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return array.to_numpy(zero_copy_only=False)
+    return array.to_pylist()

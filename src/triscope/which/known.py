@@ -1,0 +1,47 @@
+"""What a store holds already: which pictures need not be looked at again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triscope.which.collection import Entry
+from triscope.which.table import Table
+
+
+@dataclass
+class Known:
+    """The rows that are stored, by key: sorted arrays, 17 bytes a picture."""
+
+    keys: NDArray[np.int64]
+    stamps: NDArray[np.int64]
+    failed: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, table: Table) -> "Known":
+        """What a table holds."""
+        parts = [
+            (rows["key"], rows["stamp"], np.array([status != "ok" for status in rows["status"]], bool))
+            for rows in table.stream(["key", "stamp", "status"], batch=65536)
+        ]
+        empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool))
+        keys, stamps, failed = (np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True))
+        order = keys.argsort()
+        return cls(keys[order], stamps[order], failed[order])
+
+    def place(self, key: int) -> int | None:
+        """Where the key stands, if it does."""
+        place = int(np.searchsorted(self.keys, key))
+        return place if place < len(self.keys) and self.keys[place] == key else None
+
+    def has(self, entry: Entry) -> bool:
+        """Whether the picture is stored as it is now. What could not be used is tried again."""
+        place = self.place(entry.key)
+        return place is not None and self.stamps[place] == entry.stamp and not self.failed[place]
+
+    def same_failure(self, entry: Entry, error: str | None) -> bool:
+        """Whether nothing has changed about a picture that could not be used, and still cannot."""
+        place = self.place(entry.key)
+        return (
+            error is not None and place is not None and bool(self.failed[place]) and self.stamps[place] == entry.stamp
+        )
