@@ -1,4 +1,4 @@
-"""The table of a store, on disk: all that triscope does with Lance is in this file, and its values come through `arrow`.
+"""The table of a store, on disk: all that triscope does with Lance is in this file, and its values come by `arrow`.
 
 Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that
 was killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was
