@@ -1,0 +1,739 @@
+// The map: pictures on a canvas, as far in or out as you like, on the map or in the mosaic, and all in between.
+// Positions are in the units of the map (x right, y down); pixels are CSS pixels of the canvas.
+
+const byId = (id) => document.getElementById(id);
+const data = JSON.parse(byId("data").textContent);
+const count = data.names.length;
+const nearest = count ? data.neighbors.length / count : 0;
+const canvas = byId("canvas");
+const stage = byId("stage");
+const pen = canvas.getContext("2d");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const whole = new Intl.NumberFormat("en");
+
+// Twelve colours that stay apart for most eyes: Okabe and Ito's eight but black, then five of Tol's.
+const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#882255", "#44aa99",
+  "#999933", "#aa4499", "#6677cc"];
+const OTHER = "#9a958c";
+const POINTS_BELOW = 7; // pixels: smaller pictures are drawn as points of their mean colour
+const CLOSEST = 320; // pixels: a picture on the screen is never larger
+const COMPANY = 26; // pixels: the chosen picture and its neighbours are at least so large
+const DIM = 0.09;
+const MANY = 60; // pictures of a selection that are shown
+
+const state = {
+  mosaic: false, blend: 0, // 0 on the map, 1 in the mosaic
+  view: { scale: 1, x: 0, y: 0 }, fitted: 1, basic: 32,
+  width: 0, height: 0, tween: null,
+  hovered: -1, chosen: -1, query: "", field: -1, kept: new Set(), picked: new Set(),
+  lasso: null, drawing: false,
+};
+const lit = new Uint8Array(count).fill(1);
+const colors = new Array(count).fill("");
+const hay = data.names.map((name, i) => [name, ...data.fields.map(([, values]) => values[i])].join("\n").toLowerCase());
+let levels = []; // levels[n][atlas]: the atlases, halved n times
+let ink = {};
+let asked = false;
+
+// Where things are
+
+function cellSpan() { return 1 / Math.max(1, ...data.grid); }
+
+function mapAt(i, mosaic) {
+  if (!mosaic) return [data.places[2 * i], data.places[2 * i + 1]];
+  const side = cellSpan();
+  return [(data.cells[2 * i + 1] + 0.5) * side, (data.cells[2 * i] + 0.5) * side];
+}
+
+const ways = [false, true].map((mosaic) => {
+  const at = new Float32Array(2 * count);
+  for (let i = 0; i < count; i++) at.set(mapAt(i, mosaic), 2 * i);
+  return at;
+});
+
+const mix = (a, b, share) => a + (b - a) * share;
+const bounded = (value, low, high) => Math.min(Math.max(value, low), high);
+
+function at(i, axis) {
+  return mix(ways[0][2 * i + axis], ways[1][2 * i + axis], state.blend) * state.view.scale
+    + (axis ? state.view.y : state.view.x);
+}
+
+/** Pixels of a picture's longer side: on the map it grows slower than the distances, in the mosaic it fills its cell. */
+function sideAt(scale, blend) {
+  const loose = bounded(state.basic * (scale / state.fitted) ** 0.62, 3, CLOSEST);
+  const cell = cellSpan() * scale;
+  return mix(loose, cell - (cell > 16 ? Math.min(2, cell / 16) : 0), blend);
+}
+
+function bounds(mosaic) {
+  if (mosaic) return [0, 0, data.grid[1] * cellSpan(), data.grid[0] * cellSpan()];
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const list of [data.places, data.rest]) {
+    for (let i = 0; i < list.length; i++) {
+      box[i % 2] = Math.min(box[i % 2], list[i]);
+      box[2 + (i % 2)] = Math.max(box[2 + (i % 2)], list[i]);
+    }
+  }
+  return box[0] <= box[2] ? box : [0, 0, 1, 1];
+}
+
+const boxes = [bounds(false), bounds(true)];
+
+/** The view that shows all of it. */
+function fitView(mosaic) {
+  const [left, top, right, bottom] = boxes[Number(mosaic)];
+  const margin = mosaic ? 16 : 14 + state.basic / 2;
+  const across = Math.max(40, state.width - 2 * margin);
+  const down = Math.max(40, state.height - 2 * margin);
+  let scale = Math.min(across / Math.max(right - left, 1e-9), down / Math.max(bottom - top, 1e-9));
+  scale = Math.min(scale, mosaic ? 160 / cellSpan() : 4 * Math.min(across, down));
+  return { scale, x: state.width / 2 - scale * (left + right) / 2, y: state.height / 2 - scale * (top + bottom) / 2 };
+}
+
+function resize() {
+  const { width, height } = stage.getBoundingClientRect();
+  const sharp = window.devicePixelRatio || 1;
+  const before = { width: state.width, height: state.height };
+  Object.assign(state, { width, height });
+  canvas.width = Math.round(width * sharp);
+  canvas.height = Math.round(height * sharp);
+  const room = Math.sqrt((width * height) / Math.max(1, count + data.rest.length / 20));
+  state.basic = bounded(0.8 * room, 6, 96);
+  state.fitted = fitView(false).scale;
+  if (before.width) {
+    state.view.x += (width - before.width) / 2;
+    state.view.y += (height - before.height) / 2;
+  } else {
+    state.view = fitView(state.mosaic);
+  }
+  draw();
+}
+
+// Drawing
+
+function halved(source) {
+  const half = document.createElement("canvas");
+  half.width = source.width >> 1;
+  half.height = source.height >> 1;
+  half.getContext("2d").drawImage(source, 0, 0, half.width, half.height);
+  return half;
+}
+
+function readInk() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["paper", "ink", "soft", "mark", "card"]) ink[name] = style.getPropertyValue(`--${name}`).trim();
+}
+
+/** Picture i into a canvas, in the middle of (x, y), its longer side `side` pixels; `square` 1 fills a square. */
+function sprite(target, i, x, y, side, square, pixels) {
+  const level = bounded(Math.floor(Math.log2(data.tile / Math.max(1, pixels))), 0, levels.length - 1);
+  const shrink = 1 / 2 ** level;
+  const full = data.columns * data.rows;
+  const place = i % full;
+  const [w, h] = [data.sizes[2 * i], data.sizes[2 * i + 1]];
+  const [long, short] = [Math.max(w, h), Math.min(w, h)];
+  const [sw, sh] = [mix(w, short, square), mix(h, short, square)];
+  const sx = (place % data.columns) * data.tile + ((data.tile - w) >> 1) + (w - sw) / 2;
+  const sy = Math.floor(place / data.columns) * data.tile + ((data.tile - h) >> 1) + (h - sh) / 2;
+  const [dw, dh] = [side * mix(w / long, 1, square), side * mix(h / long, 1, square)];
+  target.drawImage(levels[level][Math.floor(i / full)], sx * shrink, sy * shrink, sw * shrink, sh * shrink,
+    x - dw / 2, y - dh / 2, dw, dh);
+  return [dw, dh];
+}
+
+function extent(i, side) {
+  const [w, h] = [data.sizes[2 * i], data.sizes[2 * i + 1]];
+  const long = Math.max(w, h);
+  return [side * mix(w / long, 1, state.blend), side * mix(h / long, 1, state.blend)];
+}
+
+function frame(i, x, y, side, color, thick) {
+  const [w, h] = extent(i, side);
+  pen.fillStyle = color;
+  pen.fillRect(x - w / 2 - thick, y - h / 2 - thick, w + 2 * thick, h + 2 * thick);
+}
+
+function drawOne(i, side, sharp) {
+  const [x, y] = [at(i, 0), at(i, 1)];
+  if (x < -side || y < -side || x > state.width + side || y > state.height + side) return;
+  if (side < POINTS_BELOW) {
+    const dot = Math.max(2, side * mix(0.8, 1.04, state.blend));
+    pen.fillStyle = colors[i] || data.tones[i];
+    pen.fillRect(x - dot / 2, y - dot / 2, dot, dot);
+    return;
+  }
+  const thick = bounded(side / 12, 1.2, 3);
+  const inner = side - (colors[i] ? 2 * thick * state.blend : 0); // in a cell the frame takes of the picture
+  if (colors[i]) frame(i, x, y, inner, colors[i], thick);
+  sprite(pen, i, x, y, inner, state.blend, inner * sharp);
+}
+
+function drawRest() {
+  if (!data.rest.length || state.blend === 1) return;
+  pen.globalAlpha = 0.4 * (1 - state.blend);
+  pen.fillStyle = ink.soft;
+  const { scale, x, y } = state.view;
+  for (let i = 0; i < data.rest.length; i += 2) {
+    pen.fillRect(data.rest[i] * scale + x - 1, data.rest[i + 1] * scale + y - 1, 2, 2);
+  }
+}
+
+/** The pictures that stand out: the chosen one's neighbours, farthest first, then itself. */
+function company() {
+  return state.chosen < 0 ? [] : [...neighborsOf(state.chosen).map(([i]) => i).reverse(), state.chosen];
+}
+
+function drawCompany(side, sharp) {
+  const large = Math.max(side, COMPANY);
+  pen.globalAlpha = 0.8;
+  pen.strokeStyle = ink.mark;
+  pen.lineWidth = 1.5;
+  pen.beginPath();
+  for (const i of company().slice(0, -1)) {
+    pen.moveTo(at(state.chosen, 0), at(state.chosen, 1));
+    pen.lineTo(at(i, 0), at(i, 1));
+  }
+  pen.stroke();
+  pen.globalAlpha = 1;
+  for (const i of company()) {
+    const bold = i === state.chosen ? 4 : 2;
+    frame(i, at(i, 0), at(i, 1), large, ink.paper, bold + 1.5);
+    frame(i, at(i, 0), at(i, 1), large, ink.mark, bold);
+    sprite(pen, i, at(i, 0), at(i, 1), large, state.blend, large * sharp);
+  }
+}
+
+function drawHovered(side, sharp) {
+  const i = state.hovered;
+  if (i < 0 || company().includes(i)) return;
+  const large = Math.max(side, 12);
+  frame(i, at(i, 0), at(i, 1), large, ink.paper, 4);
+  frame(i, at(i, 0), at(i, 1), large, colors[i] || ink.ink, 2.5);
+  sprite(pen, i, at(i, 0), at(i, 1), large, state.blend, large * sharp);
+}
+
+function drawPicked(side) {
+  pen.strokeStyle = ink.mark;
+  pen.lineWidth = 2;
+  for (const i of state.picked) {
+    const [w, h] = extent(i, side);
+    pen.strokeRect(at(i, 0) - w / 2, at(i, 1) - h / 2, w, h);
+  }
+}
+
+function drawLasso() {
+  if (!state.lasso || state.lasso.length < 2) return;
+  pen.beginPath();
+  state.lasso.forEach(([x, y], n) => (n ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+  pen.closePath();
+  pen.globalAlpha = 0.12;
+  pen.fillStyle = ink.mark;
+  pen.fill();
+  pen.globalAlpha = 1;
+  pen.strokeStyle = ink.mark;
+  pen.lineWidth = 1.5;
+  pen.stroke();
+}
+
+function paint(now) {
+  asked = false;
+  advance(now);
+  const sharp = window.devicePixelRatio || 1;
+  pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+  pen.clearRect(0, 0, state.width, state.height);
+  const side = sideAt(state.view.scale, state.blend);
+  drawRest();
+  for (const bright of [0, 1]) {
+    pen.globalAlpha = bright ? (state.chosen < 0 ? 1 : 0.3) : DIM;
+    for (let i = 0; i < count; i++) if (lit[i] === bright) drawOne(i, side, sharp);
+  }
+  pen.globalAlpha = 1;
+  drawPicked(side);
+  drawCompany(side, sharp);
+  drawHovered(side, sharp);
+  drawLasso();
+  if (state.tween) draw();
+}
+
+function draw() {
+  if (asked || !levels.length) return;
+  asked = true;
+  requestAnimationFrame(paint);
+}
+
+// Moving
+
+function advance(now) {
+  const tween = state.tween;
+  if (!tween) return;
+  tween.start ??= now;
+  const share = tween.time ? Math.min(1, (now - tween.start) / tween.time) : 1;
+  const eased = share < 0.5 ? 4 * share ** 3 : 1 - (2 - 2 * share) ** 3 / 2;
+  for (const key of ["scale", "x", "y"]) state.view[key] = mix(tween.from[key], tween.to[key], eased);
+  state.blend = mix(tween.blend, Number(state.mosaic), eased);
+  if (share === 1) state.tween = null;
+}
+
+function glide(to, time) {
+  state.tween = { from: { ...state.view }, to, blend: state.blend, time: still.matches ? 0 : time, start: null };
+  hover(-1);
+  draw();
+}
+
+/** Held: anything under way goes on from where it is, but the arrangement is what was asked for last. */
+function settle() {
+  if (!state.tween) return;
+  state.tween = null;
+  state.blend = Number(state.mosaic);
+}
+
+function zoomed(view, factor, x, y) {
+  const least = Math.min(state.fitted, fitView(state.mosaic).scale) / 2;
+  const most = Math.max(state.fitted * 60, CLOSEST / cellSpan());
+  const scale = bounded(view.scale * factor, least, most);
+  const grown = scale / view.scale;
+  return { scale, x: x - (x - view.x) * grown, y: y - (y - view.y) * grown };
+}
+
+function zoomBy(factor, x = state.width / 2, y = state.height / 2) {
+  settle();
+  state.view = zoomed(state.view, factor, x, y);
+  draw();
+}
+
+function glideBy(factor, x = state.width / 2, y = state.height / 2) {
+  const from = state.tween ? state.tween.to : state.view;
+  glide(zoomed(from, factor, x, y), 220);
+}
+
+function moveBy(x, y) {
+  settle();
+  state.view.x += x;
+  state.view.y += y;
+  draw();
+}
+
+const fit = () => glide(fitView(state.mosaic), 350);
+
+function arrange(mosaic) {
+  state.mosaic = mosaic;
+  byId("as-map").setAttribute("aria-pressed", String(!mosaic));
+  byId("as-mosaic").setAttribute("aria-pressed", String(mosaic));
+  canvas.setAttribute("aria-label", `${mosaic ? "Mosaic" : "Map"} of ${whole.format(count)} pictures`);
+  glide(fitView(mosaic), 1100);
+}
+
+/** Bring a picture into sight if it is out of it. */
+function show(i) {
+  const [x, y] = [at(i, 0), at(i, 1)];
+  if (x > 20 && y > 20 && x < state.width - 20 && y < state.height - 20) return;
+  glide({ ...state.view, x: state.view.x + state.width / 2 - x, y: state.view.y + state.height / 2 - y }, 400);
+}
+
+// What is under the pointer, and what is chosen
+
+/** The topmost picture there, or -1; with `reach`, the nearest within so many pixels. */
+function pictureAt(x, y, reach = 0) {
+  const side = Math.max(sideAt(state.view.scale, state.blend), 6);
+  const inside = (i, size) => {
+    const [w, h] = extent(i, size);
+    return Math.abs(at(i, 0) - x) <= w / 2 && Math.abs(at(i, 1) - y) <= h / 2;
+  };
+  const front = company().reverse().find((i) => inside(i, Math.max(side, COMPANY)));
+  if (front !== undefined) return front;
+  for (let i = count - 1; i >= 0; i--) if (lit[i] && inside(i, side)) return i;
+  let [best, least] = [-1, reach];
+  for (let i = 0; reach && i < count; i++) {
+    const far = Math.hypot(at(i, 0) - x, at(i, 1) - y);
+    if (lit[i] && far < least) [best, least] = [i, far];
+  }
+  return best;
+}
+
+function thumb(i, side) {
+  const small = document.createElement("canvas");
+  paintThumb(small, i, side);
+  return small;
+}
+
+function paintThumb(small, i, side) {
+  const sharp = window.devicePixelRatio || 1;
+  const sizes = [data.sizes[2 * i], data.sizes[2 * i + 1]];
+  const [w, h] = sizes.map((size) => (side * size) / Math.max(...sizes));
+  small.width = Math.max(1, Math.round(w * sharp));
+  small.height = Math.max(1, Math.round(h * sharp));
+  small.style.width = `${w}px`;
+  small.style.height = `${h}px`;
+  const brush = small.getContext("2d");
+  brush.imageSmoothingQuality = "high";
+  brush.setTransform(small.width / w, 0, 0, small.height / h, 0, 0);
+  sprite(brush, i, w / 2, h / 2, side, 0, side * sharp);
+}
+
+function element(tag, kind, words) {
+  const made = document.createElement(tag);
+  if (kind) made.className = kind;
+  if (words !== undefined) made.textContent = words;
+  return made;
+}
+
+function facts(i) {
+  const list = element("dl");
+  for (const [name, values] of data.fields) {
+    const row = element("div");
+    row.append(element("dt", "", name), element("dd", "", values[i]));
+    list.append(row);
+  }
+  return list;
+}
+
+function hover(i, x = 0, y = 0) {
+  const card = byId("card");
+  if (i !== state.hovered) {
+    state.hovered = i;
+    card.hidden = i < 0;
+    stage.classList.toggle("over", i >= 0);
+    if (i >= 0) {
+      paintThumb(card.querySelector("canvas"), i, bounded(2 * data.tile, 128, 192));
+      card.querySelector(".name").textContent = data.names[i];
+      card.querySelector("dl").replaceWith(facts(i));
+    }
+    draw();
+  }
+  if (i < 0) return;
+  const { width, height } = card.getBoundingClientRect();
+  const left = x + 18 + width < state.width ? x + 18 : x - 18 - width;
+  card.style.left = `${bounded(left, 4, Math.max(4, state.width - width - 4))}px`;
+  card.style.top = `${bounded(y + 14, 4, Math.max(4, state.height - height - 4))}px`;
+}
+
+function neighborsOf(i) {
+  const found = [];
+  for (let n = i * nearest; n < (i + 1) * nearest; n++) {
+    if (data.neighbors[n] >= 0) found.push([data.neighbors[n], data.scores[n]]);
+  }
+  return found;
+}
+
+function pictureButton(i, side) {
+  const button = element("button");
+  button.type = "button";
+  button.title = data.names[i];
+  button.append(thumb(i, side));
+  button.addEventListener("click", () => { choose(i); show(i); });
+  return button;
+}
+
+function nearRow([i, score]) {
+  const row = element("li");
+  const button = pictureButton(i, 48);
+  button.append(element("span", "name", data.names[i]));
+  button.append(element("span", "score", score === null ? "" : score.toFixed(3)));
+  row.append(button);
+  return row;
+}
+
+function choose(i) {
+  state.chosen = i;
+  const part = byId("chosen");
+  part.hidden = i < 0;
+  byId("help").hidden = i >= 0 || state.picked.size > 0;
+  if (i >= 0) {
+    const near = neighborsOf(i);
+    part.querySelector(".subject").replaceChildren(thumb(i, 160), element("p", "name", data.names[i]), facts(i));
+    part.querySelector("h3").hidden = !near.length;
+    part.querySelector(".near").replaceChildren(...near.map(nearRow));
+  }
+  draw();
+}
+
+// Search, colours, filters
+
+function refilter() {
+  const wanted = state.query.trim().toLowerCase();
+  const places = state.field < 0 ? null : entries[state.field].place;
+  let found = 0;
+  for (let i = 0; i < count; i++) {
+    const kept = !state.kept.size || state.kept.has(places[i]);
+    lit[i] = Number(kept && (!wanted || hay[i].includes(wanted)));
+    found += lit[i];
+  }
+  const all = whole.format(count);
+  const narrowed = wanted || state.kept.size;
+  byId("count").textContent = narrowed ? `${whole.format(found)} of ${all} match` : `${all} picture${count === 1 ? "" : "s"}`;
+  hover(-1);
+  draw();
+}
+
+/** The values of a field by how often they occur; the first twelve have colours, the rest share one. */
+function ranked([, values]) {
+  const times = new Map();
+  for (const value of values) times.set(value, (times.get(value) ?? 0) + 1);
+  const order = [...times].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+  const rank = new Map(order.map(([value], n) => [value, n]));
+  const colored = order.length <= PALETTE.length + 1 ? order.length : PALETTE.length;
+  const place = values.map((value) => Math.min(rank.get(value), colored));
+  const list = order.slice(0, colored).map(([value, number], n) => [value, number, PALETTE[n] ?? OTHER]);
+  const others = order.slice(colored);
+  if (others.length) {
+    list.push([`${others.length} others`, others.reduce((sum, [, number]) => sum + number, 0), OTHER]);
+  }
+  return { place, list };
+}
+
+const entries = data.fields.map(ranked);
+
+function legendRow([value, number, color], place) {
+  const row = element("li");
+  const button = element("button");
+  button.type = "button";
+  button.setAttribute("aria-pressed", "false");
+  const dot = element("i");
+  dot.style.background = color;
+  button.append(dot, element("span", "value", value === "" ? "(none)" : value), element("span", "number", whole.format(number)));
+  button.title = value;
+  button.addEventListener("click", () => {
+    if (!state.kept.delete(place)) state.kept.add(place);
+    button.setAttribute("aria-pressed", String(state.kept.has(place)));
+    refilter();
+  });
+  row.append(button);
+  return row;
+}
+
+function colorBy(field) {
+  state.field = field;
+  state.kept.clear();
+  byId("legend").hidden = field < 0;
+  if (field >= 0) {
+    const { place, list } = entries[field];
+    for (let i = 0; i < count; i++) colors[i] = list[place[i]][2];
+    byId("legend").querySelector("h2").textContent = data.fields[field][0];
+    byId("legend").querySelector("ul").replaceChildren(...list.map(legendRow));
+  } else {
+    colors.fill("");
+  }
+  refilter();
+}
+
+// The lasso and what it picks
+
+function within(x, y, outline) {
+  let inside = false;
+  for (let n = 0, m = outline.length - 1; n < outline.length; m = n++) {
+    const [[ax, ay], [bx, by]] = [outline[n], outline[m]];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) inside = !inside;
+  }
+  return inside;
+}
+
+function pick(indices) {
+  state.picked = new Set(indices);
+  const part = byId("picked");
+  part.hidden = !state.picked.size;
+  byId("help").hidden = state.picked.size > 0 || state.chosen >= 0;
+  part.querySelector("h2").textContent = `${whole.format(state.picked.size)} picture${state.picked.size === 1 ? "" : "s"} in the lasso`;
+  const shown = [...state.picked].slice(0, MANY).map((i) => {
+    const row = element("li");
+    row.append(pictureButton(i, 50));
+    row.firstChild.setAttribute("aria-label", data.names[i]);
+    return row;
+  });
+  const more = state.picked.size - shown.length;
+  part.querySelector("ul").replaceChildren(...shown, ...(more > 0 ? [element("li", "more", `and ${whole.format(more)} more`)] : []));
+  draw();
+}
+
+function closeLasso() {
+  const outline = state.lasso;
+  state.lasso = null;
+  const found = [];
+  for (let i = 0; i < count; i++) if (lit[i] && within(at(i, 0), at(i, 1), outline)) found.push(i);
+  choose(-1);
+  pick(found);
+  drawMode(false);
+}
+
+function drawMode(on) {
+  state.drawing = on;
+  byId("lasso").setAttribute("aria-pressed", String(on));
+  stage.classList.toggle("drawing", on);
+}
+
+/** The picked pictures as CSV (RFC 4180): name, fields, and x and y on the map. */
+function csv() {
+  const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const head = ["name", ...data.fields.map(([name]) => name), "x", "y"];
+  const rows = [...state.picked].map((i) => [data.names[i], ...data.fields.map(([, values]) => values[i]), ...mapAt(i, false)]);
+  return [head, ...rows].map((row) => `${row.map((value) => quoted(String(value))).join(",")}\r\n`).join("");
+}
+
+function exportPicked() {
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+  link.download = "selection.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function clearAll() {
+  state.lasso = null;
+  byId("search").value = "";
+  state.query = "";
+  state.kept.clear();
+  for (const button of byId("legend").querySelectorAll("[aria-pressed]")) button.setAttribute("aria-pressed", "false");
+  drawMode(false);
+  choose(-1);
+  pick([]);
+  refilter();
+}
+
+// Hands: pointer, wheel, keys
+
+const pointers = new Map();
+let travelled = 0;
+
+const onCanvas = (event) => {
+  const box = canvas.getBoundingClientRect();
+  return [event.clientX - box.left, event.clientY - box.top];
+};
+
+function pointerDown(event) {
+  if (event.button > 0) return;
+  canvas.setPointerCapture(event.pointerId);
+  pointers.set(event.pointerId, onCanvas(event));
+  if (pointers.size === 1) travelled = 0;
+  state.lasso = pointers.size === 1 && (event.shiftKey || state.drawing) ? [onCanvas(event)] : null;
+}
+
+function pinch(before, after) {
+  const middle = ([[ax, ay], [bx, by]]) => [(ax + bx) / 2, (ay + by) / 2];
+  const spread = ([[ax, ay], [bx, by]]) => Math.max(1, Math.hypot(ax - bx, ay - by));
+  const [[fromX, fromY], [toX, toY]] = [middle(before), middle(after)];
+  moveBy(toX - fromX, toY - fromY);
+  zoomBy(spread(after) / spread(before), toX, toY);
+}
+
+function pointerMove(event) {
+  const [x, y] = onCanvas(event);
+  const held = pointers.get(event.pointerId);
+  if (!held) {
+    if (!state.tween && event.pointerType !== "touch") hover(pictureAt(x, y), x, y);
+    return;
+  }
+  travelled += Math.hypot(x - held[0], y - held[1]);
+  const before = [...pointers.values()];
+  pointers.set(event.pointerId, [x, y]);
+  if (travelled > 4) hover(-1);
+  if (state.lasso) {
+    state.lasso.push([x, y]);
+    draw();
+  } else if (pointers.size === 2) {
+    pinch(before, [...pointers.values()]);
+  } else if (travelled > 4) {
+    stage.classList.add("moving");
+    moveBy(x - held[0], y - held[1]);
+  }
+}
+
+function pointerUp(event) {
+  if (!pointers.delete(event.pointerId) || pointers.size) return;
+  stage.classList.remove("moving");
+  if (state.lasso && travelled > 12) {
+    closeLasso();
+  } else if (event.type === "pointerup" && travelled <= 4) {
+    const touched = event.pointerType === "touch";
+    choose(pictureAt(...onCanvas(event), touched ? 18 : 0));
+    if (touched) hover(state.chosen, ...onCanvas(event));
+  }
+  state.lasso = null;
+  draw();
+}
+
+function wheel(event) {
+  event.preventDefault();
+  const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1);
+  hover(-1);
+  zoomBy(Math.exp(bounded(-pixels, -300, 300) * (event.ctrlKey ? 0.01 : 0.0018)), ...onCanvas(event));
+}
+
+const KEYS = {
+  ArrowLeft: () => moveBy(60, 0),
+  ArrowRight: () => moveBy(-60, 0),
+  ArrowUp: () => moveBy(0, 60),
+  ArrowDown: () => moveBy(0, -60),
+  "+": () => glideBy(1.6),
+  "=": () => glideBy(1.6),
+  "-": () => glideBy(1 / 1.6),
+  0: fit,
+  m: () => arrange(!state.mosaic),
+  "/": () => byId("search").focus(),
+};
+
+function key(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") {
+    clearAll();
+    if (event.target === byId("search")) canvas.focus({ preventScroll: true });
+    return;
+  }
+  if (event.target.closest("input, select")) return;
+  if (event.key.startsWith("Arrow") && event.target !== canvas && event.target !== document.body) return;
+  if (event.key === "Enter" && event.target === canvas) {
+    choose(pictureAt(state.width / 2, state.height / 2, Infinity));
+  } else if (KEYS[event.key]) {
+    event.preventDefault();
+    KEYS[event.key]();
+  }
+}
+
+function listen() {
+  canvas.addEventListener("pointerdown", pointerDown);
+  canvas.addEventListener("pointermove", pointerMove);
+  canvas.addEventListener("pointerup", pointerUp);
+  canvas.addEventListener("pointercancel", pointerUp);
+  canvas.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") hover(-1); });
+  canvas.addEventListener("wheel", wheel, { passive: false });
+  canvas.addEventListener("dblclick", (event) => glideBy(event.shiftKey ? 0.4 : 2.5, ...onCanvas(event)));
+  document.addEventListener("keydown", key);
+  byId("search").addEventListener("input", (event) => { state.query = event.target.value; refilter(); });
+  byId("color").addEventListener("change", (event) => colorBy(Number(event.target.value)));
+  byId("as-map").addEventListener("click", () => arrange(false));
+  byId("as-mosaic").addEventListener("click", () => arrange(true));
+  byId("closer").addEventListener("click", () => glideBy(1.6));
+  byId("farther").addEventListener("click", () => glideBy(1 / 1.6));
+  byId("fit").addEventListener("click", fit);
+  byId("lasso").addEventListener("click", () => drawMode(!state.drawing));
+  byId("export").addEventListener("click", exportPicked);
+  byId("drop").addEventListener("click", () => pick([]));
+  dark.addEventListener("change", () => { readInk(); draw(); });
+  new ResizeObserver(resize).observe(stage);
+}
+
+async function start() {
+  const images = [...document.querySelectorAll("img.atlas")];
+  await Promise.all(images.map((image) => image.decode()));
+  levels = [images];
+  for (let side = data.tile; side > 8; side /= 2) levels.push(levels.at(-1).map(halved));
+  data.fields.forEach(([name], n) => byId("color").append(new Option(name, n)));
+  byId("choice").hidden = !data.fields.length;
+  canvas.setAttribute("aria-label", `Map of ${whole.format(count)} pictures`);
+  readInk();
+  resize();
+  listen();
+  refilter();
+}
+
+// For whoever looks on from outside, tests above all: where picture i is drawn, and what is being shown.
+window.triscopeMap = Object.freeze({
+  place: (i) => ({ x: at(i, 0), y: at(i, 1), side: sideAt(state.view.scale, state.blend) }),
+  get mode() { return state.mosaic ? "mosaic" : "map"; },
+  get moving() { return asked || state.tween !== null; },
+  get lit() { return lit.reduce((sum, one) => sum + one, 0); },
+  get chosen() { return state.chosen; },
+  get picked() { return [...state.picked]; },
+  get scale() { return state.view.scale; },
+  ready: start(),
+});
