@@ -117,6 +117,7 @@ def test_awkward_files_are_listed_with_their_reasons(folder, hostile):
         paint(folder / "photos" / f"{number}.png", number)
     for name in bad:
         copy(hostile / name, folder / "photos" / name)
+    (folder / "photos" / "34_dirloop").symlink_to(folder / "photos")
     done = index("--layer", "7", "--list-errors")
     assert done.exit_code == 0, done.output
     reasons = dict(line.split("\t", 1) for line in done.stdout.splitlines())
@@ -151,6 +152,20 @@ def test_the_report_shows_a_collection(folder):
         assert shown in page
     command = "triscope neighbors photos/2.png photos --layer 7 --k 8"
     assert command in page.replace("</span> <span>", " ")
+
+
+def test_odd_names_do_no_harm_in_the_report(folder, hostile):
+    odd = [path for path in hostile.iterdir() if path.name.startswith(("31_", "-31_", "32_", "33_"))]
+    for path in odd:
+        copy(path, folder / "photos" / path.name)
+    (script,) = (path for path in odd if "<script>" in path.name)
+    asked = f"photos/{script.name}"
+    done = call("report", asked, "--collection", "photos", "-m", "model.py:make", "-o", "report.html", "-q")
+    assert done.exit_code == 0, done.output
+    page = Path("report.html").read_text("utf-8")
+    assert "alert(1)" in page
+    assert "<script>alert" not in page
+    assert "Nearest in pixel space" in page
 
 
 #: A process started in the background of a shell ignores interruptions until it is told otherwise.

@@ -153,6 +153,32 @@ def test_patches_are_the_maxima_of_whole_maps_cut_exactly(store, look, layer):
     assert rows == cols
 
 
+def told(found):
+    """What patches were found, whatever rows their pictures stand in."""
+    return list(zip(found.names, found.positions, found.values.tolist(), strict=True))
+
+
+def test_the_best_patches_of_shards_are_those_of_the_whole(folder, store, tmp_path):
+    for part in (3, 1, 2):
+        parts = Store.build(
+            tiny_network(), folder, tmp_path, layers=LAYERS, maps=["3"], precision="float32", exact_preprocess=True,
+            shard=(part, 3),
+        )  # fmt: skip
+    for unit in [f"{layer}:{channel}" for layer, count in (("1", 4), ("3", 6)) for channel in range(count)]:
+        assert told(patches(parts, unit, k=9)) == told(patches(store, unit, k=9))
+        assert top(parts, f"max:{unit}", k=9).names == patches(store, unit, k=9).names
+
+
+def test_the_best_patches_move_up_when_the_best_picture_goes(tmp_path):
+    for number in range(12):
+        paint(tmp_path / "photos" / f"{number}.png", number)
+    store = Store.build(tiny_network(), tmp_path / "photos", layers=["3"], precision="float32")
+    before = told(patches(store, "3:2", k=4))
+    (tmp_path / "photos" / before[0][0]).unlink()
+    after = told(patches(Store.build(tiny_network(), tmp_path / "photos", layers=["3"], precision="float32"), "3:2"))
+    assert after[:3] == before[1:]
+
+
 def test_patches_of_a_neuron_stand_at_its_position(store, look):
     found = patches(store, "3:2@1,4", k=3)
     assert found.positions == ((1, 4),) * 3
