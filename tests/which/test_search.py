@@ -243,7 +243,9 @@ def test_an_index_finds_nearly_the_same_and_new_pictures_too(tmp_path):
         row % 2 for row in neighbors(store, 0, "7", k=10, where="name LIKE '%1.png' OR name LIKE '%3.png'").rows
     } == {1}
     paint(tmp_path / "photos" / "new.png", 20)
+    (tmp_path / "photos" / "broken.png").touch()
     store = Store.build(tiny_network(), tmp_path / "photos", tmp_path / "store")
+    assert "broken.png" not in neighbors(store, 20, "7", k=601).names
     assert neighbors(store, 20, "7", k=1).names == ("new.png",)
     with pytest.raises(StoreError, match="does not keep 3"):
         store.add_index("3")

@@ -84,7 +84,9 @@ class Space:
             return self._pick(self._guess(self.whole, query, self.lengths, metric), count, where)
         short = self.projection.directions @ query
         if metric == "cosine" and self._indexed:
-            return self.store.table.near(projected_name(self.column), short.numpy(), count, condition(where))
+            return self.store.table.near(
+                projected_name(self.column), short.numpy(), count, condition(where) if where else None
+            )
         if len(self) <= _COARSE_FROM or where is not None:
             return self._pick(self._guess(self.short, short, self.lengths, metric), count, where)
         # The strongest components sort out most rows, the others are asked about the rest.

@@ -209,8 +209,11 @@ class Table:
         """Whether a column has an index."""
         return any(column in index.field_names for index in self._dataset.describe_indices())
 
-    def near(self, column: str, vector: Array, count: int, where: str) -> NDArray[np.int64]:
-        """The numbers of the `count` rows nearest to `vector` by the index of a column; rows added since are seen."""
+    def near(self, column: str, vector: Array, count: int, where: str | None = None) -> NDArray[np.int64]:
+        """The numbers of the `count` rows nearest to `vector` by the index of a column, of those that have a vector.
+
+        Rows that were added since the index was built are seen too.
+        """
         nearest = {
             "column": column,
             "q": vector,
