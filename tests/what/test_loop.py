@@ -7,6 +7,7 @@ from torch import nn
 from tests.nets import network as tiny
 from triscope.errors import NetworkError, ObjectiveError, OptionError, TriscopeWarning
 from triscope.network import Network
+from triscope.network.backward import WAKING
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
@@ -215,6 +216,28 @@ def test_a_silent_unit_is_woken():
     assert last(plan, start).result.scores.item() > 0.5
     with pytest.raises(ObjectiveError, match="exactly zero for every picture tried"):
         last(Climb(net, Channel("relu", 0), Pixels(8, 8), steps=20, redirect=0), start)
+
+
+def test_a_unit_that_ends_silent_is_said():
+    net = Network(Asleep(dead=False), size=8)
+    plan = Climb(net, Channel("relu", 0), Pixels(8, 8), priors=-1000.0 * PNorm(2), steps=40)
+    result = last(plan, torch.full((1, 3, 8, 8), 0.9)).result
+    assert result.scores.item() == 0
+    (note,) = result.notes
+    assert note.startswith("relu:0 in Asleep ended silent")
+    awake = Climb(net, Channel("relu", 0), Pixels(8, 8), steps=20)
+    assert last(awake, torch.full((1, 3, 8, 8), 0.9)).result.notes == ()
+
+
+@pytest.mark.parametrize("relu", [nn.ReLU(), nn.ReLU(inplace=True), torch.relu, nn.ReLU6()], ids=str)
+def test_waking_lets_through_the_gradient_and_at_silent_units_what_would_raise_them(relu):
+    before = torch.tensor([-1.0, -1.0, 2.0, 2.0, 9.0])
+    way = torch.tensor([3.0, -3.0, 3.0, -3.0, 3.0])
+    leaf = before.clone().requires_grad_()
+    with WAKING.active():
+        score = (relu(leaf.clone()) * way).sum()
+    (found,) = torch.autograd.grad(score, leaf)
+    assert found.tolist() == [3, 0, 3, -3, 0 if isinstance(relu, nn.ReLU6) else 3]
 
 
 def test_a_dead_unit_is_an_error_and_one_of_several_a_warning():

@@ -3,6 +3,7 @@
     gradient        g * [x > 0]
     deconvnet       g * [g > 0]             Zeiler and Fergus, 2014: the ReLU applied to the message going back
     guided          g * [x > 0] * [g > 0]   Springenberg et al., 2015: both
+    waking          g * [x > 0 or g > 0]    silent units are told where to wake up; for ascent (Olah et al., 2017)
 
 A rule is a mode over torch's functions, not a hook on modules: it answers every form of ReLU - module, in-place,
 functional, method, one module used twice, ReLU6 and clamps at zero - and only in the thread that entered it.
@@ -28,32 +29,39 @@ class _Rectifier(torch.autograd.Function):
     """clamp(x, 0, top) forward; the rule backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float | None, inplace: bool, masked: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, top: float | None, inplace: bool, masked: bool, waking: bool) -> Tensor:
         if inplace:
             ctx.mark_dirty(x)
         output = torch.clamp_(x, 0, top) if inplace else torch.clamp(x, 0, top)
-        ctx.top, ctx.masked = top, masked
-        if masked:
+        ctx.top, ctx.masked, ctx.waking = top, masked, waking
+        if masked or waking:
             ctx.save_for_backward(output)
         return output
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
-        if not ctx.masked:
-            return grads[0].clamp_min(0), None, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None]:
+        if not (ctx.masked or ctx.waking):
+            return grads[0].clamp_min(0), None, None, None, None
         (output,) = ctx.saved_tensors
-        message = torch.ops.aten.threshold_backward(grads[0], output, 0).clamp_min_(0)
+        if ctx.waking:
+            message = grads[0].where(output > 0, grads[0].clamp_min(0))
+        else:
+            message = torch.ops.aten.threshold_backward(grads[0], output, 0).clamp_min_(0)
         if ctx.top is not None:
             message = message * (output < ctx.top)
-        return message, None, None, None
+        return message, None, None, None, None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a ReLU sends back. `masked`: also silent where the unit was."""
+    """What a ReLU sends back.
+
+    `masked`: also silent where the unit was. `waking`: the gradient, and at silent units what would raise them.
+    """
 
     name: str
     masked: bool
+    waking: bool = False
 
     @contextmanager
     def active(self) -> Iterator["Tally"]:
@@ -65,6 +73,7 @@ class Rule:
 
 GUIDED = Rule("guided backprop", masked=True)
 DECONVNET = Rule("deconvnet", masked=False)
+WAKING = Rule("waking", masked=False, waking=True)
 
 
 @dataclass
@@ -115,7 +124,7 @@ class _Mode(TorchFunctionMode):
                 self.tally.others[_OTHERS[func]] += 1
             return func(*args, **kwargs)
         self.tally.relus += 1
-        return _Rectifier.apply(call.x, call.top, call.inplace, self.rule.masked)  # type: ignore[no-untyped-call]
+        return _Rectifier.apply(call.x, call.top, call.inplace, self.rule.masked, self.rule.waking)  # type: ignore[no-untyped-call]
 
 
 def _relu(input: Tensor, inplace: bool = False) -> _Call:

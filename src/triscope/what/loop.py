@@ -7,8 +7,8 @@ A `Climb` says all there is to one; `climb` runs it and yields a `Step` for ever
 nothing but a checkpoint where asked. What it notices, it says in the result's notes:
 
     - A score or gradient that is not a number: that picture is stepped back, and its rate halved.
-    - A gradient that is exactly zero: in the first steps it is redirected through silent ReLUs (sent back as deconvnet
-      does, so that something can wake up). Where nothing ever comes back, that is an error.
+    - A gradient that is exactly zero: it is redirected through silent ReLUs, which are told what would wake them up.
+      Where nothing comes back in all of the first steps, that is an error; where it is zero at the last, a note.
 
 **Which picture is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
 depends on its view, so the last picture is kept; at the end of an octave it is judged again without them.
@@ -29,7 +29,7 @@ from torch import Tensor
 from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
 from triscope.methods import Step
 from triscope.network import Look, Network
-from triscope.network.backward import DECONVNET
+from triscope.network.backward import WAKING
 from triscope.objectives.base import Need, Objective, Sum
 from triscope.objectives.distances import FeatureDistance, GramDistance
 from triscope.objectives.units import Logit
@@ -74,7 +74,7 @@ class Climb:
     whole       coarse octaves are shown to the network enlarged to the final size
     detail      the detail that `start` lost in a coarse octave is put back in the next
     edits       what is done to the pictures after each step
-    redirect    in how many first steps a zero gradient is redirected
+    redirect    after how many first steps with a zero gradient only the unit counts as dead; 0 redirects none
     checkpoint  a file to save to, and to go on from where it exists
     label       what else a checkpoint must agree in
     """
@@ -151,6 +151,7 @@ class _Run:
         self.index = 0
         self.notes: list[str] = []
         self.silent = torch.ones(len(start), dtype=torch.bool)
+        self.asleep = torch.zeros(len(start), dtype=torch.bool)
         # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
         self.channels_last = plan.network.device.type == "cpu"
         self.asked = tuple(str(term) for _, term in _terms(plan.asked))
@@ -177,6 +178,8 @@ class _Run:
         self._say()
         if self.index == last:
             self._end_octave()
+        if self.index == plan.steps:
+            self._say_what_slept()
         step = Step(
             self.index,
             plan.steps,
@@ -271,15 +274,14 @@ class _Run:
     def _climb_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
         terms = self._seen_terms(pictures, only)
         gradient = self._gradient(terms, pictures)
-        if self.index >= max(1, self.plan.redirect):  # silence is told of after the first steps only
-            return terms, gradient
+        which = slice(None) if only is None else slice(only, only + 1)
         silent = _silent(gradient)
-        if silent.any() and self.index < self.plan.redirect:
-            with DECONVNET.active():
+        self.asleep[which] = silent.cpu()
+        if silent.any() and self.plan.redirect:
+            with WAKING.active():
                 redirected = self._gradient(self._seen_terms(pictures, only), pictures)
             gradient = redirected.where(silent.view(-1, 1, 1, 1), gradient)
             silent = _silent(gradient)
-        which = slice(None) if only is None else slice(only, only + 1)
         self.silent[which] &= silent.cpu()
         return terms, gradient
 
@@ -323,6 +325,16 @@ class _Run:
         note = f"{silence}: pictures {which} of the batch."
         self.notes.append(note)
         warnings.warn(note, TriscopeWarning, stacklevel=2)
+
+    def _say_what_slept(self) -> None:
+        """Put into words which units ended where they do not answer."""
+        slept = (self.asleep & (self.best_asked.cpu() == 0)).nonzero().flatten().tolist()
+        if slept and not self.silent.any():
+            which = f" on picture {', '.join(map(str, slept))}" if len(self.asleep) > 1 else ""
+            self.notes.append(
+                f"{self.plan.asked} in {self.plan.network.name} ended silent{which}: a score of 0 with a gradient of "
+                "exactly zero. Take more steps, or start from another seed."
+            )
 
 
 _SAVED = ("octave", "index", "numbers", "notes", "silent", "best", "best_scores", "best_asked")
