@@ -26,7 +26,7 @@ from triscope.redoing import redo
 from triscope.what import budget
 from triscope.what.budget import bytes_of, means
 from triscope.what.conventions import CONVENTIONS, content_layer, layer_names, style_layers
-from triscope.what.stylize import recoloured
+from triscope.what.stylize import in_colours_of, recoloured
 from triscope.what.woven import asked_of, content_term, roughness_term, shares, style_terms
 
 SIZE = 32
@@ -335,6 +335,18 @@ def test_every_loss_term_has_its_name(net):
     assert sum(step.terms.values()) == pytest.approx(step.score, rel=1e-5)
 
 
+def test_networks_that_skip_pixels_are_smoothed_unless_told(net):
+    given = {"size": 64, "steps": 1, "octaves": 1}
+    pocket = load("pocket")
+
+    def terms(network, **more):
+        return next(iter(ts.stylize.steps(network, photo(1, (64, 64)), photo(2, (64, 64)), **given, **more))).terms
+
+    assert "TotalVariation()" in terms(pocket)
+    assert "TotalVariation()" not in terms(pocket, tv=0.0)
+    assert "TotalVariation()" not in terms(net)
+
+
 def test_several_styles_are_blended(net):
     content, one, two = photo(1), photo(2), photo(3)
     given = {"size": 16, "steps": 4}
@@ -366,6 +378,20 @@ def test_original_colours_are_the_content_s_chroma():
     yiq, of_content, of_picture = (torch.einsum("kc,bchw->bkhw", matrix, one) for one in (found, content, picture))
     torch.testing.assert_close(yiq[:, 0], of_picture[:, 0], atol=1e-4, rtol=0)
     torch.testing.assert_close(yiq[:, 1:], of_content[:, 1:], atol=1e-4, rtol=0)
+
+
+def test_a_style_can_be_given_the_content_s_colours_before(net):
+    content, style = 0.3 + 0.3 * photo(1, (40, 50)), 0.5 + 0.2 * photo(2, (30, 20))
+    found = in_colours_of(content, style)[0].flatten(1)
+    wanted = content[0].flatten(1)
+    torch.testing.assert_close(found.mean(1), wanted.mean(1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.cov(found), torch.cov(wanted), atol=1e-4, rtol=1e-2)
+    torch.testing.assert_close(in_colours_of(style, style), style, atol=1e-5, rtol=0)
+    plain = ts.stylize(net, content, style, size=40, steps=3)
+    kept = {how: ts.stylize(net, content, style, size=40, steps=3, colors=how) for how in ("luminance", "covariance")}
+    for one in kept.values():
+        away = (one.values.mean((2, 3)) - content.mean((2, 3))).abs().mean()
+        assert away < (plain.values.mean((2, 3)) - content.mean((2, 3))).abs().mean() + 0.02
 
 
 def test_a_stylized_picture_can_be_made_again(net, tmp_path):

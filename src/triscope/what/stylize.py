@@ -10,7 +10,7 @@ content, style moves things; with much, nothing of the style is left but its col
 the size of the pictures as much as on the layers.
 
 **Reference.** L. A. Gatys, A. S. Ecker, M. Bethge, "Image style transfer using convolutional neural networks", CVPR
-2016; original colours after L. A. Gatys and others, "Preserving color in neural artistic style transfer", 2016.
+2016; colours after L. A. Gatys and others, "Preserving color in neural artistic style transfer", 2016.
 
 **Where ours departs.** Distances are relative to their target's energy; the paper's weights are the preset
 `gatys2016`. It starts from the content and goes from coarse to fine, where the paper starts from noise at full size
@@ -73,7 +73,7 @@ def stylize(
     tv: Annotated[float | None, Range(0, 1e12)] = None,
     style_scale: Annotated[float, Range(0.05, 20)] = 1.0,
     start: str = "content",
-    original_colors: bool = False,
+    colors: Literal["style", "luminance", "covariance"] = "style",
     layers: str | None = None,
     content_layers: str | None = None,
     preset: Preset = "triscope",
@@ -97,10 +97,12 @@ def stylize(
     blend             how much of each style, as numbers with commas between them; the same of each if left out
     content_weight    weight of the content; the preset's if left out
     style_weight      weight of the style; the preset's if left out
-    tv                weight of the prior against roughness: the sum of squared differences of neighbours
+    tv                weight of the prior against roughness, the sum of squared differences of neighbours; some is the
+                      default where the network looks at every fourth pixel only, as AlexNet does
     style_scale       a style's long side, as a part of the picture's: larger makes larger strokes
     start             content, noise, or the path of a picture to start from
-    original_colors   the content's colours: only the light of the result is kept
+    colors            style; or the content's: luminance keeps only the light of the result, covariance gives the
+                      style the content's colours before it is taken
     layers            the layers of the style, with commas between them: names, or words such as relu3_1
     content_layers    the layer of the content
     preset            layers and weights: triscope (relative, for any network), or those of a paper
@@ -123,6 +125,10 @@ def stylize(
     asked = variant(network, pooling=pooling or convention.pooling, precision=number)
     photo = fitted(content.images.float(), size)
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
+    if tv is None and preset == "triscope" and _skips(network, names):
+        convention = replace(convention, tv=1 / photo.numel())
+    if colors == "covariance":
+        examples = [in_colours_of(photo, one) for one in examples]
     rows, cols = photo.shape[-2:]
     factors = level_sizes((rows, cols), octaves, examples)
     way = means(asked, [*names, kept], (rows, cols), optimiser, memory, whole=False)
@@ -136,7 +142,7 @@ def stylize(
     sources = [source for seen in (content, *style) for source in seen.sources]
     label = repr([one.sha256 for one in sources])
     plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
-    finish = partial(recoloured, photo) if original_colors else torch.clone
+    finish = partial(recoloured, photo) if colors == "luminance" else torch.clone
     for step, terms in weave(plan, _start(start, photo, levels[0].size, seed)):
         yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish)
 
@@ -149,6 +155,27 @@ def recoloured(photo: Tensor, picture: Tensor) -> Tensor:
     colours = resize(photo, (picture.shape[-2], picture.shape[-1])).to(picture)
     light = ((picture - colours) * weights).sum(1, keepdim=True)
     return (colours + light).clamp(0, 1)
+
+
+def in_colours_of(photo: Tensor, style: Tensor) -> Tensor:
+    """`style` (1, C, H, W) moved and stretched so that its colours have the mean and covariance of the photo's.
+
+    Of all such maps, the symmetric one that changes colours least (Monge's; Gatys and others, 2016).
+    """
+    wanted, own = (one[0].flatten(1).double() for one in (photo, style))
+    mean, own_mean = wanted.mean(1, keepdim=True), own.mean(1, keepdim=True)
+    goal, have = (torch.cov(one).reshape(len(own), len(own)) for one in (wanted, own))
+    root, inverse = _power(have, 0.5), _power(have, -0.5)
+    matrix = inverse @ _power(root @ goal @ root, 0.5) @ inverse
+    moved = matrix @ (own - own_mean) + mean
+    return moved.view(style.shape).to(style).clamp(0, 1)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """A symmetric matrix with no negative eigenvalue, to a power; a colour that never varies stays so."""
+    values, vectors = torch.linalg.eigh(matrix)
+    power: Tensor = (vectors * values.clamp_min(1e-8) ** exponent) @ vectors.T
+    return power
 
 
 class _Targets:
@@ -198,6 +225,12 @@ def _convention(
     return replace(known, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
+def _skips(network: Network, layers: Sequence[str]) -> bool:
+    """Whether every one of these layers skips so many pixels that grain goes unseen."""
+    spans = [network.layer(name).receptive_field.rows for name in layers]
+    return all(span is not None and span.stride >= 4 for span in spans)
+
+
 def _blend(text: str | None, count: int) -> list[float]:
     """How much of each style."""
     if count == 0:
@@ -237,5 +270,5 @@ def _start(start: str, photo: Tensor, size: tuple[int, int], seed: int) -> Tenso
     if start == "noise":
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, photo.shape[1], *size, generator=generator).to(photo.device)
-        return (0.5 + 0.15 * noise).clamp(0, 1)
+        return (0.5 + 0.05 * noise).clamp(0, 1)
     return resize(as_channels(read_image(start), photo.shape[1]), size).to(photo.device)
