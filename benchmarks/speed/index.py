@@ -2,10 +2,12 @@
 
     python -m benchmarks.speed.index FOLDER... [--threads 1]     photos of any size; 400 of 500 pixels are made of them
 
-The network is AlexNet with random weights, and its last hidden layer, 4096 numbers, is what is kept.
+The network is AlexNet with random weights, and its last hidden layer, 4096 numbers, is what is kept. Beside seconds of
+the clock, which others on the machine change, stand seconds of the processors, of all threads and processes together.
 """
 
 import argparse
+import resource
 import tempfile
 import time
 import warnings
@@ -87,8 +89,8 @@ def indexed(network: ts.Network, paths: list[Path], place: Path, *, exact: bool)
 
 def measured(
     network: ts.Network, module: nn.Module, paths: list[Path], place: Path
-) -> Iterator[tuple[str, float, Tensor]]:
-    """Each way's name, seconds, and vectors."""
+) -> Iterator[tuple[str, tuple[float, float], Tensor]]:
+    """Each way's name, its seconds of the clock and of the processors, and its vectors."""
     works: dict[str, Callable[[], Tensor]] = {
         "index": lambda: indexed(network, paths, place / "index", exact=False),
         "index, exact preprocessing": lambda: indexed(network, paths, place / "exact", exact=True),
@@ -96,9 +98,14 @@ def measured(
         "plain loop": lambda: loop(module, paths),
     }
     for name, work in works.items():
-        start = time.perf_counter()
+        start = time.perf_counter(), _processors()
         vectors = work()
-        yield name, time.perf_counter() - start, vectors
+        yield name, (time.perf_counter() - start[0], _processors() - start[1]), vectors
+
+
+def _processors() -> float:
+    """Seconds of processors so far, of this process and of those it waited for."""
+    return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
 def main() -> None:
@@ -117,16 +124,19 @@ def main() -> None:
         place = Path(folder)
         paths = photos(given.folders, place)
         print(f"{len(paths)} photos of 500 pixels, AlexNet's 4096 numbers, {given.threads} thread(s) for the network")
-        times: dict[str, list[float]] = {}
+        times: dict[str, list[tuple[float, float]]] = {}
         kept: dict[str, Tensor] = {}
         for round_ in range(given.rounds):
             for name, seconds, vectors in measured(network, module, paths, place / str(round_)):
                 times.setdefault(name, []).append(seconds)
                 kept[name] = vectors
-    best = {name: min(seconds) for name, seconds in times.items()}
-    for name, seconds in best.items():
-        rate, share = len(paths) / seconds, seconds / best["index"]
-        print(f"  {name:28} {seconds:6.1f} s   {rate:6.1f} photos/s   {share:.2f} times the index")
+    best = {name: [min(kind) for kind in zip(*seconds, strict=True)] for name, seconds in times.items()}
+    for name, (clock, processors) in best.items():
+        share, share_of_processors = clock / best["index"][0], processors / best["index"][1]
+        print(
+            f"  {name:28} {clock:6.1f} s   {len(paths) / clock:6.1f} photos/s   {share:.2f} times the index;   "
+            f"processors {processors:6.1f} s   {share_of_processors:.2f} times"
+        )
     for name in ("index", "index, exact preprocessing"):
         cosine = torch.nn.functional.cosine_similarity(kept[name], kept["plain loop"]).mean()
         print(f"  mean cosine to the plain loop's float32 vectors, {name}: {float(cosine):.5f}")
