@@ -63,14 +63,18 @@ def main(words: list[str]) -> None:
     """Ascend, judge, print."""
     torch.set_num_threads(1)
     network = ts.load(words[0], weights=words[1] if len(words) > 1 else None)
-    parts = []
+    parts: list[Tensor] = []
+    found: list[float] = []
     for first in range(0, len(CLASSES), _TOGETHER):
-        parts.append(ts.ascend(network, ts.Logit(CLASSES[first : first + _TOGETHER])).values)
-        print(f"{first + len(parts[-1])} of {len(CLASSES)}", file=sys.stderr)
-    pictures = torch.cat(parts)
+        classes = CLASSES[first : first + _TOGETHER]
+        parts.append(ts.ascend(network, ts.Logit(classes)).values)
+        with torch.no_grad():
+            shares = network.look(parts[-1], ["output"])["output"].softmax(1)
+        found += shares[range(len(classes)), list(classes)].tolist()
+        certain = sum(share >= 0.99 for share in found)
+        print(f"{len(found)} of {len(CLASSES)} ascended, {certain} at p >= 0.99", file=sys.stderr)
+    pictures, sure = torch.cat(parts), torch.tensor(found)
     ts.Picture(pictures).save("ascent.png")
-    with torch.no_grad():
-        sure = network.look(pictures, ["output"])["output"].softmax(1)[range(len(CLASSES)), list(CLASSES)]
     print(f"{int((sure >= 0.99).sum())} of {len(CLASSES)} classes at p >= 0.99\n")
     print(f"{'judged':28} {'top 1':>5} {'top 5':>5}")
     for name, view in views(pictures):

@@ -101,7 +101,7 @@ REGULARISERS: dict[Name, Regulariser] = {
     "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02, idle=0.02),
     "jitter": Regulariser(tv=10.0, jitter=0.05, scale=0.1),
     "fourier": Regulariser("fourier", rate=0.05),
-    "natural": Regulariser("fourier", rate=0.05, alone=3.0, tv=15.0, jitter=0.055, scale=0.1),
+    "natural": Regulariser("fourier", rate=0.05, alone=8.0, tv=15.0, jitter=0.055, scale=0.1),
 }
 
 
