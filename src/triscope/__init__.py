@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from triscope.where.gradient import gradient, input_x_gradient, saliency
     from triscope.where.rectified import deconvnet, guided_backprop
     from triscope.which.collection import Collection
+    from triscope.which.components import pca
     from triscope.which.duplicates import duplicates
     from triscope.which.gallery import Gallery
+    from triscope.which.maps import Map
     from triscope.which.neighbors import neighbors
     from triscope.which.patches import patches
     from triscope.which.store import Store
     from triscope.which.top import top
+    from triscope.which.tsne import tsne
 
 #: Where each public name lives. They are loaded when first used, so that `import triscope` does not wait for torch.
 _HOMES = {
@@ -61,12 +64,15 @@ _HOMES = {
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
     "triscope.where.rectified": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),
+    "triscope.which.components": ("pca",),
     "triscope.which.duplicates": ("duplicates",),
     "triscope.which.gallery": ("Gallery",),
+    "triscope.which.maps": ("Map",),
     "triscope.which.neighbors": ("neighbors",),
     "triscope.which.patches": ("patches",),
     "triscope.which.store": ("Store",),
     "triscope.which.top": ("top",),
+    "triscope.which.tsne": ("tsne",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -94,12 +100,14 @@ __all__ = [
     "invert",
     "load",
     "Logit",
+    "Map",
     "Need",
     "neighbors",
     "Network",
     "Neuron",
     "Objective",
     "patches",
+    "pca",
     "Picture",
     "PNorm",
     "predict",
@@ -119,6 +127,7 @@ __all__ = [
     "TotalVariation",
     "TriscopeError",
     "TriscopeWarning",
+    "tsne",
     "unit",
 ]
 

@@ -4,11 +4,12 @@ from triscope import views
 from triscope.methods import METHODS, Method
 from triscope.what import ascend, compare, dream, fool, invert, stylize, texture
 from triscope.where import gradient, rectified
-from triscope.which import duplicates, neighbors, patches, top
+from triscope.which import components, duplicates, neighbors, patches, top, tsne
 
 __all__ = [
     "ascend",
     "compare",
+    "components",
     "dream",
     "duplicates",
     "fool",
@@ -22,5 +23,6 @@ __all__ = [
     "stylize",
     "texture",
     "top",
+    "tsne",
     "views",
 ]

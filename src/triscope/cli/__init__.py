@@ -6,9 +6,11 @@ made from the table of methods (`verbs.py`); the others stand in `tools.py` and 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; what was finished by then is saved.
 """
 
+import importlib
 import sys
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
@@ -39,6 +41,8 @@ OVERVIEW = {
         "duplicates": "groups of pictures of a store that are nearly the same",
         "top": "the pictures of a store with the highest score",
         "patches": "where in the pictures of a store a unit answers most, cut out",
+        "pca": "the pictures of a store on the plane in which they differ most",
+        "tsne": "the pictures of a store on a map where like ones are near",
     },
     "What the network is and sees": {
         "layers": "the layers: type, output, parameters, receptive field",
@@ -54,6 +58,32 @@ OVERVIEW = {
     },
 }
 COMMANDS = {name: text for commands in OVERVIEW.values() for name, text in commands.items()}
+
+_Make: TypeAlias = Callable[[Any, str], click.Command]
+
+
+def _made(module: Any, name: str) -> click.Command:
+    command: click.Command = module.command(name)
+    return command
+
+
+def _listed(module: Any, name: str) -> click.Command:
+    command: click.Command = module.COMMANDS[name]
+    return command
+
+
+#: The module that has a command, and how it is got there: for some by name, for others by the title they stand under.
+_HOMES: dict[str, tuple[str, _Make]] = {
+    "completion": ("completion", lambda module, _: module.completion),
+    **dict.fromkeys(("doctor", "layers", "redo", "report"), ("tools", _listed)),
+    **dict.fromkeys(("pca", "tsne"), ("maps", _made)),
+}
+_ROOMS: dict[str, tuple[str, _Make]] = {
+    "Where in this image": ("verbs", _made),
+    "What image would": ("imagine", _made),
+    "Which images do": ("which", _made),
+    "What the network is and sees": ("verbs", _made),
+}
 
 
 class Failure(click.ClickException):
@@ -75,25 +105,11 @@ class Commands(click.Group):
         """The command of this name, loaded."""
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name == "completion":
-            from triscope.cli.completion import completion
-
-            return completion
-        if cmd_name in ("doctor", "layers", "redo", "report"):
-            from triscope.cli import tools
-
-            return tools.COMMANDS[cmd_name]
-        if cmd_name in OVERVIEW["Which images do"]:
-            from triscope.cli import which
-
-            return which.command(cmd_name)
-        if cmd_name in OVERVIEW["What image would"]:
-            from triscope.cli import imagine
-
-            return imagine.command(cmd_name)
-        from triscope.cli import verbs
-
-        return verbs.command(cmd_name)
+        module, make = _HOMES.get(cmd_name) or next(
+            home for title, home in _ROOMS.items() if cmd_name in OVERVIEW[title]
+        )
+        found: click.Command = make(importlib.import_module(f"triscope.cli.{module}"), cmd_name)
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

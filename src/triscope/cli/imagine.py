@@ -108,7 +108,7 @@ def _one(
     given = {} if image is None else {subject: read_stdin() if image == STREAM else image}
     last: Step[Any] | None = None
     try:
-        for step in _told(verb.steps(network, **given, **options), voice):
+        for step in watched(verb.steps(network, **given, **options), voice):
             last = step
             if moving:
                 moving.add(step.index, step.total, step.result)
@@ -117,21 +117,21 @@ def _one(
             _give(last, path, moving, voice, printable(image) if image else None)
 
 
-def _told(steps: Iterator[Step[Any]], voice: Voice) -> Iterator[Step[Any]]:
+def watched(steps: Iterator[Step[Any]], voice: Voice) -> Iterator[Step[Any]]:
     """The steps, with a line of progress on stderr where somebody watches."""
-    watched = sys.stderr.isatty() and not voice.quiet
+    seen = sys.stderr.isatty() and not voice.quiet
     start = shown = time.perf_counter()
     first = 0
     try:
         for step in steps:
             now = time.perf_counter()
             first = first or step.index - 1
-            if watched and (now - shown > 0.2 or step.index == step.total):
+            if seen and (now - shown > 0.2 or step.index == step.total):
                 click.echo(f"\r\x1b[K{progress(step, now - start, first)}", err=True, nl=False)
                 shown = now
             yield step
     finally:
-        if watched and shown != start:
+        if seen and shown != start:
             click.echo(err=True)
 
 

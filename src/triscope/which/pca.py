@@ -8,8 +8,9 @@ iterate on X' X alone, block by block, so that the rows are read once per round 
 Of few rows, the eigenvectors of X X' give the components at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import safetensors.torch
 import torch
@@ -20,6 +21,8 @@ _BLOCK = 2048
 _SPARE = 16  # directions beyond those wanted, that make the wanted ones exact sooner
 _ROUNDS = 3
 _FEW = 1024  # rows whose products among themselves are quicker
+
+Blocks: TypeAlias = Callable[[], Iterator[Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +52,43 @@ class Projection:
 
 def fit(rows: Tensor, rank: int = RANK, *, seed: int = 0) -> Projection:
     """The `rank` principal components of rows (N, D) of any float type; as many as there can be where that is fewer."""
-    count, length = rows.shape
+
+    def blocks() -> Iterator[Tensor]:
+        return (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+
+    return fit_blocks(blocks, len(rows), rows.shape[1], rank, seed=seed)
+
+
+def fit_blocks(
+    blocks: Blocks,
+    count: int,
+    length: int,
+    rank: int = RANK,
+    *,
+    spare: int = _SPARE,
+    rounds: int = _ROUNDS,
+    seed: int = 0,
+) -> Projection:
+    """The same of rows that are never in memory together: `blocks()` gives them anew, some (n, D) at a time.
+
+    `count` and `length` are N and D. More `spare` directions and `rounds` make it more exact, and take longer.
+    """
     rank = min(rank, count, length)
-    mean = _mean(rows)
+    mean = _mean(blocks, count, length)
     if count <= _FEW:
-        return _fit_few(rows.float() - mean, mean, rank)
+        return _fit_few(torch.cat([block.float() - mean for block in blocks()]), mean, rank)
     generator = torch.Generator().manual_seed(seed)
-    basis = torch.randn(length, min(rank + _SPARE, length), generator=generator)
+    basis = torch.randn(length, min(rank + spare, length), generator=generator)
     basis = torch.linalg.qr(basis).Q
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         image = torch.zeros_like(basis)
-        for block in _blocks(rows, mean):
-            image.addmm_(block.T, block @ basis)
+        for block in blocks():
+            centred = block.float() - mean
+            image.addmm_(centred.T, centred @ basis)
         basis = torch.linalg.qr(image).Q
     gram = torch.zeros(basis.shape[1], basis.shape[1])
-    for block in _blocks(rows, mean):
-        seen = block @ basis
+    for block in blocks():
+        seen = (block.float() - mean) @ basis
         gram.addmm_(seen.T, seen)
     strengths, turns = torch.linalg.eigh(gram)
     order = strengths.argsort(descending=True)[:rank]
@@ -80,12 +104,16 @@ def _fit_few(centred: Tensor, mean: Tensor, rank: int) -> Projection:
     return Projection(mean, directions, strengths[order].clamp(min=0) / max(len(centred) - 1, 1))
 
 
-def _mean(rows: Tensor) -> Tensor:
-    total = torch.zeros(rows.shape[1], dtype=torch.float64)
-    for start in range(0, len(rows), _BLOCK):
-        total += rows[start : start + _BLOCK].double().sum(0)
-    return (total / max(len(rows), 1)).float()
+def total_variance(blocks: Blocks, mean: Tensor, count: int) -> float:
+    """The variance of all directions together, of which a projection keeps a part."""
+    total = torch.zeros((), dtype=torch.float64)
+    for block in blocks():
+        total += (block.float() - mean).square().sum(dtype=torch.float64)
+    return float(total) / max(count - 1, 1)
 
 
-def _blocks(rows: Tensor, mean: Tensor) -> Iterator[Tensor]:
-    return (rows[start : start + _BLOCK].float() - mean for start in range(0, len(rows), _BLOCK))
+def _mean(blocks: Blocks, count: int, length: int) -> Tensor:
+    total = torch.zeros(length, dtype=torch.float64)
+    for block in blocks():
+        total += block.double().sum(0)
+    return (total / max(count, 1)).float()

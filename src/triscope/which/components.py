@@ -1,0 +1,80 @@
+"""PCA: the plane through the vectors in which they differ most.
+
+    x = (v - m) . d1,    y = (v - m) . d2        m the mean; d1, d2 the directions of greatest variance
+
+**What it shows.** The strongest differences between pictures, for this layer, with distances that mean something: the
+map is a shadow of the vectors, and what is far apart on it is far apart for the layer.
+
+**When it misleads.** Two components of thousands keep a small part of the variance, which the caption states: pictures
+that lie on each other may differ in all the rest.
+
+**Reference.** K. Pearson, "On lines and planes of closest fit to systems of points in space", 1901; I. Jolliffe,
+"Principal component analysis", 2002.
+"""
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from triscope.errors import StoreError
+from triscope.images import printable
+from triscope.methods import Range, method
+from triscope.which.columns import Column
+from triscope.which.coordinates import Coordinates, coordinates
+from triscope.which.maps import Form, Map, check_field
+from triscope.which.store import Store
+
+
+@method("which")
+def pca(
+    store: Store,
+    layer: str | None = None,
+    *,
+    form: Form = "map",
+    size: Annotated[int, Range(64, 16_384)] = 2048,
+    color_by: str | None = None,
+) -> Map:
+    """The pictures of a store where their vectors lie along the two strongest principal components: values (N, 2).
+
+    `layer` is one that the store keeps; the last one if left out. Raises StoreError where it is not kept, or the store
+    has no picture.
+
+    form       map, or mosaic: every picture in a cell of a grid, near its place
+    size       the picture's side in pixels
+    color_by   the metadata that frames are coloured by: folder, or a column of the collection's CSV
+    """
+    column, found = look_up(store, layer)
+    values = plane(found.values)
+    across, up, *_ = [*found.kept[:2].tolist(), 0.0, 0.0]
+    said = (
+        f"{len(found.rows):,} pictures, {column}: the two strongest of its principal components, which keep "
+        f"{across:.1%} (across) and {up:.1%} (up) of the variance."
+    )
+    captions = (
+        said,
+        "What is far apart here is far apart for the layer; what lies together may differ in all the other components.",
+    )
+    notes = ("All vectors are the same, so all pictures lie in one place.",) if found.flat else ()
+    made = Map(
+        values, store, column, found, f"PCA of {column.layer}", (*captions, *notes), plane, form, size, color_by, notes,
+        {"variance": found.kept.tolist()},
+    )  # fmt: skip
+    if color_by is not None:
+        check_field(made, color_by)
+    return made
+
+
+def look_up(store: Store, layer: str | None) -> tuple[Column, Coordinates]:
+    """The column that stands for a layer, or for the last that the store keeps, and its pictures' coordinates."""
+    kept = [column.layer for column in store.columns if column.pool != "pixels"]
+    inner = [name for name in kept if name != "output"]
+    column = store.find(layer or (inner or kept)[-1])
+    if not len(store):
+        raise StoreError(f"{printable(store.path)} has no picture that could be shown; index some first.")
+    return column, coordinates(store, column)
+
+
+def plane(values: Tensor) -> Tensor:
+    """The first two of some coordinates (N, R), zeros where there are fewer."""
+    return torch.nn.functional.pad(values[:, :2], (0, max(0, 2 - values.shape[1])))

@@ -1,0 +1,266 @@
+"""What `pca` and `tsne` return: a place in the plane for every picture of a store, drawn with the pictures on it."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import sqrt
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from triscope import render
+from triscope.errors import StoreError, nearest
+from triscope.images import printable, read_image
+from triscope.network import Images
+from triscope.results import Drawn
+from triscope.which.columns import Column
+from triscope.which.coordinates import Coordinates
+from triscope.which.mosaic import cells
+from triscope.which.neighbors import embed
+from triscope.which.store import Store
+
+Form: TypeAlias = Literal["map", "mosaic"]
+
+#: How many pictures a page or a picture shows; the others are points.
+SHOWN = 20_000
+_NEIGHBORS = 8
+_MARGIN = 0.03
+_COLOURS = (
+    (0.00, 0.45, 0.70), (0.90, 0.62, 0.00), (0.00, 0.62, 0.45), (0.84, 0.37, 0.00), (0.80, 0.47, 0.65),
+    (0.34, 0.71, 0.91), (0.94, 0.89, 0.26), (0.35, 0.35, 0.35), (0.55, 0.34, 0.16), (0.44, 0.26, 0.62),
+)  # fmt: skip  # told apart by colour-blind eyes too
+_GREY = (0.75, 0.75, 0.75)
+
+#: Where new vectors (M, R), seen along the components, lie on a map: (M, 2).
+Placing: TypeAlias = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Map(Drawn):
+    """A place (N, 2) of (x, y), y up, for each of the pictures `rows` of a store.
+
+    `title` and `captions` say what was done and what may be read off it. `kept` is the part of all variance that each
+    principal component keeps. `form` says whether `draw` makes the map or a mosaic, on a square of `size` pixels;
+    `color_by` which metadata its frames are coloured by. Saved as .html (a page with the pictures on it), .png, .csv,
+    .parquet or .npy.
+    """
+
+    store: Store
+    column: Column
+    found: Coordinates
+    title: str
+    captions: tuple[str, ...]
+    placing: Placing
+    form: Form = "map"
+    size: int = 2048
+    color_by: str | None = None
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The pictures' rows in the store (N,)."""
+        return self.found.rows
+
+    @property
+    def kept(self) -> Tensor:
+        """The part of all variance that each principal component keeps (R,)."""
+        return self.found.kept
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pictures' names."""
+        return self.store.names(self.rows)
+
+    @cached_property
+    def fields(self) -> dict[str, tuple[str, ...]]:
+        """What can be coloured by: each picture's folder, and the collection's metadata, where it varies."""
+        known = ["folder", *self.store.about.fields]
+        taken = self.store.table.take(self.rows, known)
+        texts = {name: tuple(printable(str(value or "")) for value in taken[name]) for name in known}
+        return {name: values for name, values in texts.items() if len(set(values)) > 1}
+
+    def transform(self, images: Images | Sequence[Any]) -> Tensor:
+        """Where other pictures would lie on this map: (M, 2). The map itself stays as it is."""
+        several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
+        vectors = torch.stack([embed(self.store, self.column, image)[0] for image in several])
+        projected, _ = self.found.projection(vectors)
+        return self.placing(projected)
+
+    def neighbors(self, k: int = _NEIGHBORS) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The k pictures nearest to each along the principal components, as places in `rows` (N, k), and how far they
+        are; -1 where there are not as many.
+        """
+        return _nearest(self.found.values, k)
+
+    def mosaic(self) -> "Map":
+        """The same, drawn as a mosaic: every picture in a cell near its place."""
+        return replace(self, form="mosaic")
+
+    def draw(self) -> Tensor:
+        """The pictures on the map, or in the mosaic, on white: (3, size, size) in [0, 1]."""
+        shown = _sample(len(self.rows), SHOWN)
+        places = unit(self.values)
+        paper = torch.ones(3, self.size, self.size)
+        if self.form == "mosaic":
+            grid, (rows, cols) = cells(places[shown])
+            side = max(1, self.size // max(rows, cols))
+            corners = grid * side + (np.array([self.size, self.size]) - side * np.array([rows, cols])) // 2
+        else:
+            side = int(np.clip(self.size / (1.6 * sqrt(max(len(shown), 1))), 12, 128))
+            corners = np.rint(places[shown][:, ::-1] * (self.size - side)).astype(np.int64)
+            for x, y in np.rint(places * (self.size - 1)).astype(np.int64):
+                paper[:, y, x] = torch.tensor(_GREY)
+        colours = self._colours()
+        frame = max(1, side // 16) if colours else 0
+        pictures = self.store.table.take(self.rows[shown], ["thumbnail"])["thumbnail"]
+        for place, data, (top, left) in zip(shown.tolist(), pictures, corners.tolist(), strict=True):
+            tile = square(read_image(data)[0], side)
+            if colours:
+                edge = torch.tensor(colours[place])[:, None, None]
+                tile = torch.cat([edge.expand(3, frame, side), tile[:, frame:-frame], edge.expand(3, frame, side)], 1)
+                tile[:, :, :frame] = edge
+                tile[:, :, -frame:] = edge
+            paper[:, top : top + side, left : left + side] = tile
+        return paper
+
+    def encode(self, suffix: str) -> bytes | None:
+        """As .html, .png, .csv, .parquet or .npy."""
+        if suffix == ".html":
+            return self._page()
+        if suffix == ".csv":
+            return self._csv()
+        if suffix == ".parquet":
+            return self._parquet()
+        return super().encode(suffix)
+
+    def _colours(self) -> list[tuple[float, float, float]]:
+        if self.color_by is None:
+            return []
+        values = check_field(self, self.color_by)
+        ranked = sorted(set(values), key=lambda value: (-values.count(value), value))
+        colour = dict(zip(ranked, _COLOURS, strict=False))
+        return [colour.get(value, _GREY) for value in values]
+
+    def _table(self) -> dict[str, Any]:
+        columns: dict[str, Any] = {"row": self.rows.tolist(), "name": list(self.names)}
+        columns |= dict(zip("xy", self.values.T.tolist(), strict=True))
+        return columns | {name if name not in columns else f"{name}_": v for name, v in self.fields.items()}
+
+    def _csv(self) -> bytes:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        columns = self._table()
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+        return text.getvalue().encode()
+
+    def _parquet(self) -> bytes:
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        columns = self._table()
+        thumbnails = self.store.table.take(self.rows, ["thumbnail"])["thumbnail"]
+        columns["image"] = [
+            {"bytes": bytes(data), "path": name} for data, name in zip(thumbnails, columns["name"], strict=True)
+        ]
+        table = pa.table({name: pa.array(values) for name, values in columns.items()})
+        recipe = {b"triscope": json.dumps(json.loads(self.recipe.to_json())).encode()}
+        buffer = io.BytesIO()
+        pyarrow.parquet.write_table(table.replace_schema_metadata(recipe), buffer)
+        return buffer.getvalue()
+
+    def _page(self) -> bytes:
+        from triscope.which.mappage import Shown, page
+
+        shown = _sample(len(self.rows), SHOWN)
+        rest = np.setdiff1d(np.arange(len(self.rows)), shown)
+        places = unit(self.values)
+        grid, shape = cells(places[shown])
+        nearest_, far = _nearest(self.found.values[shown], _NEIGHBORS)
+        captions = self.captions
+        if len(rest):
+            captions += (f"{len(shown):,} pictures, drawn at random, are shown; the other {len(rest):,} are points.",)
+        fields = {name: tuple(values[place] for place in shown) for name, values in self.fields.items()}
+        if self.color_by is not None:
+            check_field(self, self.color_by)
+            fields = {self.color_by: fields[self.color_by], **fields}
+        rows = self.rows[shown]
+        return page(
+            Shown(
+                title=self.title,
+                captions=captions,
+                names=self.store.names(rows),
+                thumbnails=tuple(bytes(data) for data in self.store.table.take(rows, ["thumbnail"])["thumbnail"]),
+                places=places[shown],
+                cells=grid,
+                grid=shape,
+                neighbors=nearest_,
+                scores=far,
+                fields=fields,
+                rest=places[rest],
+            )
+        )
+
+
+def check_field(made: Map, name: str) -> tuple[str, ...]:
+    """The values of a field. Raises StoreError where the pictures have none of that name."""
+    if name not in made.fields:
+        known = f"They have {', '.join(made.fields)}." if made.fields else "They have none that varies."
+        raise StoreError(f"The pictures have no field {name!r} to colour by.{nearest(name, made.fields)} {known}")
+    return made.fields[name]
+
+
+def unit(values: Tensor) -> NDArray[np.float32]:
+    """Places (N, 2) brought into the unit square with their shape kept, (x, y) with y down."""
+    points = values.detach().double().cpu().numpy() * (1, -1)
+    if not len(points):
+        return np.empty((0, 2), np.float32)
+    low, high = points.min(0), points.max(0)
+    span = float((high - low).max())
+    if span == 0:
+        return np.full(points.shape, 0.5, np.float32)
+    centred = (points - (low + high) / 2) / span * (1 - 2 * _MARGIN) + 0.5
+    places: NDArray[np.float32] = centred.astype(np.float32)
+    return places
+
+
+def square(picture: Tensor, side: int) -> Tensor:
+    """The middle square of a picture (3, h, w), `side` pixels large."""
+    height, width = picture.shape[1:]
+    length = min(height, width)
+    top, left = (height - length) // 2, (width - length) // 2
+    cut = picture[:, top : top + length, left : left + length]
+    return render.resize(cut, side, side).clamp(0, 1)
+
+
+def _sample(count: int, most: int) -> NDArray[np.int64]:
+    """Which of `count` pictures are shown, at most `most`, in order."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+
+def _nearest(values: Tensor, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    count = len(values)
+    indices = np.full((count, k), -1, np.int32)
+    scores = np.zeros((count, k), np.float32)
+    most = min(k, count - 1)
+    if most < 1:
+        return indices, scores
+    squares = values.square().sum(1)
+    for start in range(0, count, 1024):
+        block = values[start : start + 1024]
+        distances = (squares - 2 * block @ values.T).add_(block.square().sum(1, keepdim=True)).clamp_(min=0)
+        places = torch.arange(len(block))
+        distances[places, start + places] = torch.inf
+        best = distances.topk(most, largest=False, sorted=True)
+        indices[start : start + len(block), :most] = best.indices.numpy()
+        scores[start : start + len(block), :most] = best.values.sqrt().numpy()
+    return indices, scores

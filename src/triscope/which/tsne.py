@@ -1,0 +1,142 @@
+"""t-SNE: a plane on which each picture's nearest neighbours are near.
+
+    minimise KL(P || Q)      p_ij of Gaussians so wide that `perplexity` neighbours count,  q_ij ~ 1 / (1 + d_ij^2)
+
+It is openTSNE's, on the 50 strongest principal components, from the first two of them.
+
+**What it shows.** Which pictures are alike for a layer: groups stand apart even where thousands of numbers tell them
+apart.
+
+**When it misleads.** Distances between groups, their sizes and their density carry no meaning, and neither do the axes.
+With too small a perplexity noise breaks into groups; look at several.
+
+**References.** L. van der Maaten, G. Hinton, "Visualizing data using t-SNE", JMLR 2008; P. Policar, M. Strazar, B.
+Zupan, "openTSNE: a modular Python library for t-SNE dimensionality reduction and embedding", 2019; D. Kobak, P.
+Berens, "The art of using t-SNE for single-cell transcriptomics", 2019 (initialisation, learning rate).
+"""
+
+import warnings
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from triscope.methods import Range, Step, method
+from triscope.which.components import look_up, plane
+from triscope.which.coordinates import Coordinates
+from triscope.which.kept import keep, recall
+from triscope.which.maps import Form, Map, check_field
+from triscope.which.store import Store
+
+if TYPE_CHECKING:
+    from openTSNE import TSNEEmbedding
+
+_EARLY, _EXAGGERATION = 250, 12
+_SLICE = 25  # iterations between two steps
+_FEWEST = 4  # pictures: fewer have no neighbourhoods
+_TRANSFORM = 250
+_MEANING = "Distances between groups, and how large or dense they are, carry no meaning."
+
+
+@method("which")
+def tsne(
+    store: Store,
+    layer: str | None = None,
+    *,
+    perplexity: Annotated[float, Range(1, 1000)] = 30.0,
+    steps: Annotated[int, Range(25, 10_000)] = 750,
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0,
+    form: Form = "map",
+    size: Annotated[int, Range(64, 16_384)] = 2048,
+    color_by: str | None = None,
+) -> Generator[Step[Map]]:
+    """The pictures of a store on a plane where each one's neighbours are near (van der Maaten and Hinton, 2008):
+    values (N, 2).
+
+    `layer` is one that the store keeps; the last one if left out. The map is kept with the store, and opened again when
+    the same is asked. Raises StoreError where the layer is not kept, or the store has no picture.
+
+    perplexity   about how many neighbours of each picture count; less for few pictures, a third of them at most
+    steps        how many steps
+    seed         of what is random
+    form         map, or mosaic: every picture in a cell of a grid, near its place
+    size         the picture's side in pixels
+    color_by     the metadata that frames are coloured by: folder, or a column of the collection's CSV
+    """
+    column, found = look_up(store, layer)
+    count = len(found.rows)
+    near = min(perplexity, max(1.0, (count - 1) / 3))
+
+    def made(values: Tensor, notes: tuple[str, ...] = ()) -> Map:
+        def placing(projected: Tensor) -> Tensor:
+            return place(found, values, near, projected, seed)
+
+        said = (
+            f"{count:,} pictures, {column}: t-SNE with a perplexity of {near:g}, on {found.values.shape[1]} principal "
+            f"components, which keep {float(found.kept.sum()):.1%} of the variance."
+        )
+        captions = (said, "Pictures that lie together are alike for the layer.", _MEANING)
+        return Map(
+            values, store, column, found, f"t-SNE of {column.layer}", (*captions, *notes), placing, form, size,
+            color_by, notes, {"perplexity": near, "variance": found.kept.tolist()},
+        )  # fmt: skip
+
+    if color_by is not None:
+        check_field(made(plane(found.values)), color_by)
+    if found.flat or count < _FEWEST:
+        why = "All vectors are the same" if found.flat else f"{count} pictures are too few for t-SNE"
+        yield Step(steps, steps, 0.0, {}, made(plane(found.values), (f"{why}, so PCA's places are shown.",)))
+        return
+    key = {"method": "tsne", "column": column.name, "perplexity": near, "steps": steps, "seed": seed}
+    if (known := recall(store, key)) is not None:
+        yield Step(steps, steps, float(known[1]), {}, made(known[0]))
+        return
+    for done, divergence, values in _run(found, near, steps, seed):
+        yield Step(done, steps, -divergence, {"divergence": divergence}, made(values))
+    keep(store, key, values, -divergence)
+
+
+def _run(found: Coordinates, perplexity: float, steps: int, seed: int) -> Iterator[tuple[int, float, Tensor]]:
+    """The steps done, the Kullback-Leibler divergence, and the places (N, 2)."""
+    embedding = _embedding(found, _beginning(found, seed), perplexity, seed)
+    early = min(_EARLY, steps // 3)
+    done = 0
+    while done < steps:
+        calm = done >= early
+        some = min(_SLICE, (steps if calm else early) - done)
+        factor = None if calm else _EXAGGERATION
+        embedding.optimize(n_iter=some, exaggeration=factor, momentum=0.8, inplace=True)
+        done += some
+        yield done, float(embedding.kl_divergence), torch.from_numpy(np.array(embedding, np.float32))
+
+
+def _beginning(found: Coordinates, seed: int) -> Any:
+    """The first two components, small, and with a little noise that parts what is the same."""
+    start = plane(found.values).double().numpy()
+    noise = np.random.default_rng(seed).normal(size=start.shape)
+    return start / start[:, 0].std() * 1e-4 + 1e-8 * noise
+
+
+def _embedding(found: Coordinates, start: Any, perplexity: float, seed: int) -> "TSNEEmbedding":
+    import openTSNE
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own dependencies, and where many pictures are the same
+        affinities = openTSNE.affinity.PerplexityBasedNN(
+            found.values.double().numpy(), perplexity=perplexity, n_jobs=1, random_state=seed
+        )
+        return openTSNE.TSNEEmbedding(start, affinities, n_jobs=1, random_state=seed)
+
+
+def place(found: Coordinates, values: Tensor, perplexity: float, projected: Tensor, seed: int) -> Tensor:
+    """Where vectors (M, R), seen along the components, lie on a map with the places `values` (N, 2): (M, 2)."""
+    if found.flat or len(values) < _FEWEST:
+        return plane(projected)
+    embedding = _embedding(found, values.double().numpy(), perplexity, seed)
+    placed = embedding.prepare_partial(
+        projected.double().numpy(), initialization="median", perplexity=min(5.0, perplexity), k=min(10, len(values) - 1)
+    )
+    placed.optimize(n_iter=_TRANSFORM, learning_rate=0.1, momentum=0.8, exaggeration=1.5, inplace=True)
+    return torch.from_numpy(np.array(placed, np.float32))
