@@ -129,7 +129,11 @@ class Result(ABC):
         path = Path(path)
         data = self.encode(path.suffix.lower())
         if data is None:
-            known = ", ".join(suffix for suffix in (".png", ".npy", ".json", ".csv") if self.encode(suffix) is not None)
+            known = ", ".join(
+                suffix
+                for suffix in (".html", ".png", ".npy", ".json", ".csv", ".parquet")
+                if self.encode(suffix) is not None
+            )
             raise OptionError(f"A {type(self).__name__} is saved as {known}, not as {printable(path.name)}.")
         write_file(path, data)
         return path

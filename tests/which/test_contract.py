@@ -14,8 +14,12 @@ ASKED = {
     "duplicates": {},
     "neighbors": {"query": 2, "layer": "7"},
     "patches": {"objective": "3:2"},
+    "pca": {"size": 128},
     "top": {"objective": "7:5"},
+    "tsne": {"steps": 25, "size": 128},
 }
+MAPS = ("pca", "tsne")
+WRONG = {"duplicates": {"least": 0.2}} | {name: {"size": 3} for name in MAPS}
 MODES = {
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
@@ -42,7 +46,20 @@ def test_every_method_of_which_is_here():
     assert {name for name, method in METHODS.items() if method.question == "which"} == ASKED.keys()
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_gives_what_it_says(name, folder):
+    store = build(tiny_network(), folder)
+    found = ask(name, store)
+    assert isinstance(found, METHODS[name].returns)
+    assert found.values.shape == (6, 2)
+    assert len(found.names) == len(found.rows) == 6
+    assert found.png() == ask(name, store).png()
+    assert found.recipe.method == name
+    assert found.recipe.options["store"] == str(store.path.absolute())
+    assert ts.Recipe.from_json(found.recipe.to_json()).to_json() == found.recipe.to_json()
+
+
+@pytest.mark.parametrize("name", sorted(ASKED.keys() - set(MAPS)))
 def test_gives_what_it_says(name, folder):
     store = build(tiny_network(), folder)
     if name == "duplicates":
@@ -92,9 +109,8 @@ def test_the_callers_modes_do_not_matter(mode, folder, tmp_path):
 @pytest.mark.parametrize("name", ASKED)
 def test_options_out_of_their_range_are_refused(name, folder):
     store = build(tiny_network(), folder)
-    wrong = {"least": 0.2} if name == "duplicates" else {"k": 0}
     with pytest.raises(ts.TriscopeError, match="lies in"):
-        ask(name, store, **wrong)
+        ask(name, store, **WRONG.get(name, {"k": 0}))
 
 
 def test_grey_networks_have_stores_too(folder):

@@ -18,9 +18,11 @@ from triscope.which.gallery import Gallery
 from triscope.which.neighbors import neighbors
 from triscope.which.patches import patches
 from triscope.which.store import Store
+from triscope.which.tsne import tsne
 
 _SHOWN = 8
 _CROPS = 200
+_MAP = 1200  # pixels
 _LEAD = (
     "Which pictures of a collection does the network find most like this one, and what do its units answer to there?"
 )
@@ -60,6 +62,7 @@ def _blocks(store: Store, place: Path | None, subject: Subject) -> Iterator[Bloc
     layers = list(dict.fromkeys(column.layer for column in store.columns if column.pool != "pixels"))
     for layer, title in ((layers[-1], f"Nearest in {layers[-1]}"), ("input", "Nearest in pixel space")):
         yield _nearest(store, place, subject, layer, title)
+    yield _map(store, place, layers[-1])
     maps = [column.layer for column in store.columns if column.pool == "max"]
     yield from each((layer, partial(_patches, store, place, subject, layer)) for layer in maps)
 
@@ -76,6 +79,14 @@ def _nearest(store: Store, place: Path | None, subject: Subject, layer: str, tit
     words = ("neighbors", str(subject.path), str(place), "--layer", layer, "--k", str(_SHOWN))
     python = f"ts.neighbors(store, image, {layer!r}, k={_SHOWN})"
     return Figure(title, found.png(), caption, caution, _command(words, python, place if subject.path else None))
+
+
+def _map(store: Store, place: Path | None, layer: str) -> Figure:
+    made = tsne(store, layer, size=_MAP)
+    caption = " ".join(made.captions)
+    caution = "Another seed or perplexity may put the groups elsewhere; only who lies next to whom says something."
+    command = _command(("tsne", str(place), "--layer", layer), f"ts.tsne(store, {layer!r})", place)
+    return Figure(f"Map of {layer}", made.png(), caption, caution, command)
 
 
 def _patches(store: Store, place: Path | None, subject: Subject, layer: str) -> Figure:

@@ -48,7 +48,8 @@ def pca(
     values = plane(found.values)
     across, up, *_ = [*found.kept[:2].tolist(), 0.0, 0.0]
     said = (
-        f"{len(found.rows):,} pictures, {column}: the two strongest of its principal components, which keep "
+        f"{len(found.rows):,} pictures by {column.length:,} numbers of {column.layer}: the two strongest of their "
+        f"principal components, which keep "
         f"{across:.1%} (across) and {up:.1%} (up) of the variance."
     )
     captions = (

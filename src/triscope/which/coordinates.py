@@ -15,7 +15,7 @@ from triscope.which.pca import Projection, fit_blocks, total_variance
 from triscope.which.store import GOOD, Store
 
 RANK = 50
-_SPARE, _ROUNDS = 50, 8
+_SPARE, _ROUNDS = 50, 12
 _BLOCK_BYTES = 32 << 20
 _FLAT = 1e-12  # of the squared length of the mean: less variance than that is rounding
 

@@ -188,9 +188,6 @@ class Map(Drawn):
         if len(rest):
             captions += (f"{len(shown):,} pictures, drawn at random, are shown; the other {len(rest):,} are points.",)
         fields = {name: tuple(values[place] for place in shown) for name, values in self.fields.items()}
-        if self.color_by is not None:
-            check_field(self, self.color_by)
-            fields = {self.color_by: fields[self.color_by], **fields}
         rows = self.rows[shown]
         return page(
             Shown(
@@ -205,6 +202,7 @@ class Map(Drawn):
                 scores=far,
                 fields=fields,
                 rest=places[rest],
+                color_by=self.color_by,
             )
         )
 

@@ -74,8 +74,8 @@ def tsne(
             return place(found, values, near, projected, seed)
 
         said = (
-            f"{count:,} pictures, {column}: t-SNE with a perplexity of {near:g}, on {found.values.shape[1]} principal "
-            f"components, which keep {float(found.kept.sum()):.1%} of the variance."
+            f"{count:,} pictures by {column.length:,} numbers of {column.layer}: t-SNE with a perplexity of {near:g} on "
+            f"{found.values.shape[1]} principal components, which keep {float(found.kept.sum()):.1%} of the variance."
         )
         captions = (said, "Pictures that lie together are alike for the layer.", _MEANING)
         return Map(
@@ -86,7 +86,8 @@ def tsne(
     if color_by is not None:
         check_field(made(plane(found.values)), color_by)
     if found.flat or count < _FEWEST:
-        why = "All vectors are the same" if found.flat else f"{count} pictures are too few for t-SNE"
+        few = f"{count} picture{'s are' if count > 1 else ' is'} too few for t-SNE"
+        why = few if count < _FEWEST else "All vectors are the same"
         yield Step(steps, steps, 0.0, {}, made(plane(found.values), (f"{why}, so PCA's places are shown.",)))
         return
     key = {"method": "tsne", "column": column.name, "perplexity": near, "steps": steps, "seed": seed}

@@ -32,6 +32,7 @@ class Shown:
     x to the right and y down, in [0, 1]; `cells` (N, 2) row and column in a mosaic of `grid` = (rows, columns).
     `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
     `fields` hold N values each, to colour by and to search in. `rest` (M, 2) are pictures shown as points only.
+    `color_by` is the field that the page begins with.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Shown:
     scores: NDArray[np.float32]
     fields: Mapping[str, tuple[str, ...]]
     rest: NDArray[np.float32]
+    color_by: str | None = None
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -89,6 +91,7 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
         "neighbors": shown.neighbors.ravel().tolist(),
         "scores": _numbers(shown.scores, 4),
         "fields": [[printable(name), [printable(value) for value in values]] for name, values in shown.fields.items()],
+        "color": -1 if shown.color_by is None else [*shown.fields].index(shown.color_by),
         "rest": _numbers(shown.rest, 4),
         "tile": sprites.tile,
         "columns": sprites.columns,

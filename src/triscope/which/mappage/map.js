@@ -723,7 +723,8 @@ async function start() {
   readInk();
   resize();
   listen();
-  refilter();
+  byId("color").value = data.color;
+  colorBy(data.color);
 }
 
 // For whoever looks on from outside, tests above all: where picture i is drawn, and what is being shown.
