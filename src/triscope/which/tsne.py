@@ -73,9 +73,10 @@ def tsne(
         def placing(projected: Tensor) -> Tensor:
             return place(found, values, near, projected, seed)
 
+        kept = f"{found.values.shape[1]} principal components, which keep {float(found.kept.sum()):.1%} of the variance"
         said = (
-            f"{count:,} pictures by {column.length:,} numbers of {column.layer}: t-SNE with a perplexity of {near:g} on "
-            f"{found.values.shape[1]} principal components, which keep {float(found.kept.sum()):.1%} of the variance."
+            f"{count:,} pictures by {column.length:,} numbers of {column.layer}: t-SNE with a perplexity of {near:g}, "
+            f"on {kept}."
         )
         captions = (said, "Pictures that lie together are alike for the layer.", _MEANING)
         return Map(
