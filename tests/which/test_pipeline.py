@@ -6,17 +6,24 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch import nn
 
 from tests.which.conftest import paint, tiny_network
 from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import read_image
+from triscope.network import Network
 from triscope.network._torchvision import import_torchvision
 from triscope.network.prepare import Preprocess
 from triscope.which.collection import Collection
-from triscope.which.pipeline import decode, ordered
+from triscope.which.columns import choose
+from triscope.which.pipeline import Embedder, decode, ordered, small
 from triscope.which.store import Store
 
 transforms = import_torchvision().transforms
+
+
+def grey_network():
+    return Network(nn.Conv2d(1, 2, 3), mean=(0.5,), std=(0.25,), size=32)
 
 
 @pytest.mark.parametrize("size", [(300, 401), (517, 260), (224, 224), (100, 90), (256, 257), (999, 313)])
@@ -29,11 +36,35 @@ def test_exact_is_torchvisions_transform_to_the_bit(tmp_path, size, how):
     assert np.array_equal(decode(str(path), Preprocess((224, 224), 256, how), 3, exact=True).pixels, expected)
 
 
-@pytest.mark.parametrize("size", [(300, 401), (1517, 1260), (3000, 2000)])
-def test_the_fast_way_is_close_to_the_exact_one(tmp_path, size):
+@pytest.mark.parametrize("size", [(300, 401), (1517, 1260), (3000, 2000), (100, 90), (120, 2400)])
+@pytest.mark.parametrize("how", ["bilinear", "bicubic"])
+def test_the_fast_way_is_close_to_the_exact_one(tmp_path, size, how):
     path = paint(tmp_path / "photo.jpg", 3, size)
-    fast, exact = (decode(str(path), Preprocess((224, 224), 256), 3, exact=exact).pixels for exact in (False, True))
+    seen = Preprocess((224, 224), 256, how)
+    fast, exact = (decode(str(path), seen, 3, exact=exact).pixels for exact in (False, True))
+    assert fast.shape == exact.shape
     assert np.abs(fast.astype(int) - exact).mean() < 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (2, 3)])
+def test_pictures_of_any_shape_are_seen_and_have_a_thumbnail(tmp_path, size):
+    decoded = decode(str(paint(tmp_path / "photo.png", 3, size)), Preprocess((224, 224), 256), 3)
+    assert decoded.pixels.shape == (224, 224, 3)
+    shown = read_image(decoded.thumbnail).shape[2:]
+    assert max(shown) == min(max(size), 128)
+
+
+@pytest.mark.parametrize("network", [tiny_network(), Network(nn.Conv2d(3, 2, 3), size=32), grey_network()])
+def test_pictures_are_normalised_as_the_network_does_it(network):
+    images = torch.randint(0, 256, (3, network.channels, 32, 48), dtype=torch.uint8)
+    embed = Embedder(network, choose(network, [next(iter(network.layers))]), "float32")
+    for given in (images, images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), images / 255):
+        assert torch.equal(embed._normalised(given), network.normalise(images / 255))
+
+
+def test_the_small_picture_of_bytes_is_that_of_floats():
+    images = torch.randint(0, 256, (3, 3, 32, 48), dtype=torch.uint8)
+    torch.testing.assert_close(small(images), small(images / 255))
 
 
 def test_grey_networks_see_grey(tmp_path):

@@ -69,7 +69,7 @@ def decode(path: str, preprocess: Preprocess, channels: int, *, exact: bool = Fa
     pixels = _centre(whole, *preprocess.size)
     if channels == 1:
         pixels = np.asarray(PIL.Image.fromarray(pixels).convert("L"))[:, :, None]
-    shown = whole if max(whole.shape) >= min(_THUMBNAIL, max(array.shape)) else array
+    shown = whole if _THUMBNAIL <= max(whole.shape) <= max(array.shape) else array
     return Decoded(pixels, height, width, _small(shown))
 
 
@@ -171,12 +171,16 @@ class Embedder:
         count, channels, rows, cols = images.shape
         lines = images.permute(0, 2, 3, 1).reshape(count, rows, cols * channels)
         made = torch.empty(lines.shape, dtype=self._network.dtype, device=images.device)
+        changes = [
+            (change, torch.tensor(statistic, device=images.device).repeat(cols))
+            for statistic, change in ((self._network.mean, torch.Tensor.sub), (self._network.std, torch.Tensor.div))
+            if statistic
+        ]
         at_once = 1 if images.device.type == "cpu" else max(count, 1)
         for some, place in zip(torch.split(lines, at_once), torch.split(made, at_once), strict=True):
             values = some.float().div_(255) if some.dtype == torch.uint8 else some.float()
-            for statistic, change in ((self._network.mean, torch.Tensor.sub), (self._network.std, torch.Tensor.div)):
-                if statistic:
-                    values = change(values, torch.tensor(statistic, device=images.device).repeat(cols))
+            for change, by in changes:
+                values = change(values, by)
             place.copy_(values)
         return made.view(count, rows, cols, channels).permute(0, 3, 1, 2)
 
