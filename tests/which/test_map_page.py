@@ -213,6 +213,63 @@ def test_the_pointer_zooms_around_itself_and_drags(opened):
     assert one.page.evaluate("triscopeMap.scale") == pytest.approx(before)
 
 
+def test_two_fingers_zoom_and_a_tap_chooses(opened):
+    one = opened(shown(30), viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    one.box = one.page.locator("#canvas").bounding_box()
+    before, (x, y) = one.page.evaluate("triscopeMap.scale"), one.place(13)
+    hands = one.page.context.new_cdp_session(one.page)
+
+    def touch(kind: str, *xs: float) -> None:
+        points = [{"x": at, "y": y, "id": number} for number, at in enumerate(xs)]
+        hands.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", x - 20, x + 20)
+    for apart in (25, 30, 35, 40):
+        touch("touchMove", x - apart, x + apart)
+    touch("touchEnd")
+    one.settle()
+    assert one.page.evaluate("triscopeMap.scale") == pytest.approx(2 * before, rel=0.1)
+    assert one.place(13) == pytest.approx((x, y), abs=3)
+    assert one.page.evaluate("triscopeMap.chosen") == -1
+    one.page.touchscreen.tap(*one.place(13))
+    assert one.page.evaluate("triscopeMap.chosen") == 13
+    assert one.text("#card .name") == "photo 013.jpg"
+
+
+def test_the_keyboard_alone_is_enough(opened):
+    one = opened(shown(25))
+    one.page.focus("#canvas")
+    scale, (x, y) = one.page.evaluate("triscopeMap.scale"), one.place(20)
+    one.page.keyboard.press("ArrowLeft")
+    one.page.keyboard.press("ArrowDown")
+    assert one.place(20) == pytest.approx((x + 60, y - 60))
+    one.page.keyboard.press("0")
+    one.settle()
+    assert one.place(20) == pytest.approx((x, y))
+    one.page.keyboard.press("+")
+    one.settle()
+    assert one.page.evaluate("triscopeMap.scale") == pytest.approx(1.6 * scale)
+    one.page.keyboard.press("-")
+    one.settle()
+    assert one.page.evaluate("triscopeMap.scale") == pytest.approx(scale)
+    one.page.keyboard.press("Enter")
+    middle = np.array([one.box["x"] + one.box["width"] / 2, one.box["y"] + one.box["height"] / 2])
+    far = [np.hypot(*(np.array(one.place(i)) - middle)) for i in range(25)]
+    assert one.page.evaluate("triscopeMap.chosen") == int(np.argmin(far))
+    one.page.keyboard.press("/")
+    one.page.keyboard.type("m0")
+    assert one.page.evaluate("triscopeMap.mode") == "map"
+    assert one.page.input_value("#search") == "m0"
+
+
+def test_a_double_click_goes_closer(opened):
+    one = opened(shown(25))
+    before = one.page.evaluate("triscopeMap.scale")
+    one.page.mouse.dblclick(*one.place(7))
+    one.settle()
+    assert one.page.evaluate("triscopeMap.scale") == pytest.approx(2.5 * before)
+
+
 @pytest.mark.parametrize("index", range(len(HOSTILE)))
 def test_hover_shows_the_name_as_text(opened, index):
     one = opened(shown(20))

@@ -620,7 +620,9 @@ function pointerMove(event) {
   const [x, y] = onCanvas(event);
   const held = pointers.get(event.pointerId);
   if (!held) {
-    if (!state.tween && event.pointerType !== "touch") hover(pictureAt(x, y), x, y);
+    if (state.tween || event.pointerType === "touch") return;
+    const under = pictureAt(x, y);
+    hover(under === state.chosen ? -1 : under, x, y); // the chosen one is large in the panel
     return;
   }
   travelled += Math.hypot(x - held[0], y - held[1]);
@@ -646,7 +648,7 @@ function pointerUp(event) {
   } else if (event.type === "pointerup" && travelled <= 4) {
     const touched = event.pointerType === "touch";
     choose(pictureAt(...onCanvas(event), touched ? 18 : 0));
-    if (touched) hover(state.chosen, ...onCanvas(event));
+    hover(touched ? state.chosen : -1, ...onCanvas(event)); // on a telephone the panel is out of sight
   }
   state.lasso = null;
   draw();
