@@ -355,20 +355,26 @@ def test_a_click_shows_the_nearest_neighbours(opened):
     assert one.page.locator("#chosen").is_hidden()
 
 
-def test_the_lasso_picks_and_exports(opened):
+@pytest.mark.parametrize("way", ["key", "button"])
+def test_the_lasso_picks_and_exports(opened, way):
     one = opened(shown(30))
     places = np.array([one.place(i) for i in range(30)])
     left, top = places.min(0)
     inside = np.flatnonzero((places < np.array([left, top]) + 180).all(1))
     assert 1 < len(inside) < 30
     corners = [(left - 20, top - 20), (left + 180, top - 20), (left + 180, top + 180), (left - 20, top + 180)]
-    one.page.keyboard.down("Shift")
+    if way == "key":
+        one.page.keyboard.down("Shift")
+    else:
+        one.page.click("#lasso")
     one.page.mouse.move(*corners[0])
     one.page.mouse.down()
     for corner in corners[1:]:
         one.page.mouse.move(*corner, steps=4)
     one.page.mouse.up()
-    one.page.keyboard.up("Shift")
+    if way == "key":
+        one.page.keyboard.up("Shift")
+    assert one.page.locator("#lasso").get_attribute("aria-pressed") == "false"
     assert one.page.evaluate("triscopeMap.picked") == inside.tolist()
     with one.page.expect_download() as download:
         one.page.click("#export")

@@ -16,7 +16,10 @@ const whole = new Intl.NumberFormat("en");
 const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#882255", "#44aa99",
   "#999933", "#aa4499", "#6677cc"];
 const OTHER = "#9a958c";
-const POINTS_BELOW = 7; // pixels: smaller pictures are drawn as points of their mean colour
+const POINTS_BELOW = 7; // pixels: smaller pictures are drawn as points of their mean colour,
+const POINTS_MOVING = 14; // and so are these, as long as they move and are more than
+const SPRITES_MOVING = 4000;
+const STILL_AFTER = 150; // milliseconds
 const CLOSEST = 320; // pixels: a picture on the screen is never larger
 const COMPANY = 26; // pixels: the chosen picture and its neighbours are at least so large
 const DIM = 0.09;
@@ -27,11 +30,14 @@ const state = {
   view: { scale: 1, x: 0, y: 0 }, fitted: 1, basic: 32,
   width: 0, height: 0, tween: null,
   hovered: -1, chosen: -1, query: "", field: -1, kept: new Set(), picked: new Set(),
-  lasso: null, drawing: false,
+  lasso: null, drawing: false, hurried: false, moved: -Infinity,
 };
 const lit = new Uint8Array(count).fill(1);
 const colors = new Array(count).fill("");
 const hay = data.names.map((name, i) => [name, ...data.fields.map(([, values]) => values[i])].join("\n").toLowerCase());
+const inks = new Uint32Array(count); // the colours of points, as pixels: alpha, blue, green, red
+const dots = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+let dotted = new ImageData(1, 1);
 let levels = []; // levels[n][atlas]: the atlases, halved n times
 let ink = {};
 let asked = false;
@@ -99,6 +105,8 @@ function resize() {
   Object.assign(state, { width, height });
   canvas.width = Math.round(width * sharp);
   canvas.height = Math.round(height * sharp);
+  Object.assign(dots.canvas, { width: canvas.width, height: canvas.height });
+  dotted = new ImageData(Math.max(1, canvas.width), Math.max(1, canvas.height));
   const room = Math.sqrt((width * height) / Math.max(1, count + data.rest.length / 20));
   state.basic = bounded(0.8 * room, 6, 96);
   state.fitted = fitView(false).scale;
@@ -158,26 +166,58 @@ function frame(i, x, y, side, color, thick) {
 function drawOne(i, side, sharp) {
   const [x, y] = [at(i, 0), at(i, 1)];
   if (x < -side || y < -side || x > state.width + side || y > state.height + side) return;
-  if (side < POINTS_BELOW) {
-    const dot = Math.max(2, side * mix(0.8, 1.04, state.blend));
-    pen.fillStyle = colors[i] || data.tones[i];
-    pen.fillRect(x - dot / 2, y - dot / 2, dot, dot);
-    return;
-  }
   const thick = bounded(side / 12, 1.2, 3);
   const inner = side - (colors[i] ? 2 * thick * state.blend : 0); // in a cell the frame takes of the picture
   if (colors[i]) frame(i, x, y, inner, colors[i], thick);
   sprite(pen, i, x, y, inner, state.blend, inner * sharp);
 }
 
-function drawRest() {
-  if (!data.rest.length || state.blend === 1) return;
-  pen.globalAlpha = 0.4 * (1 - state.blend);
-  pen.fillStyle = ink.soft;
-  const { scale, x, y } = state.view;
-  for (let i = 0; i < data.rest.length; i += 2) {
-    pen.fillRect(data.rest[i] * scale + x - 1, data.rest[i + 1] * scale + y - 1, 2, 2);
+function drawSprites(side, sharp) {
+  for (const bright of [0, 1]) {
+    pen.globalAlpha = shareOf(bright);
+    for (let i = 0; i < count; i++) if (lit[i] === bright) drawOne(i, side, sharp);
   }
+  pen.globalAlpha = 1;
+}
+
+/** How much of its colour a picture keeps: little where it does not match, less than all beside a chosen one. */
+function shareOf(bright) {
+  if (!bright) return DIM;
+  return state.chosen < 0 ? 1 : 0.3;
+}
+
+const packed = (hex) => (0xff000000 | (parseInt(hex.slice(5), 16) << 16) | (parseInt(hex.slice(3, 5), 16) << 8)
+  | parseInt(hex.slice(1, 3), 16)) >>> 0;
+
+/** A square of one colour in an image of `width` x `height` pixels. */
+function stamp(pixels, { width, height }, x, y, dot, color) {
+  const [from, to] = [x - dot / 2, x + dot / 2].map((edge) => bounded(Math.round(edge), 0, width));
+  const [top, end] = [y - dot / 2, y + dot / 2].map((edge) => bounded(Math.round(edge), 0, height));
+  for (let row = top; from < to && row < end; row++) {
+    pixels.fill(color, row * width + from, row * width + to);
+  }
+}
+
+const faded = (color, share) => ((color & 0xffffff) | (Math.round(255 * share) << 24)) >>> 0;
+
+/** What is shown as points, written pixel by pixel: for tens of thousands that is far quicker than shapes. */
+function drawPoints(all, side, sharp) {
+  const pixels = new Uint32Array(dotted.data.buffer).fill(0);
+  const { scale, x, y } = state.view;
+  const others = faded(packed(ink.soft), 0.4 * (1 - state.blend));
+  for (let i = 0; i < data.rest.length && state.blend < 1; i += 2) {
+    const [right, down] = [data.rest[i] * scale + x, data.rest[i + 1] * scale + y];
+    stamp(pixels, dotted, right * sharp, down * sharp, 2 * sharp, others);
+  }
+  const dot = Math.max(2, side * mix(0.8, 1, state.blend)) * sharp;
+  for (const bright of all ? [0, 1] : []) {
+    const share = shareOf(bright);
+    for (let i = 0; i < count; i++) {
+      if (lit[i] === bright) stamp(pixels, dotted, at(i, 0) * sharp, at(i, 1) * sharp, dot, faded(inks[i], share));
+    }
+  }
+  dots.putImageData(dotted, 0, 0);
+  pen.drawImage(dots.canvas, 0, 0, dotted.width / sharp, dotted.height / sharp);
 }
 
 /** The pictures that stand out: the chosen one's neighbours, farthest first, then itself. */
@@ -244,17 +284,15 @@ function paint(now) {
   pen.setTransform(sharp, 0, 0, sharp, 0, 0);
   pen.clearRect(0, 0, state.width, state.height);
   const side = sideAt(state.view.scale, state.blend);
-  drawRest();
-  for (const bright of [0, 1]) {
-    pen.globalAlpha = bright ? (state.chosen < 0 ? 1 : 0.3) : DIM;
-    for (let i = 0; i < count; i++) if (lit[i] === bright) drawOne(i, side, sharp);
-  }
-  pen.globalAlpha = 1;
+  state.hurried = count > SPRITES_MOVING && side < POINTS_MOVING && now - state.moved < STILL_AFTER;
+  const points = side < POINTS_BELOW || state.hurried;
+  if (points || (data.rest.length && state.blend < 1)) drawPoints(points, side, sharp);
+  if (!points) drawSprites(side, sharp);
   drawPicked(side);
   drawCompany(side, sharp);
   drawHovered(side, sharp);
   drawLasso();
-  if (state.tween) draw();
+  if (state.tween || state.hurried) draw();
 }
 
 function draw() {
@@ -268,6 +306,7 @@ function draw() {
 function advance(now) {
   const tween = state.tween;
   if (!tween) return;
+  state.moved = now;
   tween.start ??= now;
   const share = tween.time ? Math.min(1, (now - tween.start) / tween.time) : 1;
   const eased = share < 0.5 ? 4 * share ** 3 : 1 - (2 - 2 * share) ** 3 / 2;
@@ -283,7 +322,8 @@ function glide(to, time) {
 }
 
 /** Held: anything under way goes on from where it is, but the arrangement is what was asked for last. */
-function settle() {
+function held() {
+  state.moved = performance.now();
   if (!state.tween) return;
   state.tween = null;
   state.blend = Number(state.mosaic);
@@ -298,7 +338,7 @@ function zoomed(view, factor, x, y) {
 }
 
 function zoomBy(factor, x = state.width / 2, y = state.height / 2) {
-  settle();
+  held();
   state.view = zoomed(state.view, factor, x, y);
   draw();
 }
@@ -309,7 +349,7 @@ function glideBy(factor, x = state.width / 2, y = state.height / 2) {
 }
 
 function moveBy(x, y) {
-  settle();
+  held();
   state.view.x += x;
   state.view.y += y;
   draw();
@@ -321,7 +361,7 @@ function arrange(mosaic) {
   state.mosaic = mosaic;
   byId("as-map").setAttribute("aria-pressed", String(!mosaic));
   byId("as-mosaic").setAttribute("aria-pressed", String(mosaic));
-  canvas.setAttribute("aria-label", `${mosaic ? "Mosaic" : "Map"} of ${whole.format(count)} pictures`);
+  canvas.setAttribute("aria-label", `${mosaic ? "Mosaic" : "Map"} of ${pictures(count)}`);
   glide(fitView(mosaic), 1100);
 }
 
@@ -451,6 +491,8 @@ function choose(i) {
 
 // Search, colours, filters
 
+const pictures = (number) => `${whole.format(number)} picture${number === 1 ? "" : "s"}`;
+
 function refilter() {
   const wanted = state.query.trim().toLowerCase();
   const places = state.field < 0 ? null : entries[state.field].place;
@@ -462,7 +504,7 @@ function refilter() {
   }
   const all = whole.format(count);
   const narrowed = wanted || state.kept.size;
-  byId("count").textContent = narrowed ? `${whole.format(found)} of ${all} match` : `${all} picture${count === 1 ? "" : "s"}`;
+  byId("count").textContent = narrowed ? `${whole.format(found)} of ${all} match` : pictures(count);
   hover(-1);
   draw();
 }
@@ -515,6 +557,7 @@ function colorBy(field) {
   } else {
     colors.fill("");
   }
+  data.tones.forEach((tone, i) => { inks[i] = packed(colors[i] || tone); });
   refilter();
 }
 
@@ -534,15 +577,16 @@ function pick(indices) {
   const part = byId("picked");
   part.hidden = !state.picked.size;
   byId("help").hidden = state.picked.size > 0 || state.chosen >= 0;
-  part.querySelector("h2").textContent = `${whole.format(state.picked.size)} picture${state.picked.size === 1 ? "" : "s"} in the lasso`;
+  part.querySelector("h2").textContent = `${pictures(state.picked.size)} in the lasso`;
   const shown = [...state.picked].slice(0, MANY).map((i) => {
     const row = element("li");
     row.append(pictureButton(i, 50));
     row.firstChild.setAttribute("aria-label", data.names[i]);
     return row;
   });
-  const more = state.picked.size - shown.length;
-  part.querySelector("ul").replaceChildren(...shown, ...(more > 0 ? [element("li", "more", `and ${whole.format(more)} more`)] : []));
+  const more = state.picked.size - MANY;
+  if (more > 0) shown.push(element("li", "more", `and ${whole.format(more)} more`));
+  part.querySelector("ul").replaceChildren(...shown);
   draw();
 }
 
@@ -721,7 +765,7 @@ async function start() {
   for (let side = data.tile; side > 8; side /= 2) levels.push(levels.at(-1).map(halved));
   data.fields.forEach(([name], n) => byId("color").append(new Option(name, n)));
   byId("choice").hidden = !data.fields.length;
-  canvas.setAttribute("aria-label", `Map of ${whole.format(count)} pictures`);
+  canvas.setAttribute("aria-label", `Map of ${pictures(count)}`);
   readInk();
   resize();
   listen();
@@ -733,7 +777,7 @@ async function start() {
 window.triscopeMap = Object.freeze({
   place: (i) => ({ x: at(i, 0), y: at(i, 1), side: sideAt(state.view.scale, state.blend) }),
   get mode() { return state.mosaic ? "mosaic" : "map"; },
-  get moving() { return asked || state.tween !== null; },
+  get moving() { return asked || state.hurried || state.tween !== null; },
   get lit() { return lit.reduce((sum, one) => sum + one, 0); },
   get chosen() { return state.chosen; },
   get picked() { return [...state.picked]; },
