@@ -167,8 +167,8 @@ function drawOne(i, side, sharp) {
   const [x, y] = [at(i, 0), at(i, 1)];
   if (x < -side || y < -side || x > state.width + side || y > state.height + side) return;
   const thick = bounded(side / 12, 1.2, 3);
-  const inner = side - (colors[i] ? 2 * thick * state.blend : 0); // in a cell the frame takes of the picture
-  if (colors[i]) frame(i, x, y, inner, colors[i], thick);
+  const inner = side - (colors[i] && lit[i] ? 2 * thick * state.blend : 0); // in a cell the frame takes of the picture
+  if (colors[i] && lit[i]) frame(i, x, y, inner, colors[i], thick);
   sprite(pen, i, x, y, inner, state.blend, inner * sharp);
 }
 
