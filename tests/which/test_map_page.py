@@ -541,3 +541,9 @@ def test_the_policy_names_the_script_and_the_style_by_their_digests():
     assert "unsafe" not in policy
     assert html.count("<script") == 2
     assert not re.search(r"\s(on\w+|style)=", html.split("<script", maxsplit=1)[0].split("</style>")[1])
+
+
+def test_a_page_begins_with_the_colours_it_was_given(opened):
+    one = opened(shown(30, color_by="label"))
+    assert one.page.locator("#legend").is_visible()
+    assert one.page.locator("#color option:checked").inner_text() == "label"
