@@ -228,6 +228,8 @@ def test_words_for_layers():
 def test_steps_are_shared_out():
     assert shares(200, 3) == [67, 66, 67]
     assert shares(1, 2) == [1, 1]
+    assert shares(200, 3, 0.8) == [20, 20, 160]
+    assert shares(1, 2, 0.8) == [1, 1]
 
 
 def test_a_texture_has_the_example_s_gram_matrices(net):
@@ -265,11 +267,11 @@ def test_the_same_seed_is_the_same_picture_and_another_is_another(net):
 
 def test_a_tile_looks_the_same_to_the_network_wherever_it_is_cut(net):
     """On a torus a shifted picture has shifted activations: statistics do not know where the seam is."""
-    wrapped = variant(net, wrap=True)
+    wrapped = variant(net, borders="torus")
     picture = photo(1, (16, 24))
     look, moved = (wrapped.look(one, ["4"])["4"] for one in (picture, picture.roll((5, 7), (2, 3))))
     torch.testing.assert_close(look.roll((5, 7), (2, 3)), moved, atol=1e-5, rtol=1e-4)
-    pocket = variant(load("pocket"), wrap=True)
+    pocket = variant(load("pocket"), borders="torus")
     picture = photo(2, (64, 96))
     look, moved = (pocket.look(one, ["features.9"])["features.9"] for one in (picture, picture.roll(32, 3)))
     assert look.shape[-2:] == (4, 6)

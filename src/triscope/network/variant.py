@@ -1,7 +1,8 @@
 """Variants: the same weights asked in another way, for methods that care about borders, pooling and speed.
 
     pooling     every max pooling replaced by average pooling (Gatys et al., 2015)
-    wrap        every convolution and pooling on a torus: what leaves on the right comes in on the left
+    borders     every convolution and pooling on a torus (what leaves on the right comes in on the left), or with
+                mirrored borders, instead of the zeros that they pad with
     precision   weights and activations in another number format; the image stays in its own
 
 A variant is a network of its own around a copy of the module tree; the user's module is not touched, and weights are
@@ -20,6 +21,7 @@ from triscope.network.network import Network
 from triscope.network.twin import make_twin
 
 Pooling: TypeAlias = Literal["max", "average"]
+Borders: TypeAlias = Literal["own", "torus", "mirror"]
 
 
 class _Variant(Network):
@@ -34,17 +36,17 @@ class _Variant(Network):
 
 
 def variant(
-    network: Network, *, pooling: Pooling = "max", wrap: bool = False, precision: torch.dtype | None = None
+    network: Network, *, pooling: Pooling = "max", borders: Borders = "own", precision: torch.dtype | None = None
 ) -> Network:
     """`network`, asked in another way; itself where nothing is changed."""
-    if pooling == "max" and not wrap and precision in (None, network.dtype):
+    if pooling == "max" and borders == "own" and precision in (None, network.dtype):
         return network
     module = make_twin(network.module, network.name)
     if pooling == "average":
         _average(module)
-    if wrap:
+    if borders != "own":
         for part in module.modules():
-            _wrap(part)
+            _border(part, borders)
     if precision is not None and precision != network.dtype:
         module = module.to(precision)
         for weight in module.parameters():
@@ -78,8 +80,8 @@ def _average(module: nn.Module) -> None:
             setattr(module.get_submodule(parent), name, pool)
 
 
-def _wrap(part: nn.Module) -> None:
-    """Give a sliding window the rows and columns from the other side that it needs to answer once per stride."""
+def _border(part: nn.Module, borders: Borders) -> None:
+    """Give a sliding window the rows and columns beyond the border that it needs to answer once per stride."""
     if not isinstance(part, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
         return
     kernel, stride = _pair(part.kernel_size), _pair(part.stride)
@@ -92,13 +94,20 @@ def _wrap(part: nn.Module) -> None:
         part.ceil_mode = False
     (top, bottom), (left, right) = ((span // 2, span - span // 2) for span in spans)
     if any(spans):
-        part.register_forward_pre_hook(partial(_from_the_other_side, (left, right, top, bottom)))
+        beyond = _from_the_other_side if borders == "torus" else _mirrored
+        part.register_forward_pre_hook(partial(beyond, (left, right, top, bottom)))
 
 
-def _from_the_other_side(
-    reach: tuple[int, int, int, int], _: nn.Module, given: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
+_Reach: TypeAlias = tuple[int, int, int, int]
+
+
+def _from_the_other_side(reach: _Reach, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (F.pad(given[0], reach, mode="circular"), *given[1:])
+
+
+def _mirrored(reach: _Reach, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    mode = "reflect" if max(reach) < min(given[0].shape[-2:]) else "replicate"
+    return (F.pad(given[0], reach, mode=mode), *given[1:])
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:

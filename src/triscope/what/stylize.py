@@ -32,6 +32,7 @@ from triscope.methods import Range, Step, method
 from triscope.network import Look, Network, Seen
 from triscope.network.precision import Precision, chosen
 from triscope.network.prepare import as_channels
+from triscope.network.strips import Stripped
 from triscope.network.variant import Pooling, variant
 from triscope.objectives.base import Need
 from triscope.objectives.distances import GramDistance
@@ -58,6 +59,7 @@ from triscope.what.woven import (
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _CONTENT = 0.05
+_LAST = 0.8  # the part of the steps that the last octave has
 
 
 @method("what")
@@ -112,7 +114,8 @@ def stylize(
     optimiser         lbfgs or adam
     rate              how far a step goes
     seed              of the noise, where it starts from noise
-    precision         auto (bfloat16 where the processor has it natively), float32 or bfloat16
+    precision         auto (bfloat16 where the processor has it natively, and float32 in the last steps unless in
+                      strips), float32 or bfloat16
     memory            what it may take, such as 2G or 800M; large pictures are then made in strips
     checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
     """
@@ -123,6 +126,7 @@ def stylize(
     notes = _checked(content, style)
     number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
     asked = variant(network, pooling=pooling or convention.pooling, precision=number)
+    exact = variant(network, pooling=pooling or convention.pooling)
     photo = fitted(content.images.float(), size)
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
     if tv is None and preset == "triscope" and _skips(network, names):
@@ -136,15 +140,16 @@ def stylize(
     targets = _Targets(asked, photo, list(zip(shares_of, examples, strict=True)), names, kept, convention)
     levels = [
         Level((max(1, round(rows * factor)), max(1, round(cols * factor))), count, partial(targets.at, factor))
-        for factor, count in zip(factors, shares(steps, len(factors)), strict=True)
+        for factor, count in zip(factors, shares(steps, len(factors), _LAST), strict=True)
     ]
     require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
     sources = [source for seen in (content, *style) for source in seen.sources]
     label = repr([one.sha256 for one in sources])
-    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
+    finer = exact if number != network.dtype and precision == "auto" and not isinstance(asked, Stripped) else None
+    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
     finish = partial(recoloured, photo) if colors == "luminance" else torch.clone
     for step, terms in weave(plan, _start(start, photo, levels[0].size, seed)):
-        yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish)
+        yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish, exact=finer is not None)
 
 
 def recoloured(photo: Tensor, picture: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ from triscope.errors import OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.network.precision import Precision, chosen
-from triscope.network.variant import Pooling, variant
+from triscope.network.strips import Stripped
+from triscope.network.variant import Borders, Pooling, variant
 from triscope.objectives.base import Need
 from triscope.what.budget import means
 from triscope.what.conventions import CONVENTIONS, Convention, Preset, style_layers
@@ -89,7 +90,8 @@ def texture(
     optimiser     lbfgs or adam
     rate          how far a step goes
     seed          of the noise it starts from
-    precision     auto (bfloat16 where the processor has it natively), float32 or bfloat16
+    precision     auto (bfloat16 where the processor has it natively, and float32 in the last steps unless in strips),
+                  float32 or bfloat16
     memory        what it may take, such as 2G or 800M; large pictures are then made in strips
     fit           keep (all of the example), crop (the network's own preprocessing) or pad
     checkpoint    name of files to save the job to, one for each octave; it goes on from there if they exist
@@ -103,14 +105,18 @@ def texture(
         convention = replace(convention, weights=())
     pools = pooling or convention.pooling
     number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
-    reader = variant(network, pooling=pools, precision=number)
-    drawer = variant(network, pooling=pools, precision=number, wrap=tile)
+    # The zeros at an example's border leave traces in its matrices that a tile, which has no border, cannot have.
+    seen_by: Borders = "mirror" if tile else "own"
+    drawn_by: Borders = "torus" if tile else "own"
+    reader = variant(network, pooling=pools, precision=number, borders=seen_by)
+    drawer = variant(network, pooling=pools, precision=number, borders=drawn_by)
+    exact = variant(network, pooling=pools, borders=drawn_by)
     rows, cols = _sides(size, aspect, _stride(network, names) if tile else 1, octaves)
     example = images.images.float()
     example = shrunk(fitted(example, min(size, max(example.shape[-2:]))), scale)
     factors = level_sizes((rows, cols), octaves, [example])
     way = means(drawer, names, (rows, cols), optimiser, memory, whole=tile)
-    reader, drawer = way.network if reader is drawer or not tile else reader, way.network
+    reader, drawer = reader if tile else way.network, way.network
     asked = partial(_terms, reader, example, names, convention)
     levels = [
         Level((round(rows * factor), round(cols * factor)), count, partial(asked, factor))
@@ -118,9 +124,10 @@ def texture(
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
     label = repr([one.sha256 for one in images.sources])
-    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
+    finer = exact if number != network.dtype and precision == "auto" and not isinstance(drawer, Stripped) else None
+    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
     for step, terms in weave(plan, _noise(example, levels[0].size, seed)):
-        yield woven(step, terms, drawer)
+        yield woven(step, terms, drawer, exact=finer is not None)
 
 
 def _terms(

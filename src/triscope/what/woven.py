@@ -8,7 +8,7 @@ below has made. Large structures are laid out where that is cheap, and the last 
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from triscope.what.loop import Climb, climb
 from triscope.what.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.picture import Imagined
 
+_EXACTLY = 0.5  # the part of the last octave's steps that is not rounded
 _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
 
 
@@ -115,13 +116,14 @@ class Weave:
     checkpoint: str | None
     label: str
     history: int = 12
+    exact: Network | None = None  # asked in the last steps, where `network` rounds
 
 
 def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[Weighed]]]:
     """The steps of all levels in turn, counted together, and what was asked in each."""
     total = sum(level.steps for level in plan.levels)
     done, picture = 0, start
-    for number, level in enumerate(plan.levels):
+    for number, (network, level) in enumerate(_stages(plan)):
         terms = level.terms()
         canvas = Pixels(*level.size, plan.network.channels)
         optimiser: Callable[[], Optimiser] = (
@@ -131,13 +133,26 @@ def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[We
         )
         place = Path(f"{plan.checkpoint}.{number}") if plan.checkpoint else None
         climbed = Climb(
-            plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.seed,
+            network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.seed,
             checkpoint=place, label=plan.label,
         )  # fmt: skip
         for step in climb(climbed, picture):
             yield Step(done + step.index, total, step.score, step.terms, step.result), terms
             picture = step.result.values
         done += level.steps
+
+
+def _stages(plan: Weave) -> list[tuple[Network, Level]]:
+    """The levels with the network that each is asked in; the last in two, where its end is asked more exactly.
+
+    Near the end, the noise of rounding is larger than what a step gains, and line searches fail on it.
+    """
+    *coarse, last = plan.levels
+    end = round(_EXACTLY * last.steps) if plan.exact else 0
+    stages = [(plan.network, level) for level in coarse]
+    if last.steps > end:
+        stages.append((plan.network, replace(last, steps=last.steps - end)))
+    return stages + ([(plan.exact, replace(last, steps=end))] if plan.exact and end else [])
 
 
 def level_sizes(size: tuple[int, int], octaves: int, others: Sequence[Tensor]) -> list[float]:
@@ -147,8 +162,11 @@ def level_sizes(size: tuple[int, int], octaves: int, others: Sequence[Tensor]) -
     return [2.0**-level for level in reversed(range(min(octaves, most)))]
 
 
-def shares(steps: int, levels: int) -> list[int]:
-    """How many steps each level has, coarse to fine: about as many in each, and at least one."""
+def shares(steps: int, levels: int, last: float | None = None) -> list[int]:
+    """How many steps each level has, coarse to fine, at least 1: as many in each, or a part `last` in the last."""
+    if last is not None and levels > 1:
+        end = max(1, round(last * steps))
+        return [*shares(max(1, steps - end), levels - 1), end]
     ends = [round(steps * (number + 1) / levels) for number in range(levels)]
     return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
 
@@ -208,6 +226,7 @@ def woven(
     notes: Sequence[str] = (),
     sources: Sequence[Source] = (),
     finish: Callable[[Tensor], Tensor] = torch.clone,
+    exact: bool = False,
 ) -> Step[Woven]:
     """The step, its result with the error of each style layer."""
     styles = [one for one in terms if isinstance(one.distance, GramDistance)]
@@ -219,7 +238,7 @@ def woven(
         notes=(*notes, *step.result.notes),
         errors=torch.tensor([[_error(step, one, network) for one in styles]]),
         layers=tuple(need.layer for one in styles for need in one.distance.needs),
-        precision=str(weights.dtype).removeprefix("torch."),
+        precision=str(weights.dtype).removeprefix("torch.") + (", then float32" if exact else ""),
         sources=noted(sources),
     )
     return Step(step.index, step.total, step.score, step.terms, result)
