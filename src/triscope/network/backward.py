@@ -3,7 +3,7 @@
     gradient        g * [x > 0]
     deconvnet       g * [g > 0]             Zeiler and Fergus, 2014: the ReLU applied to the message going back
     guided          g * [x > 0] * [g > 0]   Springenberg et al., 2015: both
-    waking          g * [x > 0 or g > 0]    silent units are told where to wake up; for ascent (Olah et al., 2017)
+    waking          g * [x > 0] + 0.01 * g * [x <= 0] * [g > 0]    silent units are told where to wake up; for ascent
 
 A rule is a mode over torch's functions, not a hook on modules: it answers every form of ReLU - module, in-place,
 functional, method, one module used twice, ReLU6 and clamps at zero - and only in the thread that entered it.
@@ -23,6 +23,8 @@ from torch.overrides import TorchFunctionMode
 from triscope.errors import NetworkError
 
 Function = Callable[..., Any]
+# Little, so that what active units say decides the direction: at full strength silent units drown it.
+_LEAK = 0.01
 
 
 class _Rectifier(torch.autograd.Function):
@@ -44,7 +46,7 @@ class _Rectifier(torch.autograd.Function):
             return grads[0].clamp_min(0), None, None, None, None
         (output,) = ctx.saved_tensors
         if ctx.waking:
-            message = grads[0].where(output > 0, grads[0].clamp_min(0))
+            message = grads[0].where(output > 0, _LEAK * grads[0].clamp_min(0))
         else:
             message = torch.ops.aten.threshold_backward(grads[0], output, 0).clamp_min_(0)
         if ctx.top is not None:
@@ -56,7 +58,7 @@ class _Rectifier(torch.autograd.Function):
 class Rule:
     """What a ReLU sends back.
 
-    `masked`: also silent where the unit was. `waking`: the gradient, and at silent units what would raise them.
+    `masked`: also silent where the unit was. `waking`: the gradient, and at silent units a little of what would raise them.
     """
 
     name: str

@@ -7,7 +7,8 @@ A `Climb` says all there is to one; `climb` runs it and yields a `Step` for ever
 nothing but a checkpoint where asked. What it notices, it says in the result's notes:
 
     - A score or gradient that is not a number: that picture is stepped back, and its rate halved.
-    - A gradient that is exactly zero: it is redirected through silent ReLUs, which are told what would wake them up.
+    - A gradient that is exactly zero: for a while it is redirected through silent ReLUs, which are told what would wake
+      them up.
       Where nothing comes back in all of the first steps, that is an error; where it is zero at the last, a note.
 
 **Which picture is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
@@ -74,7 +75,8 @@ class Climb:
     whole       coarse octaves are shown to the network enlarged to the final size
     detail      the detail that `start` lost in a coarse octave is put back in the next
     edits       what is done to the pictures after each step
-    redirect    after how many first steps with a zero gradient only the unit counts as dead; 0 redirects none
+    redirect    for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in as many
+                first steps counts as dead
     checkpoint  a file to save to, and to go on from where it exists
     label       what else a checkpoint must agree in
     """
@@ -152,6 +154,9 @@ class _Run:
         self.notes: list[str] = []
         self.silent = torch.ones(len(start), dtype=torch.bool)
         self.asleep = torch.zeros(len(start), dtype=torch.bool)
+        # How many steps more a picture's gradient is redirected. What one position that has woken up sends back is so
+        # much less than what all of them did that Adam would stand still.
+        self.drowsy = torch.zeros(len(start), dtype=torch.int64)
         # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
         self.channels_last = plan.network.device.type == "cpu"
         self.asked = tuple(str(term) for _, term in _terms(plan.asked))
@@ -277,10 +282,15 @@ class _Run:
         which = slice(None) if only is None else slice(only, only + 1)
         silent = _silent(gradient)
         self.asleep[which] = silent.cpu()
-        if silent.any() and self.plan.redirect:
+        if only is None:
+            self.drowsy = torch.where(silent.cpu(), self.plan.redirect, (self.drowsy - 1).clamp_min(0))
+            waking = self.drowsy.to(silent.device) > 0
+        else:
+            waking = silent & (self.plan.redirect > 0)
+        if waking.any():
             with WAKING.active():
                 redirected = self._gradient(self._seen_terms(pictures, only), pictures)
-            gradient = redirected.where(silent.view(-1, 1, 1, 1), gradient)
+            gradient = redirected.where(waking.view(-1, 1, 1, 1), gradient)
             silent = _silent(gradient)
         self.silent[which] &= silent.cpu()
         return terms, gradient
@@ -337,7 +347,7 @@ class _Run:
             )
 
 
-_SAVED = ("octave", "index", "numbers", "notes", "silent", "best", "best_scores", "best_asked")
+_SAVED = ("octave", "index", "numbers", "notes", "silent", "drowsy", "best", "best_scores", "best_asked")
 
 
 def _silent(gradient: Tensor) -> Tensor:
