@@ -58,7 +58,8 @@ class _Rectifier(torch.autograd.Function):
 class Rule:
     """What a ReLU sends back.
 
-    `masked`: also silent where the unit was. `waking`: the gradient, and at silent units a little of what would raise them.
+    `masked`: also silent where the unit was. `waking`: the gradient, and at silent units a little of what would raise
+    them.
     """
 
     name: str
