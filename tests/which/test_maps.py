@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import sys
 
 import numpy as np
 import openTSNE
@@ -15,11 +16,13 @@ import sklearn.manifold
 import torch
 from click.testing import CliRunner
 from scipy.linalg import subspace_angles
+from torch import nn
 
 import triscope as ts
 from tests.which.conftest import paint, tiny_network
 from triscope.cli import main
 from triscope.errors import OptionError, StoreError
+from triscope.network import Network
 from triscope.which.coordinates import coordinates
 from triscope.which.maps import unit
 from triscope.which.mosaic import _assigned, _halve, cells
@@ -175,6 +178,40 @@ def test_many_equal_pictures_among_others_do_no_harm(tmp_path):
     for number in range(24):
         paint(tmp_path / "photos" / f"{number}.png", number % 3)
     assert ts.tsne(build(tmp_path / "photos"), perplexity=5).values.isfinite().all()
+
+
+class SometimesNaN(nn.Module):
+    """Twenty numbers of a picture, which are not numbers where the first is positive."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(3 * 32 * 32, 20)
+
+    def forward(self, images):
+        values = self.inner(images.flatten(1))
+        return torch.where(values[:, :1] > 0, values * torch.nan, values)
+
+
+@pytest.mark.parametrize("verb", ["pca", "tsne"])
+def test_pictures_whose_vectors_are_no_numbers_are_left_out_and_counted(photos, verb):
+    torch.manual_seed(0)
+    network = Network(SometimesNaN(), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), size=32, name="odd")
+    store = Store.build(network, photos(12), layers=["output"], precision="float32")
+    count = len(store.errors())
+    assert 0 < count < 8
+    found = getattr(ts, verb)(store)
+    assert len(found) == 12 - count
+    assert found.values.isfinite().all()
+    assert any(caption.startswith(f"{count} more picture") for caption in found.captions)
+    assert f"{count} more picture".encode() in found.encode(".html")
+
+
+def test_without_opentsne_it_says_what_to_install(photos, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openTSNE", None)
+    store = build(photos(6))
+    with pytest.raises(StoreError, match="pip install"):
+        ts.tsne(store)
+    assert len(ts.pca(store)) == 6
 
 
 def test_no_picture_is_a_sentence(photos):

@@ -58,8 +58,8 @@ def pca(
     )
     notes = ("All vectors are the same, so all pictures lie in one place.",) if found.flat else ()
     made = Map(
-        values, store, column, found, f"PCA of {column.layer}", (*captions, *notes), plane, form, size, color_by, notes,
-        {"variance": found.kept.tolist()},
+        values, store, column, found, f"PCA of {column.layer}", (*captions, *left_out(store), *notes), plane, form,
+        size, color_by, notes, {"variance": found.kept.tolist()},
     )  # fmt: skip
     if color_by is not None:
         check_field(made, color_by)
@@ -74,6 +74,14 @@ def look_up(store: Store, layer: str | None) -> tuple[Column, Coordinates]:
     if not len(store):
         raise StoreError(f"{printable(store.path)} has no picture that could be shown; index some first.")
     return column, coordinates(store, column)
+
+
+def left_out(store: Store) -> tuple[str, ...]:
+    """A sentence on the pictures that are not on a map because they have no vector, where there are such."""
+    count = store.table.count("status = 'error'")
+    if not count:
+        return ()
+    return (f"{count:,} more picture{'s' if count > 1 else ''} could not be used and stand nowhere on it.",)
 
 
 def plane(values: Tensor) -> Tensor:

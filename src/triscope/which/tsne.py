@@ -23,8 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triscope.errors import StoreError
 from triscope.methods import Range, Step, method
-from triscope.which.components import look_up, plane
+from triscope.which.components import left_out, look_up, plane
 from triscope.which.coordinates import Coordinates
 from triscope.which.kept import keep, recall
 from triscope.which.maps import Form, Map, check_field
@@ -78,7 +79,7 @@ def tsne(
             f"{count:,} pictures by {column.length:,} numbers of {column.layer}: t-SNE with a perplexity of {near:g}, "
             f"on {kept}."
         )
-        captions = (said, "Pictures that lie together are alike for the layer.", _MEANING)
+        captions = (said, "Pictures that lie together are alike for the layer.", _MEANING, *left_out(store))
         return Map(
             values, store, column, found, f"t-SNE of {column.layer}", (*captions, *notes), placing, form, size,
             color_by, notes, {"perplexity": near, "variance": found.kept.tolist()},
@@ -122,7 +123,12 @@ def _beginning(found: Coordinates, seed: int) -> Any:
 
 
 def _embedding(found: Coordinates, start: Any, perplexity: float, seed: int) -> "TSNEEmbedding":
-    import openTSNE
+    try:
+        import openTSNE
+    except ImportError as error:
+        raise StoreError(
+            "t-SNE needs openTSNE, which is not installed: pip install 'triscope[collections]'."
+        ) from error
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own dependencies, and where many pictures are the same
