@@ -8,6 +8,7 @@ optimiser's history. First the shallow layers go into strips, then the history s
 then deeper layers go into narrower strips.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from triscope.network.strips import Stripped
 _UNITS = {"M": 2**20, "G": 2**30}
 _COMFORTABLE = 2**30  # what a pass may take before it goes into strips, where nothing was asked
 _HISTORY = (12, 8, 5, 3)
+_BASE, _PER_PIXEL = 640 * 2**20, 730  # what is aimed at where nothing was asked: 1.2 GB at 1024 x 768 pixels
 _HELD = 16  # pictures that the loop and its optimiser hold at once, beside the history
 _ADAMS = 6
 _ALWAYS = 150 * 2**20  # the libraries' own buffers, and the pictures as they were read
@@ -50,19 +52,25 @@ def means(
 ) -> Means:
     """The first way of making a picture of `size` that fits into `memory`; `whole` allows no strips.
 
-    Without `memory`, strips are taken where the pass would need more than 1 GB, and the history shrinks with them.
-    Raises OptionError where nothing fits, and says what the least is.
+    Without `memory`, strips are taken where the pass would need more than 1 GB, and 640 MB and 730 bytes a pixel are
+    aimed at with strips and a shorter history. Raises OptionError where nothing fits, and says what the least is.
     """
     limit = bytes_of(memory)
-    least = 0.0
+    aim = limit or _BASE + _PER_PIXEL * size[0] * size[1]
+    least = math.inf
     cost = _Cost(network, layers, size)
     for kind, history in _ladder(optimiser):
-        for cut, rows in _cuts(cost, whole=whole, narrow=kind != optimiser):
+        if limit is None and kind != optimiser:
+            break
+        narrow = kind != optimiser or (limit is None and history <= _HISTORY[2])
+        for cut, rows in _cuts(cost, whole=whole, narrow=narrow):
             taken = cost.of(cut, rows) + cost.loop(kind, history)
-            least = min(least or taken, taken)
-            fits = taken <= limit if limit else cut or whole or not cost.cuts or cost.of(0, 0) <= _COMFORTABLE
-            if fits:
+            least = min(least, taken)
+            kept = limit or cut or whole or not cost.cuts or cost.of(0, 0) <= _COMFORTABLE
+            if taken <= aim and kept:
                 return Means(Stripped(network, cut, rows) if cut else network, kind, history)
+    if limit is None:
+        return Means(network, optimiser, _HISTORY[-1])
     raise OptionError(
         f"A picture of {size[0]} x {size[1]} pixels takes {_shown(least)} with {network.name} at the least, and memory "
         f"is {memory}; allow more, or make it smaller."

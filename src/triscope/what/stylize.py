@@ -145,7 +145,8 @@ def stylize(
     require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
     sources = [source for seen in (content, *style) for source in seen.sources]
     label = repr([one.sha256 for one in sources])
-    finer = exact if number != network.dtype and precision == "auto" and not isinstance(asked, Stripped) else None
+    roomy = memory is None and not isinstance(asked, Stripped)
+    finer = exact if roomy and number != network.dtype and precision == "auto" else None
     plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
     finish = partial(recoloured, photo) if colors == "luminance" else torch.clone
     for step, terms in weave(plan, _start(start, photo, levels[0].size, seed)):

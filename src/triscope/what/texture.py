@@ -124,7 +124,8 @@ def texture(
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
     label = repr([one.sha256 for one in images.sources])
-    finer = exact if number != network.dtype and precision == "auto" and not isinstance(drawer, Stripped) else None
+    roomy = memory is None and not isinstance(drawer, Stripped)
+    finer = exact if roomy and number != network.dtype and precision == "auto" else None
     plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
     for step, terms in weave(plan, _noise(example, levels[0].size, seed)):
         yield woven(step, terms, drawer, exact=finer is not None)
