@@ -12,7 +12,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const whole = new Intl.NumberFormat("en");
 
-// Twelve colours that stay apart for most eyes: Okabe and Ito's eight but black, then five of Tol's.
+// Twelve colours that stay apart for most eyes: Okabe and Ito's eight but black, then darker and paler ones between them.
 const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#882255", "#44aa99",
   "#999933", "#aa4499", "#6677cc"];
 const OTHER = "#9a958c";
