@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,21 @@ class Network:
         self.tokens = tokens
         self.source = dict(source) if source else None
         self.missing = frozenset(missing)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that was said of the module when the network was made but its source, to make another like it."""
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "size": self.size,
+            "resize": self.preprocess.resize,
+            "interpolation": self.preprocess.interpolation,
+            "classes": self.classes,
+            "tokens": self.tokens,
+            "name": self.name,
+            "missing": self.missing,
+        }
 
     @property
     def size(self) -> tuple[int, int]:

@@ -34,15 +34,7 @@ class Stripped(Network):
         features = getattr(network.module, "features", None)
         if not isinstance(features, nn.Sequential):
             raise NetworkError(f"{network.name} is not a row of features, so it cannot be run in strips.")
-        super().__init__(
-            network.module,
-            mean=network.mean,
-            std=network.std,
-            size=network.size,
-            classes=network.classes,
-            name=network.name,
-            missing=network.missing,
-        )
+        super().__init__(network.module, **network.settings)
         self._asked_in = network.dtype
         self._found_by = network
         names = [f"features.{name}" for name, _ in features.named_children()]

@@ -53,16 +53,7 @@ def variant(
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         module.register_forward_pre_hook(partial(_cast, precision))
-    made = _Variant(
-        module,
-        mean=network.mean,
-        std=network.std,
-        size=network.size,
-        classes=network.classes,
-        tokens=network.tokens,
-        name=network.name,
-        missing=network.missing,
-    )
+    made = _Variant(module, **network.settings)
     made.asked_in = network.dtype
     return made
 
