@@ -247,13 +247,4 @@ class _Prepared(Network):
 def _copy(network: Network, dtype: torch.dtype) -> Network:
     """The network in another precision and layout; the one it is made from stays as it is."""
     twin = make_twin(network.module, network.name).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return _Prepared(
-        twin,
-        mean=network.mean,
-        std=network.std,
-        size=network.size,
-        resize=network.preprocess.resize,
-        interpolation=network.preprocess.interpolation,
-        tokens=network.tokens,
-        name=network.name,
-    )
+    return _Prepared(twin, **network.settings)
