@@ -229,7 +229,11 @@ def test_a_unit_that_ends_silent_is_said():
     assert last(awake, torch.full((1, 3, 8, 8), 0.9)).result.notes == ()
 
 
-@pytest.mark.parametrize("relu", [nn.ReLU(), nn.ReLU(inplace=True), torch.relu, nn.ReLU6()], ids=str)
+@pytest.mark.parametrize(
+    "relu",
+    [nn.ReLU(), nn.ReLU(inplace=True), torch.relu, nn.ReLU6()],
+    ids=["module", "in-place", "function", "relu6"],
+)
 def test_waking_lets_through_the_gradient_and_at_silent_units_a_little_of_what_would_raise_them(relu):
     before = torch.tensor([-1.0, -1.0, 2.0, 2.0, 9.0])
     way = torch.tensor([3.0, -3.0, 3.0, -3.0, 3.0])
