@@ -123,7 +123,7 @@ class _Plan:
         net, kept = self.network, {}
         wanted = {need.layer for need in self.needs} | ({self.onwards} if self.onwards else set())
         x = _cast(net.normalise(strip), self.twin)
-        parts = dict(self.twin.features.named_children())  # type: ignore[union-attr]
+        parts = _features(self.twin)
         for name in net.shallow:
             x = parts[name.removeprefix("features.")](x)
             if name in wanted:
@@ -206,7 +206,7 @@ class _InStrips(torch.autograd.Function):
 def _below(twin: nn.Module, x: Tensor, names: Sequence[str], needs: Sequence[Need]) -> dict[Need, Tensor]:
     """The answers of the deeper layers, whole."""
     wanted = {need.layer for need in needs}
-    parts = dict(twin.features.named_children())  # type: ignore[union-attr]
+    parts = _features(twin)
     kept: dict[str, Tensor] = {}
     before = ""
     for name in names:
@@ -218,6 +218,10 @@ def _below(twin: nn.Module, x: Tensor, names: Sequence[str], needs: Sequence[Nee
         if len(kept) == len(wanted):
             break
     return {need: gram(kept[need.layer]) if need.pool == "gram" else kept[need.layer] for need in needs}
+
+
+def _features(twin: nn.Module) -> dict[str, nn.Module]:
+    return dict(twin.get_submodule("features").named_children())
 
 
 def _cast(x: Tensor, twin: nn.Module) -> Tensor:

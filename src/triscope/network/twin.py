@@ -105,7 +105,7 @@ def parts_of(module: nn.Module) -> Iterator[nn.Module]:
     while waiting:
         part = waiting.pop()
         yield part
-        for inner in reversed(part._modules.values()):  # noqa: SLF001
+        for inner in reversed(part._modules.values()):  # noqa: SLF001 - children() is the slow way
             if inner is not None and inner not in met:
                 met.add(inner)
                 waiting.append(inner)

@@ -21,7 +21,7 @@ matrix, which has the same optimum as the sum of their distances.
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -227,8 +227,13 @@ def _convention(
     known = CONVENTIONS[preset]
     if preset == "triscope":
         known = replace(known, content_weight=_CONTENT)
-    given = {"content_weight": content, "style_weight": style, "tv": tv, "weights": () if named else None}
-    return replace(known, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    given: dict[str, Any] = {
+        "content_weight": content,
+        "style_weight": style,
+        "tv": tv,
+        "weights": () if named else None,
+    }
+    return replace(known, **{name: value for name, value in given.items() if value is not None})
 
 
 def _skips(network: Network, layers: Sequence[str]) -> bool:

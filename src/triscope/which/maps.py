@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -115,8 +116,8 @@ class Map(Drawn):
         else:
             side = int(np.clip(self.size / (1.6 * sqrt(max(len(shown), 1))), 12, 128))
             corners = np.rint(places[shown][:, ::-1] * (self.size - side)).astype(np.int64)
-            for x, y in np.rint(places * (self.size - 1)).astype(np.int64):
-                paper[:, y, x] = torch.tensor(_GREY)
+            across, down = np.rint(places * (self.size - 1)).astype(np.int64).T
+            paper[:, down, across] = torch.tensor(_GREY)[:, None]
         colours = self._colours()
         frame = max(1, side // 16) if colours else 0
         pictures = self.store.table.take(self.rows[shown], ["thumbnail"])["thumbnail"]
@@ -144,7 +145,8 @@ class Map(Drawn):
         if self.color_by is None:
             return []
         values = check_field(self, self.color_by)
-        ranked = sorted(set(values), key=lambda value: (-values.count(value), value))
+        counts = Counter(values)
+        ranked = sorted(counts, key=lambda value: (-counts[value], value))
         colour = dict(zip(ranked, _COLOURS, strict=False))
         return [colour.get(value, _GREY) for value in values]
 
