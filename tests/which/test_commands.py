@@ -91,7 +91,6 @@ def test_indexing_again_does_nothing_and_needs_no_layers(folder):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["index", "photos", "-m", "model.py:make"], "at least one layer"),
         (["index", "photos", "-m", "model.py:make", "--layer", "70"], "no layer '70'"),
         (["index", "nowhere", "--layer", "7"], "does not exist"),
         (["index", "photos", "-m", "model.py:make", "--layer", "7", "--shard", "three"], "A shard is"),

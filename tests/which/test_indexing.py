@@ -14,6 +14,7 @@ import torch
 
 from tests.which.conftest import paint, tiny_network
 from triscope.errors import StoreError
+from triscope.network.depths import depths
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
 from triscope.which.indexing import index
@@ -52,6 +53,15 @@ def test_what_is_stored_is_what_the_network_says(network, photos, tmp_path):
             look = network.look(network.prepare(path).images, needs)
             for need in needs:
                 torch.testing.assert_close(answers[need][place], look[need][0], rtol=2e-2, atol=4e-2)
+
+
+def test_a_new_store_keeps_what_stands_for_the_network_where_no_layer_is_named(network, photos, tmp_path):
+    folder = photos(3)
+    store = Store.build(network, folder, tmp_path / "store")
+    assert {column.layer for column in store.columns} == {*depths(network), "input"}
+    assert Store.build(network, folder, tmp_path / "store").columns == store.columns
+    build(network, folder, tmp_path / "other", layers=["3"])
+    assert {column.layer for column in Store.build(network, folder, tmp_path / "other").columns} == {"3", "input"}
 
 
 def test_only_what_is_new_or_changed_is_computed_again(network, photos, tmp_path):

@@ -80,7 +80,7 @@ def _index() -> click.Command:
         click.Argument(["source"], metavar="DIR"),
         click.Option(
             ["--layer", "layers"], multiple=True, metavar="LAYER",
-            help="a layer to keep; may be repeated  [default: those kept before]",
+            help="a layer to keep; may be repeated  [default: those kept before, or a few from the first to the last]",
         ),
         click.Option(
             ["--maps"], multiple=True, metavar="LAYER",
@@ -111,7 +111,7 @@ def _index() -> click.Command:
     text = """Pass every picture of a folder through a network, and keep what layers say of it.
 
     \b
-    triscope index photos/ --layer classifier.5 -m alexnet
+    triscope index photos/ -m alexnet
     triscope neighbors cat.jpg photos/
 
     DIR is a folder, a pattern ('photos/**/*.jpg') or a CSV file with a column `path`, whose other columns are kept as

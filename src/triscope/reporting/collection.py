@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from triscope.errors import StoreError
 from triscope.images import open_photo, to_pil
 from triscope.network import Network
-from triscope.network.depths import depths
 from triscope.objectives.units import Channel
 from triscope.reporting.blocks import Block, Figure, Section, each
 from triscope.reporting.subject import Subject, quoted
@@ -33,10 +31,7 @@ def collected(network: Network, folder: Path) -> Store:
 
     Raises StoreError where another network made it.
     """
-    try:
-        return Store.build(network, folder)
-    except StoreError:
-        return Store.build(network, folder, layers=depths(network))
+    return Store.build(network, folder)
 
 
 def crops(network: Network, folder: Path) -> Store:
@@ -50,7 +45,7 @@ def crops(network: Network, folder: Path) -> Store:
             left, top = (round(random.uniform(0, length - side)) for length in photo.size)
             crop = photo.crop((left, top, left + side, top + side)).resize((256, 256))
             crop.save(folder / name / f"{number:02}.jpg")
-    return Store.build(network, folder, layers=depths(network))
+    return Store.build(network, folder)
 
 
 def section(store: Store, place: Path | None) -> Section:

@@ -15,6 +15,7 @@ import torch
 
 from triscope.errors import StoreError
 from triscope.network import Network
+from triscope.network.depths import depths
 from triscope.objectives.base import Need
 
 Kind: TypeAlias = Literal["none", "mean", "max", "place", "pixels"]
@@ -71,13 +72,15 @@ class Column:
 
 
 def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] = ()) -> tuple[Column, ...]:
-    """The columns that keep these layers; those in `maps` whole too.
+    """The columns that keep these layers, or where none is named those that stand for the network; `maps` whole too.
 
-    Raises LayerNotFound, NetworkError for layers that are neither maps nor vectors, StoreError where none is named.
+    Raises LayerNotFound, NetworkError for layers that are neither maps nor vectors, StoreError where none is named and
+    none stands for the network.
     """
     asked = [need if isinstance(need, Need) else None for need in layers]
     names = [need.layer if isinstance(need, Need) else need for need in layers]
     wanted = [*zip(names, asked, strict=True), *((name, Need(name)) for name in maps)]
+    wanted = wanted or [(name, None) for name in depths(network)]
     if not wanted:
         raise StoreError("A store keeps at least one layer; `layers` lists those of the network.")
     if "input" in {name for name, _ in wanted}:

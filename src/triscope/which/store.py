@@ -117,7 +117,8 @@ class Store:
         where the folder cannot be written, or holds numbers of another network.
 
         path        the store's folder; `.triscope` in the collection's folder if left out
-        layers      the layers kept: maps as their mean and maximum, vectors whole; those stored before, if left out
+        layers      the layers kept: maps as their mean and maximum, vectors whole; if left out those stored before,
+                    or in a new store a few from the first to the last hidden one
         maps        layers of which whole maps are kept too
         precision   auto (bfloat16 where the processor computes in it), float32 or bfloat16
         exact_preprocess    torchvision's published transform to the bit, instead of the fast one
