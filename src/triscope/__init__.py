@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from triscope.images import read_image
     from triscope.network import Network, load
     from triscope.objectives.base import Need, Objective
-    from triscope.objectives.distances import FeatureDistance, GramDistance
+    from triscope.objectives.distances import FeatureDistance
     from triscope.objectives.priors import PNorm, TotalVariation
     from triscope.objectives.text import unit
+    from triscope.objectives.textures import CovarianceDistance, GramDistance, WassersteinDistance
     from triscope.objectives.units import Channel, Direction, Energy, Logit, Neuron, TopClass
     from triscope.redoing import redo
     from triscope.reporting import report
@@ -45,9 +46,10 @@ _HOMES = {
     "triscope.images": ("read_image",),
     "triscope.network": ("Network", "load"),
     "triscope.objectives.base": ("Need", "Objective"),
-    "triscope.objectives.distances": ("FeatureDistance", "GramDistance"),
+    "triscope.objectives.distances": ("FeatureDistance",),
     "triscope.objectives.priors": ("PNorm", "TotalVariation"),
     "triscope.objectives.text": ("unit",),
+    "triscope.objectives.textures": ("CovarianceDistance", "GramDistance", "WassersteinDistance"),
     "triscope.objectives.units": ("Channel", "Direction", "Energy", "Logit", "Neuron", "TopClass"),
     "triscope.redoing": ("redo",),
     "triscope.reporting": ("report",),
@@ -81,6 +83,7 @@ __all__ = [
     "ascend",
     "Channel",
     "Collection",
+    "CovarianceDistance",
     "deconvnet",
     "Direction",
     "dream",
@@ -129,6 +132,7 @@ __all__ = [
     "TriscopeWarning",
     "tsne",
     "unit",
+    "WassersteinDistance",
 ]
 
 

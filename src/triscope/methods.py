@@ -34,7 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Result)
 
 #: What the door gives to every method that asks for it, and the command line has its own words for.
-SUBJECTS = ("network", "store", "images", "content", "style", "objective", "layer")
+SUBJECTS = ("network", "store", "images", "content", "style", "masks", "objective", "layer")
 
 #: Options that say how a job is run and not what it makes; a recipe does not hold them.
 PASSING = ("checkpoint",)
@@ -160,9 +160,10 @@ class Method(Generic[P, R]):
             given["images"] = given["network"].prepare(given["images"], given.get("fit", "crop"))
         if "content" in given:
             given["content"] = given["network"].prepare(given["content"], "keep")
-        if "style" in given:
-            several = given["style"] if isinstance(given["style"], list | tuple) else [given["style"]]
-            given["style"] = [given["network"].prepare(one, "keep") for one in several]
+        for part in ("style", "masks"):
+            if part in given:
+                several = given[part] if isinstance(given[part], list | tuple) else [given[part]]
+                given[part] = [given["network"].prepare(one, "keep") for one in several]
         # Where a layer may be asked instead of a unit, nothing asked is not a question about the top class.
         if "objective" in given and not (given["objective"] is None and "layer" in given):
             network = given["store"].network if "store" in given else given["network"]

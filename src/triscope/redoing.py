@@ -1,6 +1,7 @@
 """Making a result again from the recipe it carries."""
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def redo(
     if pictures and verb.takes("images"):
         arguments["images"] = pictures
     if pictures and verb.takes("content"):
-        arguments["content"], *arguments["style"] = pictures
+        arguments |= _parts(recipe, pictures)
     if pictures and verb.takes("query"):
         (arguments["query"],) = pictures
     if verb.requires("query") and "query" not in arguments:
@@ -86,6 +87,17 @@ def _pictures(recipe: Recipe, png: Path, given: Sequence[Path]) -> list[Path]:
     if given and len(given) != len(recipe.images):
         raise RecipeError(f"{printable(png)} was made from {len(recipe.images)} pictures; {len(given)} were given.")
     return [_picture(note, png, given[index] if given else None) for index, note in enumerate(recipe.images)]
+
+
+def _parts(recipe: Recipe, pictures: Sequence[Path]) -> dict[str, Any]:
+    """The pictures as a method with content and style takes them."""
+    by_part = defaultdict[str, list[Path]](list)
+    for note, picture in zip(recipe.images, pictures, strict=True):
+        by_part[note.part].append(picture)
+    parts: dict[str, Any] = {"content": by_part["content"][0], "style": by_part["style"], "masks": by_part["mask"]}
+    if by_part["start"]:
+        parts["start"] = str(by_part["start"][0])
+    return parts
 
 
 def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:

@@ -51,11 +51,12 @@ class NetworkNote:
 
 @dataclass(frozen=True)
 class ImageNote:
-    """Which picture was looked at."""
+    """Which picture was looked at; `part` is what it was to a method that takes several kinds: content, style, ..."""
 
     name: str
     path: str | None = None
     sha256: str | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True)

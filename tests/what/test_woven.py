@@ -15,7 +15,7 @@ from torch import nn
 import triscope as ts
 from tests import nets
 from triscope.cli import main
-from triscope.errors import ImageError, LayerNotFound, NetworkError, ObjectiveError, OptionError
+from triscope.errors import ImageError, LayerNotFound, NetworkError, ObjectiveError, OptionError, RecipeError
 from triscope.images import open_photo, resize
 from triscope.network import Network, load
 from triscope.network.strips import Stripped
@@ -26,7 +26,7 @@ from triscope.redoing import redo
 from triscope.what import budget
 from triscope.what.budget import bytes_of, means
 from triscope.what.conventions import CONVENTIONS, content_layer, layer_names, style_layers
-from triscope.what.stylize import in_colours_of, recoloured
+from triscope.what.recolor import in_colours_of, in_histograms_of, recoloured
 from triscope.what.woven import asked_of, content_term, roughness_term, shares, style_terms
 
 SIZE = 32
@@ -139,7 +139,7 @@ def test_each_preset_is_the_paper(vgg, preset):
         )
         asked = variant(vgg, pooling=convention.pooling)
         names = style_layers(vgg, convention)
-        terms = style_terms(asked.look(example, names), names, convention)
+        terms = style_terms(ts.GramDistance.from_activations(asked.look(example, names), names), convention)
         if kept:
             place = places([kept])[0]
             assert content_layer(vgg, convention) == f"features.{place}"
@@ -182,7 +182,7 @@ def test_the_published_values_of_cs231n(shared):
         )
         away = (grams / channels - torch.from_numpy(known["gm_out"])).norm() / np.linalg.norm(known["gm_out"])
         assert away < 0.02
-        loss = asked_of(style_terms(starry, names, convention))
+        loss = asked_of(style_terms(ts.GramDistance.from_activations(starry, names), convention))
         assert -loss(network.look(content, names)).item() == pytest.approx(known["sl_out"].item(), rel=0.02)
         prior = roughness_term(2e-2, content.shape)
         seen = {Need("input"): network.normalise(content)}
@@ -196,7 +196,7 @@ def test_gradients_are_those_of_finite_differences(vgg):
     names = style_layers(vgg, CONVENTIONS["triscope"])
     example, picture = photo(1, (16, 20), torch.float64), photo(2, (16, 20), torch.float64).requires_grad_()
     look = vgg.look(example, [*names, "features.22"])
-    terms = style_terms(look, names, CONVENTIONS["triscope"])
+    terms = style_terms(ts.GramDistance.from_activations(look, names), CONVENTIONS["triscope"])
     terms += [content_term(look, "features.22", CONVENTIONS["triscope"], 0.1), roughness_term(0.01, example.shape)]
     asked = asked_of(terms)
     (found,) = torch.autograd.grad(asked(vgg.look(picture, asked.needs)).sum(), picture)
@@ -396,6 +396,93 @@ def test_a_style_can_be_given_the_content_s_colours_before(net):
         assert away < (plain.values.mean((2, 3)) - content.mean((2, 3))).abs().mean() + 0.02
 
 
+def test_a_style_can_be_given_all_of_the_content_s_distribution_of_colours():
+    content, style = photo(1, (40, 50)).square(), 0.5 + 0.2 * photo(2, (30, 20))
+    linear, found = (how(content, style)[0].flatten(1) for how in (in_colours_of, in_histograms_of))
+    at = torch.linspace(0.02, 0.98, 49)
+    turned = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(5)))[0]
+    for axes in (torch.eye(3), turned):
+        wanted, near, nearer = ((axes @ one).quantile(at, 1) for one in (content[0].flatten(1), linear, found))
+        assert (nearer - wanted).abs().mean() < 0.5 * (near - wanted).abs().mean()
+        assert (nearer - wanted).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("statistics", ["covariance", "wasserstein"])
+def test_other_statistics_than_gram_matrices_are_matched(net, statistics):
+    example = photo(1)
+    steps = list(ts.texture.steps(net, example, size=SIZE, steps=60, precision="float32", statistics=statistics))
+    made = steps[-1].result
+    kind = {"covariance": ts.CovarianceDistance, "wasserstein": ts.WassersteinDistance}[statistics]
+    assert list(steps[-1].terms) == [f"{kind.__name__}(2)", f"{kind.__name__}(4)"]
+    with torch.no_grad():
+        found = kind.from_activations(net.look(example, made.layers)).errors(net.look(made.values, made.layers))
+    assert float(found.max()) < 0.02
+    assert float(made.errors.max()) < 1e-3
+    styled = ts.stylize(net, photo(2), example, steps=30, precision="float32", statistics=statistics)
+    assert float(styled.errors.mean()) < float(ts.stylize(net, photo(2), example, steps=1).errors.mean())
+
+
+def halves(rows=SIZE, cols=40):
+    """Masks of the left and the right half."""
+    left = torch.zeros(1, 1, rows, cols)
+    left[..., : cols // 2] = 1
+    return left, 1 - left
+
+
+def test_a_masked_style_goes_there_and_not_elsewhere(net):
+    content, style = photo(1), photo(2, (24, 24))
+    left, _ = halves()
+    *_, step = ts.stylize.steps(net, content, style, left, size=40, steps=20, precision="float32")
+    made = step.result.values
+    assert torch.equal(made[..., 20:], content[..., 20:])
+    assert (made[..., :20] - content[..., :20]).abs().mean() > 0.02
+    assert set(step.terms) == {"GramDistance(2 in mask 1)", "GramDistance(4 in mask 1)", "FeatureDistance(4)"}
+
+
+def test_each_style_has_its_place(net):
+    content, one, two = (
+        0.5 * torch.ones(1, 3, SIZE, 40),
+        photo(2) * torch.tensor([1.0, 0.1, 0.1]).view(1, 3, 1, 1),
+        photo(3),
+    )
+    two = two * torch.tensor([0.1, 0.1, 1.0]).view(1, 3, 1, 1)
+    given = {"size": 40, "steps": 40, "precision": "float32", "content_weight": 0.0}
+    made = ts.stylize(net, content, [one, two], halves(), **given)
+    assert made.layers == ("2", "4", "2", "4")
+    assert float(made.errors.max()) < 0.2
+    left, right = made.values[..., :20].mean((0, 2, 3)), made.values[..., 20:].mean((0, 2, 3))
+    assert left[0] > right[0] + 0.1
+    assert right[2] > left[2] + 0.1
+    swapped = ts.stylize(net, content, [two, one], halves()[::-1], **given)
+    assert (swapped.values - made.values).abs().mean() < 0.05
+
+
+def test_bad_masks_each_have_a_sentence(net):
+    content, style = photo(1), photo(2)
+    with pytest.raises(OptionError, match="2 masks for 1 styles"):
+        ts.stylize(net, content, style, halves())
+    with pytest.raises(OptionError, match="a mask is one picture of the content's shape"):
+        ts.stylize(net, content, style, torch.ones(1, 1, 40, 40))
+    with pytest.raises(ImageError, match="black all over, so its style goes nowhere"):
+        ts.stylize(net, content, style, torch.zeros(1, 1, SIZE, 40))
+    with pytest.raises(OptionError, match="ask for wasserstein with the preset triscope"):
+        ts.texture(net, style, preset="gatys2015", statistics="wasserstein")
+
+
+def test_a_stylized_picture_knows_its_masks_and_its_start(net, tmp_path):
+    paths = {name: tmp_path / f"{name}.png" for name in ("scene", "wave", "mask", "begin")}
+    for seed, name in enumerate(("scene", "wave", "begin")):
+        ts.Picture(photo(seed)).save(paths[name])
+    ts.Picture(halves()[0]).save(paths["mask"])
+    made = ts.stylize(net, paths["scene"], paths["wave"], paths["mask"], start=str(paths["begin"]), size=24, steps=3)
+    assert [note.part for note in made.recipe.images] == ["content", "style", "mask", "start"]
+    place = made.save(tmp_path / "made.png")
+    assert torch.equal(redo(place, network=net).values, made.values)
+    ts.Picture(halves()[1]).save(paths["mask"])
+    with pytest.raises(RecipeError, match=r"mask.png has changed"):
+        redo(place, network=net)
+
+
 def test_a_stylized_picture_can_be_made_again(net, tmp_path):
     paths = []
     for seed in (1, 2, 3):
@@ -487,6 +574,7 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "model.py").write_text(MODEL)
     for seed, name in enumerate(("scene", "wave", "night")):
         ts.Picture(photo(seed)).save(tmp_path / f"{name}.png")
+    ts.Picture(halves()[0]).save(tmp_path / "mask.png")
 
     def invoke(*words):
         return CliRunner().invoke(main, [*words, "-m", "model.py:make"], catch_exceptions=False)
@@ -507,6 +595,9 @@ def test_the_commands(run):
     assert [note.name for note in ts.Recipe.of_png("scene.stylize.wave.night.png").images] == ["scene", "wave", "night"]
     with PIL.Image.open("way.webp") as moving:
         assert moving.n_frames > 1
+    done = run("stylize", "scene.png", "wave.png", "--mask", "mask.png", "--steps", "2", "--size", "20", "-f")
+    assert done.exit_code == 0, done.output
+    assert [note.part for note in ts.Recipe.of_png("scene.stylize.wave.png").images] == ["content", "style", "mask"]
     done = run("stylize", "scene.png", "scene.png")
     assert done.exit_code == 1
     assert "both the content and the style" in done.stderr
@@ -533,7 +624,8 @@ def test_strips_are_no_strips(vgg, name, cut, height):
         network.module.double()
     inner = sorted((layer for layer in network.layers if re.fullmatch(r"features\.\d+", layer)), key=layer_number)
     layers = [inner[at] for at in (0, 1, cut - 1, cut, cut + 2)]
-    needs = [*(Need(layer, "gram") for layer in layers), Need(layers[1]), Need(layers[-1])]
+    needs = [Need(layer, pool) for layer in layers for pool in ("gram", "mean")]
+    needs += [Need(layers[1]), Need(layers[-1])]
     picture = photo(1, (height, 70), torch.float64)
 
     def asked(network):

@@ -49,6 +49,9 @@ def command(name: str) -> click.Command:
     if verb.takes("content"):
         params.append(click.Argument(["content"], metavar="CONTENT"))
         params.append(click.Argument(["style"], nargs=-1, required=True, metavar="STYLE..."))
+    if verb.takes("masks"):
+        text = "where a style goes: white there, black elsewhere; once for each style, in their order"
+        params.append(click.Option(["--mask", "masks"], multiple=True, metavar="FILE", help=text))
     if verb.requires("objective"):
         params.append(click.Argument(["objective"], metavar="CLASS" if verb.takes("images") else "UNIT"))
     elif verb.takes("objective"):

@@ -16,7 +16,7 @@ from triscope.network.layers import Layer, Layers, find_layers
 from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
 from triscope.network.twin import TwinKeeper, held_by, parts_of
 from triscope.objectives.base import Need
-from triscope.objectives.distances import gram
+from triscope.objectives.pooling import pooled
 from triscope.objectives.units import Class, class_index
 
 _DEFAULT_SIZE = 224
@@ -287,12 +287,7 @@ class Look(Mapping[Need, Tensor]):
         return self._layers[layer].layout.view(values, *self._size)
 
     def _answer(self, need: Need) -> Tensor:
-        values = self.view(need.layer, self._kept[need.layer])
-        if need.pool == "none" or values.ndim == 2:
-            return values
-        if need.pool == "gram":
-            return gram(values)
-        return values.mean((2, 3)) if need.pool == "mean" else values.amax((2, 3))
+        return pooled(self.view(need.layer, self._kept[need.layer]), need.pool)
 
     def __iter__(self) -> Iterator[Need]:
         return iter(self._needs)

@@ -24,7 +24,7 @@ from triscope.network.geometry import Span
 from triscope.network.layers import Layer, Layers
 from triscope.network.network import Look, Network
 from triscope.objectives.base import Need
-from triscope.objectives.distances import gram
+from triscope.objectives.pooling import gram, mean, pooled
 
 
 class Stripped(Network):
@@ -59,13 +59,13 @@ class Stripped(Network):
     def look(
         self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None, rule: Rule | None = None
     ) -> Look:
-        """What the network computes of `images`: Gram matrices and maps of its features, as `Network.look` gives.
+        """What the network computes of `images`: Gram matrices, means and maps of features, as `Network.look` gives.
 
-        Raises NetworkError for a leaf, a rule or a layer that is none of the features: those are asked whole.
+        A leaf, a rule, maxima and layers that are none of the features are asked whole.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         known = {*self.shallow, *self.deep, "input"}
-        if leaf or rule or any(need.layer not in known for need in wanted):
+        if leaf or rule or any(need.layer not in known or need.pool == "max" for need in wanted):
             return self._found_by.look(images, wanted, leaf=leaf, rule=rule)
         shallow = [need for need in wanted if need.layer in self.shallow]
         deep = [need for need in wanted if need.layer in self.deep]
@@ -145,10 +145,12 @@ def _owned(x: Tensor, span: Span, begin: int, end: int, first: int, height: int)
     return x[:, :, start:stop]
 
 
-def _sum_of(rows: Tensor) -> Tensor:
-    """The part of a Gram matrix that these rows make, before it is divided by all positions."""
-    positions = rows.shape[2] * rows.shape[3]
-    return gram(rows) * positions if positions else rows.new_zeros(len(rows), rows.shape[1], rows.shape[1])
+_SUMS = {"gram": gram, "mean": mean}
+
+
+def _sum_of(rows: Tensor, pool: str) -> Tensor:
+    """The part of a Gram matrix or mean that these rows make, before it is divided by all positions."""
+    return _SUMS[pool](rows) * (rows.shape[2] * rows.shape[3])
 
 
 class _InStrips(torch.autograd.Function):
@@ -167,16 +169,17 @@ class _InStrips(torch.autograd.Function):
             for place, need in enumerate(plan.needs):
                 rows = found[place]
                 positions[place] += rows.shape[2] * rows.shape[3]
-                if need.pool == "gram":
-                    part = _sum_of(rows)
-                    sums[place] = part if sums[place] is None else sums[place] + part
+                if need.pool in _SUMS:
+                    if rows.shape[2]:
+                        part = _sum_of(rows, need.pool)
+                        sums[place] = part if sums[place] is None else sums[place] + part
                 else:
                     sums[place] = [*(sums[place] or []), rows.clone()]
             if plan.onwards:
                 onwards.append(found[-1].clone())
         ctx.positions = positions
         answers = [
-            one / count if need.pool == "gram" else torch.cat(one, 2)
+            one / count if need.pool in _SUMS else torch.cat(one, 2)
             for one, count, need in zip(sums, positions, plan.needs, strict=True)
         ]
         return (*answers, *([torch.cat(onwards, 2)] if plan.onwards else []))
@@ -193,8 +196,10 @@ class _InStrips(torch.autograd.Function):
                 found = plan.run(strip, begin, end, first, ctx.height)
                 total = strip.new_zeros(())
                 for place, (rows, back) in enumerate(zip(found, gradients, strict=True)):
-                    if place < len(plan.needs) and plan.needs[place].pool == "gram":
-                        total = total + (_sum_of(rows) * back / ctx.positions[place]).sum()
+                    pool = plan.needs[place].pool if place < len(plan.needs) else "none"
+                    if pool in _SUMS:
+                        if rows.shape[2]:
+                            total = total + (_sum_of(rows, pool) * back / ctx.positions[place]).sum()
                         continue
                     start, passed[place] = passed[place], passed[place] + rows.shape[2]
                     total = total + (rows * back[:, :, start : passed[place]]).float().sum()
@@ -217,7 +222,7 @@ def _below(twin: nn.Module, x: Tensor, names: Sequence[str], needs: Sequence[Nee
         before = name
         if len(kept) == len(wanted):
             break
-    return {need: gram(kept[need.layer]) if need.pool == "gram" else kept[need.layer] for need in needs}
+    return {need: pooled(kept[need.layer], need.pool) for need in needs}
 
 
 def _features(twin: nn.Module) -> dict[str, nn.Module]:

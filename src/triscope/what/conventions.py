@@ -162,6 +162,15 @@ def style_layers(network: Network, convention: Convention, named: str | None = N
     return maps
 
 
+def require_gram(preset: Preset, statistics: str) -> None:
+    """Raise OptionError where a paper's weights are asked for statistics that they were not made for."""
+    if statistics != "gram" and CONVENTIONS[preset].gram:
+        raise OptionError(
+            f"The weights of the preset {preset} are made for Gram matrices; ask for {statistics} with the preset "
+            "triscope."
+        )
+
+
 def content_layer(network: Network, convention: Convention, named: str | None = None) -> str:
     """The layer whose activations are kept: the one named, or the convention's."""
     if named is not None:

@@ -32,7 +32,7 @@ from triscope.methods import Step
 from triscope.network import Look, Network
 from triscope.network.backward import WAKING
 from triscope.objectives.base import Need, Objective, Sum
-from triscope.objectives.distances import FeatureDistance, GramDistance
+from triscope.objectives.distances import Targeted
 from triscope.objectives.units import Logit
 from triscope.what.canvas import Canvas
 from triscope.what.checkpoint import read_checkpoint, write_checkpoint
@@ -371,7 +371,7 @@ def _only(objective: Objective, index: int | None) -> Objective:
     """The part of a question about a batch that asks about image `index`."""
     if index is not None and isinstance(objective, Logit) and isinstance(objective.classes, tuple):
         return Logit(objective.classes[index], objective.form)
-    if index is not None and isinstance(objective, FeatureDistance | GramDistance):
+    if index is not None and isinstance(objective, Targeted):
         return objective.only(index)
     return objective
 

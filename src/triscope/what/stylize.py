@@ -3,14 +3,15 @@
     d(x) = content * |F(x) - F0|^2 / |F0|^2  +  mean over layers of |G(x) - G0|^2 / |G0|^2
 
 F are the activations of one layer, G the Gram matrices of several: content is what is where, style is what occurs with
-what.
+what. With masks, each style has its own matrices, of the features within its mask, and counts as much as its share of
+the picture; where no mask is, the content stays as it is.
 
 **When it misleads.** Content and style are not apart in a picture, only in these two measures: with little weight on
 content, style moves things; with much, nothing of the style is left but its colours. What counts as a stroke depends on
 the size of the pictures as much as on the layers.
 
 **Reference.** L. A. Gatys, A. S. Ecker, M. Bethge, "Image style transfer using convolutional neural networks", CVPR
-2016; colours after L. A. Gatys and others, "Preserving color in neural artistic style transfer", 2016.
+2016; masks after L. A. Gatys and others, "Controlling perceptual factors in neural style transfer", CVPR 2017.
 
 **Where ours departs.** Distances are relative to their target's energy; the paper's weights are the preset
 `gatys2016`. It starts from the content and goes from coarse to fine, where the paper starts from noise at full size
@@ -18,7 +19,7 @@ the size of the pictures as much as on the layers.
 matrix, which has the same optimum as the sum of their distances.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -26,18 +27,19 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from triscope.errors import OptionError
-from triscope.images import read_image, resize
+from triscope.errors import ImageError, OptionError
+from triscope.images import open_photo, resize
 from triscope.methods import Range, Step, method
 from triscope.network import Look, Network, Seen
 from triscope.network.precision import Precision, chosen
-from triscope.network.prepare import as_channels
+from triscope.network.prepare import Source, as_channels
 from triscope.network.strips import Stripped
 from triscope.network.variant import Pooling, variant
 from triscope.objectives.base import Need
-from triscope.objectives.distances import GramDistance
+from triscope.objectives.textures import DISTANCES, Statistics, TextureDistance
 from triscope.what.budget import means
-from triscope.what.conventions import CONVENTIONS, Convention, Preset, content_layer, style_layers
+from triscope.what.conventions import CONVENTIONS, Convention, Preset, content_layer, require_gram, style_layers
+from triscope.what.recolor import in_colours_of, in_histograms_of, recoloured
 from triscope.what.woven import (
     Level,
     Weave,
@@ -47,6 +49,7 @@ from triscope.what.woven import (
     fitted,
     is_plain,
     level_sizes,
+    noted,
     require_detail,
     require_positions,
     roughness_term,
@@ -57,9 +60,9 @@ from triscope.what.woven import (
     woven,
 )
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _CONTENT = 0.05
 _LAST = 0.8  # the part of the steps that the last octave has
+_RECOLOURED = {"covariance": in_colours_of, "histogram": in_histograms_of}
 
 
 @method("what")
@@ -67,6 +70,7 @@ def stylize(
     network: Network,
     content: Seen,
     style: Sequence[Seen],
+    masks: Sequence[Seen] = (),
     *,
     size: Annotated[int, Range(8, 8192)] = 512,
     blend: str | None = None,
@@ -75,7 +79,8 @@ def stylize(
     tv: Annotated[float | None, Range(0, 1e12)] = None,
     style_scale: Annotated[float, Range(0.05, 20)] = 1.0,
     start: str = "content",
-    colors: Literal["style", "luminance", "covariance"] = "style",
+    colors: Literal["style", "luminance", "covariance", "histogram"] = "style",
+    statistics: Statistics = "gram",
     layers: str | None = None,
     content_layers: str | None = None,
     preset: Preset = "triscope",
@@ -92,8 +97,10 @@ def stylize(
     """A picture with the content of one and the style of another, or of several (Gatys et al., 2016).
 
     Values (1, C, H, W) in [0, 1], with the relative error of each style layer's Gram matrix. Raises ImageError where a
-    style is one colour all over, OptionError where content and style are one picture, the picture is too small for a
-    layer, or the preset is for another network.
+    style is one colour all over or a mask is black, OptionError where content and style are one picture, the picture is
+    too small for a layer, the preset is for another network, or there are not as many masks as styles.
+
+    `masks` are pictures of the content's shape, one for each style: white where it goes, black where not, grey between.
 
     size              the picture's long side in pixels; its shape is the content's
     blend             how much of each style, as numbers with commas between them; the same of each if left out
@@ -104,7 +111,9 @@ def stylize(
     style_scale       a style's long side, as a part of the picture's: larger makes larger strokes
     start             content, noise, or the path of a picture to start from
     colors            style; or the content's: luminance keeps only the light of the result, covariance gives the
-                      style the content's colours before it is taken
+                      style the content's mean and covariance before it is taken, histogram all of its distribution
+    statistics        what of the style layers is matched: Gram matrices, covariances with means, or the normal
+                      distributions with these (wasserstein)
     layers            the layers of the style, with commas between them: names, or words such as relu3_1
     content_layers    the layer of the content
     preset            layers and weights: triscope (relative, for any network), or those of a paper
@@ -120,6 +129,7 @@ def stylize(
     checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
     """
     convention = _convention(preset, content_weight, style_weight, tv, named=layers is not None)
+    require_gram(preset, statistics)
     names = style_layers(network, CONVENTIONS[preset], layers)
     kept = content_layer(network, CONVENTIONS[preset], content_layers)
     shares_of = _blend(blend, len(style))
@@ -131,57 +141,39 @@ def stylize(
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
     if tv is None and preset == "triscope" and _skips(network, names):
         convention = replace(convention, tv=1 / photo.numel())
-    if colors == "covariance":
-        examples = [in_colours_of(photo, one) for one in examples]
+    if colors in _RECOLOURED:
+        examples = [_RECOLOURED[colors](photo, one) for one in examples]
     rows, cols = photo.shape[-2:]
+    covers = _covers(masks, style, photo)
     factors = level_sizes((rows, cols), octaves, examples)
-    way = means(asked, [*names, kept], (rows, cols), optimiser, memory, whole=False)
+    way = means(asked, [*names, kept], (rows, cols), optimiser, memory, whole=bool(covers))
     asked = way.network
-    targets = _Targets(asked, photo, list(zip(shares_of, examples, strict=True)), names, kept, convention)
+    targets = _Targets(
+        asked,
+        photo,
+        list(zip(shares_of, examples, strict=True)),
+        covers,
+        names,
+        kept,
+        DISTANCES[statistics],
+        convention,
+    )
     levels = [
         Level((max(1, round(rows * factor)), max(1, round(cols * factor))), count, partial(targets.at, factor))
         for factor, count in zip(factors, shares(steps, len(factors), _LAST), strict=True)
     ]
     require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
-    sources = [source for seen in (content, *style) for source in seen.sources]
+    first, origin = _start(start, photo, levels[0].size, seed)
+    sources = noted(content.sources, "content")
+    sources += [note for one in style for note in noted(one.sources, "style")]
+    sources += [note for one in masks for note in noted(one.sources, "mask")] + noted(origin, "start")
     label = repr([one.sha256 for one in sources])
     roomy = memory is None and not isinstance(asked, Stripped)
     finer = exact if roomy and number != network.dtype and precision == "auto" else None
     plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
-    finish = partial(recoloured, photo) if colors == "luminance" else torch.clone
-    for step, terms in weave(plan, _start(start, photo, levels[0].size, seed)):
+    finish = _finish(photo, covers, luminance=colors == "luminance")
+    for step, terms in weave(plan, first):
         yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish, exact=finer is not None)
-
-
-def recoloured(photo: Tensor, picture: Tensor) -> Tensor:
-    """The light of `picture` with the colours of `photo`, both (1, C, H, W): luma from one, chroma from the other."""
-    if picture.shape[1] != 3:
-        return picture.clone()
-    weights = picture.new_tensor(_LUMA).view(1, 3, 1, 1)
-    colours = resize(photo, (picture.shape[-2], picture.shape[-1])).to(picture)
-    light = ((picture - colours) * weights).sum(1, keepdim=True)
-    return (colours + light).clamp(0, 1)
-
-
-def in_colours_of(photo: Tensor, style: Tensor) -> Tensor:
-    """`style` (1, C, H, W) moved and stretched so that its colours have the mean and covariance of the photo's.
-
-    Of all such maps, the symmetric one that changes colours least (Monge's; Gatys and others, 2016).
-    """
-    wanted, own = (one[0].flatten(1).double() for one in (photo, style))
-    mean, own_mean = wanted.mean(1, keepdim=True), own.mean(1, keepdim=True)
-    goal, have = (torch.cov(one).reshape(len(own), len(own)) for one in (wanted, own))
-    root, inverse = _power(have, 0.5), _power(have, -0.5)
-    matrix = inverse @ _power(root @ goal @ root, 0.5) @ inverse
-    moved = matrix @ (own - own_mean) + mean
-    return moved.view(style.shape).to(style).clamp(0, 1)
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """A symmetric matrix with no negative eigenvalue, to a power; a colour that never varies stays so."""
-    values, vectors = torch.linalg.eigh(matrix)
-    power: Tensor = (vectors * values.clamp_min(1e-8) ** exponent) @ vectors.T
-    return power
 
 
 class _Targets:
@@ -192,23 +184,30 @@ class _Targets:
         network: Network,
         photo: Tensor,
         examples: Sequence[tuple[float, Tensor]],
+        covers: Sequence[Tensor],
         layers: Sequence[str],
         kept: str,
+        kind: type[TextureDistance],
         convention: Convention,
     ) -> None:
         self.network = network
-        self.photo, self.examples = photo, examples
+        self.photo, self.examples, self.covers = photo, examples, covers
         self.layers, self.kept = layers, kept
-        self.convention = convention
+        self.kind, self.convention = kind, convention
 
     @torch.no_grad()
     def at(self, factor: float) -> list[Weighed]:
         """The terms at a size."""
-        matrices = [Need(name, "gram") for name in self.layers]
-        grams = [
-            (share, GramDistance.from_activations(self._look(one, factor, matrices))) for share, one in self.examples
+        needs = self.kind.needs_of(self.layers)
+        styles = [
+            (share, self.kind.from_activations(self._look(one, factor, needs), self.layers))
+            for share, one in self.examples
         ]
-        terms = style_terms(GramDistance.mixed(grams), self.layers, self.convention)
+        terms = [] if self.covers else style_terms(self.kind.mixed(styles), self.convention)
+        for number, ((share, one), cover) in enumerate(zip(styles, self.covers, strict=False), 1):
+            # As much as the mask covers: so each place is asked as strongly to have its style as without masks.
+            weight = len(styles) * share * float(cover.mean())
+            terms += style_terms(one.within(cover, f"mask {number}"), self.convention, weight)
         if self.convention.content_weight:
             seen = self._look(self.photo, factor, [Need(self.kept)])
             terms.append(content_term(seen, self.kept, self.convention, self.convention.content_weight))
@@ -275,11 +274,51 @@ def _checked(content: Seen, style: Sequence[Seen]) -> list[str]:
     return []
 
 
-def _start(start: str, photo: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+def _covers(masks: Sequence[Seen], style: Sequence[Seen], photo: Tensor) -> list[Tensor]:
+    """The masks (1, 1, H, W), of the photo's size."""
+    if masks and len(masks) != len(style):
+        raise OptionError(f"There are {len(masks)} masks for {len(style)} styles; give one for each, or none.")
+    rows, cols = photo.shape[-2:]
+    covers = []
+    for seen in masks:
+        name, (tall, wide) = seen.sources[0].name, seen.images.shape[-2:]
+        if len(seen) != 1 or abs(tall * cols - wide * rows) > 0.02 * tall * cols:
+            raise OptionError(
+                f"The mask {name} is {wide} x {tall} pixels; a mask is one picture of the content's shape, as {cols} x "
+                f"{rows} is."
+            )
+        cover = resize(seen.images.float().mean(1, keepdim=True), (rows, cols)).clamp(0, 1)
+        if float(cover.max()) < 1 / 255:
+            raise ImageError(
+                f"The mask {name} is black all over, so its style goes nowhere; paint white where it is to go."
+            )
+        covers.append(cover)
+    return covers
+
+
+def _finish(photo: Tensor, covers: Sequence[Tensor], *, luminance: bool) -> Callable[[Tensor], Tensor]:
+    """What is done to a picture before it is shown: the photo's colours, and the photo itself where no mask is."""
+
+    def finish(picture: Tensor) -> Tensor:
+        shown = recoloured(photo, picture) if luminance else picture.clone()
+        if not covers:
+            return shown
+        ground = resize(photo, (picture.shape[-2], picture.shape[-1]))
+        cover = torch.stack(list(covers)).sum(0)
+        cover = resize(cover, (picture.shape[-2], picture.shape[-1])).clamp(0, 1)
+        return ground.lerp(shown, cover)
+
+    return finish
+
+
+def _start(start: str, photo: Tensor, size: tuple[int, int], seed: int) -> tuple[Tensor, list[Source]]:
+    """The first picture, and its file where it has one of its own."""
     if start == "content":
-        return photo
+        return photo, []
     if start == "noise":
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, photo.shape[1], *size, generator=generator).to(photo.device)
-        return (0.5 + 0.05 * noise).clamp(0, 1)
-    return resize(as_channels(read_image(start), photo.shape[1]), size).to(photo.device)
+        return (0.5 + 0.05 * noise).clamp(0, 1), []
+    found = open_photo(start)
+    pixels = resize(as_channels(found.pixels, photo.shape[1]), size).to(photo.device)
+    return pixels, [Source(found.name, found.path, found.sha256)]

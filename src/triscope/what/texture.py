@@ -30,9 +30,9 @@ from triscope.network import Fit, Network, Seen
 from triscope.network.precision import Precision, chosen
 from triscope.network.strips import Stripped
 from triscope.network.variant import Borders, Pooling, variant
-from triscope.objectives.base import Need
+from triscope.objectives.textures import DISTANCES, Statistics
 from triscope.what.budget import means
-from triscope.what.conventions import CONVENTIONS, Convention, Preset, style_layers
+from triscope.what.conventions import CONVENTIONS, Convention, Preset, require_gram, style_layers
 from triscope.what.woven import (
     Level,
     Weave,
@@ -59,6 +59,7 @@ def texture(
     aspect: Annotated[float, Range(0.05, 20)] = 1.0,
     scale: Annotated[float, Range(0.05, 20)] = 1.0,
     layers: str | None = None,
+    statistics: Statistics = "gram",
     preset: Preset = "triscope",
     pooling: Pooling | None = None,
     tile: bool = False,
@@ -82,6 +83,8 @@ def texture(
     aspect        its width divided by its height
     scale         the example is shrunk to `size`, where it is larger, and then resized by this
     layers        the layers whose texture is matched, with commas between them: names, or words such as relu3_1
+    statistics    what of them is matched: Gram matrices, covariances with means, or the normal distributions with these
+                  (wasserstein)
     preset        layers and weights: triscope (relative, for any network), or those of a paper
     pooling       max or average; the preset's if left out
     tile          a picture that continues itself on all sides; its sides are rounded up to what the network needs
@@ -100,6 +103,7 @@ def texture(
         raise OptionError(f"texture takes one example at a time; {len(images)} were given.")
     require_detail(images, "texture")
     convention = CONVENTIONS[preset]
+    require_gram(preset, statistics)
     names = style_layers(network, convention, layers)
     if layers is not None:
         convention = replace(convention, weights=())
@@ -117,7 +121,7 @@ def texture(
     factors = level_sizes((rows, cols), octaves, [example])
     way = means(drawer, names, (rows, cols), optimiser, memory, whole=tile)
     reader, drawer = reader if tile else way.network, way.network
-    asked = partial(_terms, reader, example, names, convention)
+    asked = partial(_terms, reader, example, names, statistics, convention)
     levels = [
         Level((round(rows * factor), round(cols * factor)), count, partial(asked, factor))
         for factor, count in zip(factors, shares(steps, len(factors)), strict=True)
@@ -132,12 +136,17 @@ def texture(
 
 
 def _terms(
-    network: Network, example: Tensor, layers: list[str], convention: Convention, factor: float
+    network: Network,
+    example: Tensor,
+    layers: list[str],
+    statistics: Statistics,
+    convention: Convention,
+    factor: float,
 ) -> list[Weighed]:
+    kind = DISTANCES[statistics]
     with torch.no_grad():
-        needs = [Need(name, "gram") for name in layers]
-        look = network.look(shrunk(example, factor).to(network.dtype), needs)
-        return style_terms(look, layers, convention)
+        look = network.look(shrunk(example, factor).to(network.dtype), kind.needs_of(layers))
+        return style_terms(kind.from_activations(look, layers), convention)
 
 
 def _noise(example: Tensor, size: tuple[int, int], seed: int) -> Tensor:

@@ -7,7 +7,7 @@ below has made. Large structures are laid out where that is cheap, and the last 
 """
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from triscope.methods import Step
 from triscope.network import Network, Seen
 from triscope.network.prepare import Source
 from triscope.objectives.base import Activations, Need, Objective
-from triscope.objectives.distances import FeatureDistance, GramDistance
+from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
+from triscope.objectives.textures import GramDistance, TextureDistance
 from triscope.results import ImageNote
 from triscope.what.canvas import Pixels
 from triscope.what.conventions import Convention
@@ -39,6 +40,7 @@ class Woven(Imagined):
     """A picture (1, C, H, W) made to have a texture or style.
 
     `errors` (1, N) are the relative distances of each of N style layers, `layers` their names: |G - G0|^2 / |G0|^2.
+    Where styles have masks, each style has its own.
     `precision` is the number format of the network's pass, `sources` the pictures it was made from.
     """
 
@@ -53,21 +55,20 @@ class Weighed:
     """One term: what is asked of a layer, and its weight."""
 
     weight: float
-    distance: GramDistance | FeatureDistance | TotalVariation
+    distance: TextureDistance | FeatureDistance | TotalVariation
 
 
-def style_terms(look: Activations | GramDistance, layers: Sequence[str], convention: Convention) -> list[Weighed]:
-    """A term for each style layer, weighed so that their sum is the convention's style loss."""
-    whole = look if isinstance(look, GramDistance) else GramDistance.from_activations(look, layers)
+def style_terms(whole: TextureDistance, convention: Convention, share: float = 1.0) -> list[Weighed]:
+    """A term for each style layer, weighed so that their sum is the convention's style loss, times `share`."""
     terms = []
-    own = convention.weights if len(convention.weights) == len(layers) else (1.0,) * len(layers)
-    for name, weight in zip(layers, own, strict=True):
-        need = Need(name, "gram")
-        one = GramDistance({need: whole.targets[need]})
-        scale = 1 / len(layers)
-        if convention.gram:
-            scale = convention.gram(one.targets[need].shape[-1]) * float(one.energy(need))
-        terms.append(Weighed(convention.style_weight * weight * scale, one))
+    count = len(whole.targets)
+    own = convention.weights if len(convention.weights) == count else (1.0,) * count
+    for (need, target), weight in zip(whole.targets.items(), own, strict=True):
+        one = replace(whole, targets={need: target})
+        scale = 1 / count
+        if convention.gram and isinstance(one, GramDistance):
+            scale = convention.gram(target.shape[-1]) * float(one.energy(need))
+        terms.append(Weighed(share * convention.style_weight * weight * scale, one))
     return terms
 
 
@@ -210,12 +211,12 @@ def require_detail(seen: Seen, word: str) -> None:
             )
 
 
-def noted(sources: Sequence[Source]) -> tuple[ImageNote, ...]:
-    """What a recipe says of these pictures."""
-    return tuple(
-        ImageNote(source.name, str(source.path.absolute()) if source.path else None, source.sha256)
+def noted(sources: Iterable[Source], part: str) -> list[ImageNote]:
+    """What a recipe says of these pictures, which are the content, styles, masks or the start."""
+    return [
+        ImageNote(source.name, str(source.path.absolute()) if source.path else None, source.sha256, part)
         for source in sources
-    )
+    ]
 
 
 def woven(
@@ -224,22 +225,22 @@ def woven(
     network: Network,
     *,
     notes: Sequence[str] = (),
-    sources: Sequence[Source] = (),
+    sources: Sequence[ImageNote] = (),
     finish: Callable[[Tensor], Tensor] = torch.clone,
     exact: bool = False,
 ) -> Step[Woven]:
     """The step, its result with the error of each style layer."""
-    styles = [one for one in terms if isinstance(one.distance, GramDistance)]
+    styles = [(one, one.distance) for one in terms if isinstance(one.distance, TextureDistance)]
     weights = next(network.module.parameters(), torch.empty(0))
     result = Woven(
         finish(step.result.values),
         scores=step.result.scores,
         objective=None,
         notes=(*notes, *step.result.notes),
-        errors=torch.tensor([[_error(step, one, network) for one in styles]]),
-        layers=tuple(need.layer for one in styles for need in one.distance.needs),
+        errors=torch.tensor([[_error(step, one, network) for one, _ in styles]]),
+        layers=tuple(need.layer for _, distance in styles for need in distance.targets),
         precision=str(weights.dtype).removeprefix("torch.") + (", then float32" if exact else ""),
-        sources=noted(sources),
+        sources=tuple(sources),
     )
     return Step(step.index, step.total, step.score, step.terms, result)
 

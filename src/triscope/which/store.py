@@ -27,7 +27,7 @@ from triscope.network import Network, load
 from triscope.network.precision import Precision
 from triscope.network.prepare import Preprocess
 from triscope.objectives.base import Activations, Need
-from triscope.objectives.distances import gram
+from triscope.objectives.pooling import pooled
 from triscope.results import NetworkNote
 from triscope.which.arrow import Rows
 from triscope.which.collection import Collection
@@ -323,8 +323,4 @@ def place_of(collection: object, path: str | os.PathLike[str] | None) -> Path:
 
 def _pooled(rows: Rows, column: Column, need: Need) -> Tensor:
     values: Tensor = torch.from_numpy(np.array(rows[column.name], np.float32)).reshape(-1, *column.shape)
-    if values.ndim == 2 or need.pool == "none":
-        return values
-    if need.pool == "gram":
-        return gram(values)
-    return values.mean((2, 3)) if need.pool == "mean" else values.amax((2, 3))
+    return pooled(values, need.pool)

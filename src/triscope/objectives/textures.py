@@ -1,0 +1,269 @@
+"""Textures: how far the statistics of a layer are from those of another picture, wherever things are in it.
+
+    GramDistance.from_activations(network.look(image, [Need("features.10", "gram")]))
+
+For the features f of a layer (C numbers at each of M positions), with means over positions:
+
+    gram          |G - G0|^2 / |G0|^2                                            G = mean of f f^T
+    covariance    |C - C0|^2 / 2|C0|^2  +  |m - m0|^2 / 2|m0|^2                  m = mean of f,  C = G - m m^T
+    wasserstein   (|m - m0|^2 + tr(C + C0 - 2 (C0^1/2 C C0^1/2)^1/2)) / tr G0
+
+The first is the texture of Gatys and others (2015). A covariance matters less how often a feature is there, and more
+with which others. The third is the squared 2-Wasserstein distance of the two normal distributions with these moments
+(Olkin and Pukelsheim, 1982): what it takes to move one cloud of features onto the other. All are 0 for a perfect match,
+and 1 (`gram`, `wasserstein`) for no response at all, for every layer and size alike.
+
+With `where`, positions count as much as it says there (guided Gram matrices: Gatys and others, "Controlling perceptual
+factors in neural style transfer", 2017).
+"""
+
+import functools
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, normalize
+
+from triscope.errors import ObjectiveError
+from triscope.objectives.base import Activations, Need, Objective
+from triscope.objectives.distances import Targeted, sides
+from triscope.objectives.pooling import gram, mean
+
+if TYPE_CHECKING:
+    from triscope.network import Network
+
+Statistics: TypeAlias = Literal["gram", "covariance", "wasserstein"]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class TextureDistance(Targeted):
+    """The distance of a layer's statistics to target ones, averaged over layers: (B,).
+
+    `targets` are moments by needs of the pooling `gram`: (1, C, C) for one target, or (B, C, C) for one per image;
+    where means count too, (1, C, C + 1), with the mean in the last column. `where` (1, 1, H, W) is how much each place
+    of the picture counts, from 0 up, at any size; `place` are words for it.
+    """
+
+    where: Tensor | None = None
+    place: str = ""
+
+    #: Whether means are looked at, too.
+    centred = False
+
+    @classmethod
+    def needs_of(cls, layers: Iterable[str], *, whole: bool = False) -> list[Need]:
+        """What is asked of these layers; whole maps, where not all places count alike."""
+        pools: list[Literal["none", "gram", "mean"]] = (
+            ["none"] if whole else ["gram", "mean"] if cls.centred else ["gram"]
+        )
+        return [Need(layer, pool) for layer in layers for pool in pools]
+
+    @classmethod
+    def from_activations(cls, activations: Activations, needs: Iterable[Need | str] | None = None) -> Self:
+        """The distance to the statistics of these activations, in the layers `needs`, or all there are."""
+        named = activations if needs is None else needs
+        layers = dict.fromkeys(need if isinstance(need, str) else need.layer for need in named)
+        if not layers:
+            raise ObjectiveError(f"A {cls.__name__} needs a layer to compare, and was given none.")
+        empty = cls({})
+        return cls({Need(layer, "gram"): empty.moments(layer, activations).detach() for layer in layers})
+
+    @classmethod
+    def mixed(cls, parts: Iterable[tuple[float, Self]]) -> Self:
+        """The distance to the statistics of several pictures together, each with its weight, in the same layers.
+
+        For Gram matrices, the weighted sum of plain squared distances to several targets has its minimum there, and
+        differs from the squared distance to it by a constant.
+        """
+        weighed = list(parts)
+        total = sum(weight for weight, _ in weighed)
+        return cls({
+            need: torch.stack([weight / total * one.targets[need] for weight, one in weighed]).sum(0)
+            for need in weighed[0][1].targets
+        })  # fmt: skip
+
+    def within(self, where: Tensor, place: str) -> Self:
+        """The same distance, looked at where `where` (1, 1, H, W) is; `place` are words for that."""
+        return replace(self, where=where, place=place)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layers compared."""
+        return frozenset(self.needs_of((need.layer for need in self.targets), whole=self.where is not None))
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The mean over layers of the relative distance: (B,). Raises ObjectiveError where shapes differ."""
+        return self.errors(activations).mean(1)
+
+    def errors(self, activations: Activations) -> Tensor:
+        """The relative distance of each layer: (B, layers), in the order of `targets`."""
+        return torch.stack([self._relative(need, activations) for need in self.targets], 1)
+
+    def moments(self, layer: str, activations: Activations) -> Tensor:
+        """(B, C, C), or (B, C, C + 1) with the mean in the last column, in float32 at least."""
+        if self.where is None:
+            found = [_matrix(layer, activations[Need(layer, "gram")])]
+            if self.centred:
+                found.append(activations[Need(layer, "mean")][:, :, None])
+        else:
+            maps = activations[Need(layer)]
+            weights = adaptive_avg_pool2d(self.where.to(maps), (maps.shape[-2], maps.shape[-1]))
+            found = [gram(maps, weights)]
+            if self.centred:
+                found.append(mean(maps, weights)[:, :, None])
+        return torch.cat(found, 2)
+
+    def _relative(self, need: Need, activations: Activations) -> Tensor:
+        found = self.moments(need.layer, activations)
+        target = self.targets[need].to(found)
+        if target.shape[1:] != found.shape[1:] or len(target) not in (1, len(found)):
+            raise ObjectiveError(
+                f"The Gram matrix of {need.layer} was {sides(target)} when the target was looked at, and is "
+                f"{sides(found)} here; ask the same network."
+            )
+        return self._apart(need, found, target)
+
+    @abstractmethod
+    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+        """(B,) from moments."""
+
+    def bind(self, network: "Network") -> Self:
+        """Itself, its layers known to exist."""
+        for need in self.targets:
+            if need.layer != "input":
+                network.layer(need.layer)
+        return self
+
+    def __repr__(self) -> str:
+        place = f" in {self.place}" if self.place else ""
+        return f"{type(self).__name__}({', '.join(need.layer for need in self.targets)}{place})"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class GramDistance(TextureDistance):
+    """The squared distance to target Gram matrices, divided by their energy, and averaged over layers: (B,).
+
+    |G(x) - G0|^2 / |G0|^2 with G = F F^T / M for features F of M positions (Gatys et al., 2015). The one convention
+    here: divided by M, the matrix of a large and a small picture of one texture are comparable; relative to the
+    target, 0 is a perfect match and 1 no response at all, for every layer alike. `targets` are (1, C, C), or
+    (B, C, C) for one per image, by needs of the pooling `gram`.
+    """
+
+    def energy(self, need: Need) -> Tensor:
+        """|G0|^2 of a layer: (1,) or (B,)."""
+        return _energy(self.targets[need])
+
+    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+        del need
+        return _squared(found, target)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CovarianceDistance(TextureDistance):
+    """The squared distances to a target covariance and mean, each divided by its energy, halved: (B,).
+
+    Averaged over layers. `targets` are (1, C, C + 1) or (B, C, C + 1), by needs of the pooling `gram`.
+    """
+
+    centred = True
+
+    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+        del need
+        (covariance, centre), (wanted, goal) = _central(found), _central(target)
+        return (_squared(covariance, wanted) + _squared(centre, goal)) / 2
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class WassersteinDistance(TextureDistance):
+    """The squared 2-Wasserstein distance of normal distributions, divided by the target's mean square: (B,).
+
+    Averaged over layers. `targets` are (1, C, C + 1) or (B, C, C + 1), by needs of the pooling `gram`.
+    """
+
+    centred = True
+
+    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+        # In double precision: the square root of what rounding leaves of an eigenvalue that is zero is not small.
+        (covariance, centre), (wanted, goal) = _central(found.double()), _central(target.double())
+        root = self._roots[need].to(covariance)
+        squares = torch.linalg.eigvalsh(root @ covariance @ root)
+        little = 1e-14 * _trace(wanted)[:, None] ** 2  # keeps the gradient finite where an eigenvalue is zero
+        shared = ((squares.clamp_min(0) + little).sqrt() - little.sqrt()).sum(1)
+        moved = (centre - goal).square().sum(1) + _trace(covariance) + _trace(wanted) - 2 * shared
+        size = (_trace(wanted) + goal.square().sum(1)).clamp_min(torch.finfo(found.dtype).tiny)
+        apart: Tensor = moved / size
+        return apart.to(found)
+
+    @functools.cached_property
+    def _roots(self) -> dict[Need, Tensor]:
+        """The square roots of the target covariances."""
+        roots = {}
+        for need, target in self.targets.items():
+            values, vectors = torch.linalg.eigh(_central(target.double())[0])
+            roots[need] = (vectors * values.clamp_min(0).sqrt()[:, None, :]) @ vectors.mT
+        return roots
+
+
+DISTANCES: dict[Statistics, type[TextureDistance]] = {
+    "gram": GramDistance,
+    "covariance": CovarianceDistance,
+    "wasserstein": WassersteinDistance,
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Diversity(Objective):
+    """How unlike the others of its batch an image looks in a layer: minus the mean cosine of their Gram matrices, (B,).
+
+    -1 for pictures of one texture, 0 for pictures that share nothing (Olah et al., 2017). Alone, an image is not
+    unlike any: 0.
+    """
+
+    layer: str
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return frozenset({Need(self.layer)})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """Minus the mean cosine with the other images: (B,)."""
+        values = activations[Need(self.layer)].flatten(2)
+        grams = normalize((values @ values.transpose(1, 2)).flatten(1))
+        others = max(1, len(grams) - 1)
+        return -((grams @ grams.T).sum(1) - grams.square().sum(1)) / others
+
+    def bind(self, network: "Network") -> Self:
+        """Itself, its layer known to exist."""
+        network.layer(self.layer)
+        return self
+
+
+def _matrix(layer: str, values: Tensor) -> Tensor:
+    if values.ndim != 3:
+        raise ObjectiveError(
+            f"{layer} is {sides(values)}, and a Gram matrix is made of maps; ask a layer that has positions."
+        )
+    return values
+
+
+def _central(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """The covariance (B, C, C) and the mean (B, C)."""
+    centre = moments[:, :, -1]
+    return moments[:, :, :-1] - centre[:, :, None] * centre[:, None, :], centre
+
+
+def _energy(values: Tensor) -> Tensor:
+    return values.flatten(1).square().sum(1)
+
+
+def _squared(found: Tensor, target: Tensor) -> Tensor:
+    """|x - x0|^2 / |x0|^2 of each image: (B,)."""
+    return _energy(found - target) / _energy(target).clamp_min(torch.finfo(found.dtype).tiny)
+
+
+def _trace(matrices: Tensor) -> Tensor:
+    return torch.einsum("bii->b", matrices)
