@@ -2,6 +2,7 @@
 
     Pixels      the pixels themselves, kept in [0, 1]
     Fourier     their spectrum, in colours that do not go together, drawn through a sigmoid
+    Spectrum    the same, cut off at black and white
 
 A canvas is a value. The numbers that an optimiser changes, one tensor (B, ...), are outside of it: `draw` turns them
 into pictures (B, C, H, W) in [0, 1], differentiably, and `encode` turns pictures into them.
@@ -86,8 +87,9 @@ class Pixels(Canvas):
 
 
 @dataclass(frozen=True)
-class Fourier(Canvas):
-    """A spectrum in decorrelated colours: numbers (B, C, H, W // 2 + 1, 2), real and imaginary parts.
+class Spectral(Canvas):
+    """What canvases share whose numbers are a spectrum in decorrelated colours: (B, C, H, W // 2 + 1, 2), real and
+    imaginary parts.
 
     `decay` is the power of frequency that the spectrum is divided by; `chroma` is how much more colour than
     photographs have is within easy reach (1: as they do).
@@ -117,15 +119,44 @@ class Fourier(Canvas):
         shape = (count, self.channels, self.height, self.width // 2 + 1, 2)
         return strength * torch.randn(shape, generator=generator)
 
-    def draw(self, numbers: Tensor) -> Tensor:
-        """The inverse transform, in RGB, through a sigmoid."""
+    def _synthesis(self, numbers: Tensor) -> Tensor:
+        """The inverse transform, in RGB; 0 is grey."""
         spectrum = torch.view_as_complex(numbers) * self._scale.to(numbers.device)
         axes = torch.fft.irfft2(spectrum, s=self.size, norm="ortho")
-        return torch.einsum("bkhw,kc->bchw", axes, self._colours.to(numbers.device)).sigmoid()
+        return torch.einsum("bkhw,kc->bchw", axes, self._colours.to(numbers.device))
+
+    def _analysis(self, colours: Tensor) -> Tensor:
+        """The numbers of which `_synthesis` makes these colours."""
+        axes = torch.einsum("bchw,ck->bkhw", colours, self._colours.inverse().to(colours.device))
+        spectrum = torch.fft.rfft2(axes, norm="ortho") / self._scale.to(colours.device)
+        return torch.view_as_real(spectrum).contiguous()
+
+
+@dataclass(frozen=True)
+class Fourier(Spectral):
+    """A spectrum in decorrelated colours whose picture goes through a sigmoid (Olah et al., 2017)."""
+
+    def draw(self, numbers: Tensor) -> Tensor:
+        """The inverse transform, in RGB, through a sigmoid."""
+        return self._synthesis(numbers).sigmoid()
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The spectrum of the picture's logits."""
-        logits = pictures.clamp(_EDGE, 1 - _EDGE).logit()
-        axes = torch.einsum("bchw,ck->bkhw", logits, self._colours.inverse().to(pictures.device))
-        spectrum = torch.fft.rfft2(axes, norm="ortho") / self._scale.to(pictures.device)
-        return torch.view_as_real(spectrum).contiguous()
+        return self._analysis(pictures.clamp(_EDGE, 1 - _EDGE).logit())
+
+
+@dataclass(frozen=True)
+class Spectrum(Spectral):
+    """A spectrum in decorrelated colours whose picture is cut off at black and white.
+
+    A change of variables: optimisers find the way to large shapes and to colours more quickly than on pixels, and a
+    photo is drawn exactly.
+    """
+
+    def draw(self, numbers: Tensor) -> Tensor:
+        """The inverse transform, in RGB, clamped to [0, 1]."""
+        return (0.5 + self._synthesis(numbers)).clamp(0, 1)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """The spectrum of the picture."""
+        return self._analysis(pictures - 0.5)

@@ -83,7 +83,7 @@ def invert(
     *,
     preset: Literal["natural", "mahendran"] = "natural",
     every_stage: bool = False,
-    steps: Annotated[int, Range(1, 100_000)] = 200,
+    steps: Annotated[int, Range(1, 100_000)] = 500,
     canvas: Literal["fourier", "pixels"] | None = None,
     optimiser: Literal["adam", "lbfgs", "momentum"] | None = None,
     rate: Annotated[float | None, Range(0, 1e6)] = None,

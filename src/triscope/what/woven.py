@@ -25,13 +25,13 @@ from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
 from triscope.objectives.textures import GramDistance, TextureDistance
 from triscope.results import ImageNote
-from triscope.what.canvas import Pixels
+from triscope.what.canvas import Canvas, Pixels
 from triscope.what.conventions import Convention
 from triscope.what.loop import Climb, climb
 from triscope.what.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.picture import Imagined
 
-_EXACTLY = 0.5  # the part of the last octave's steps that is not rounded
+_EXACTLY = 2 / 3  # the part of the last octave's steps that is not rounded
 _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
 
 
@@ -118,6 +118,7 @@ class Weave:
     label: str
     history: int = 12
     exact: Network | None = None  # asked in the last steps, where `network` rounds
+    canvas: Callable[[int, int, int], Canvas] = Pixels  # of (rows, columns, channels)
 
 
 def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[Weighed]]]:
@@ -126,7 +127,7 @@ def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[We
     done, picture = 0, start
     for number, (network, level) in enumerate(_stages(plan)):
         terms = level.terms()
-        canvas = Pixels(*level.size, plan.network.channels)
+        canvas = plan.canvas(*level.size, plan.network.channels)
         optimiser: Callable[[], Optimiser] = (
             partial(Lbfgs, plan.rate or 1.0, plan.history, canvas.confine)
             if plan.optimiser == "lbfgs"
