@@ -1,9 +1,12 @@
 import pytest
 import torch
 
-from triscope.what.canvas import Fourier, Pixels
+from triscope.what.canvas import Fourier, Pixels, Spectrum
 
-CANVASES = [Pixels(12, 9), Fourier(12, 9), Fourier(8, 8, 1), Fourier(7, 5, decay=1.5), Fourier(6, 6, 4)]
+CANVASES = [
+    Pixels(12, 9), Fourier(12, 9), Fourier(8, 8, 1), Fourier(7, 5, decay=1.5), Fourier(6, 6, 4),
+    Spectrum(12, 9), Spectrum(7, 8, decay=0.7, chroma=2.0), Spectrum(6, 6, 1),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("canvas", CANVASES, ids=repr)
@@ -26,6 +29,14 @@ def test_black_and_white_stay_within_reach():
     drawn = canvas.draw(canvas.encode(picture))
     assert drawn.isfinite().all()
     torch.testing.assert_close(drawn, picture, atol=2e-3, rtol=0)
+
+
+def test_a_spectrum_that_is_cut_off_draws_black_and_white_exactly():
+    picture = torch.rand(1, 3, 6, 8).round()
+    canvas = Spectrum(6, 8)
+    torch.testing.assert_close(canvas.draw(canvas.encode(picture)), picture, atol=1e-5, rtol=0)
+    louder = canvas.draw(3 * canvas.encode(picture))
+    assert 0 <= louder.min() < louder.max() <= 1
 
 
 def test_noise_has_the_spectrum_and_colours_of_photographs():

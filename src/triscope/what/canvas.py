@@ -150,13 +150,13 @@ class Spectrum(Spectral):
     """A spectrum in decorrelated colours whose picture is cut off at black and white.
 
     A change of variables: optimisers find the way to large shapes and to colours more quickly than on pixels, and a
-    photo is drawn exactly.
+    photo is drawn exactly. Near grey, numbers mean what they do to `Fourier`: a sigmoid has a slope of 1/4 there.
     """
 
     def draw(self, numbers: Tensor) -> Tensor:
         """The inverse transform, in RGB, clamped to [0, 1]."""
-        return (0.5 + self._synthesis(numbers)).clamp(0, 1)
+        return (0.5 + self._synthesis(numbers) / 4).clamp(0, 1)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The spectrum of the picture."""
-        return self._analysis(pictures - 0.5)
+        return self._analysis(4 * (pictures - 0.5))

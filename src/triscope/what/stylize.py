@@ -14,9 +14,9 @@ the size of the pictures as much as on the layers.
 2016; masks after L. A. Gatys and others, "Controlling perceptual factors in neural style transfer", CVPR 2017.
 
 **Where ours departs.** Distances are relative to their target's energy; the paper's weights are the preset
-`gatys2016`. It starts from the content and goes from coarse to fine, where the paper starts from noise at full size
-(`start="noise"`, `octaves=1`). Pixels are kept in [0, 1] on the way. Several styles are matched by their mean Gram
-matrix, which has the same optimum as the sum of their distances.
+`gatys2016`. It starts from the content, where the paper starts from noise (`start="noise"`). What is changed is the
+picture's spectrum in decorrelated colours, kept in [0, 1] on the way: on pixels the same takes twice as long. Several
+styles are matched by their mean Gram matrix, which has the same optimum as the sum of their distances.
 """
 
 from collections.abc import Callable, Generator, Sequence
