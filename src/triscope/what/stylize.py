@@ -38,7 +38,6 @@ from triscope.network.variant import Pooling, variant
 from triscope.objectives.base import Need
 from triscope.objectives.textures import DISTANCES, Statistics, TextureDistance
 from triscope.what.budget import means
-from triscope.what.canvas import Spectrum
 from triscope.what.conventions import CONVENTIONS, Convention, Preset, content_layer, require_gram, style_layers
 from triscope.what.recolor import in_colours_of, in_histograms_of, recoloured
 from triscope.what.woven import (
@@ -62,7 +61,6 @@ from triscope.what.woven import (
 )
 
 _CONTENT = 0.05
-_DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed: L-BFGS is twice as quick on it as on pixels
 _LAST = 0.8  # the part of the steps that the last octave has
 _RECOLOURED = {"covariance": in_colours_of, "histogram": in_histograms_of}
 
@@ -172,8 +170,7 @@ def stylize(
     label = repr([one.sha256 for one in sources])
     roomy = memory is None and not isinstance(asked, Stripped)
     finer = exact if roomy and number != network.dtype and precision == "auto" else None
-    canvas = partial(Spectrum, decay=_DECAY, chroma=_CHROMA)
-    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer, canvas)
+    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
     finish = _finish(photo, covers, luminance=colors == "luminance")
     for step, terms in weave(plan, first):
         yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish, exact=finer is not None)

@@ -13,7 +13,8 @@ with an error as small as any other's.
 
 **Where ours departs.** Every layer's distance is relative to the target's energy, so that layers count alike; the
 paper's weights are the preset `gatys2015`. The paper starts at full size from noise; we go from coarse to fine, which
-is faster and lays out larger structures. Pixels are kept in [0, 1] on the way and not only at the end.
+is faster and lays out larger structures, and change the picture's spectrum. Pixels are kept in [0, 1] on the way and
+not only at the end.
 """
 
 from collections.abc import Generator

@@ -4,6 +4,9 @@
 
 Every level has half the size of the next, its targets taken from pictures of that size, and starts from what the level
 below has made. Large structures are laid out where that is cheap, and the last level only adds detail.
+
+What is changed is the picture's spectrum in decorrelated colours, clamped to [0, 1] when it is drawn: the optimum is the
+same, and L-BFGS is there sooner than on pixels.
 """
 
 import math
@@ -25,13 +28,14 @@ from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
 from triscope.objectives.textures import GramDistance, TextureDistance
 from triscope.results import ImageNote
-from triscope.what.canvas import Canvas, Pixels
+from triscope.what.canvas import Spectrum
 from triscope.what.conventions import Convention
 from triscope.what.loop import Climb, climb
 from triscope.what.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.picture import Imagined
 
 _EXACTLY = 2 / 3  # the part of the last octave's steps that is not rounded
+_DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed: L-BFGS is up to twice as quick on it as on pixels
 _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
 
 
@@ -118,7 +122,6 @@ class Weave:
     label: str
     history: int = 12
     exact: Network | None = None  # asked in the last steps, where `network` rounds
-    canvas: Callable[[int, int, int], Canvas] = Pixels  # of (rows, columns, channels)
 
 
 def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[Weighed]]]:
@@ -127,7 +130,7 @@ def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[We
     done, picture = 0, start
     for number, (network, level) in enumerate(_stages(plan)):
         terms = level.terms()
-        canvas = plan.canvas(*level.size, plan.network.channels)
+        canvas = Spectrum(*level.size, plan.network.channels, decay=_DECAY, chroma=_CHROMA)
         optimiser: Callable[[], Optimiser] = (
             partial(Lbfgs, plan.rate or 1.0, plan.history, canvas.confine)
             if plan.optimiser == "lbfgs"
