@@ -5,8 +5,8 @@
 Every level has half the size of the next, its targets taken from pictures of that size, and starts from what the level
 below has made. Large structures are laid out where that is cheap, and the last level only adds detail.
 
-What is changed is the picture's spectrum in decorrelated colours, clamped to [0, 1] when it is drawn: the optimum is the
-same, and L-BFGS is there sooner than on pixels.
+What is changed is the picture's spectrum in decorrelated colours, clamped to [0, 1] when it is drawn: the optimum is
+the same, and L-BFGS is there sooner than on pixels.
 """
 
 import math
