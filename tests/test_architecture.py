@@ -12,7 +12,7 @@ import triscope
 
 SOURCE = Path(triscope.__file__).parent
 FLOORS = [
-    {"errors", "render"},
+    {"errors", "pages", "render"},
     {"images", "samples"},
     {"results", "objectives"},
     {"network"},

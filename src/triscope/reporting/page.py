@@ -13,6 +13,7 @@ from torch import Tensor
 
 from triscope import __version__
 from triscope.images import to_pil
+from triscope.pages import style_sheet
 from triscope.reporting.blocks import Block, Figure, Note, percent
 from triscope.reporting.html import ENLARGED, PHOTO, bars, block_html, frame, png_size, text, uri
 from triscope.reporting.subject import Subject
@@ -36,7 +37,7 @@ def page(subject: Subject, sections: Sequence[tuple[str, str, Sequence[Block]]],
 <link rel="icon" href="data:,">
 <title>{text(title)}</title>
 <style>
-{Path(__file__).with_name("page.css").read_text("utf-8")}</style>
+{style_sheet(Path(__file__).with_name("page.css"))}</style>
 </head>
 <body>
 {_photo(subject.seen.images[0])}

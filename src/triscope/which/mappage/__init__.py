@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from triscope import __version__
 from triscope.images import printable
+from triscope.pages import style_sheet
 from triscope.which.mappage.atlas import Atlases, atlases
 
 __all__ = ["page", "Shown"]
@@ -63,7 +64,7 @@ class Shown:
 def page(shown: Shown) -> bytes:
     """The page, UTF-8 HTML: thumbnails in atlases, the rest as JSON, one script and one style sheet."""
     sprites = atlases(shown.thumbnails)
-    script, style = _file("map.js"), _file("map.css")
+    script, style = _file("map.js"), style_sheet(Path(__file__).with_name("map.css"))
     policy = (
         f"default-src 'none'; img-src data: blob:; script-src {_digest(script)}; style-src {_digest(style)}; "
         "base-uri 'none'; form-action 'none'"
