@@ -43,8 +43,8 @@ _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any p
 class Woven(Imagined):
     """A picture (1, C, H, W) made to have a texture or style.
 
-    `errors` (1, N) are the relative distances of each of N style layers, `layers` their names: |G - G0|^2 / |G0|^2.
-    Where styles have masks, each style has its own.
+    `errors` (1, N) are the relative distances of each of N style layers, |G - G0|^2 / |G0|^2 for Gram matrices, and
+    `layers` their names. Where styles have masks, each style has its own.
     `precision` is the number format of the network's pass, `sources` the pictures it was made from.
     """
 
