@@ -14,7 +14,7 @@ from triscope.network import tap
 from triscope.network.backward import Rule, Tally
 from triscope.network.layers import Layer, Layers, find_layers
 from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
-from triscope.network.twin import TwinKeeper, held_by, parts_of
+from triscope.network.twin import TwinKeeper, held_by
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import pooled
 from triscope.objectives.units import Class, class_index
@@ -239,11 +239,11 @@ class Network:
         """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""
         return tuple(
             (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - documented under autograd
-            for tensor in held_by(parts_of(self.module))
+            for tensor in held_by(self.module)
         )
 
     def _floats(self) -> Iterator[Tensor]:
-        return (tensor for tensor in held_by(parts_of(self.module)) if tensor.is_floating_point())
+        return (tensor for tensor in held_by(self.module) if tensor.is_floating_point())
 
     def __repr__(self) -> str:
         known = f", {len(self.classes)} classes" if self.classes else ""

@@ -7,7 +7,8 @@ for every question, because a forward pass may write to them (a counter, running
 
 import copy
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -95,32 +96,15 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
         yield from (value for value in vars(part).values() if isinstance(value, Tensor))
 
 
-def parts_of(module: nn.Module) -> Iterator[nn.Module]:
-    """The module and all that it is made of, each once, what holds before what is held.
-
-    Asked several times with every question: modules() makes a generator and a name for each, and takes four times as
-    long.
-    """
-    met, waiting = {module}, [module]
-    while waiting:
-        part = waiting.pop()
-        yield part
-        for inner in reversed(part._modules.values()):  # noqa: SLF001 - children() is the slow way
-            if inner is not None and inner not in met:
-                met.add(inner)
-                waiting.append(inner)
-
-
-def held_by(parts: Iterable[nn.Module]) -> Iterator[Tensor]:
-    """The parameters and buffers that these modules hold themselves."""
-    groups = (group for part in parts for group in (part._parameters, part._buffers))  # noqa: SLF001
-    return (tensor for group in groups for tensor in group.values() if tensor is not None)
+def held_by(module: nn.Module) -> Iterator[Tensor]:
+    """The module's parameters and buffers, each once."""
+    return chain(module.parameters(), module.buffers())
 
 
 def _state(module: nn.Module) -> tuple[object, ...]:
     """What must stay the same for a twin to stay true: the module's parts, and where its tensors lie."""
-    parts = tuple(parts_of(module))  # the modules themselves: held, their identity cannot pass to another
-    return parts, tuple((tensor.data_ptr(), tensor.dtype) for tensor in held_by(parts))
+    parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
+    return parts, tuple((tensor.data_ptr(), tensor.dtype) for tensor in held_by(module))
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:

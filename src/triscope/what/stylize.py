@@ -15,8 +15,8 @@ the size of the pictures as much as on the layers.
 
 **Where ours departs.** Distances are relative to their target's energy; the paper's weights are the preset
 `gatys2016`. It starts from the content, where the paper starts from noise (`start="noise"`). What is changed is the
-picture's spectrum in decorrelated colours, kept in [0, 1] on the way: on pixels the same takes twice as long. Several
-styles are matched by their mean Gram matrix, which has the same optimum as the sum of their distances.
+picture's spectrum in decorrelated colours, kept in [0, 1] on the way. Several styles are matched by their mean Gram
+matrix, which has the same optimum as the sum of their distances.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -298,17 +298,16 @@ def _covers(masks: Sequence[Seen], style: Sequence[Seen], photo: Tensor) -> list
 
 def _finish(photo: Tensor, covers: Sequence[Tensor], *, luminance: bool) -> Callable[[Tensor], Tensor]:
     """What is done to a picture before it is shown: the photo's colours, and the photo itself where no mask is."""
+    coloured = partial(recoloured, photo) if luminance else torch.clone
+    if not covers:
+        return coloured
+    cover = torch.stack(list(covers)).sum(0)
 
-    def finish(picture: Tensor) -> Tensor:
-        shown = recoloured(photo, picture) if luminance else picture.clone()
-        if not covers:
-            return shown
-        ground = resize(photo, (picture.shape[-2], picture.shape[-1]))
-        cover = torch.stack(list(covers)).sum(0)
-        cover = resize(cover, (picture.shape[-2], picture.shape[-1])).clamp(0, 1)
-        return ground.lerp(shown, cover)
+    def within(picture: Tensor) -> Tensor:
+        size = picture.shape[-2], picture.shape[-1]
+        return resize(photo, size).lerp(coloured(picture), resize(cover, size).clamp(0, 1))
 
-    return finish
+    return within
 
 
 def _start(start: str, photo: Tensor, size: tuple[int, int], seed: int) -> tuple[Tensor, list[Source]]:

@@ -35,7 +35,7 @@ from triscope.what.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.picture import Imagined
 
 _EXACTLY = 2 / 3  # the part of the last octave's steps that is not rounded
-_DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed: L-BFGS is up to twice as quick on it as on pixels
+_DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed
 _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
 
 
