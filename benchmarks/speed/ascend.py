@@ -17,8 +17,9 @@ from benchmarks.speed.measure import compare, rows
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.what.canvas import Fourier, Pixels
-from triscope.what.loop import Climb, climb
+from triscope.what.loop import climb
 from triscope.what.optimisers import Adam
+from triscope.what.plan import Climb
 from triscope.what.transforms import Jitter, Scale, Transform
 
 

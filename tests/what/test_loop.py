@@ -12,8 +12,9 @@ from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
 from triscope.what.canvas import Fourier, Pixels
-from triscope.what.loop import Climb, climb, cosine, noise, steady
+from triscope.what.loop import climb, noise
 from triscope.what.optimisers import Adam, Lbfgs, Momentum
+from triscope.what.plan import Climb, cosine, steady
 from triscope.what.transforms import Jitter, Scale
 
 

@@ -157,7 +157,7 @@ def test_few_pictures_make_a_map(photos, verb, count):
     assert found.values.shape == (count, 2)
     assert found.values.isfinite().all()
     assert found.draw().shape == found.mosaic().draw().shape == (3, 300, 300)
-    assert found.encode(".html").startswith(b"<!doctype html>")
+    assert found.forms[".html"]().startswith(b"<!doctype html>")
     if verb == "tsne" and count < 4:
         assert "too few" in found.notes[0]
     assert found.transform(store.files(found.rows)[0]).shape == (1, 2)
@@ -170,7 +170,7 @@ def test_equal_pictures_lie_in_one_place_and_it_is_said(tmp_path, verb):
     found = getattr(ts, verb)(build(tmp_path / "photos"), size=200)
     assert "same" in found.notes[0]
     assert (unit(found.values) == 0.5).all()
-    assert found.encode(".html")
+    assert found.forms[".html"]()
     assert found.draw().isfinite().all()
 
 
@@ -203,7 +203,7 @@ def test_pictures_whose_vectors_are_no_numbers_are_left_out_and_counted(photos, 
     assert len(found) == 12 - count
     assert found.values.isfinite().all()
     assert any(caption.startswith(f"{count} more picture") for caption in found.captions)
-    assert f"{count} more picture".encode() in found.encode(".html")
+    assert f"{count} more picture".encode() in found.forms[".html"]()
 
 
 def test_without_opentsne_it_says_what_to_install(photos, monkeypatch):
@@ -223,11 +223,11 @@ def test_no_picture_is_a_sentence(photos):
 def test_tables_hold_places_names_and_metadata(photos):
     store = build(photos(6))
     found = ts.pca(store)
-    rows = list(csv.DictReader(io.StringIO(found.encode(".csv").decode())))
+    rows = list(csv.DictReader(io.StringIO(found.forms[".csv"]().decode())))
     assert [row["name"] for row in rows] == list(found.names)
     assert {row["folder"] for row in rows} == {"cats", "dogs"}
     np.testing.assert_allclose([float(row["x"]) for row in rows], found.values[:, 0])
-    table = pyarrow.parquet.read_table(io.BytesIO(found.encode(".parquet")))
+    table = pyarrow.parquet.read_table(io.BytesIO(found.forms[".parquet"]()))
     assert table.column_names == ["row", "name", "x", "y", "folder", "image"]
     first = table.column("image")[0].as_py()
     assert PIL.Image.open(io.BytesIO(first["bytes"])).size[0] > 10

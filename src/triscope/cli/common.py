@@ -204,7 +204,7 @@ class Places:
 def put(result: Result, path: Path | None) -> None:
     """Write a result to its place; None is stdout."""
     if path is None:
-        sys.stdout.buffer.write(result.encode(".png") or b"")
+        sys.stdout.buffer.write(result.forms[".png"]())
     else:
         result.save(path)
 

@@ -68,13 +68,13 @@ class Objective(ABC):
         return self
 
     def __add__(self, other: "Objective") -> "Objective":
-        return Sum(_terms(self) + _terms(other))
+        return Sum(terms_of(self) + terms_of(other))
 
     def __sub__(self, other: "Objective") -> "Objective":
         return self + -other
 
     def __mul__(self, factor: float) -> "Objective":
-        return Sum(tuple((factor * weight, term) for weight, term in _terms(self)))
+        return Sum(tuple((factor * weight, term) for weight, term in terms_of(self)))
 
     __rmul__ = __mul__
 
@@ -149,7 +149,8 @@ class Sum(Objective):
         return text
 
 
-def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:
+def terms_of(objective: Objective) -> tuple[tuple[float, Objective], ...]:
+    """The weighted terms of a sum; anything else is one term of weight 1."""
     return objective.terms if isinstance(objective, Sum) else ((1.0, objective),)
 
 

@@ -103,7 +103,7 @@ class Subject:
         given |= {"layer": layer} if layer else {}
         result = verb(**given, **options)
         drawn = result.styled(style) if isinstance(result, Heatmap) and style != "heat" else result
-        return result, drawn.encode(".png") or b"", self._spell(verb, objective, layer, style, others, options)
+        return result, drawn.forms[".png"](), self._spell(verb, objective, layer, style, others, options)
 
     def command(self, name: str, *words: str, picture: bool = False) -> str:
         """The shell's command of this name for this network, with the picture as its first word where wanted."""

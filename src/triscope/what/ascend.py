@@ -34,9 +34,10 @@ from triscope.objectives.text import Question, question
 from triscope.objectives.textures import Diversity
 from triscope.objectives.units import Logit
 from triscope.what.canvas import Fourier
-from triscope.what.loop import Climb, climb, noise
+from triscope.what.loop import climb, noise
 from triscope.what.optimisers import Adam, Lbfgs
 from triscope.what.picture import Imagined
+from triscope.what.plan import Climb
 from triscope.what.regularisers import REGULARISERS, Name
 from triscope.what.transforms import Fit
 

@@ -26,9 +26,10 @@ from triscope.objectives.base import Objective
 from triscope.objectives.text import Question, question
 from triscope.objectives.units import Energy
 from triscope.what.canvas import Pixels
-from triscope.what.loop import Climb, climb, steady
+from triscope.what.loop import climb
 from triscope.what.optimisers import Momentum
 from triscope.what.picture import Imagined
+from triscope.what.plan import Climb, steady
 from triscope.what.transforms import Jitter
 
 

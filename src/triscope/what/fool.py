@@ -37,9 +37,10 @@ from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.text import Question, question
 from triscope.objectives.units import OUTPUT, Logit
 from triscope.what.canvas import Pixels
-from triscope.what.loop import Climb, climb
+from triscope.what.loop import climb
 from triscope.what.optimisers import Momentum
 from triscope.what.picture import Imagined
+from triscope.what.plan import Climb
 
 
 @dataclass(frozen=True, repr=False)

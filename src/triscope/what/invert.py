@@ -38,14 +38,15 @@ from triscope.errors import ObjectiveError, OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.network.depths import depths
-from triscope.objectives.base import Activations, Need, Objective, Sum
+from triscope.objectives.base import Activations, Need, Objective, terms_of
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.what.canvas import Fourier, Pixels
 from triscope.what.caption import captioned
-from triscope.what.loop import Climb, climb, cosine, noise
+from triscope.what.loop import climb, noise
 from triscope.what.optimisers import Adam, Lbfgs, Momentum, Optimiser
 from triscope.what.picture import Imagined
+from triscope.what.plan import Climb, cosine
 
 _CLOSE = 1e-10
 _B, _V = 80 / 255, 80 / 255 / 6.5
@@ -194,7 +195,7 @@ def _drops(done: float) -> float:
 
 
 def _inversion(network: Network, made: Imagined, asked: Objective) -> Inversion:
-    ((_, distance),) = asked.terms if isinstance(asked, Sum) else ((1.0, asked),)
+    ((_, distance),) = terms_of(asked)
     assert isinstance(distance, FeatureDistance)
     scores = made.scores
     if isinstance(distance, LogDistance):

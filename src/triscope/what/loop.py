@@ -3,8 +3,8 @@
     numbers --canvas--> picture --random view--> network --objective--> score
        ^______________________ optimiser ______________________________|
 
-A `Climb` says all there is to one; `climb` runs it and yields a `Step` for every step. It never prints, and saves
-nothing but a checkpoint where asked. What it notices, it says in the result's notes:
+A `Climb` (see `plan`) says all there is to one; `climb` runs it and yields a `Step` for every step. It never prints,
+and saves nothing but a checkpoint where asked. What it notices, it says in the result's notes:
 
     - A score or gradient that is not a number: that picture is stepped back, and its rate halved.
     - A gradient that is exactly zero: for a while it is redirected through silent ReLUs, which are told what would wake
@@ -16,11 +16,7 @@ depends on its view, so the last picture is kept; at the end of an octave it is 
 """
 
 import warnings
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
-from functools import partial
-from math import cos, pi
-from pathlib import Path
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import torch
@@ -29,92 +25,19 @@ from torch import Tensor
 
 from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
 from triscope.methods import Step
-from triscope.network import Look, Network
+from triscope.network import Look
 from triscope.network.backward import WAKING
-from triscope.objectives.base import Need, Objective, Sum
+from triscope.objectives.base import Need, Objective, terms_of
 from triscope.objectives.distances import Targeted
+from triscope.objectives.priors import INPUT
 from triscope.objectives.units import Logit
-from triscope.what.canvas import Canvas
 from triscope.what.checkpoint import read_checkpoint, write_checkpoint
-from triscope.what.optimisers import Adam, Answer, Optimiser
+from triscope.what.optimisers import Answer
 from triscope.what.picture import Imagined
+from triscope.what.plan import Climb
 from triscope.what.transforms import Transform, View, draw
 
-INPUT = Need("input")
 _SAVE_EVERY = 25
-_ADAM = partial(Adam, 0.05)
-
-#: What is done to pictures (B, C, H, W) after a step (its index, from 1): blurring, clipping. In between stands the
-#: gradient of the score at the pictures before that step.
-Edit = Callable[[Tensor, Tensor, int], Tensor]
-
-
-def cosine(done: float) -> float:
-    """The pace at a part `done` of an octave: from 1 down to 0.05, along half a cosine."""
-    return 0.05 + 0.95 * (1 + cos(pi * done)) / 2
-
-
-def steady(done: float) -> float:
-    """The pace that never changes."""
-    del done
-    return 1.0
-
-
-@dataclass(frozen=True)
-class Climb:
-    """One climb.
-
-    asked       the objective, bound; the result's scores are its own
-    canvas      of the final size
-    priors      what is added to the objective; priors see the picture itself, not a random view of it
-    transforms  the random views
-    optimiser   makes the optimiser, anew for each octave
-    pace        what the rate is multiplied by, at a part of an octave
-    steps       in all octaves together
-    octaves     how many sizes, coarse to fine, each 1.4 times the one before
-    whole       coarse octaves are shown to the network enlarged to the final size
-    detail      the detail that `start` lost in a coarse octave is put back in the next
-    edits       what is done to the pictures after each step
-    redirect    for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in as many
-                first steps counts as dead
-    checkpoint  a file to save to, and to go on from where it exists
-    label       what else a checkpoint must agree in
-    """
-
-    network: Network
-    asked: Objective
-    canvas: Canvas
-    priors: Objective | None = None
-    transforms: tuple[Transform, ...] = ()
-    optimiser: Callable[[], Optimiser] = _ADAM
-    pace: Callable[[float], float] = cosine
-    steps: int = 256
-    octaves: int = 1
-    whole: bool = False
-    detail: bool = False
-    edits: tuple[Edit, ...] = ()
-    redirect: int = 16
-    seed: int = 0
-    checkpoint: Path | None = None
-    label: str = ""
-
-    @property
-    def objective(self) -> Objective:
-        """All that is climbed."""
-        return self.asked if self.priors is None else self.asked + self.priors
-
-    def size(self, octave: int) -> tuple[int, int]:
-        """The size of an octave, from 0, the coarsest."""
-        factor = 1.4 ** (octave + 1 - self.octaves)
-        return max(1, round(self.canvas.height * factor)), max(1, round(self.canvas.width * factor))
-
-    def identity(self) -> str:
-        """What a checkpoint must agree in."""
-        made = self.optimiser()
-        return repr((
-            self.network.sha256, self.objective, self.canvas, self.transforms, type(made).__name__, made.rate,
-            self.steps, self.octaves, self.whole, len(self.edits), self.redirect, self.seed, self.label,
-        ))  # fmt: skip
 
 
 def climb(plan: Climb, start: Tensor) -> Generator[Step[Imagined]]:
@@ -159,9 +82,9 @@ class _Run:
         self.drowsy = torch.zeros(len(start), dtype=torch.int64)
         # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
         self.channels_last = plan.network.device.type == "cpu"
-        self.asked = tuple(str(term) for _, term in _terms(plan.asked))
-        self.own = [(weight, term) for weight, term in _terms(plan.objective) if term.needs == {INPUT}]
-        self.seen = [(weight, term) for weight, term in _terms(plan.objective) if term.needs != {INPUT}]
+        self.asked = tuple(str(term) for _, term in terms_of(plan.asked))
+        self.own = [(weight, term) for weight, term in terms_of(plan.objective) if term.needs == {INPUT}]
+        self.seen = [(weight, term) for weight, term in terms_of(plan.objective) if term.needs != {INPUT}]
         state = read_checkpoint(plan.checkpoint, plan.identity()) if plan.checkpoint else None
         self._begin_octave(state["octave"] if state else 0, self.start)
         if state:
@@ -353,10 +276,6 @@ _SAVED = ("octave", "index", "numbers", "notes", "silent", "drowsy", "best", "be
 def _silent(gradient: Tensor) -> Tensor:
     """(B,) whether the gradient of a picture is exactly zero."""
     return gradient.abs().flatten(1).amax(1) == 0
-
-
-def _terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:
-    return objective.terms if isinstance(objective, Sum) else ((1.0, objective),)
 
 
 def _named(weighted: Iterable[tuple[float, Tensor, str]]) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.what.canvas import Canvas, Fourier, Pixels
-from triscope.what.loop import Edit
+from triscope.what.plan import Edit
 from triscope.what.transforms import Jitter, Rotate, Scale, Transform
 
 Name: TypeAlias = Literal["natural", "fourier", "jitter", "blur", "l2", "none"]

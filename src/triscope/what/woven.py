@@ -30,9 +30,10 @@ from triscope.objectives.textures import GramDistance, TextureDistance
 from triscope.results import ImageNote
 from triscope.what.canvas import Spectrum
 from triscope.what.conventions import Convention
-from triscope.what.loop import Climb, climb
+from triscope.what.loop import climb
 from triscope.what.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.picture import Imagined
+from triscope.what.plan import Climb
 
 _EXACTLY = 2 / 3  # the part of the last octave's steps that is not rounded
 _DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed

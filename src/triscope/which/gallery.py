@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,21 +67,24 @@ class Gallery(Drawn):
         parts = [_padded(self.query, height), mosaic.new_ones(3, height, _GAP), _padded(mosaic, height)]
         return torch.cat(parts, dim=2)
 
-    def encode(self, suffix: str) -> bytes | None:
-        """As .png (where there are pictures), .npy, .json with the recipe, or .csv."""
-        if suffix == ".json":
-            facts = {"score": self.score, "found": self.entries(), "notes": list(self.notes)}
-            return json.dumps({**facts, "recipe": json.loads(self.recipe.to_json())}, indent=1).encode()
-        if suffix == ".csv":
-            text = io.StringIO(newline="")
-            writer = csv.writer(text)
-            columns = ("rank", "row", "name", "score", *(("group",) if self.groups else ()))
-            writer.writerow(columns)
-            writer.writerows([entry[column] for column in columns] for entry in self.entries())
-            return text.getvalue().encode()
-        if suffix == ".png" and not self.pictures:
-            return None
-        return super().encode(suffix)
+    @property
+    def forms(self) -> Mapping[str, Callable[[], bytes]]:
+        """A picture where there are some, the raw values, entries with the recipe, or a table."""
+        drawn = super().forms
+        drawn = drawn if self.pictures else {ending: make for ending, make in drawn.items() if ending != ".png"}
+        return {**drawn, ".json": self._json, ".csv": self._csv}
+
+    def _json(self) -> bytes:
+        facts = {"score": self.score, "found": self.entries(), "notes": list(self.notes)}
+        return json.dumps({**facts, "recipe": json.loads(self.recipe.to_json())}, indent=1).encode()
+
+    def _csv(self) -> bytes:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        columns = ("rank", "row", "name", "score", *(("group",) if self.groups else ()))
+        writer.writerow(columns)
+        writer.writerows([entry[column] for column in columns] for entry in self.entries())
+        return text.getvalue().encode()
 
     def __str__(self) -> str:
         group = {True: "{group:>4}  ", False: ""}[bool(self.groups)]

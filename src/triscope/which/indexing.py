@@ -17,13 +17,14 @@ from triscope.network.precision import Precision
 from triscope.objectives.base import Need
 from triscope.which.arrow import Rows
 from triscope.which.collection import Collection, Entry
+from triscope.which.disk import locked
 from triscope.which.known import Known
 from triscope.which.opening import open_table
 from triscope.which.pipeline import Decoded, Embedder, decode, ordered
 from triscope.which.projecting import fit_projections, load_projection, project, projected_name, rest_name
 from triscope.which.rows import Row, embedded
 from triscope.which.store import About, place_of
-from triscope.which.table import Table, locked
+from triscope.which.table import Table
 
 UNIT = 2048
 _UNIT_BYTES = 256 << 20

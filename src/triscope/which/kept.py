@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from triscope.errors import StoreError
+from triscope.which.disk import write_durably
 from triscope.which.store import Store
-from triscope.which.table import write_durably
 
 
 def recall(store: Store, key: Mapping[str, Any]) -> tuple[Tensor, float] | None:

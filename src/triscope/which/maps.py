@@ -131,15 +131,10 @@ class Map(Drawn):
             paper[:, top : top + side, left : left + side] = tile
         return paper
 
-    def encode(self, suffix: str) -> bytes | None:
-        """As .html, .png, .csv, .parquet or .npy."""
-        if suffix == ".html":
-            return self._page()
-        if suffix == ".csv":
-            return self._csv()
-        if suffix == ".parquet":
-            return self._parquet()
-        return super().encode(suffix)
+    @property
+    def forms(self) -> Mapping[str, Callable[[], bytes]]:
+        """A page with the pictures on it, a picture, the raw values, or a table with or without the pictures."""
+        return {".html": self._page, **super().forms, ".csv": self._csv, ".parquet": self._parquet}
 
     def _colours(self) -> list[tuple[float, float, float]]:
         if self.color_by is None:

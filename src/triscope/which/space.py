@@ -18,10 +18,10 @@ from torch import Tensor
 
 from triscope.which.arrow import Rows
 from triscope.which.columns import Column
+from triscope.which.disk import writing
 from triscope.which.pca import Projection
 from triscope.which.projecting import projected_name, rest_name
 from triscope.which.store import GOOD, condition
-from triscope.which.table import writing
 
 if TYPE_CHECKING:
     from triscope.which.store import Store

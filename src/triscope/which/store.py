@@ -32,9 +32,10 @@ from triscope.results import NetworkNote
 from triscope.which.arrow import Rows
 from triscope.which.collection import Collection
 from triscope.which.columns import Column, Kind
+from triscope.which.disk import locked
 from triscope.which.pca import Projection
 from triscope.which.projecting import load_projection, projected_name
-from triscope.which.table import Table, locked
+from triscope.which.table import Table
 
 #: Where a store stands when nothing else is said: in the folder whose pictures it holds.
 PLACE = ".triscope"

@@ -3,7 +3,7 @@
 Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that
 was killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was
 written: here rows that are added are synced before their manifest is made, and everything before the caller is told.
-Writers take turns at a lock that the system releases when a process dies, however it dies.
+Writers take turns (see `disk.locked`) at a lock that the system releases when a process dies, however it dies.
 """
 
 import os
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import printable
 from triscope.which.arrow import Array, Field, Rows, arrow_field, to_arrow, to_numpy
+from triscope.which.disk import reason_of, sync_folder, sync_path, writing
 
 if TYPE_CHECKING:
     import lance
@@ -238,9 +238,9 @@ class Table:
         """Every file that was not there before, on disk for good."""
         new = [path for path in _files(self.folder) if path not in self._synced]
         for path in new:
-            _sync_path(path)
+            sync_path(path)
         for folder in dict.fromkeys([path.parent for path in new] + [self.folder, self.folder.parent]):
-            _sync_folder(folder)
+            sync_folder(folder)
         self._synced.update(new)
 
     def _numbers(self) -> Array:
@@ -252,52 +252,13 @@ class Table:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One writer at a time, over all processes. Raises StoreError where the folder cannot be written to."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """What the disk does not take becomes one sentence."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(
-            f"{printable(folder)} cannot be written: {_reason(error)}. What was stored before is still there."
-        ) from error
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """A file, whole or not at all, on disk when this returns."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path.parent):
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
-
-
-@contextmanager
 def _asking(where: str | None) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
         if where is None:
-            raise StoreError(f"The store cannot be read: {_reason(error)}.") from error
-        raise StoreError(f"{where!r} is no condition on this store: {_reason(error)}.") from error
+            raise StoreError(f"The store cannot be read: {reason_of(error)}.") from error
+        raise StoreError(f"{where!r} is no condition on this store: {reason_of(error)}.") from error
 
 
 def _lance() -> tuple[Any, Any]:
@@ -334,32 +295,3 @@ def _files(folder: Path) -> Iterator[Path]:
     for part in _PARTS:
         if (folder / part).is_dir():
             yield from (Path(entry.path) for entry in os.scandir(folder / part) if entry.is_file())
-
-
-def _sync_path(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":  # elsewhere folders cannot be opened, and need not be
-        _sync_path(path)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    for known in (
-        "No space left on device",
-        "Permission denied",
-        "Read-only file system",
-        "File too large",
-        "Disk quota exceeded",
-    ):
-        if known.lower() in text.lower():
-            return known
-    return text.split(", /")[0].rstrip(".")

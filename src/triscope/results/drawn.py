@@ -1,0 +1,161 @@
+"""Results that can be drawn."""
+
+import dataclasses
+import io
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, get_args
+
+import numpy as np
+import torch
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from triscope import render
+from triscope.errors import OptionError
+from triscope.images import to_pil
+from triscope.results.base import Result
+from triscope.results.recipe import KEY, Style
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(Result):
+    """A result that can be drawn. It is saved as .png, with its recipe, or as .npy, the raw values."""
+
+    @abstractmethod
+    def draw(self) -> Tensor:
+        """The picture (3, H, W) in [0, 1] that `save` writes; several results make a mosaic."""
+
+    def png(self) -> bytes:
+        """The picture as a PNG that carries the recipe. The same result gives the same bytes."""
+        info = PngInfo()
+        info.add_text(KEY, self.recipe.to_json())
+        buffer = io.BytesIO()
+        to_pil(self.draw()).save(buffer, "PNG", pnginfo=info)
+        return buffer.getvalue()
+
+    def npy(self) -> bytes:
+        """The raw values as NumPy writes them."""
+        buffer = io.BytesIO()
+        np.save(buffer, self.values.detach().cpu().numpy())
+        return buffer.getvalue()
+
+    @property
+    def forms(self) -> Mapping[str, Callable[[], bytes]]:
+        """A picture with its recipe, or the raw values."""
+        return {".png": self.png, ".npy": self.npy}
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap(Drawn):
+    """Where: raw values (B, C, H, W) over `image` (B, 1 or 3, H, W), what the network saw.
+
+    `boxes` say where that lies in each original picture; `scores` (B,) is the objective's answer; `asked` names the
+    unit of each image in words; `notes` are sentences about the result that a reader should know. C is 1, or 3 where
+    the colour of the gradient is kept.
+    """
+
+    image: Tensor
+    boxes: tuple[Any, ...]
+    scores: Tensor
+    objective: Any
+    asked: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, index: int) -> Self:
+        """The result of one image of the batch, with what was asked of that image."""
+        one = super().__getitem__(index)
+        objective = self.objective.of(range(len(self))[index])
+        recipe = dataclasses.replace(one.recipe, objective=str(objective))
+        return dataclasses.replace(one, objective=objective, recipe=recipe)
+
+    @property
+    def signed(self) -> bool:
+        """Whether any value is negative."""
+        return bool((self.values < 0).any())
+
+    @property
+    def scale(self) -> float:
+        """The magnitude that is drawn in full colour: the 99.5th percentile of what is not zero.
+
+        (An inner neuron sees only a part of the image, and zeros elsewhere would make that part too bright.)
+        """
+        return render.scale_of(self.values[self.values != 0], 99.5)
+
+    def overlay(self) -> "Picture":
+        """The map over the picture, as clear as it is weak."""
+        return self.styled("overlay")
+
+    def side_by_side(self) -> "Picture":
+        """The picture, and the map beside it."""
+        return self.styled("side-by-side")
+
+    def styled(self, style: Style) -> "Picture":
+        """The map as pixels: by itself (`heat`), over the picture (`overlay`), or beside it (`side-by-side`)."""
+        if style not in get_args(Style):
+            raise OptionError(f"A heatmap is drawn as {', '.join(get_args(Style))}, not {style!r}.")
+        maps = (_heat(values.float(), self.scale, self.signed) for values in self.values)
+        shown = [
+            _styled(heat, values, self.scale, _colour(image.float()), style)
+            for heat, values, image in zip(maps, self.values, self.image, strict=True)
+        ]
+        return Picture(torch.stack(shown), recipe=dataclasses.replace(self.recipe, style=style))
+
+    def draw(self) -> Tensor:
+        """The map in colours, (3, H, W); several make a mosaic.
+
+        One channel: red raises the score, blue lowers it; dark to light where nothing is negative. Three channels: grey
+        is zero.
+        """
+        return render.grid([_heat(values.float(), self.scale, self.signed) for values in self.values])
+
+
+@dataclass(frozen=True, eq=False)
+class Picture(Drawn):
+    """Pixels: (B, 1 or 3, H, W) in [0, 1]."""
+
+    def draw(self) -> Tensor:
+        """The pictures, as a mosaic where there are several."""
+        return render.grid([_colour(pixels) for pixels in self.values])
+
+
+@dataclass(frozen=True, eq=False)
+class Grid(Drawn):
+    """Many small pictures of one thing: `values` are raw, `pictures` (3, h, w) are how they are drawn.
+
+    `titles` name them, `note` says how they are scaled.
+    """
+
+    pictures: tuple[Tensor, ...]
+    titles: tuple[str, ...]
+    note: str
+    columns: int | None = None
+
+    def draw(self) -> Tensor:
+        """The mosaic, on white."""
+        return render.grid(self.pictures, self.columns)
+
+
+def _styled(heat: Tensor, values: Tensor, scale: float, image: Tensor, style: Style) -> Tensor:
+    if style == "heat":
+        return heat
+    if style == "side-by-side":
+        return render.side_by_side(image, render.resize(heat, image.shape[-2], image.shape[-1]))
+    strength = (values.float().abs().amax(0) / scale).clamp(0, 1)
+    pale = image.mean(0, keepdim=True).expand(3, -1, -1) * 0.6 + 0.4
+    return render.overlay(pale, heat, 0.9 * strength.sqrt())
+
+
+def _heat(values: Tensor, scale: float, signed: bool) -> Tensor:
+    if len(values) == 3:
+        return (0.5 + values / (2 * scale)).clamp(0, 1)
+    values = values.sum(0) if len(values) > 1 else values[0]
+    return render.signed(values, scale) if signed else render.unsigned(values, scale)
+
+
+def _colour(pixels: Tensor) -> Tensor:
+    return pixels.expand(3, -1, -1) if len(pixels) == 1 else pixels

@@ -1,0 +1,48 @@
+"""Results that name the best of many."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from triscope.results.base import Result
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking(Result):
+    """The best of many: scores (B, k), best first, and for each the index and the name of what has it."""
+
+    indices: Tensor
+    names: tuple[tuple[str, ...], ...]
+
+    def rows(self) -> list[list[dict[str, Any]]]:
+        """For each image, its entries: index, name, score."""
+        return [
+            [{"index": index, "name": name, "score": score} for index, name, score in zip(*columns, strict=True)]
+            for columns in zip(self.indices.tolist(), self.names, self.values.tolist(), strict=True)
+        ]
+
+    @property
+    def forms(self) -> Mapping[str, Callable[[], bytes]]:
+        """Entries with the recipe, or a table."""
+        return {".json": self._json, ".csv": self._csv}
+
+    def _json(self) -> bytes:
+        return json.dumps({"images": self.rows(), "recipe": json.loads(self.recipe.to_json())}, indent=1).encode()
+
+    def _csv(self) -> bytes:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(("image", "rank", "index", "name", "score"))
+        for image, rows in enumerate(self.rows()):
+            writer.writerows((image, rank + 1, *row.values()) for rank, row in enumerate(rows))
+        return text.getvalue().encode()
+
+    def __str__(self) -> str:
+        return "\n\n".join(
+            "\n".join(f"{row['score']:7.4f}  {row['index']:>5}  {row['name']}" for row in rows) for rows in self.rows()
+        )

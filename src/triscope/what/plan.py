@@ -1,0 +1,89 @@
+"""What there is to say of a climb before it begins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import cos, pi
+from pathlib import Path
+
+from torch import Tensor
+
+from triscope.network import Network
+from triscope.objectives.base import Objective
+from triscope.what.canvas import Canvas
+from triscope.what.optimisers import Adam, Optimiser
+from triscope.what.transforms import Transform
+
+_ADAM = partial(Adam, 0.05)
+
+#: What is done to pictures (B, C, H, W) after a step (its index, from 1): blurring, clipping. In between stands the
+#: gradient of the score at the pictures before that step.
+Edit = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def cosine(done: float) -> float:
+    """The pace at a part `done` of an octave: from 1 down to 0.05, along half a cosine."""
+    return 0.05 + 0.95 * (1 + cos(pi * done)) / 2
+
+
+def steady(done: float) -> float:
+    """The pace that never changes."""
+    del done
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Climb:
+    """One climb.
+
+    asked       the objective, bound; the result's scores are its own
+    canvas      of the final size
+    priors      what is added to the objective; priors see the picture itself, not a random view of it
+    transforms  the random views
+    optimiser   makes the optimiser, anew for each octave
+    pace        what the rate is multiplied by, at a part of an octave
+    steps       in all octaves together
+    octaves     how many sizes, coarse to fine, each 1.4 times the one before
+    whole       coarse octaves are shown to the network enlarged to the final size
+    detail      the detail that `start` lost in a coarse octave is put back in the next
+    edits       what is done to the pictures after each step
+    redirect    for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in as many
+                first steps counts as dead
+    checkpoint  a file to save to, and to go on from where it exists
+    label       what else a checkpoint must agree in
+    """
+
+    network: Network
+    asked: Objective
+    canvas: Canvas
+    priors: Objective | None = None
+    transforms: tuple[Transform, ...] = ()
+    optimiser: Callable[[], Optimiser] = _ADAM
+    pace: Callable[[float], float] = cosine
+    steps: int = 256
+    octaves: int = 1
+    whole: bool = False
+    detail: bool = False
+    edits: tuple[Edit, ...] = ()
+    redirect: int = 16
+    seed: int = 0
+    checkpoint: Path | None = None
+    label: str = ""
+
+    @property
+    def objective(self) -> Objective:
+        """All that is climbed."""
+        return self.asked if self.priors is None else self.asked + self.priors
+
+    def size(self, octave: int) -> tuple[int, int]:
+        """The size of an octave, from 0, the coarsest."""
+        factor = 1.4 ** (octave + 1 - self.octaves)
+        return max(1, round(self.canvas.height * factor)), max(1, round(self.canvas.width * factor))
+
+    def identity(self) -> str:
+        """What a checkpoint must agree in."""
+        made = self.optimiser()
+        return repr((
+            self.network.sha256, self.objective, self.canvas, self.transforms, type(made).__name__, made.rate,
+            self.steps, self.octaves, self.whole, len(self.edits), self.redirect, self.seed, self.label,
+        ))  # fmt: skip

@@ -1,0 +1,82 @@
+"""Writing to disk so that it stays there: one writer at a time, whole files, and a sentence where the disk is full."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from triscope.errors import StoreError
+from triscope.images import printable
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One writer at a time, over all processes. Raises StoreError where the folder cannot be written to."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the disk does not take becomes one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"{printable(folder)} cannot be written: {reason_of(error)}. What was stored before is still there."
+        ) from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """A file, whole or not at all, on disk when this returns."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path.parent):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_path(path: Path) -> None:
+    """What was written to a file, on disk for good."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Which files a folder holds, on disk for good."""
+    if os.name == "posix":  # elsewhere folders cannot be opened, and need not be
+        sync_path(path)
+
+
+def reason_of(error: Exception) -> str:
+    """Why the disk, or Lance, did not do it, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    for known in (
+        "No space left on device",
+        "Permission denied",
+        "Read-only file system",
+        "File too large",
+        "Disk quota exceeded",
+    ):
+        if known.lower() in text.lower():
+            return known
+    return text.split(", /")[0].rstrip(".")
