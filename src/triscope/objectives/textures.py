@@ -21,14 +21,14 @@ import functools
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from triscope.errors import ObjectiveError
-from triscope.objectives.base import Activations, Need, Objective
+from triscope.objectives.base import Activations, Need, Objective, Pool
 from triscope.objectives.distances import Targeted, sides
 from triscope.objectives.pooling import gram, mean
 
@@ -50,16 +50,13 @@ class TextureDistance(Targeted):
     where: Tensor | None = None
     place: str = ""
 
-    #: Whether means are looked at, too.
-    centred = False
+    #: What is asked of a layer where all places count alike.
+    pools: ClassVar[tuple[Pool, ...]] = ("gram",)
 
     @classmethod
     def needs_of(cls, layers: Iterable[str], *, whole: bool = False) -> list[Need]:
         """What is asked of these layers; whole maps, where not all places count alike."""
-        pools: list[Literal["none", "gram", "mean"]] = (
-            ["none"] if whole else ["gram", "mean"] if cls.centred else ["gram"]
-        )
-        return [Need(layer, pool) for layer in layers for pool in pools]
+        return [Need(layer, pool) for layer in layers for pool in (("none",) if whole else cls.pools)]
 
     @classmethod
     def from_activations(cls, activations: Activations, needs: Iterable[Need | str] | None = None) -> Self:
@@ -106,13 +103,13 @@ class TextureDistance(Targeted):
         """(B, C, C), or (B, C, C + 1) with the mean in the last column, in float32 at least."""
         if self.where is None:
             found = [_matrix(layer, activations[Need(layer, "gram")])]
-            if self.centred:
+            if "mean" in self.pools:
                 found.append(activations[Need(layer, "mean")][:, :, None])
         else:
             maps = activations[Need(layer)]
             weights = adaptive_avg_pool2d(self.where.to(maps), (maps.shape[-2], maps.shape[-1]))
             found = [gram(maps, weights)]
-            if self.centred:
+            if "mean" in self.pools:
                 found.append(mean(maps, weights)[:, :, None])
         return torch.cat(found, 2)
 
@@ -168,7 +165,7 @@ class CovarianceDistance(TextureDistance):
     Averaged over layers. `targets` are (1, C, C + 1) or (B, C, C + 1), by needs of the pooling `gram`.
     """
 
-    centred = True
+    pools = ("gram", "mean")
 
     def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
         del need
@@ -183,7 +180,7 @@ class WassersteinDistance(TextureDistance):
     Averaged over layers. `targets` are (1, C, C + 1) or (B, C, C + 1), by needs of the pooling `gram`.
     """
 
-    centred = True
+    pools = ("gram", "mean")
 
     def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
         # In double precision: the square root of what rounding leaves of an eigenvalue that is zero is not small.

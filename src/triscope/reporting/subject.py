@@ -19,7 +19,7 @@ from triscope.network.depths import depths
 from triscope.network.prepare import Box
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Channel, Neuron
-from triscope.results import Heatmap, Result, Style
+from triscope.results import Drawn, Heatmap, Result, Style
 
 R = TypeVar("R", bound=Result)
 
@@ -103,7 +103,8 @@ class Subject:
         given |= {"layer": layer} if layer else {}
         result = verb(**given, **options)
         drawn = result.styled(style) if isinstance(result, Heatmap) and style != "heat" else result
-        return result, drawn.forms[".png"](), self._spell(verb, objective, layer, style, others, options)
+        png = drawn.png() if isinstance(drawn, Drawn) else b""
+        return result, png, self._spell(verb, objective, layer, style, others, options)
 
     def command(self, name: str, *words: str, picture: bool = False) -> str:
         """The shell's command of this name for this network, with the picture as its first word where wanted."""
