@@ -22,6 +22,14 @@ def climb(optimiser, steps, ask=bowl, start=None):
     return numbers, answer
 
 
+MAKERS = {
+    "adam": lambda: Adam(0.05),
+    "momentum": lambda: Momentum(0.05),
+    "lbfgs": Lbfgs,
+    "unsearched": lambda: Lbfgs(search=False),
+}
+
+
 def test_adam_is_adam():
     ours, _ = climb(Adam(0.05), 20)
     theirs = torch.zeros(2, 3, requires_grad=True)
@@ -33,14 +41,16 @@ def test_adam_is_adam():
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "steps"), [(Adam(0.05), 600), (Momentum(0.05), 300), (Lbfgs(), 30)], ids=["adam", "momentum", "lbfgs"]
+    ("optimiser", "steps"),
+    [(Adam(0.05), 600), (Momentum(0.05), 300), (Lbfgs(), 30), (Lbfgs(search=False), 30)],
+    ids=["adam", "momentum", "lbfgs", "unsearched"],
 )
 def test_every_optimiser_finds_the_top(optimiser, steps):
     numbers, _ = climb(optimiser, steps)
     torch.testing.assert_close(numbers, TARGET, atol=1e-2, rtol=0)
 
 
-@pytest.mark.parametrize("make", [lambda: Adam(0.05), lambda: Momentum(0.05), Lbfgs], ids=["adam", "momentum", "lbfgs"])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 def test_a_batch_is_as_many_climbs(make):
     together, _ = climb(make(), 8)
     for index in range(2):
@@ -48,7 +58,7 @@ def test_a_batch_is_as_many_climbs(make):
         torch.testing.assert_close(together[index : index + 1], alone)
 
 
-@pytest.mark.parametrize("make", [lambda: Adam(0.05), lambda: Momentum(0.05), Lbfgs], ids=["adam", "momentum", "lbfgs"])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 def test_what_is_saved_is_all_that_counts(make):
     expected, _ = climb(make(), 9)
     first, second = make(), make()
@@ -70,6 +80,28 @@ def test_lbfgs_needs_far_fewer_steps_than_adam_and_asks_no_point_twice():
     assert len(asked) < 12 * 2 * 2
     consecutive = sum(one == other for one, other in zip(asked, asked[2:], strict=False))
     assert consecutive == 0
+
+
+def test_without_a_search_lbfgs_asks_once_a_step_and_shortens_what_overshoots():
+    """Rosenbrock's valley, upside down: full steps leave it again and again."""
+    asked, losses = [], []
+
+    def valley(numbers, only=None):
+        leaf = numbers.clone().requires_grad_()
+        x, y = leaf[:, 0], leaf[:, 1]
+        scores = -((1 - x).square() + 100 * (y - x.square()).square())
+        (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+        asked.append(None)
+        return Answer(numbers[:, None, None], scores.detach(), {"valley": scores.detach()}, gradient)
+
+    optimiser, numbers = Lbfgs(search=False), torch.tensor([[-1.2, 1.0]])
+    for _ in range(80):
+        numbers, answer = optimiser.advance(numbers, valley, 1.0)
+        losses.append(-float(answer.scores))
+    torch.testing.assert_close(numbers, torch.ones(1, 2), atol=1e-2, rtol=0)
+    assert all(after <= max(losses[max(0, index - 4) : index + 1]) for index, after in enumerate(losses[1:]))
+    assert len(asked) < 100
+    assert optimiser.troubles == []
 
 
 def test_lbfgs_climbs_what_is_confined():
@@ -98,7 +130,7 @@ def test_momentum_is_forgotten_when_the_rate_falls():
     torch.testing.assert_close(moved - numbers, 0.01 * answer.gradient / unit[:, None])
 
 
-@pytest.mark.parametrize("make", [lambda: Adam(0.05), lambda: Momentum(0.05), Lbfgs], ids=["adam", "momentum", "lbfgs"])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 def test_what_is_not_a_number_is_stepped_back_from_and_named(make):
     calls = []
 

@@ -65,6 +65,12 @@ def noise(plan: Climb, count: int = 1, strength: float = 0.3, *, alike: bool = F
     return canvas.draw(numbers).expand(count, -1, -1, -1).to(plan.network.device)
 
 
+def regrown(pictures: Tensor, start: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures made of `start`, of another size, with what their own size could not hold of it."""
+    lost = _resized(start, size) - _resized(_resized(start, (pictures.shape[-2], pictures.shape[-1])), size)
+    return (_resized(pictures, size) + lost).clamp(0, 1)
+
+
 class _Run:
     """A climb under way."""
 
@@ -151,12 +157,8 @@ class _Run:
         self.best_asked = self.best_scores
 
     def _grown(self) -> Tensor:
-        """The picture in the next octave's size, with the detail that its start lost in this one."""
-        size = self.plan.size(self.octave + 1)
-        if not self.plan.detail:
-            return self.best
-        lost = _resized(self.start, size) - _resized(_resized(self.start, self.canvas.size), size)
-        return (_resized(self.best, size) + lost).clamp(0, 1)
+        """The picture for the next octave, with the detail that its start lost in this one, where that is wanted."""
+        return regrown(self.best, self.start, self.plan.size(self.octave + 1)) if self.plan.detail else self.best
 
     def _end_octave(self) -> None:
         """Judge the last picture, which no step has looked at, without random views."""

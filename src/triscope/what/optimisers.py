@@ -20,6 +20,7 @@ from torch import Tensor
 from triscope.errors import NetworkError
 
 _CLIFF = 1e30  # what a line search sees where the score is not a number: it turns back
+_LOOKED_BACK, _SHORTENED = 5, 6  # steps that a step without a search is measured by; how often it is made shorter
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,23 +174,34 @@ class Momentum(_FirstOrder):
 
 
 class Lbfgs(Optimiser):
-    """L-BFGS (Liu and Nocedal, 1989) with a strong Wolfe line search, one for each picture.
+    """L-BFGS (Liu and Nocedal, 1989), one for each picture; with a strong Wolfe line search, or with none.
 
-    One L-BFGS over a batch would share one estimate of curvature, and its pictures would disturb each other.
-    `confine` is applied inside the closure, so that the line search sees what is drawn. A picture that ends worse
-    than it began, or not finite, is rolled back to its best and started again with half the rate.
+    One L-BFGS over a batch would share one estimate of curvature, and its pictures would disturb each other. `confine`
+    is applied inside the closure, so that what is judged is what is drawn. A picture that ends worse than it began, or
+    not finite, is rolled back to its best and started again with half the rate.
+
+    A line search asks about twice in each step, and fails where rounding hides what a step gains. Without one, a step
+    is only made shorter where it ends worse than all of the last few did (Grippo, Lampariello and Lucidi, 1986).
     """
 
-    def __init__(self, rate: float = 1.0, history: int = 15, confine: Callable[[Tensor], Tensor] = torch.clone) -> None:
+    def __init__(
+        self,
+        rate: float = 1.0,
+        history: int = 15,
+        confine: Callable[[Tensor], Tensor] = torch.clone,
+        *,
+        search: bool = True,
+    ) -> None:
         super().__init__(rate)
         self.history = history
+        self.search = search
         self._confine = confine
         self._climbers: list[_Climber] = []
 
     def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
         """One iteration of each picture's own L-BFGS."""
         if not self._climbers:
-            self._climbers = [_Climber(one, self.rate, self.history) for one in torch.split(numbers, 1)]
+            self._climbers = [_Climber(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
         answers = [self._one(index, climber, ask) for index, climber in enumerate(self._climbers)]
         first = answers[0]
         joined = Answer(
@@ -219,6 +231,12 @@ class Lbfgs(Optimiser):
         with torch.no_grad():
             climber.leaf.copy_(self._confine(climber.leaf))
         answer = next(answer for numbers, answer in climber.answers if torch.equal(numbers, before))
+        if not self.search and answer.finite():
+            climber.losses = [*climber.losses, -float(answer.scores)][-_LOOKED_BACK:]
+            for _ in range(_SHORTENED):
+                if closure() <= max(climber.losses):
+                    break
+                climber.shorten(before)
         for _, other in climber.answers:
             if not other.finite():
                 self._trouble(other)
@@ -238,7 +256,7 @@ class Lbfgs(Optimiser):
 
     def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
         """Each picture's numbers and curvature."""
-        self._climbers = [_Climber(one, self.rate, self.history) for one in torch.split(numbers, 1)]
+        self._climbers = [_Climber(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
         for climber, saved in zip(self._climbers, state["climbers"], strict=True):
             climber.restore(saved)
 
@@ -246,10 +264,11 @@ class Lbfgs(Optimiser):
 class _Climber:
     """One picture's L-BFGS, and the best it has been."""
 
-    def __init__(self, numbers: Tensor, rate: float, history: int) -> None:
+    def __init__(self, numbers: Tensor, rate: float, history: int, *, search: bool) -> None:
         self.leaf = numbers.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-        self.history = history
+        self.history, self.search = history, search
         self.answers: list[tuple[Tensor, Answer]] = []
+        self.losses: list[float] = []
         self.best, self.best_score, self.first_score = self.leaf.detach().clone(), -math.inf, math.nan
         self.begin(rate)
 
@@ -262,10 +281,16 @@ class _Climber:
             max_iter=1,
             max_eval=20,
             history_size=self.history,
-            line_search_fn="strong_wolfe",
+            line_search_fn="strong_wolfe" if self.search else None,
             tolerance_grad=0,
             tolerance_change=0,
         )
+
+    def shorten(self, before: Tensor) -> None:
+        """Go back by three quarters of the last step, and let the curvature know."""
+        with torch.no_grad():
+            self.leaf.copy_(before.lerp(self.leaf, 0.25))
+        self.engine.state[self.leaf]["t"] *= 0.25
 
     def known(self) -> Answer | None:
         """The answer at these numbers, where the last step has already asked: its line search ended here."""
@@ -302,6 +327,7 @@ class _Climber:
             "best_score": self.best_score,
             "first_score": self.first_score,
             "rate": self.rate,
+            "losses": self.losses,
             "engine": self.engine.state_dict(),
         }
 
@@ -311,4 +337,5 @@ class _Climber:
             self.leaf.copy_(state["leaf"])
         self.best, self.best_score, self.first_score = state["best"], state["best_score"], state["first_score"]
         self.begin(state["rate"])
+        self.losses = state["losses"]
         self.engine.load_state_dict(state["engine"])

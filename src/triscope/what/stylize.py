@@ -33,7 +33,6 @@ from triscope.methods import Range, Step, method
 from triscope.network import Look, Network, Seen
 from triscope.network.precision import Precision, chosen
 from triscope.network.prepare import Source, as_channels
-from triscope.network.strips import Stripped
 from triscope.network.variant import Pooling, variant
 from triscope.objectives.base import Need
 from triscope.objectives.textures import DISTANCES, Statistics, TextureDistance
@@ -61,7 +60,7 @@ from triscope.what.woven import (
 )
 
 _CONTENT = 0.05
-_LAST = 0.8  # the part of the steps that the last octave has
+_LAST = 0.75  # the part of the steps that the last octave has
 _RECOLOURED = {"covariance": in_colours_of, "histogram": in_histograms_of}
 
 
@@ -86,7 +85,7 @@ def stylize(
     preset: Preset = "triscope",
     pooling: Pooling | None = None,
     steps: Annotated[int, Range(1, 100_000)] = 120,
-    octaves: Annotated[int, Range(1, 8)] = 1,
+    octaves: Annotated[int, Range(1, 8)] = 2,
     optimiser: Literal["lbfgs", "adam"] = "lbfgs",
     rate: Annotated[float | None, Range(0, 1e6)] = None,
     seed: Annotated[int, Range(0, 2**62)] = 0,
@@ -123,8 +122,7 @@ def stylize(
     optimiser         lbfgs or adam
     rate              how far a step goes
     seed              of the noise, where it starts from noise
-    precision         auto (bfloat16 where the processor has it natively, and float32 in the last steps unless in
-                      strips), float32 or bfloat16
+    precision         auto (bfloat16 where the processor has it natively), float32 or bfloat16
     memory            what it may take, such as 2G or 800M; large pictures are then made in strips
     checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
     """
@@ -136,7 +134,6 @@ def stylize(
     notes = _checked(content, style)
     number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
     asked = variant(network, pooling=pooling or convention.pooling, precision=number)
-    exact = variant(network, pooling=pooling or convention.pooling)
     photo = fitted(content.images.float(), size)
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
     if tv is None and preset == "triscope" and _skips(network, names):
@@ -168,12 +165,10 @@ def stylize(
     sources += [note for one in style for note in noted(one.sources, "style")]
     sources += [note for one in masks for note in noted(one.sources, "mask")] + noted(origin, "start")
     label = repr([one.sha256 for one in sources])
-    roomy = memory is None and not isinstance(asked, Stripped)
-    finer = exact if roomy and number != network.dtype and precision == "auto" else None
-    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
+    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
     finish = _finish(photo, covers, luminance=colors == "luminance")
     for step, terms in weave(plan, first):
-        yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish, exact=finer is not None)
+        yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish)
 
 
 class _Targets:

@@ -29,7 +29,6 @@ from triscope.errors import OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.network.precision import Precision, chosen
-from triscope.network.strips import Stripped
 from triscope.network.variant import Borders, Pooling, variant
 from triscope.objectives.textures import DISTANCES, Statistics
 from triscope.what.budget import means
@@ -94,8 +93,7 @@ def texture(
     optimiser     lbfgs or adam
     rate          how far a step goes
     seed          of the noise it starts from
-    precision     auto (bfloat16 where the processor has it natively, and float32 in the last steps unless in strips),
-                  float32 or bfloat16
+    precision     auto (bfloat16 where the processor has it natively), float32 or bfloat16
     memory        what it may take, such as 2G or 800M; large pictures are then made in strips
     fit           keep (all of the example), crop (the network's own preprocessing) or pad
     checkpoint    name of files to save the job to, one for each octave; it goes on from there if they exist
@@ -115,7 +113,6 @@ def texture(
     drawn_by: Borders = "torus" if tile else "own"
     reader = variant(network, pooling=pools, precision=number, borders=seen_by)
     drawer = variant(network, pooling=pools, precision=number, borders=drawn_by)
-    exact = variant(network, pooling=pools, borders=drawn_by)
     rows, cols = _sides(size, aspect, _stride(network, names) if tile else 1, octaves)
     example = images.images.float()
     example = shrunk(fitted(example, min(size, max(example.shape[-2:]))), scale)
@@ -129,11 +126,9 @@ def texture(
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
     label = repr([one.sha256 for one in images.sources])
-    roomy = memory is None and not isinstance(drawer, Stripped)
-    finer = exact if roomy and number != network.dtype and precision == "auto" else None
-    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history, finer)
+    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
     for step, terms in weave(plan, _noise(example, levels[0].size, seed)):
-        yield woven(step, terms, drawer, exact=finer is not None)
+        yield woven(step, terms, drawer)
 
 
 def _terms(

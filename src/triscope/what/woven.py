@@ -30,12 +30,11 @@ from triscope.objectives.textures import GramDistance, TextureDistance
 from triscope.results import ImageNote
 from triscope.what.canvas import Spectrum
 from triscope.what.conventions import Convention
-from triscope.what.loop import climb
+from triscope.what.loop import climb, regrown
 from triscope.what.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.picture import Imagined
 from triscope.what.plan import Climb
 
-_EXACTLY = 2 / 3  # the part of the last octave's steps that is not rounded
 _DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed
 _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
 
@@ -122,43 +121,34 @@ class Weave:
     checkpoint: str | None
     label: str
     history: int = 12
-    exact: Network | None = None  # asked in the last steps, where `network` rounds
 
 
 def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[Weighed]]]:
-    """The steps of all levels in turn, counted together, and what was asked in each."""
+    """The steps of all levels in turn, counted together, and what was asked in each.
+
+    A level takes over what the one below has changed, so that a start of full size keeps its detail.
+    """
     total = sum(level.steps for level in plan.levels)
     done, picture = 0, start
-    for number, (network, level) in enumerate(_stages(plan)):
+    for number, level in enumerate(plan.levels):
         terms = level.terms()
+        if start.shape[-1] > picture.shape[-1]:
+            picture = regrown(picture, start, level.size)
         canvas = Spectrum(*level.size, plan.network.channels, decay=_DECAY, chroma=_CHROMA)
         optimiser: Callable[[], Optimiser] = (
-            partial(Lbfgs, plan.rate or 1.0, plan.history, canvas.confine)
+            partial(Lbfgs, plan.rate or 1.0, plan.history, canvas.confine, search=False)
             if plan.optimiser == "lbfgs"
             else partial(Adam, plan.rate or 0.02)
         )
         place = Path(f"{plan.checkpoint}.{number}") if plan.checkpoint else None
         climbed = Climb(
-            network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.seed,
+            plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.seed,
             checkpoint=place, label=plan.label,
         )  # fmt: skip
         for step in climb(climbed, picture):
             yield Step(done + step.index, total, step.score, step.terms, step.result), terms
             picture = step.result.values
         done += level.steps
-
-
-def _stages(plan: Weave) -> list[tuple[Network, Level]]:
-    """The levels with the network that each is asked in; the last in two, where its end is asked more exactly.
-
-    Near the end, the noise of rounding is larger than what a step gains, and line searches fail on it.
-    """
-    *coarse, last = plan.levels
-    end = round(_EXACTLY * last.steps) if plan.exact else 0
-    stages = [(plan.network, level) for level in coarse]
-    if last.steps > end:
-        stages.append((plan.network, replace(last, steps=last.steps - end)))
-    return stages + ([(plan.exact, replace(last, steps=end))] if plan.exact and end else [])
 
 
 def level_sizes(size: tuple[int, int], octaves: int, others: Sequence[Tensor]) -> list[float]:
@@ -232,7 +222,6 @@ def woven(
     notes: Sequence[str] = (),
     sources: Sequence[ImageNote] = (),
     finish: Callable[[Tensor], Tensor] = torch.clone,
-    exact: bool = False,
 ) -> Step[Woven]:
     """The step, its result with the error of each style layer."""
     styles = [(one, one.distance) for one in terms if isinstance(one.distance, TextureDistance)]
@@ -244,7 +233,7 @@ def woven(
         notes=(*notes, *step.result.notes),
         errors=torch.tensor([[_error(step, one, network) for one, _ in styles]]),
         layers=tuple(need.layer for _, distance in styles for need in distance.targets),
-        precision=str(weights.dtype).removeprefix("torch.") + (", then float32" if exact else ""),
+        precision=str(weights.dtype).removeprefix("torch."),
         sources=tuple(sources),
     )
     return Step(step.index, step.total, step.score, step.terms, result)
