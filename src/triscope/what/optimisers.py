@@ -201,7 +201,7 @@ class Lbfgs(Optimiser):
     def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
         """One iteration of each picture's own L-BFGS."""
         if not self._climbers:
-            self._climbers = [_Climber(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
+            self._climbers = self._begun(numbers)
         answers = [self._one(index, climber, ask) for index, climber in enumerate(self._climbers)]
         first = answers[0]
         joined = Answer(
@@ -211,6 +211,9 @@ class Lbfgs(Optimiser):
             torch.cat([answer.gradient for answer in answers]),
         )
         return torch.cat([climber.leaf.detach() for climber in self._climbers]).clone(), joined
+
+    def _begun(self, numbers: Tensor) -> list["_Climber"]:
+        return [_Climber(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
 
     def _one(self, index: int, climber: "_Climber", ask: Ask) -> Answer:
         def closure() -> float:
@@ -256,7 +259,7 @@ class Lbfgs(Optimiser):
 
     def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
         """Each picture's numbers and curvature."""
-        self._climbers = [_Climber(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
+        self._climbers = self._begun(numbers)
         for climber, saved in zip(self._climbers, state["climbers"], strict=True):
             climber.restore(saved)
 
