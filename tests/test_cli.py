@@ -147,6 +147,12 @@ def test_several_results_do_not_go_into_one_file(folder):
     assert Path("out.png").read_text() == "mine"
 
 
+def test_what_has_no_picture_goes_to_stdout_as_json(folder):
+    done = ask("predict", "cat.png", "-o", "-")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["recipe"]["method"] == "predict"
+
+
 def test_stdin_to_stdout(folder):
     done = ask("saliency", "-", "-o", "-", stdin=Path("cat.png").read_bytes())
     assert done.exit_code == 0

@@ -202,9 +202,10 @@ class Places:
 
 
 def put(result: Result, path: Path | None) -> None:
-    """Write a result to its place; None is stdout."""
+    """Write a result to its place; None is stdout, which has its picture, or else the first of its forms."""
     if path is None:
-        sys.stdout.buffer.write(result.forms[".png"]())
+        forms = result.forms
+        sys.stdout.buffer.write((forms.get(".png") or next(iter(forms.values())))())
     else:
         result.save(path)
 
