@@ -180,7 +180,7 @@ class Lbfgs(Optimiser):
     is applied inside the closure, so that what is judged is what is drawn. A picture that ends worse than it began, or
     not finite, is rolled back to its best and started again with half the rate.
 
-    A line search asks about twice in each step, and fails where rounding hides what a step gains. Without one, a step
+    A line search may ask several times in a step, and fails where rounding hides what a step gains. Without one, a step
     is only made shorter where it ends worse than all of the last few did (Grippo, Lampariello and Lucidi, 1986).
     """
 
