@@ -68,6 +68,25 @@ def looked(**maps):
     return {Need(layer, "gram"): gram(values) if values.ndim == 4 else values for layer, values in maps.items()}
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gram_matrices_can_be_derived_twice(weighted):
+    features = torch.rand(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(1, 1, 4, 5, dtype=torch.float64) if weighted else None
+    assert torch.autograd.gradcheck(lambda maps: gram(maps, weights), (features,))
+    assert torch.autograd.gradgradcheck(lambda maps: gram(maps, weights), (features,))
+
+
+def test_the_way_back_from_a_gram_matrix_in_half_precision_is_as_good_as_its_numbers():
+    features = torch.rand(1, 8, 16, 16).bfloat16()
+    slopes = []
+    for kind in (torch.bfloat16, torch.float64):
+        maps = features.detach().to(kind).requires_grad_()
+        (slope,) = torch.autograd.grad((gram(maps) - 0.3).square().sum(), maps)
+        assert slope.dtype == kind
+        slopes.append(slope.double())
+    assert (slopes[0] - slopes[1]).norm() < 2**-8 * slopes[1].norm()
+
+
 def test_the_gram_distance_is_the_formula_and_ignores_where_things_are():
     target, values = torch.rand(1, 3, 4, 5), torch.rand(2, 3, 4, 5)
     distance = GramDistance.from_activations(looked(conv=target))

