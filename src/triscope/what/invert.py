@@ -14,7 +14,8 @@ that has forgotten is filled in smoothly.
 
 `natural` starts from several noises. Pictures that a layer cannot tell apart differ in what it does not know, and that
 comes from the noise; their mean has what they share, and is nearer to the photo than any of them. Half of the steps
-are theirs, one after another; the other half starts from the mean.
+are theirs, one after another; the other half starts from the mean, or from the best of them where they share so little
+that the mean is grey.
 
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
 smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,
@@ -54,6 +55,7 @@ from triscope.what.plan import Climb, cosine
 
 _CLOSE = 1e-10
 _SHORTEST = 16  # steps from one noise; where there are fewer, there are fewer noises
+_SHARED = 2 / 3  # of the variance of pictures from several noises: what their mean must have
 _NOISE = 0.05  # strength of the first noise
 _B, _V = 80 / 255, 80 / 255 / 6.5
 
@@ -113,7 +115,7 @@ def invert(
     optimiser     adam, lbfgs (each picture by itself), or momentum
     rate          how far a step goes
     tv            weight of the prior against roughness
-    starts        from how many noises, whose mean the second half of the steps starts from; fewer where steps are few
+    starts        from how many noises, whose mean the second half of the steps goes on from; fewer where steps are few
     octaves       how many sizes, from coarse to fine, all shown to the network at the last
     seed          of the noise it starts from
     fit           crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
@@ -199,22 +201,31 @@ def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Sett
 
 
 def _climbed(plan: Climb, count: int, starts: int) -> Generator[Step[Imagined]]:
-    """The steps of `count` pictures: from noise, or from the mean of what comes of several noises."""
+    """The steps of `count` pictures: from noise, or from what comes of several noises."""
     several = min(starts, plan.steps // (2 * _SHORTEST))
     if several < 2:
         yield from climb(plan, noise(plan, count, _NOISE, alike=True))
         return
     each = plan.steps // (2 * several)
-    reached: list[Tensor] = []
+    reached: list[Imagined] = []
     for number in range(several):
         place = Path(f"{plan.checkpoint}.start{number}") if plan.checkpoint else None
         early = replace(plan, steps=each, seed=plan.seed + number, checkpoint=place)
         for step in climb(early, noise(early, count, _NOISE, alike=True)):
             yield replace(step, index=number * each + step.index, total=plan.steps)
-        reached.append(step.result.values)
+        reached.append(step.result)
     late = replace(plan, steps=plan.steps - several * each, octaves=1)
-    for step in climb(late, torch.stack(reached).mean(dim=0)):
+    for step in climb(late, _joined(reached)):
         yield replace(step, index=several * each + step.index, total=plan.steps)
+
+
+def _joined(reached: Sequence[Imagined]) -> Tensor:
+    """The mean of each picture's versions, or the best of them where the mean has lost most of what they show."""
+    versions = torch.stack([one.values for one in reached])
+    mean = versions.mean(dim=0)
+    best = versions[torch.stack([one.scores for one in reached]).argmax(dim=0), torch.arange(versions.shape[1])]
+    share = mean.var((2, 3)).sum(1) / versions.var((3, 4)).sum(2).mean(dim=0)
+    return mean.where((share > _SHARED)[:, None, None, None], best)
 
 
 def _drops(done: float) -> float:
