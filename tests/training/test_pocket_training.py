@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lessons import Lessons, Style, coloured
+from lessons import Lessons, Style, coloured, mixed
 from optimiser import orthogonal
 from photos import boxes, order, read_photos, split
-from run import Plan, Run, prior, settle
+from run import Plan, Run, prior, settle, unlike
 from safetensors.torch import load_file
 from student import NORMED, Student, folded, quieted, unfolded
-from teacher import Bank, normalise
+from teacher import SIZE, balance, normalise, surveyed
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -106,7 +106,7 @@ def test_orthogonal_keeps_directions_and_evens_out_lengths(shape: tuple[int, int
     inside = u.T @ orthogonal(matrix) @ v.T
     assert inside.diagonal().min() > 0.6
     assert inside.diagonal().max() < 1.3
-    assert (inside - torch.diag(inside.diagonal())).abs().max() < 0.01
+    assert (inside - torch.diag(inside.diagonal())).abs().max() < 0.05  # in bfloat16, where the processor has it
 
 
 def test_a_plan_grows_the_pictures_and_lowers_the_rate_at_the_end() -> None:
@@ -149,12 +149,18 @@ def test_an_epoch_shows_each_photo_as_often_as_its_weight_asks() -> None:
     assert np.abs(shown - weights * 7 / 8).max() < 0.1
 
 
-def test_photos_of_rare_classes_are_shown_more(tmp_path: Path) -> None:
-    bank = Bank(tmp_path, photos=5, crops=1)
-    assert bank.balance().tolist() == [1] * 5
-    bank.logits[0, :4, 7] = bank.logits[0, 4, 8] = 100  # four photos of one class, one of another
-    bank.known[:] = True
-    assert_close(bank.balance(), np.array([5, 5, 5, 5, 10]) / 6)
+def test_photos_of_rare_classes_are_shown_more() -> None:
+    logits = np.zeros((5, 1000))
+    logits[:4, 7] = logits[4, 8] = 100  # four photos of one class, one of another
+    assert_close(balance(logits), np.array([5, 5, 5, 5, 10]) / 6)
+
+
+def test_the_photos_are_surveyed_once(tiny_photos: Path, tmp_path: Path) -> None:
+    photos, teacher = read_photos(tiny_photos), Counting()
+    weights = [surveyed(teacher, photos, 0, torch.device("cpu"), tmp_path / "balance.npy") for _ in range(2)]
+    assert teacher.seen == 12
+    assert np.array_equal(*weights)
+    assert weights[0].mean() == pytest.approx(1)
 
 
 def test_colour_of_no_strength_is_the_plain_normalisation() -> None:
@@ -174,31 +180,53 @@ class Counting(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.seen = nn.Parameter(torch.ones(1)), 0
+        self.seen = 0
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        assert pixels.shape[-1] == SIZE
         self.seen += len(pixels)
-        return pixels.float().mean(dim=(1, 2, 3))[:, None].expand(-1, 1000) * self.one
+        means = pixels.float().mean(dim=(1, 2, 3))[:, None]
+        return means.expand(-1, 1000) * torch.linspace(0, 0.1, 1000), means.expand(-1, 512)
 
 
-def test_a_crop_is_labelled_once_and_kept_on_disk(tiny_photos: Path, tmp_path: Path) -> None:
+def test_lessons_are_told_twice_and_the_teacher_is_asked_once(tiny_photos: Path) -> None:
     photos, teacher = read_photos(tiny_photos), Counting()
-
-    def lessons() -> Lessons:
-        return Lessons(photos, Bank(tmp_path, len(photos), 2), teacher, 4, seed=0, style=Style(mixup=1.0, crops=2))
-
-    shown = [lessons().lesson(step, lessons().pixels(step, 64), torch.device("cpu")) for step in range(9)]
-    assert 12 < teacher.seen <= 24  # 12 photos, 2 crops; the third epoch shows epoch 0's crops in another order
-    for lesson in shown:
+    lessons = Lessons(photos, np.ones(len(photos)), teacher, 4, seed=0, style=Style(colour=0.0))
+    told = [lessons.lesson(step, lessons.pixels(step, 64), 64, torch.device("cpu")) for step in range(9)]
+    assert teacher.seen == 24  # 12 photos in each of the first and third epoch
+    for lesson in told:
         assert lesson.images.shape == (4, 3, 64, 64)
         assert_close(lesson.answers.sum(dim=1), torch.ones(4))
+    for first, again, other in zip(told[:3], told[3:6], told[6:], strict=True):
+        assert_close(first.images, again.images)
+        assert_close(first.answers, again.answers)
+        assert_close(first.features, again.features)
+        assert not torch.equal(first.images, other.images)
+
+
+def test_what_is_mixed_has_half_of_the_other_at_most() -> None:
+    pixels = torch.zeros(2, 3, 32, 32)
+    pixels[1] = 1
+    for seed in range(40):
+        made, truth = mixed(pixels, torch.eye(2), Style(), torch.Generator().manual_seed(seed))
+        assert_close(truth.sum(dim=1), torch.ones(2))
+        assert_close(made.mean(dim=(1, 2, 3)), truth[:, 1])  # a class has the share of the picture that shows it
+        assert truth.diagonal().min() >= 0.45
+    assert torch.equal(pixels[0], torch.zeros(3, 32, 32))
+
+
+def test_likenesses_agree_where_neighbours_do() -> None:
+    vectors = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
+    turned = torch.linalg.qr(torch.randn(32, 8, generator=torch.Generator().manual_seed(1)))[0]
+    assert unlike(3 * vectors @ turned.T + 1, vectors) < 1e-5  # the same likenesses, in another space
+    assert unlike(vectors.roll(1, 0), vectors) > 0.1
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     tiny_photos: Path, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(name: str) -> dict[str, Tensor]:
-        words = f"--photos {tiny_photos} --teacher {tiny_teacher} --run {tmp_path / name} --steps 3 --batch 4 --crops 2"
+        words = f"--photos {tiny_photos} --teacher {tiny_teacher} --run {tmp_path / name} --steps 3 --batch 4"
         words += " --minutes 0 --held-out 2 --sizes 64:0.5,96:0.5 --device cpu"
         main(words.split())
         return load_file(tmp_path / name / "pocket.safetensors")

@@ -9,6 +9,8 @@ from student import Student
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
+from triscope.network.precision import native_bfloat16
+
 FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
 MUON = tuple(f"network.features.{i}.layer.weight" for i in (3, 6, 8, 10))
 
@@ -16,13 +18,13 @@ MUON = tuple(f"network.features.{i}.layer.weight" for i in (3, 6, 8, 10))
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """About U V^T of a matrix = U S V^T: singular values come out between 0.7 and 1.2 (Newton-Schulz iteration)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix / (matrix.norm() + 1e-7)
+    x = (matrix / (matrix.norm() + 1e-7)).to(torch.bfloat16 if native_bfloat16(matrix.device) else matrix.dtype)
     if flip := x.shape[0] > x.shape[1]:
         x = x.T
     for _ in range(steps):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if flip else x
+    return (x.T if flip else x).to(matrix.dtype)
 
 
 class Muon(Optimizer):

@@ -1,8 +1,7 @@
 """The training photos: decoded once into memory, cropped again and again.
 
 A photo folder holds tars of pictures and an `index.csv` with the columns `shard, member, imagenet_class_index` (empty
-where the class is not known). A crop is named by its photo and a number k: the same pair is the same box for ever, so
-the teacher's answer to it can be kept.
+where the class is not known). A crop is named by its photo and a number k: the same pair is the same box for ever.
 """
 
 import csv
@@ -18,6 +17,7 @@ from torch import Tensor
 
 AREA = (0.3, 1.0)
 RATIO = (3 / 4, 4 / 3)
+FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,19 @@ def boxes(photos: Photos, k: int, seed: int) -> np.ndarray:
     return np.concatenate([corners, corners + sides], axis=1)
 
 
-def cut(photos: Photos, indices: np.ndarray, crops: np.ndarray, size: int) -> Tensor:
-    """The crops of the photos at `indices`, resized with antialiasing: uint8 (B, 3, size, size), channels last."""
+def cut(photos: Photos, indices: np.ndarray, crops: np.ndarray, size: int, seed: int | None = None) -> Tensor:
+    """The crops of the photos at `indices`, resized with antialiasing: uint8 (B, 3, size, size), channels last.
+
+    With a `seed`, each by a filter drawn from soft to sharp: small photos enlarged are softer than those met later.
+    """
     pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
+    drawn = (
+        np.zeros(len(indices), int)
+        if seed is None
+        else np.random.default_rng(seed).integers(len(FILTERS), size=len(indices))
+    )
     for row, i in enumerate(indices):
-        pixels[row] = np.asarray(photos.images[i].resize((size, size), Image.Resampling.BILINEAR, box=tuple(crops[i])))
+        pixels[row] = np.asarray(photos.images[i].resize((size, size), FILTERS[drawn[row]], box=tuple(crops[i])))
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 

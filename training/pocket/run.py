@@ -17,6 +17,8 @@ from triscope.network.precision import native_bfloat16
 
 WARM_UP = 200
 QUIET_AT_EXPORT = 0.01  # so little that the answers stay as they are
+LIKENESS = 3  # weight of the likenesses within a batch against the answers
+SHARPNESS = 10  # of the softmax over them
 AVERAGE_EVERY, AVERAGE_KEEP = 8, 0.97  # the average looks back over about 270 steps
 
 
@@ -68,8 +70,9 @@ class Run:
         """One step; the cross-entropy of the answers."""
         rate = self.plan.rate(self.step, self.progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            logits = self.student(lesson.images)
-        loss = -(lesson.answers * F.log_softmax(logits.float() / temperature, dim=1)).sum(dim=1).mean()
+            logits, hidden = self.student.with_hidden(lesson.images)
+        answer = -(lesson.answers * F.log_softmax(logits.float() / temperature, dim=1)).sum(dim=1).mean()
+        loss = answer + LIKENESS * unlike(hidden.float(), lesson.features)
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
@@ -80,7 +83,7 @@ class Run:
         self.step += 1
         if self.step % AVERAGE_EVERY == 0:
             self._average()
-        return float(loss.detach())
+        return float(answer.detach())
 
     def _average(self) -> None:
         keep = min(AVERAGE_KEEP, self.step / (self.step + 10 * AVERAGE_EVERY))
@@ -118,6 +121,21 @@ class Run:
         self.student.load_state_dict(state["student"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+
+
+def unlike(found: Tensor, wanted: Tensor) -> Tensor:
+    """How far each vector's likenesses to the others of its batch are from those of `wanted`, on average.
+
+    The divergence of the softmax over cosines, after centring; `found` (B, N) and `wanted` (B, M) may be of different
+    length. Neighbours in one space become neighbours in the other.
+    """
+    ours, theirs = _likenesses(found), _likenesses(wanted)
+    return F.kl_div(ours.log_softmax(dim=1), theirs.softmax(dim=1), reduction="batchmean")
+
+
+def _likenesses(vectors: Tensor) -> Tensor:
+    centred = F.normalize(vectors - vectors.mean(dim=0), dim=1)
+    return (SHARPNESS * centred @ centred.T).fill_diagonal_(-1e4)  # nothing is its own neighbour
 
 
 @torch.no_grad()

@@ -47,6 +47,12 @@ class Student(nn.Module):
         logits: Tensor = self.network(images)
         return logits
 
+    def with_hidden(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) -> logits (B, 1000), the last hidden layer (B, 4096)."""
+        pooled = self.network.avgpool(self.network.features(images)).flatten(1)
+        hidden = self.network.classifier[:6](pooled)
+        return self.network.classifier[6](hidden), hidden
+
     def normed(self) -> dict[str, Normed]:
         """The normalised layers by their name in PocketAlexNet."""
         found = {name: self.network.get_submodule(name) for name in NORMED}

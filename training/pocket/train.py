@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import torch
-from lessons import Lessons, Style
+from lessons import Lessons, Style, resized
 from photos import Photos, centre, read_photos, split
 from run import Plan, Run, export
 from safetensors.torch import load_file
 from student import Student, quieted, unfolded
-from teacher import Bank, Teacher, normalise
+from teacher import Teacher, normalise, surveyed
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -77,13 +77,13 @@ def train(run: Run, lessons: Lessons, diary: Diary, minutes: float, workers: int
     def size(step: int) -> int:
         return run.plan.size(run.plan.progress(step, run.seconds))
 
-    for step, pixels in lessons.ahead(run.step, size, workers):
+    for step, side, pixels in lessons.ahead(run.step, size, workers):
         if run.progress >= 1:
             break
-        loss = run.learn(lessons.lesson(step, pixels, run.device), lessons.style.temperature)
+        loss = run.learn(lessons.lesson(step, pixels, side, run.device), lessons.style.temperature)
         now = time.monotonic()
         run.seconds, clock = run.seconds + now - clock, now
-        diary.note(loss, pixels.shape[-1])
+        diary.note(loss, side)
         if run.seconds - kept > 60 * minutes and run.progress < 1:
             kept = run.seconds
             diary.keep()
@@ -106,7 +106,9 @@ def beginning(weights: Path | None, lessons: Lessons, size: int) -> Student:
 
 def first_images(lessons: Lessons, size: int, count: int = 16) -> list[Tensor]:
     """Plain crops of the first steps, to take statistics of."""
-    return [normalise(lessons.pixels(step, size)) for step in range(min(count, lessons.per_epoch))]
+    return [
+        normalise(resized(lessons.pixels(step, size).float(), size)) for step in range(min(count, lessons.per_epoch))
+    ]
 
 
 def sizes(text: str) -> tuple[tuple[int, float], ...]:
@@ -119,7 +121,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of tars with index.csv")
     parser.add_argument("--teacher", type=Path, required=True, help="SqueezeNet 1.1 as safetensors")
-    parser.add_argument("--run", type=Path, required=True, help="folder for the checkpoint, the log and the labels")
+    parser.add_argument("--run", type=Path, required=True, help="folder for the checkpoint, the log and the weights")
     parser.add_argument("--start", type=Path, help="begin from this weights file instead of from noise")
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--steps", type=int, default=0, help="length in steps instead of hours")
@@ -130,9 +132,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fall", type=float, default=0.6, help="share of the run over which the rate falls")
     parser.add_argument("--temperature", type=float, default=2.0)
     parser.add_argument("--truth", type=float, default=0.1, help="weight of a known class against the teacher's answer")
-    parser.add_argument("--mixup", type=float, default=0.2, help="share of batches in which pictures are mixed")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--crops", type=int, default=8, help="labelled crops per photo")
     parser.add_argument("--minutes", type=float, default=4.0, help="between checkpoints")
     parser.add_argument("--held-out", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
@@ -148,9 +148,9 @@ def main(words: list[str] | None = None) -> None:
     device = torch.device(options.device)
     options.run.mkdir(parents=True, exist_ok=True)
     photos, held_out = split(read_photos(options.photos), options.held_out, options.seed)
-    bank = Bank(options.run / "bank", len(photos), options.crops)
-    style = Style(options.temperature, options.truth, options.mixup, crops=options.crops)
-    lessons = Lessons(photos, bank, Teacher(options.teacher).to(device), options.batch, options.seed, style)
+    teacher, style = Teacher(options.teacher).to(device), Style(options.temperature, options.truth)
+    weights = surveyed(teacher, photos, options.seed, device, options.run / "balance.npy")
+    lessons = Lessons(photos, weights, teacher, options.batch, options.seed, style)
     plan = Plan(*(getattr(options, name) for name in Plan.__dataclass_fields__))
     run = Run(beginning(options.start, lessons, plan.size(0)), plan, device)
     if (options.run / "checkpoint.pt").exists():

@@ -136,17 +136,17 @@ class _Cost:
         return weights + share * self._kept(0, cut) + self._kept(cut, len(self.names))
 
     def _kept(self, first: int, last: int) -> float:
-        """What the features from `first` to `last` keep for the way back, and the largest thing made on it."""
-        kept, largest = 0.0, 0.0
+        """What the features from `first` to `last` keep for the way back, and the largest things made on it."""
+        kept, largest, widest = 0.0, 0.0, 0.0
         for name in self.names[first:last]:
             part = self.parts[name.removeprefix("features.")]
             height, width = self.network.size
             count = _count(self.network.layers[name].shape) * self.size[0] * self.size[1] / (height * width)
             kept += 0 if getattr(part, "inplace", False) else count * self.width
             kept += 8 * count if isinstance(part, nn.MaxPool2d) else 0  # which of its pixels each one was
-            kept += count * (self.width + (4 if self.width < 4 else 0)) if name in self.wanted else 0
             largest = max(largest, count * self.width)
-        return kept + 3 * largest
+            widest = max(widest, 4 * count if self.width < 4 and name in self.wanted else 0)
+        return kept + 3 * largest + widest
 
 
 def _count(shape: Sequence[int]) -> int:
