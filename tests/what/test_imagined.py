@@ -17,8 +17,7 @@ from triscope.network import Network
 from triscope.redoing import redo
 from triscope.results import Picture
 from triscope.what.frames import Frames
-from triscope.what.invert import Inversion, _joined
-from triscope.what.picture import Imagined
+from triscope.what.invert import Inversion, _shared
 from triscope.what.regularisers import REGULARISERS, blurred, clipped, idled
 
 SIZE = 16
@@ -201,14 +200,10 @@ def test_inversions_from_several_noises_go_on_from_their_mean(net, photo, tmp_pa
 
 
 def test_versions_that_share_little_are_not_averaged():
-    alike, apart = torch.rand(1, 3, 8, 8), torch.rand(3, 1, 3, 8, 8)
-    versions = [
-        Imagined(torch.cat([alike + 0.01 * one, one]), scores=torch.tensor([-1.0, -score]), objective=None)
-        for one, score in zip(apart, (3.0, 1.0, 2.0), strict=True)
-    ]
-    found = _joined(versions)
+    alike, apart, noise = torch.rand(1, 3, 8, 8), torch.rand(3, 1, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    found = _shared(torch.cat([alike + 0.01 * apart, apart], dim=1), noise)
     torch.testing.assert_close(found[0], alike[0] + 0.01 * apart.mean(dim=0)[0])
-    assert torch.equal(found[1], apart[1, 0])
+    assert torch.equal(found[1], noise[1])
 
 
 def test_what_a_layer_does_not_know_is_least_in_the_mean_of_several_noises():

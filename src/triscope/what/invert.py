@@ -14,8 +14,8 @@ that has forgotten is filled in smoothly.
 
 `natural` starts from several noises. Pictures that a layer cannot tell apart differ in what it does not know, and that
 comes from the noise; their mean has what they share, and is nearer to the photo than any of them. Half of the steps
-are theirs, one after another; the other half starts from the mean, or from the best of them where they share so little
-that the mean is grey.
+are theirs, one after another; the other half starts from the mean, or from noise again where they share so little that
+the mean is grey.
 
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
 smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,
@@ -207,25 +207,23 @@ def _climbed(plan: Climb, count: int, starts: int) -> Generator[Step[Imagined]]:
         yield from climb(plan, noise(plan, count, _NOISE, alike=True))
         return
     each = plan.steps // (2 * several)
-    reached: list[Imagined] = []
+    reached: list[Tensor] = []
     for number in range(several):
         place = Path(f"{plan.checkpoint}.start{number}") if plan.checkpoint else None
         early = replace(plan, steps=each, seed=plan.seed + number, checkpoint=place)
         for step in climb(early, noise(early, count, _NOISE, alike=True)):
             yield replace(step, index=number * each + step.index, total=plan.steps)
-        reached.append(step.result)
+        reached.append(step.result.values)
     late = replace(plan, steps=plan.steps - several * each, octaves=1)
-    for step in climb(late, _joined(reached)):
+    for step in climb(late, _shared(torch.stack(reached), noise(late, count, _NOISE, alike=True))):
         yield replace(step, index=several * each + step.index, total=plan.steps)
 
 
-def _joined(reached: Sequence[Imagined]) -> Tensor:
-    """The mean of each picture's versions, or the best of them where the mean has lost most of what they show."""
-    versions = torch.stack([one.values for one in reached])
+def _shared(versions: Tensor, otherwise: Tensor) -> Tensor:
+    """The mean (B, C, H, W) of versions (N, B, C, H, W), and `otherwise` where it has lost most of what they show."""
     mean = versions.mean(dim=0)
-    best = versions[torch.stack([one.scores for one in reached]).argmax(dim=0), torch.arange(versions.shape[1])]
     share = mean.var((2, 3)).sum(1) / versions.var((3, 4)).sum(2).mean(dim=0)
-    return mean.where((share > _SHARED)[:, None, None, None], best)
+    return mean.where((share > _SHARED)[:, None, None, None], otherwise)
 
 
 def _drops(done: float) -> float:
