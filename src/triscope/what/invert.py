@@ -14,8 +14,8 @@ that has forgotten is filled in smoothly.
 
 `natural` starts from several noises. Pictures that a layer cannot tell apart differ in what it does not know, and that
 comes from the noise; their mean has what they share, and is nearer to the photo than any of them. Half of the steps
-are theirs, one after another; the other half starts from the mean, or from noise again where they share so little that
-the mean is grey.
+are theirs, one after another; the other half starts from the mean. Where the first two hardly agree, as in deep layers,
+a mean would be grey: then all other steps go on from noise.
 
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
 smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,
@@ -55,7 +55,7 @@ from triscope.what.plan import Climb, cosine
 
 _CLOSE = 1e-10
 _SHORTEST = 16  # steps from one noise; where there are fewer, there are fewer noises
-_SHARED = 2 / 3  # of the variance of pictures from several noises: what their mean must have
+_AGREED = 0.62  # correlation of pictures from different noises, from which on their mean is worth more than they are
 _NOISE = 0.05  # strength of the first noise
 _B, _V = 80 / 255, 80 / 255 / 6.5
 
@@ -214,16 +214,25 @@ def _climbed(plan: Climb, count: int, starts: int) -> Generator[Step[Imagined]]:
         for step in climb(early, noise(early, count, _NOISE, alike=True)):
             yield replace(step, index=number * each + step.index, total=plan.steps)
         reached.append(step.result.values)
-    late = replace(plan, steps=plan.steps - several * each, octaves=1)
+        if number == 1 and float(_agreement(torch.stack(reached)).mean()) < _AGREED:
+            break
+    done = len(reached) * each
+    late = replace(plan, steps=plan.steps - done, octaves=1)
     for step in climb(late, _shared(torch.stack(reached), noise(late, count, _NOISE, alike=True))):
-        yield replace(step, index=several * each + step.index, total=plan.steps)
+        yield replace(step, index=done + step.index, total=plan.steps)
 
 
 def _shared(versions: Tensor, otherwise: Tensor) -> Tensor:
-    """The mean (B, C, H, W) of versions (N, B, C, H, W), and `otherwise` where it has lost most of what they show."""
-    mean = versions.mean(dim=0)
-    share = mean.var((2, 3)).sum(1) / versions.var((3, 4)).sum(2).mean(dim=0)
-    return mean.where((share > _SHARED)[:, None, None, None], otherwise)
+    """The mean (B, C, H, W) of versions (N, B, C, H, W) where they agree, and `otherwise` where they do not."""
+    agreed = _agreement(versions) >= _AGREED
+    return versions.mean(dim=0).where(agreed[:, None, None, None], otherwise)
+
+
+def _agreement(versions: Tensor) -> Tensor:
+    """How much N versions of each picture are alike: (B,), their mean correlation, by how much varies in their mean."""
+    count = len(versions)
+    kept = versions.mean(dim=0).var((2, 3)).sum(1) / versions.var((3, 4)).sum(2).mean(dim=0)
+    return (count * kept - 1) / (count - 1)
 
 
 def _drops(done: float) -> float:
