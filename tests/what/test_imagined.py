@@ -199,11 +199,13 @@ def test_inversions_from_several_noises_go_on_from_their_mean(net, photo, tmp_pa
     assert torch.equal(again[-1].result.values, whole[-1].result.values)
 
 
-def test_where_the_first_two_noises_disagree_the_steps_left_go_on_from_noise(net, photo, monkeypatch):
+@pytest.mark.parametrize("octaves", [1, 2])
+def test_where_the_first_two_noises_disagree_the_steps_left_go_on_from_noise(net, photo, monkeypatch, octaves):
     monkeypatch.setattr("triscope.what.invert._AGREED", 2.0)
-    steps = list(ts.invert.steps(net, photo, "3", steps=96, starts=3))
+    steps = list(ts.invert.steps(net, photo, "3", steps=96, starts=3, octaves=octaves))
     assert [step.index for step in steps] == list(range(1, 97))
-    torch.testing.assert_close(steps[-1].result.values, ts.invert(net, photo, "3", steps=64, starts=1).values)
+    plain = ts.invert(net, photo, "3", steps=64, starts=1, octaves=octaves)
+    torch.testing.assert_close(steps[-1].result.values, plain.values)
 
 
 def test_versions_that_share_little_are_not_averaged():

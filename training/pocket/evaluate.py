@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def report_accuracy(network: PocketAlexNet, options: argparse.Namespace) -> None:
-    """Accuracy at each size, and how often the first answer is the teacher's."""
+    """Accuracy at each size, how often the first answer is the teacher's, and how far all are (at temperature 2)."""
     with (options.labelled / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     files = [options.labelled / row["file"] for row in rows]
@@ -124,6 +124,8 @@ def report_accuracy(network: PocketAlexNet, options: argparse.Namespace) -> None
         line = f"{size:4}: {accuracy(logits, classes)}"
         if taught is not None:
             line += f"  agrees with the teacher {(logits.argmax(1) == taught.argmax(1)).float().mean():6.1%}"
+            apart = F.kl_div((logits / 2).log_softmax(1), (taught / 2).softmax(1), reduction="batchmean")
+            line += f"  divergence {apart:.2f}"
         print(line)
 
 

@@ -47,7 +47,9 @@ def surveyed(teacher: nn.Module, photos: Photos, seed: int, device: torch.device
         crops = boxes(photos, 0, seed)
         parts = np.array_split(np.arange(len(photos)), -(-len(photos) // 128))
         logits = torch.cat([teacher(cut(photos, part, crops, SIZE).to(device))[0].cpu() for part in parts])
-        np.save(file, balance(logits.double().numpy()))
+        part = file.with_suffix(".part.npy")
+        np.save(part, balance(logits.double().numpy()))
+        part.replace(file)
     weights: np.ndarray = np.load(file)
     return weights
 

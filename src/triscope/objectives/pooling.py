@@ -34,11 +34,13 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
     With `weights` (1, 1, h, w), a weighted average.
     """
     rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # no copy where channels lie last
-    if weights is None:
-        return _products(rows) / rows.shape[1]
-    wide = _wide(rows)
-    each = weights.flatten(1)[:, :, None].to(wide)
-    return _products(wide * each.sqrt()) / each.sum()
+    total: int | Tensor = rows.shape[1]
+    if weights is not None:
+        rows = _wide(rows)
+        each = weights.flatten(1)[:, :, None].to(rows)
+        rows, total = rows * each.sqrt(), each.sum()
+    products: Tensor = _Products.apply(rows)  # type: ignore[no-untyped-call] # torch gives `apply` no types
+    return products / total
 
 
 class _Products(torch.autograd.Function):
@@ -63,8 +65,3 @@ class _Products(torch.autograd.Function):
 
 def _wide(rows: Tensor) -> Tensor:
     return rows.float() if rows.itemsize < 4 else rows
-
-
-def _products(rows: Tensor) -> Tensor:
-    products: Tensor = _Products.apply(rows)  # type: ignore[no-untyped-call]
-    return products

@@ -214,11 +214,15 @@ def _climbed(plan: Climb, count: int, starts: int) -> Generator[Step[Imagined]]:
         for step in climb(early, noise(early, count, _NOISE, alike=True)):
             yield replace(step, index=number * each + step.index, total=plan.steps)
         reached.append(step.result.values)
-        if number == 1 and float(_agreement(torch.stack(reached)).mean()) < _AGREED:
+        if len(reached) == 2 < several and float(_agreement(torch.stack(reached)).mean()) < _AGREED:
             break
     done = len(reached) * each
-    late = replace(plan, steps=plan.steps - done, octaves=1)
-    for step in climb(late, _shared(torch.stack(reached), noise(late, count, _NOISE, alike=True))):
+    late = replace(plan, steps=plan.steps - done)
+    start = noise(late, count, _NOISE, alike=True)
+    if len(reached) == several:  # else the first two disagreed
+        late = replace(late, octaves=1)
+        start = _shared(torch.stack(reached), noise(late, count, _NOISE, alike=True))
+    for step in climb(late, start):
         yield replace(step, index=done + step.index, total=plan.steps)
 
 
