@@ -12,6 +12,8 @@ from torch.optim import AdamW, Optimizer
 from triscope.network.precision import native_bfloat16
 
 FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
+SLOW = 0.1  # of the learning rate, for the dense layers before the last: taught fast, they forget what pictures share
+HEAD = ("network.classifier.1.", "network.classifier.4.")
 MUON = tuple(f"network.features.{i}.layer.weight" for i in (3, 6, 8, 10))
 
 
@@ -50,12 +52,16 @@ def optimisers(student: Student, muon: float, adam: float, decay: float) -> list
     """What trains the student, at learning rates `muon` and `adam`."""
     named = dict(student.named_parameters())
     inner = [named[name] for name in MUON] if muon else []
-    rest = [value for name, value in named.items() if not (muon and name in MUON)]
-    groups = [
-        {"params": rest[:1], "weight_decay": FIRST_DECAY},
-        {"params": [value for value in rest[1:] if value.dim() > 1], "weight_decay": decay},
-        {"params": [value for value in rest if value.dim() == 1], "weight_decay": 0.0},
+    head = [value for name, value in named.items() if name.startswith(HEAD)]
+    first, *rest = [
+        value for name, value in named.items() if not (name.startswith(HEAD) or (muon and name in MUON))
     ]
+    groups = [{"params": [first], "weight_decay": FIRST_DECAY}]
+    for part, pace in ((rest, 1.0), (head, SLOW)):
+        groups += [
+            {"params": [value for value in part if value.dim() > 1], "weight_decay": decay, "lr": pace * adam},
+            {"params": [value for value in part if value.dim() == 1], "weight_decay": 0.0, "lr": pace * adam},
+        ]
     made: list[Optimizer] = [AdamW(groups, lr=adam, fused=True)]
     if inner:
         made.append(Muon(inner, lr=muon, weight_decay=decay))

@@ -100,6 +100,27 @@ def unfolded(network: PocketAlexNet, batches: Iterable[Tensor]) -> Student:
 
 
 @torch.no_grad()
+def reheaded(student: Student, batches: Iterable[Tensor]) -> Student:
+    """The student with a new head that keeps how alike pictures are to the trunk.
+
+    The layer of 1024 takes the first 512 principal components of the pooled maps of `batches`, the strong ones
+    weakened (by the fourth root of their variance), and their negatives, so that nothing is lost to its ReLU. The next
+    is random, which keeps angles about as they are; the last knows nothing.
+    """
+    network = student.network.eval()
+    pooled = torch.cat([network.avgpool(network.features(batch)).flatten(1) for batch in batches]).double()
+    variance, directions = torch.linalg.eigh(torch.cov(pooled.T))
+    new = Student()
+    reduced = new.normed()["classifier.1"]
+    count = len(reduced.layer.weight) // 2
+    rows, gain = directions[:, -count:].T * 2**0.5, variance[-count:] ** 0.25
+    reduced.layer.weight.copy_(torch.cat([rows, -rows]))
+    reduced.norm.weight.copy_((gain / gain.mean()).repeat(2))
+    student.network.classifier = new.network.classifier
+    return student
+
+
+@torch.no_grad()
 def quieted(filters: Tensor, images: Tensor, noise: float) -> Tensor:
     """First-layer filters (K, C, h, w) without what photos hardly excite: w S (S + noise I)^-1.
 

@@ -15,7 +15,7 @@ from lessons import Lessons, Style, resized
 from photos import Photos, centre, read_photos, split
 from run import Plan, Run, export
 from safetensors.torch import load_file
-from student import Student, quieted, unfolded
+from student import Student, quieted, reheaded, unfolded
 from teacher import Teacher, normalise, surveyed
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,6 +24,7 @@ from triscope.network.pocket import PocketAlexNet, expand
 
 WATCHED_SIZE = 160
 LOG_EVERY = 50
+HEAD_BATCHES = 64  # whose principal components a new head begins with
 QUIET = 0.3  # price of a first filter's length, against the variance of patches
 
 
@@ -90,13 +91,14 @@ def train(run: Run, lessons: Lessons, diary: Diary, minutes: float, workers: int
     diary.keep()
 
 
-def beginning(weights: Path | None, lessons: Lessons, size: int) -> Student:
-    """A new student with quiet filters, or one that goes on from a weights file alone."""
+def beginning(weights: Path | None, new_head: bool, lessons: Lessons, size: int) -> Student:
+    """A new student with quiet filters, or one that goes on from a weights file alone, or from its trunk."""
     images = first_images(lessons, size)
     if weights is not None:
         network = PocketAlexNet()
         network.load_state_dict(expand(load_file(weights)))
-        return unfolded(network, images)
+        student = unfolded(network, images)
+        return reheaded(student, first_images(lessons, size, HEAD_BATCHES)) if new_head else student
     student = Student()
     first = student.normed()["features.0"].layer
     quiet = quieted(first.weight, torch.cat(images), QUIET)
@@ -123,6 +125,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, required=True, help="SqueezeNet 1.1 as safetensors")
     parser.add_argument("--run", type=Path, required=True, help="folder for the checkpoint, the log and the weights")
     parser.add_argument("--start", type=Path, help="begin from this weights file instead of from noise")
+    parser.add_argument("--new-head", action="store_true", help="begin from the trunk of --start alone")
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--steps", type=int, default=0, help="length in steps instead of hours")
     parser.add_argument("--sizes", type=sizes, default="96:0.62,128:0.28,160:0.1", help="size:share of the run")
@@ -152,7 +155,7 @@ def main(words: list[str] | None = None) -> None:
     weights = surveyed(teacher, photos, options.seed, device, options.run / "balance.npy")
     lessons = Lessons(photos, weights, teacher, options.batch, options.seed, style)
     plan = Plan(*(getattr(options, name) for name in Plan.__dataclass_fields__))
-    run = Run(beginning(options.start, lessons, plan.size(0)), plan, device)
+    run = Run(beginning(options.start, options.new_head, lessons, plan.size(0)), plan, device)
     if (options.run / "checkpoint.pt").exists():
         run.restore(options.run / "checkpoint.pt")
     train(run, lessons, Diary(options.run, run, lessons, held_out), options.minutes, options.workers)
