@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 from lessons import Lessons, Style, coloured, mixed
-from optimiser import orthogonal
+from optimiser import HEAD, SLOW, optimisers, orthogonal
 from photos import boxes, order, read_photos, split
 from run import Plan, Run, prior, settle, unlike
 from safetensors.torch import load_file
-from student import NORMED, Student, folded, quieted, unfolded
+from student import NORMED, Student, folded, quieted, reheaded, unfolded
 from teacher import SIZE, balance, normalise, surveyed
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
-from train import main
+from train import arguments, main
 
 from triscope.network.pocket import PocketAlexNet, expand
 
@@ -97,6 +97,57 @@ def test_every_layer_but_the_last_is_normalised(student: Student) -> None:
     assert list(student.normed()) == list(NORMED)
     layers = [name for name, module in PocketAlexNet().named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     assert list(NORMED) == layers[:-1]
+
+
+def test_a_new_head_keeps_the_trunk_and_how_alike_it_finds_pictures(student: Student) -> None:
+    batches = [images(6, seed=seed).repeat(4, 1, 1, 1) + images(24, seed=seed + 2) for seed in (5, 6)]
+    old, again = (unfolded(folded(student), batches) for _ in range(2))
+    reheaded(again, batches)
+    for each in (old, again):
+        settle(each, batches)
+    network, pictures = folded(again), torch.cat(batches)
+    with torch.no_grad():
+        maps = network.features(pictures)
+        assert torch.equal(maps, folded(old).features(pictures))
+        pooled = network.avgpool(maps).flatten(1)
+        reduced = network.classifier[:3](pooled)
+        hidden = network.classifier[:6](pooled)
+        projected = network.classifier[1](pooled)
+    assert_close(projected[:, :512], -projected[:, 512:], rtol=1e-3, atol=1e-3)
+    mirrored = reduced[:, :512] - reduced[:, 512:]  # so the ReLU between has lost nothing
+    assert_close(mirrored, projected[:, :512], rtol=1e-3, atol=1e-3)
+    weakened = whitened(pooled, 0.25)
+    assert alike(mirrored, weakened) > 0.99
+    assert alike(hidden, weakened) > 0.9
+
+
+def whitened(vectors: Tensor, power: float) -> Tensor:
+    u, s, _ = torch.linalg.svd(vectors - vectors.mean(dim=0), full_matrices=False)
+    return u[:, :-1] * s[:-1] ** (1 - 2 * power)
+
+
+def alike(ours: Tensor, theirs: Tensor) -> float:
+    """Correlation of the cosines of all pairs, after centring."""
+    pairs = torch.triu_indices(len(ours), len(ours), 1).unbind()
+    cosines = [(unit @ unit.T)[pairs] for v in (ours, theirs) for unit in [F.normalize(v - v.mean(dim=0), dim=1)]]
+    return float(torch.corrcoef(torch.stack(cosines))[0, 1])
+
+
+def test_a_new_head_wants_a_trunk(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments("--photos . --teacher t --run r --new-head".split())
+    assert "name the file with --start" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("muon", [0.0, 0.02])
+def test_every_weight_is_taught_and_the_dense_layers_before_the_last_slowly(muon: float) -> None:
+    student = Student()
+    names = {id(value): name for name, value in student.named_parameters()}
+    groups = [group for made in optimisers(student, muon, 1e-3, 0.01) for group in made.param_groups]
+    peaks = {names[id(value)]: group["peak"] for group in groups for value in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(peaks) == len(names)
+    assert {name for name, peak in peaks.items() if peak == SLOW * 1e-3} == {n for n in peaks if n.startswith(HEAD)}
+    assert peaks["network.classifier.6.weight"] == peaks["network.features.0.layer.weight"] == 1e-3
 
 
 @pytest.mark.parametrize("shape", [(8, 20), (20, 8)])

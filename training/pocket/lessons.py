@@ -20,7 +20,7 @@ LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Lesson:
-    """Images (B, 3, S, S) ready for the student, the answers (B, 1000), rows adding up to 1, and features (B, 512)."""
+    """Images (B, 3, S, S) ready for the student, the answers (B, 1000), rows adding up to 1, and features (B, N)."""
 
     images: Tensor
     answers: Tensor

@@ -12,7 +12,7 @@ from torch.optim import AdamW, Optimizer
 from triscope.network.precision import native_bfloat16
 
 FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
-SLOW = 0.1  # of the learning rate, for the dense layers before the last: taught fast, they forget what pictures share
+SLOW = 0.05  # of the learning rate, for the dense layers before the last: taught fast, they forget what pictures share
 HEAD = ("network.classifier.1.", "network.classifier.4.")
 MUON = tuple(f"network.features.{i}.layer.weight" for i in (3, 6, 8, 10))
 

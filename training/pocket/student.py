@@ -105,17 +105,18 @@ def reheaded(student: Student, batches: Iterable[Tensor]) -> Student:
 
     The layer of 1024 takes the first 512 principal components of the pooled maps of `batches`, the strong ones
     weakened (by the fourth root of their variance), and their negatives, so that nothing is lost to its ReLU. The next
-    is random, which keeps angles about as they are; the last knows nothing.
+    is random, with opposite weights for negatives, which keeps angles about as they are; the last knows nothing.
     """
     network = student.network.eval()
     pooled = torch.cat([network.avgpool(network.features(batch)).flatten(1) for batch in batches]).double()
     variance, directions = torch.linalg.eigh(torch.cov(pooled.T))
     new = Student()
-    reduced = new.normed()["classifier.1"]
+    reduced, hidden = (new.normed()[name] for name in ("classifier.1", "classifier.4"))
     count = len(reduced.layer.weight) // 2
-    rows, gain = directions[:, -count:].T * 2**0.5, variance[-count:] ** 0.25
+    rows, gain = directions[:, -count:].T * 2**0.5, variance[-count:].clamp_min(0) ** 0.25
     reduced.layer.weight.copy_(torch.cat([rows, -rows]))
     reduced.norm.weight.copy_((gain / gain.mean()).repeat(2))
+    hidden.layer.weight[:, count:] = -hidden.layer.weight[:, :count]
     student.network.classifier = new.network.classifier
     return student
 

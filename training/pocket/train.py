@@ -141,7 +141,10 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="threads that cut crops")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.new_head and options.start is None:
+        parser.error("--new-head keeps the trunk of a weights file: name the file with --start")
+    return options
 
 
 def main(words: list[str] | None = None) -> None:
