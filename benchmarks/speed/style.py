@@ -22,7 +22,7 @@ from triscope.what.conventions import CONVENTIONS, content_layer, style_layers
 from triscope.what.woven import Woven
 
 _EVALUATIONS = 100
-_CONTENT = 0.05
+_CONTENT = 0.02
 _ROUNDS = 9
 
 

@@ -59,7 +59,7 @@ from triscope.what.woven import (
     woven,
 )
 
-_CONTENT = 0.05
+_CONTENT = 0.02
 _LAST = 0.75  # the part of the steps that the last octave has
 _RECOLOURED = {"covariance": in_colours_of, "histogram": in_histograms_of}
 
