@@ -135,7 +135,7 @@ def alike(ours: Tensor, theirs: Tensor) -> float:
 
 def test_a_new_head_wants_a_trunk(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        arguments("--photos . --teacher t --run r --new-head".split())
+        arguments(["--photos", ".", "--teacher", "t", "--run", "r", "--new-head"])
     assert "name the file with --start" in capsys.readouterr().err
 
 

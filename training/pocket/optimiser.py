@@ -53,9 +53,7 @@ def optimisers(student: Student, muon: float, adam: float, decay: float) -> list
     named = dict(student.named_parameters())
     inner = [named[name] for name in MUON] if muon else []
     head = [value for name, value in named.items() if name.startswith(HEAD)]
-    first, *rest = [
-        value for name, value in named.items() if not (name.startswith(HEAD) or (muon and name in MUON))
-    ]
+    first, *rest = [value for name, value in named.items() if not (name.startswith(HEAD) or (muon and name in MUON))]
     groups = [{"params": [first], "weight_decay": FIRST_DECAY}]
     for part, pace in ((rest, 1.0), (head, SLOW)):
         groups += [

@@ -29,7 +29,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (B, 3, H, W), 0 to 255 -> logits (B, 1000), and its last maps in CELLS x CELLS means (B, 4608), float32."""
+        """Pixels (B, 3, H, W), 0 to 255 -> logits (B, 1000), and means of its last maps (B, 4608), float32."""
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=native_bfloat16(pixels.device)):
             maps = self.network.features(normalise(pixels))
             logits = self.network.classifier(maps).flatten(1)
