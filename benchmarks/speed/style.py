@@ -18,11 +18,10 @@ import triscope as ts
 from benchmarks.speed.measure import compare, rows
 from triscope.images import open_photo, resize
 from triscope.methods import Step
-from triscope.what.conventions import CONVENTIONS, content_layer, style_layers
+from triscope.what.conventions import CONVENTIONS, content_layer, style_layers, usual_content_weight
 from triscope.what.woven import Woven
 
 _EVALUATIONS = 100
-_CONTENT = 0.02
 _ROUNDS = 9
 
 
@@ -33,6 +32,7 @@ class Bare:
         names = style_layers(network, CONVENTIONS["triscope"])
         self.style = [int(name.rpartition(".")[2]) for name in names]
         self.kept = int(content_layer(network, CONVENTIONS["triscope"]).rpartition(".")[2])
+        self.weight = usual_content_weight(network)
         last = max(self.style if content is None else [*self.style, self.kept])
         features: nn.Sequential = network.module.features  # type: ignore[assignment]
         self.features = features[: last + 1].eval().requires_grad_(requires_grad=False)
@@ -68,7 +68,7 @@ class Bare:
         loss = torch.stack(away).mean()
         if self.target is None:
             return loss
-        return loss + _CONTENT * (kept - self.target).square().sum() / self.target.square().sum()
+        return loss + self.weight * (kept - self.target).square().sum() / self.target.square().sum()
 
     def judge(self, image: Tensor) -> float:
         """The loss of the clamped picture, as a number."""
@@ -150,7 +150,7 @@ def main(words: list[str]) -> None:
     else:
         bare = Bare(network, picture(paths[1], size), first)
         start = first
-        steps = ts.stylize.steps(network, first, picture(paths[1], size), size=size, content_weight=_CONTENT)
+        steps = ts.stylize.steps(network, first, picture(paths[1], size), size=size)
     if kind == "step":
         options = {"octaves": 1, "optimiser": "adam", "precision": "float32", "steps": 100_000}
         running = ts.stylize.steps(network, first, picture(paths[1], size), size=size, **options)  # type: ignore[arg-type]

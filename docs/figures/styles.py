@@ -100,7 +100,7 @@ def styled(**choice: object) -> torch.Tensor:
 
 save("style-start", content, style, styled(), styled(start="noise"))
 save("style-layers", *(styled(layers=layers) for layers in growing))
-save("style-content", *(styled(content_weight=weight) for weight in (0.002, 0.02, 0.2)))
+save("style-content", *(styled(content_weight=weight) for weight in (0.005, 0.05, 0.5)))
 save("style-statistics", *(styled(statistics=kind) for kind in ("gram", "covariance", "wasserstein")))
 save("style-colors", *(styled(colors=kind) for kind in ("style", "luminance", "covariance", "histogram")))
 sky = torch.linspace(4, -4, size).view(1, 1, size, 1).clamp(0, 1).expand(1, 1, size, size).contiguous()

@@ -37,7 +37,15 @@ from triscope.network.variant import Pooling, variant
 from triscope.objectives.base import Need
 from triscope.objectives.textures import DISTANCES, Statistics, TextureDistance
 from triscope.what.budget import means
-from triscope.what.conventions import CONVENTIONS, Convention, Preset, content_layer, require_gram, style_layers
+from triscope.what.conventions import (
+    CONVENTIONS,
+    Convention,
+    Preset,
+    content_layer,
+    require_gram,
+    style_layers,
+    usual_content_weight,
+)
 from triscope.what.recolor import in_colours_of, in_histograms_of, recoloured
 from triscope.what.woven import (
     Level,
@@ -59,7 +67,6 @@ from triscope.what.woven import (
     woven,
 )
 
-_CONTENT = 0.02
 _LAST = 0.75  # the part of the steps that the last octave has
 _RECOLOURED = {"covariance": in_colours_of, "histogram": in_histograms_of}
 
@@ -126,7 +133,7 @@ def stylize(
     memory            what it may take, such as 2G or 800M; large pictures are then made in strips
     checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
     """
-    convention = _convention(preset, content_weight, style_weight, tv, named=layers is not None)
+    convention = _convention(network, preset, content_weight, style_weight, tv, named=layers is not None)
     require_gram(preset, statistics)
     names = style_layers(network, CONVENTIONS[preset], layers)
     kept = content_layer(network, CONVENTIONS[preset], content_layers)
@@ -215,12 +222,12 @@ class _Targets:
 
 
 def _convention(
-    preset: Preset, content: float | None, style: float | None, tv: float | None, *, named: bool
+    network: Network, preset: Preset, content: float | None, style: float | None, tv: float | None, *, named: bool
 ) -> Convention:
     """The preset, with the weights that were given."""
     known = CONVENTIONS[preset]
     if preset == "triscope":
-        known = replace(known, content_weight=_CONTENT)
+        known = replace(known, content_weight=usual_content_weight(network))
     given: dict[str, Any] = {
         "content_weight": content,
         "style_weight": style,
