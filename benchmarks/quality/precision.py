@@ -1,0 +1,51 @@
+"""What bfloat16 costs: `python -m benchmarks.quality.precision NETWORK WEIGHTS SIZE SEEDS EXAMPLE [CONTENT]`.
+
+EXAMPLE's texture for each of so many seeds, or, with CONTENT, that picture in its style: made in bfloat16, in float32,
+and in float32 with the weights of the first layer a millionth larger, which shows how far two pictures part that only
+rounding tells apart. The judge is that of `benchmarks.speed.style`: float32, on the clamped picture.
+"""
+
+import sys
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+
+import triscope as ts
+from benchmarks.speed.style import Bare, picture
+
+_SHAKEN = 1 + 1e-6
+
+
+def main(words: list[str]) -> None:
+    """Make, judge, print the losses over those of float32."""
+    torch.set_num_threads(1)
+    name, weights, side, seeds, *paths = words
+    size = int(side)
+    example, *content = [picture(path, size) for path in paths]
+    network, shaken = (ts.load(name, weights=weights) for _ in range(2))
+    with torch.no_grad():
+        next(shaken.module.parameters()).mul_(_SHAKEN)
+    bare = Bare(network, example, content[0] if content else None)
+    ways: dict[str, tuple[ts.Network, str]] = {
+        "float32": (network, "float32"),
+        "float32, shaken": (shaken, "float32"),
+        "bfloat16": (network, "bfloat16"),
+    }
+    ratios: dict[str, list[float]] = {way: [] for way in ways}
+    for seed in range(int(seeds)):
+        losses = {}
+        for way, (asked, precision) in ways.items():
+            options: dict[str, Any] = {"size": size, "seed": seed, "precision": precision}
+            made = ts.stylize(asked, *content, example, **options) if content else ts.texture(asked, example, **options)
+            losses[way] = bare.judge(made.values)
+        for way, loss in losses.items():
+            ratios[way].append(loss / losses["float32"] - 1)
+        print(f"seed {seed}", *(f"{way} {loss:.3e} ({ratios[way][-1]:+.1%})" for way, loss in losses.items()), sep="  ")
+    for way, found in list(ratios.items())[1:]:
+        spread = f", spread {stdev(found):.1%}" if len(found) > 1 else ""
+        print(f"{way}: {mean(found):+.1%} of float32{spread}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
