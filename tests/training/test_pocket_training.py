@@ -172,7 +172,7 @@ def test_photos_are_read_in_the_order_of_the_index_and_split_once(tiny_photos: P
     photos = read_photos(tiny_photos)
     assert photos.classes.tolist() == [-1, 1, -1, 3, -1, 5, -1, 7, -1, 9, -1, 11]
     assert [image.size for image in photos.images[:2]] == [(40, 56), (56, 40)]
-    kept, watched = split(photos, 2, seed=0)
+    kept, watched = split(photos, 2)
     assert (len(kept), len(watched)) == (10, 2)
     assert (watched.classes >= 0).all()
     assert not set(map(id, kept.images)) & set(map(id, watched.images))
