@@ -31,8 +31,8 @@ class Bare:
     def __init__(self, network: ts.Network, example: Tensor, content: Tensor | None) -> None:
         names = style_layers(network, CONVENTIONS["triscope"])
         self.style = [int(name.rpartition(".")[2]) for name in names]
-        self.kept = int(content_layer(network, CONVENTIONS["triscope"]).rpartition(".")[2])
-        self.weight = usual_content_weight(network)
+        kept = content_layer(network, CONVENTIONS["triscope"])
+        self.kept, self.weight = int(kept.rpartition(".")[2]), usual_content_weight(network, kept)
         last = max(self.style if content is None else [*self.style, self.kept])
         features: nn.Sequential = network.module.features  # type: ignore[assignment]
         self.features = features[: last + 1].eval().requires_grad_(requires_grad=False)
@@ -150,9 +150,9 @@ def main(words: list[str]) -> None:
     else:
         bare = Bare(network, picture(paths[1], size), first)
         start = first
-        steps = ts.stylize.steps(network, first, picture(paths[1], size), size=size)
+        steps = ts.stylize.steps(network, first, picture(paths[1], size), size=size, tv=0.0)
     if kind == "step":
-        options = {"octaves": 1, "optimiser": "adam", "precision": "float32", "steps": 100_000}
+        options = {"octaves": 1, "optimiser": "adam", "precision": "float32", "steps": 100_000, "tv": 0.0}
         running = ts.stylize.steps(network, first, picture(paths[1], size), size=size, **options)  # type: ignore[arg-type]
         ways = {"bare": one_step(bare, first), "triscope": lambda: next(running)}
         print(*rows(compare(f"{name} {size}", ways, _ROUNDS)), sep="\n", flush=True)

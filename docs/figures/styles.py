@@ -109,5 +109,3 @@ both = ts.stylize(network, content, [style, example], [sky, 1 - sky], size=size,
 save("style-masks", sky.expand(1, 3, size, size), masked, both)
 made = [ts.texture(network, example, size=size, steps=steps, layers=layers).values for layers in growing]
 save("texture-layers", example, *made)
-tile = ts.texture(network, example, size=size // 2, steps=steps, tile=True).values
-save("texture-tile", tile, tile.repeat(1, 1, 2, 2))

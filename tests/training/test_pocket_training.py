@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from lessons import Lessons, Style, coloured, mixed
-from optimiser import HEAD, SLOW, optimisers, orthogonal
+from optimiser import SLOW, SLOW_LAYERS, optimisers, orthogonal
 from photos import boxes, order, read_photos, split
-from run import Plan, Run, prior, settle, unlike
+from run import Plan, Run, export, prior, settle, unlike
 from safetensors.torch import load_file
 from student import NORMED, Student, folded, quieted, reheaded, unfolded
-from teacher import SIZE, balance, normalise, surveyed
+from teacher import SIZE, Teacher, balance, normalise, surveyed
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -146,7 +146,8 @@ def test_every_weight_is_taught_and_the_dense_layers_before_the_last_slowly(muon
     groups = [group for made in optimisers(student, muon, 1e-3, 0.01) for group in made.param_groups]
     peaks = {names[id(value)]: group["peak"] for group in groups for value in group["params"]}
     assert sum(len(group["params"]) for group in groups) == len(peaks) == len(names)
-    assert {name for name, peak in peaks.items() if peak == SLOW * 1e-3} == {n for n in peaks if n.startswith(HEAD)}
+    slow = {name for name in peaks if name.startswith(SLOW_LAYERS)}
+    assert slow == {name for name, peak in peaks.items() if peak == SLOW * 1e-3}
     assert peaks["network.classifier.6.weight"] == peaks["network.features.0.layer.weight"] == 1e-3
 
 
@@ -173,6 +174,7 @@ def test_photos_are_read_in_the_order_of_the_index_and_split_once(tiny_photos: P
     assert photos.classes.tolist() == [-1, 1, -1, 3, -1, 5, -1, 7, -1, 9, -1, 11]
     assert [image.size for image in photos.images[:2]] == [(40, 56), (56, 40)]
     kept, watched = split(photos, 2)
+    assert list(map(id, split(photos, 2)[1].images)) == list(map(id, watched.images))
     assert (len(kept), len(watched)) == (10, 2)
     assert (watched.classes >= 0).all()
     assert not set(map(id, kept.images)) & set(map(id, watched.images))
@@ -255,6 +257,24 @@ def test_lessons_are_told_twice_and_the_teacher_is_asked_once(tiny_photos: Path)
         assert not torch.equal(first.images, other.images)
 
 
+def test_answers_are_kept_only_where_they_are_told_again(tiny_photos: Path) -> None:
+    photos = read_photos(tiny_photos)
+    lessons = Lessons(photos, np.ones(len(photos)), Counting(), 4, seed=0, style=Style())
+    for step, kept in ((5, 0), (6, 1), (9, 0)):  # 5: a run that goes on in the second epoch; 9 tells 6 again
+        lessons.lesson(step, lessons.pixels(step, 64), 64, torch.device("cpu"))
+        assert len(lessons.remembered) == kept
+
+
+def test_the_teacher_tells_where_in_the_picture_its_features_are(tiny_teacher: Path) -> None:
+    pixels = torch.zeros(2, 3, SIZE, SIZE)
+    pixels[1, :, : SIZE // 3] = 255
+    logits, features = Teacher(tiny_teacher)(pixels)
+    assert logits.shape == (2, 1000)
+    assert features.shape == (2, 512 * 9)
+    above, _, below = (features[1] - features[0]).view(512, 3, 3).norm(dim=(0, 2))
+    assert above > 2 * below
+
+
 def test_what_is_mixed_has_half_of_the_other_at_most() -> None:
     pixels = torch.zeros(2, 3, 32, 32)
     pixels[1] = 1
@@ -271,6 +291,35 @@ def test_likenesses_agree_where_neighbours_do() -> None:
     turned = torch.linalg.qr(torch.randn(32, 8, generator=torch.Generator().manual_seed(1)))[0]
     assert unlike(3 * vectors @ turned.T + 1, vectors) < 1e-5  # the same likenesses, in another space
     assert unlike(vectors.roll(1, 0), vectors) > 0.1
+
+
+@pytest.mark.parametrize("new_head", [False, True])
+def test_a_stretch_begins_from_a_weights_file_or_from_its_trunk(
+    tiny_photos: Path,
+    tiny_teacher: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    student: Student,
+    new_head: bool,
+) -> None:
+    export(folded(student), tmp_path / "start.safetensors")
+    network = PocketAlexNet().eval()
+    network.load_state_dict(expand(load_file(tmp_path / "start.safetensors")))
+    begun = []
+
+    def learn(run: Run, *_: object) -> float:
+        begun.append(folded(run.student.eval()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "learn", learn)
+    words = f"--photos {tiny_photos} --teacher {tiny_teacher} --run {tmp_path / 'run'} --steps 3 --batch 4 --held-out 2"
+    words += f" --device cpu --start {tmp_path / 'start.safetensors'}" + " --new-head" * new_head
+    with pytest.raises(KeyboardInterrupt):
+        main(words.split())
+    with torch.no_grad():
+        assert_close(begun[0].features(images()), network.features(images()), rtol=1e-3, atol=1e-3)
+        same = torch.allclose(begun[0](images()), network(images()), rtol=1e-3, atol=1e-3)
+    assert same is not new_head
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(

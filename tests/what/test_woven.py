@@ -469,6 +469,17 @@ def test_each_style_has_its_place(net):
     assert (swapped.values - made.values).abs().mean() < 0.05
 
 
+def test_masked_styles_are_blended_by_their_shares(net):
+    content, styles = photo(1), [photo(2), photo(3)]
+    shares = {
+        blend: ts.stylize(net, content, styles, list(halves()), blend=blend, size=16, steps=4).values
+        for blend in (None, "3,3", "2,1", "20,10")
+    }
+    torch.testing.assert_close(shares["3,3"], shares[None])
+    torch.testing.assert_close(shares["20,10"], shares["2,1"])
+    assert not torch.equal(shares["2,1"], shares[None])
+
+
 def test_bad_masks_each_have_a_sentence(net):
     content, style = photo(1), photo(2)
     with pytest.raises(OptionError, match="2 masks for 1 styles"):

@@ -54,7 +54,7 @@ class Lessons:
         self.per_epoch = len(photos) // self.batch
         self._boxes = lru_cache(maxsize=2)(lambda k: boxes(photos, k, seed))
         self._order = lru_cache(maxsize=2)(self._drawn)
-        self._said: dict[int, tuple[Tensor, Tensor]] = {}
+        self.remembered: dict[int, tuple[Tensor, Tensor]] = {}  # what the teacher said of lessons to be told again
 
     def told(self, step: int) -> int:
         """The number of a step's lesson: epochs 2e and 2e + 1 tell the same ones."""
@@ -87,16 +87,18 @@ class Lessons:
         truth[classes >= 0] = F.one_hot(classes[classes >= 0], CLASSES).float()
         pixels, truth = mixed(pixels.to(device).float(), truth.to(device), self.style, generator)
 
-        logits, features = self._said.pop(number) if number in self._said else self._asked(number, pixels)
+        logits, features = self.remembered.pop(number) if number in self.remembered else self._asked(step, pixels)
         answers = torch.softmax(logits / self.style.temperature, dim=1)
         answers = answers * (1 - self.style.truth * truth.sum(dim=1, keepdim=True)) + self.style.truth * truth
         again = torch.Generator().manual_seed(self.seed * 1_000_003 + step + 1)
         images = coloured(resized(pixels, size), self.style.colour, again)
         return Lesson(images, answers, features)
 
-    def _asked(self, number: int, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _asked(self, step: int, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """What the teacher says; remembered where it is told again."""
         said: tuple[Tensor, Tensor] = self.teacher(resized(pixels, SIZE))
-        self._said[number] = said
+        if step // self.per_epoch % 2 == 0:
+            self.remembered[self.told(step)] = said
         return said
 
     def ahead(self, step: int, size: Callable[[int], int], workers: int = 1) -> Iterator[tuple[int, int, Tensor]]:

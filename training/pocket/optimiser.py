@@ -2,6 +2,8 @@
 
 Muon (Jordan et al., 2024) steps along the nearest orthogonal matrix to the momentum, so that no direction of a weight
 matrix learns much faster than another. On matrices as small as these it costs a tenth of a step.
+
+The dense layers before the last learn slowly: taught fast, they forget what pictures share.
 """
 
 import torch
@@ -12,8 +14,8 @@ from torch.optim import AdamW, Optimizer
 from triscope.network.precision import native_bfloat16
 
 FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
-SLOW = 0.05  # of the learning rate, for the dense layers before the last: taught fast, they forget what pictures share
-HEAD = ("network.classifier.1.", "network.classifier.4.")
+SLOW = 0.05  # of the learning rate, for SLOW_LAYERS
+SLOW_LAYERS = ("network.classifier.1.", "network.classifier.4.")
 MUON = tuple(f"network.features.{i}.layer.weight" for i in (3, 6, 8, 10))
 
 
@@ -51,11 +53,11 @@ class Muon(Optimizer):
 def optimisers(student: Student, muon: float, adam: float, decay: float) -> list[Optimizer]:
     """What trains the student, at learning rates `muon` and `adam`."""
     named = dict(student.named_parameters())
-    inner = [named[name] for name in MUON] if muon else []
-    head = [value for name, value in named.items() if name.startswith(HEAD)]
-    first, *rest = [value for name, value in named.items() if not (name.startswith(HEAD) or (muon and name in MUON))]
+    inner = [named.pop(name) for name in MUON] if muon else []
+    slow = [named.pop(name) for name in list(named) if name.startswith(SLOW_LAYERS)]
+    first, *rest = named.values()
     groups = [{"params": [first], "weight_decay": FIRST_DECAY}]
-    for part, pace in ((rest, 1.0), (head, SLOW)):
+    for part, pace in ((rest, 1.0), (slow, SLOW)):
         groups += [
             {"params": [value for value in part if value.dim() > 1], "weight_decay": decay, "lr": pace * adam},
             {"params": [value for value in part if value.dim() == 1], "weight_decay": 0.0, "lr": pace * adam},

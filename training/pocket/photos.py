@@ -52,7 +52,7 @@ def read_photos(folder: Path) -> Photos:
 def split(photos: Photos, held_out: int) -> tuple[Photos, Photos]:
     """(for training, for watching): `held_out` of the photos whose class is known are kept out of training.
 
-    Always the same ones: in a chain of stretches, each with its own seed, none of them is ever trained on.
+    The same ones for the same photos and number, whatever the seed: in a chain of stretches none is ever trained on.
     """
     known = np.flatnonzero(photos.classes >= 0)
     watched = np.sort(np.random.default_rng(0).choice(known, size=min(held_out, len(known) // 2), replace=False))

@@ -101,7 +101,7 @@ def unfolded(network: PocketAlexNet, batches: Iterable[Tensor]) -> Student:
 
 @torch.no_grad()
 def reheaded(student: Student, batches: Iterable[Tensor]) -> Student:
-    """The student with a new head that keeps how alike pictures are to the trunk.
+    """The student with a new head that keeps which pictures the trunk finds alike.
 
     The layer of 1024 takes the first 512 principal components of the pooled maps of `batches`, the strong ones
     weakened (by the fourth root of their variance), and their negatives, so that nothing is lost to its ReLU. The next

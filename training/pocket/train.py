@@ -8,6 +8,7 @@ Stop it when you like and start the same command again: it goes on from the last
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -61,7 +62,7 @@ class Diary:
     def keep(self) -> None:
         """Write the checkpoint and the weights file, and how good they are."""
         self.run.save(self.folder / "checkpoint.pt")
-        network = self.run.exported(first_images(self.lessons, self.run.plan.size(self.run.progress)))
+        network = self.run.exported(list(first_images(self.lessons, self.run.plan.size(self.run.progress))))
         export(network, self.folder / "pocket.safetensors")
         self._write({"watched": watched(network, self.held_out)})
 
@@ -101,16 +102,15 @@ def beginning(weights: Path | None, new_head: bool, lessons: Lessons, size: int)
         return reheaded(student, first_images(lessons, size, HEAD_BATCHES)) if new_head else student
     student = Student()
     first = student.normed()["features.0"].layer
-    quiet = quieted(first.weight, torch.cat(images), QUIET)
+    quiet = quieted(first.weight, torch.cat(list(images)), QUIET)
     first.weight.data = F.normalize(quiet.flatten(1)).view_as(quiet) * 2**0.5
     return student
 
 
-def first_images(lessons: Lessons, size: int, count: int = 16) -> list[Tensor]:
+def first_images(lessons: Lessons, size: int, count: int = 16) -> Iterator[Tensor]:
     """Plain crops of the first steps, to take statistics of."""
-    return [
-        normalise(resized(lessons.pixels(step, size).float(), size)) for step in range(min(count, lessons.per_epoch))
-    ]
+    for step in range(min(count, lessons.per_epoch)):
+        yield normalise(resized(lessons.pixels(step, size).float(), size))
 
 
 def sizes(text: str) -> tuple[tuple[int, float], ...]:
@@ -158,9 +158,12 @@ def main(words: list[str] | None = None) -> None:
     weights = surveyed(teacher, photos, options.seed, device, options.run / "balance.npy")
     lessons = Lessons(photos, weights, teacher, options.batch, options.seed, style)
     plan = Plan(*(getattr(options, name) for name in Plan.__dataclass_fields__))
-    run = Run(beginning(options.start, options.new_head, lessons, plan.size(0)), plan, device)
-    if (options.run / "checkpoint.pt").exists():
-        run.restore(options.run / "checkpoint.pt")
+    checkpoint = options.run / "checkpoint.pt"
+    if checkpoint.exists():
+        run = Run(Student(), plan, device)
+        run.restore(checkpoint)
+    else:
+        run = Run(beginning(options.start, options.new_head, lessons, plan.size(0)), plan, device)
     train(run, lessons, Diary(options.run, run, lessons, held_out), options.minutes, options.workers)
 
 

@@ -189,9 +189,9 @@ def content_layer(network: Network, convention: Convention, named: str | None = 
     return maps[len(maps) * 2 // 3]
 
 
-def usual_content_weight(network: Network) -> float:
+def usual_content_weight(network: Network, layer: str) -> float:
     """Of the preset triscope: less for VGG's relu4_2, which holds edges so well that strokes stay off them."""
-    return 0.02 if "relu4_2" in layer_names(network) else 0.05
+    return 0.02 if layer_names(network).get("relu4_2") == layer else 0.05
 
 
 def _maps(network: Network) -> list[str]:

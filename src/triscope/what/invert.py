@@ -15,7 +15,8 @@ that has forgotten is filled in smoothly.
 `natural` starts from several noises. Pictures that a layer cannot tell apart differ in what it does not know, and that
 comes from the noise; their mean has what they share, and is nearer to the photo than any of them. Half of the steps
 are theirs, one after another; the other half starts from the mean. Where the first two hardly agree, as in deep layers,
-a mean would be grey: then all other steps go on from noise.
+a mean would be grey: then all other steps start from the first noise again. Pictures asked about together are judged
+together: it is their mean agreement that decides.
 
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
 smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,

@@ -112,8 +112,8 @@ def stylize(
     blend             how much of each style, as numbers with commas between them; the same of each if left out
     content_weight    weight of the content; the preset's if left out
     style_weight      weight of the style; the preset's if left out
-    tv                weight of the prior against roughness, the sum of squared differences of neighbours; some is the
-                      default where the network looks at every fourth pixel only, as AlexNet does
+    tv                weight of the prior against roughness, the sum of squared differences of neighbours; the preset's
+                      if left out, and some where the network looks at every fourth pixel only, as AlexNet does
     style_scale       a style's long side, as a part of the picture's: larger makes larger strokes
     start             content, noise, or the path of a picture to start from
     colors            style; or the content's: luminance keeps only the light of the result, covariance gives the
@@ -133,10 +133,10 @@ def stylize(
     memory            what it may take, such as 2G or 800M; large pictures are then made in strips
     checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
     """
-    convention = _convention(network, preset, content_weight, style_weight, tv, named=layers is not None)
     require_gram(preset, statistics)
     names = style_layers(network, CONVENTIONS[preset], layers)
     kept = content_layer(network, CONVENTIONS[preset], content_layers)
+    convention = _convention(network, kept, preset, content_weight, style_weight, tv, named=layers is not None)
     shares_of = _blend(blend, len(style))
     notes = _checked(content, style)
     number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
@@ -222,12 +222,19 @@ class _Targets:
 
 
 def _convention(
-    network: Network, preset: Preset, content: float | None, style: float | None, tv: float | None, *, named: bool
+    network: Network,
+    kept: str,
+    preset: Preset,
+    content: float | None,
+    style: float | None,
+    tv: float | None,
+    *,
+    named: bool,
 ) -> Convention:
     """The preset, with the weights that were given."""
     known = CONVENTIONS[preset]
     if preset == "triscope":
-        known = replace(known, content_weight=usual_content_weight(network))
+        known = replace(known, content_weight=usual_content_weight(network, kept))
     given: dict[str, Any] = {
         "content_weight": content,
         "style_weight": style,
@@ -244,7 +251,7 @@ def _skips(network: Network, layers: Sequence[str]) -> bool:
 
 
 def _blend(text: str | None, count: int) -> list[float]:
-    """How much of each style."""
+    """How much of each style, 1 in all."""
     if count == 0:
         raise OptionError("stylize needs at least one style.")
     if text is None:
@@ -257,7 +264,7 @@ def _blend(text: str | None, count: int) -> list[float]:
         raise OptionError(
             f"blend is {count} numbers from 0 up, not all of them 0, one for each style; {text!r} is not."
         )
-    return weights
+    return [weight / sum(weights) for weight in weights]
 
 
 def _checked(content: Seen, style: Sequence[Seen]) -> list[str]:
