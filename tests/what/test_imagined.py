@@ -1,5 +1,6 @@
 """The verbs of WHAT on tiny networks: what each promises, and each bad question its own sentence."""
 
+import contextlib
 import shutil
 import subprocess
 from itertools import pairwise
@@ -17,7 +18,7 @@ from triscope.network import Network
 from triscope.redoing import redo
 from triscope.results import Picture
 from triscope.what.frames import Frames
-from triscope.what.invert import Inversion, _shared
+from triscope.what.invert import Inversion
 from triscope.what.regularisers import REGULARISERS, blurred, clipped, idled
 
 SIZE = 16
@@ -208,11 +209,26 @@ def test_where_the_first_two_noises_disagree_the_steps_left_go_on_from_noise(net
     torch.testing.assert_close(steps[-1].result.values, plain.values)
 
 
-def test_versions_that_share_little_are_not_averaged():
-    alike, apart, noise = torch.rand(1, 3, 8, 8), torch.rand(3, 1, 3, 8, 8), torch.rand(2, 3, 8, 8)
-    found = _shared(torch.cat([alike + 0.01 * apart, apart], dim=1), noise)
-    torch.testing.assert_close(found[0], alike[0] + 0.01 * apart.mean(dim=0)[0])
-    assert torch.equal(found[1], noise[1])
+def test_each_picture_goes_on_from_several_noises_by_itself(net, photo, monkeypatch, tmp_path):
+    dark, light = 0.3 * photo, 0.3 * photo + 0.7
+    monkeypatch.setattr("triscope.what.invert._agreement", lambda versions: float(versions.mean() > 0.5))
+    given = {"steps": 96, "starts": 3}
+    singles = [list(ts.invert.steps(net, one, "3", **given)) for one in (dark, light)]
+    assert len({float(steps[48].result.values.mean()) > 0.5 for steps in singles}) == 2  # one went on, one began again
+    both = torch.cat([dark, light])
+    whole = list(ts.invert.steps(net, both, "3", **given))
+    assert [(step.index, step.total) for step in whole] == [(index, 96) for index in range(1, 97)]
+    for step, *alone in list(zip(whole, *singles, strict=True))[:64]:  # rounding tells a batch from singles, and grows
+        torch.testing.assert_close(
+            step.result.values, torch.cat([one.result.values for one in alone]), atol=1e-3, rtol=0
+        )
+        assert step.score == pytest.approx(sum(one.score for one in alone) / 2, rel=1e-3)
+    place = str(tmp_path / "job")
+    with contextlib.closing(ts.invert.steps(net, both, "3", checkpoint=place, **given)) as begun:
+        assert next(step for step in begun if step.index == 70)
+    *_, last = ts.invert.steps(net, both, "3", checkpoint=place, **given)
+    assert last.index == 96
+    assert torch.equal(last.result.values, whole[-1].result.values)
 
 
 def test_several_layers_are_matched_together_and_every_stage_by_itself(net, photo):

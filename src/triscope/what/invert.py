@@ -15,8 +15,7 @@ that has forgotten is filled in smoothly.
 `natural` starts from several noises. Pictures that a layer cannot tell apart differ in what it does not know, and that
 comes from the noise; their mean has what they share, and is nearer to the photo than any of them. Half of the steps
 are theirs, one after another; the other half starts from the mean. Where the first two hardly agree, as in deep layers,
-a mean would be grey: then all other steps start from the first noise again. Pictures asked about together are judged
-together: it is their mean agreement that decides.
+a mean would be grey: then all other steps start from the first noise again.
 
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
 smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,
@@ -33,7 +32,9 @@ are our 0.314 and 0.048.
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Literal
 
 import torch
@@ -202,41 +203,73 @@ def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Sett
 
 
 def _climbed(plan: Climb, count: int, starts: int) -> Generator[Step[Imagined]]:
-    """The steps of `count` pictures: from noise, or from what comes of several noises."""
+    """The steps of `count` pictures: from noise, or, each by itself, from what comes of several noises."""
     several = min(starts, plan.steps // (2 * _SHORTEST))
     if several < 2:
         yield from climb(plan, noise(plan, count, _NOISE, alike=True))
-        return
+    elif count == 1:
+        yield from _from_several(plan, several)
+    else:
+        yield from _beside([_from_several(_alone(plan, number), several) for number in range(count)])
+
+
+def _alone(plan: Climb, number: int) -> Climb:
+    """The part of a job for several pictures that makes one of them."""
+    ((weight, distance),) = terms_of(plan.asked)
+    assert isinstance(distance, FeatureDistance)
+    place = Path(f"{plan.checkpoint}.picture{number}") if plan.checkpoint else None
+    return replace(plan, asked=weight * distance.only(number), checkpoint=place)
+
+
+def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagined]]:
+    """The steps of several jobs of one length as those of one; they may have been resumed at different steps."""
+    latest: list[Step[Imagined]] = []
+    for row in zip_longest(*jobs):
+        latest = [new or old for new, old in zip(row, latest, strict=True)] if latest else list(row)
+        results = [step.result for step in latest]
+        joined = replace(
+            results[0],
+            values=torch.cat([one.values for one in results]),
+            scores=torch.cat([one.scores for one in results]),
+            notes=tuple(dict.fromkeys(note for one in results for note in one.notes)),
+        )
+        yield Step(
+            min(step.index for step in latest),
+            latest[0].total,
+            fmean(step.score for step in latest),
+            {name: fmean(step.terms[name] for step in latest if step.terms) for name in latest[0].terms},
+            joined,
+        )
+
+
+def _from_several(plan: Climb, several: int) -> Generator[Step[Imagined]]:
+    """The steps of one picture, from what comes of several noises."""
     each = plan.steps // (2 * several)
     reached: list[Tensor] = []
     for number in range(several):
         place = Path(f"{plan.checkpoint}.start{number}") if plan.checkpoint else None
         early = replace(plan, steps=each, seed=plan.seed + number, checkpoint=place)
-        for step in climb(early, noise(early, count, _NOISE, alike=True)):
+        for step in climb(early, noise(early, strength=_NOISE)):
             yield replace(step, index=number * each + step.index, total=plan.steps)
         reached.append(step.result.values)
-        if len(reached) == 2 < several and float(_agreement(torch.stack(reached)).mean()) < _AGREED:
+        agreed = len(reached) < 2 or _agreement(torch.cat(reached[:2])) >= _AGREED
+        if not agreed:
             break
     done = len(reached) * each
     late = replace(plan, steps=plan.steps - done)
-    start = noise(late, count, _NOISE, alike=True)
-    if len(reached) == several:  # else the first two disagreed
+    if agreed:
         late = replace(late, octaves=1)
-        start = _shared(torch.stack(reached), noise(late, count, _NOISE, alike=True))
+        start = torch.cat(reached).mean(0, keepdim=True)
+    else:
+        start = noise(late, strength=_NOISE)
     for step in climb(late, start):
         yield replace(step, index=done + step.index, total=plan.steps)
 
 
-def _shared(versions: Tensor, otherwise: Tensor) -> Tensor:
-    """The mean (B, C, H, W) of versions (N, B, C, H, W) where they agree, and `otherwise` where they do not."""
-    agreed = _agreement(versions) >= _AGREED
-    return versions.mean(dim=0).where(agreed[:, None, None, None], otherwise)
-
-
-def _agreement(versions: Tensor) -> Tensor:
-    """How much N versions of each picture are alike: (B,), their mean correlation, by how much varies in their mean."""
+def _agreement(versions: Tensor) -> float:
+    """How much versions (N, C, H, W) of a picture are alike: their mean correlation, by what varies in their mean."""
     count = len(versions)
-    kept = versions.mean(dim=0).var((2, 3)).sum(1) / versions.var((3, 4)).sum(2).mean(dim=0)
+    kept = float(versions.mean(dim=0).var((1, 2)).sum() / versions.var((2, 3)).sum(1).mean())
     return (count * kept - 1) / (count - 1)
 
 
