@@ -17,7 +17,7 @@ from triscope.network.precision import native_bfloat16
 
 WARM_UP = 200
 QUIET_AT_EXPORT = 0.01  # so little that the answers stay as they are
-LIKENESS = 0.7  # weight of the likenesses within a batch against the answers
+LIKENESS = 0.35  # weight of the likenesses within a batch against the answers
 SHARPNESS = 16  # of the softmax over them
 AVERAGE_EVERY, AVERAGE_KEEP = 8, 0.97  # the average looks back over about 270 steps
 
