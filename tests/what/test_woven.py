@@ -359,12 +359,14 @@ def test_several_styles_are_blended(net):
     torch.testing.assert_close(ts.stylize(net, content, [one, two], blend="3,3", **given).values, half)
 
 
-@pytest.mark.parametrize(("bundled", "weight"), [(False, 0.02), (True, 0.05)])
-def test_the_content_weighs_less_on_vgg(vgg, bundled, weight):
+@pytest.mark.parametrize(
+    ("bundled", "layer", "weight"), [(False, None, 0.02), (False, "relu3_1", 0.05), (True, None, 0.05)]
+)
+def test_the_content_weighs_less_on_relu4_2_of_vgg(vgg, bundled, layer, weight):
     network = load("pocket") if bundled else vgg
     content, style = photo(1, (64, 64)), photo(2, (64, 64))
     usual, asked, other = (
-        ts.stylize(network, content, style, size=64, steps=4, **given).values
+        ts.stylize(network, content, style, size=64, steps=4, content_layers=layer, **given).values
         for given in ({}, {"content_weight": weight}, {"content_weight": 0.07 - weight})
     )
     assert torch.equal(usual, asked)

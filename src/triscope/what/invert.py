@@ -252,16 +252,13 @@ def _from_several(plan: Climb, several: int) -> Generator[Step[Imagined]]:
         for step in climb(early, noise(early, strength=_NOISE)):
             yield replace(step, index=number * each + step.index, total=plan.steps)
         reached.append(step.result.values)
-        agreed = len(reached) < 2 or _agreement(torch.cat(reached[:2])) >= _AGREED
-        if not agreed:
+        if number == 1 and _agreement(torch.cat(reached)) < _AGREED:
+            start, octaves = noise(plan, strength=_NOISE), plan.octaves
             break
-    done = len(reached) * each
-    late = replace(plan, steps=plan.steps - done)
-    if agreed:
-        late = replace(late, octaves=1)
-        start = torch.cat(reached).mean(0, keepdim=True)
     else:
-        start = noise(late, strength=_NOISE)
+        start, octaves = torch.cat(reached).mean(0, keepdim=True), 1
+    done = len(reached) * each
+    late = replace(plan, steps=plan.steps - done, octaves=octaves)
     for step in climb(late, start):
         yield replace(step, index=done + step.index, total=plan.steps)
 

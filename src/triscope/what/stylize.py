@@ -136,7 +136,9 @@ def stylize(
     require_gram(preset, statistics)
     names = style_layers(network, CONVENTIONS[preset], layers)
     kept = content_layer(network, CONVENTIONS[preset], content_layers)
-    convention = _convention(network, kept, preset, content_weight, style_weight, tv, named=layers is not None)
+    if content_weight is None and preset == "triscope":
+        content_weight = usual_content_weight(network, kept)
+    convention = _convention(preset, content_weight, style_weight, tv, named=layers is not None)
     shares_of = _blend(blend, len(style))
     notes = _checked(content, style)
     number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
@@ -222,26 +224,16 @@ class _Targets:
 
 
 def _convention(
-    network: Network,
-    kept: str,
-    preset: Preset,
-    content: float | None,
-    style: float | None,
-    tv: float | None,
-    *,
-    named: bool,
+    preset: Preset, content: float | None, style: float | None, tv: float | None, *, named: bool
 ) -> Convention:
     """The preset, with the weights that were given."""
-    known = CONVENTIONS[preset]
-    if preset == "triscope":
-        known = replace(known, content_weight=usual_content_weight(network, kept))
     given: dict[str, Any] = {
         "content_weight": content,
         "style_weight": style,
         "tv": tv,
         "weights": () if named else None,
     }
-    return replace(known, **{name: value for name, value in given.items() if value is not None})
+    return replace(CONVENTIONS[preset], **{name: value for name, value in given.items() if value is not None})
 
 
 def _skips(network: Network, layers: Sequence[str]) -> bool:
