@@ -27,7 +27,7 @@ from triscope.what import budget
 from triscope.what.budget import bytes_of, means
 from triscope.what.conventions import CONVENTIONS, content_layer, layer_names, style_layers
 from triscope.what.recolor import in_colours_of, in_histograms_of, recoloured
-from triscope.what.woven import asked_of, content_term, roughness_term, shares, style_terms
+from triscope.what.woven import asked_of, content_term, doubled, roughness_term, shares, style_terms
 
 SIZE = 32
 
@@ -283,8 +283,17 @@ def test_the_sides_of_a_tile_are_whole_strides():
     assert made.values.shape[-2:] == (80, 80)
 
 
-def test_the_seam_of_a_tile_is_as_rough_as_the_inside(net):
-    made = ts.texture(net, photo(1), size=SIZE, tile=True, steps=40, precision="float32").values
+def test_a_tile_is_enlarged_across_its_border():
+    tile = photo(1)
+    moved = doubled(tile.roll((3, 5), (2, 3)))
+    torch.testing.assert_close(moved, doubled(tile).roll((6, 10), (2, 3)))
+    assert moved.shape[-2:] == (2 * tile.shape[-2], 2 * tile.shape[-1])
+
+
+@pytest.mark.parametrize("size", [SIZE, 192])  # one size, and three
+def test_the_seam_of_a_tile_is_as_rough_as_the_inside(net, size):
+    example = photo(1, (size, size))
+    made = ts.texture(net, example, size=size, tile=True, steps=40, precision="float32").values
 
     def roughness(picture):
         return torch.diff(picture, dim=3).abs().mean((0, 1, 2))

@@ -126,7 +126,7 @@ def texture(
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
     label = repr([one.sha256 for one in images.sources])
-    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
+    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history, tile)
     for step, terms in weave(plan, _noise(example, levels[0].size, seed)):
         yield woven(step, terms, drawer)
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from triscope.errors import ImageError, OptionError
@@ -111,7 +112,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Weave:
-    """How a picture is made from coarse to fine."""
+    """How a picture is made from coarse to fine; a tile's sides all double from one level to the next."""
 
     network: Network
     levels: Sequence[Level]
@@ -121,6 +122,7 @@ class Weave:
     checkpoint: str | None
     label: str
     history: int = 12
+    tile: bool = False
 
 
 def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[Weighed]]]:
@@ -134,6 +136,8 @@ def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[We
         terms = level.terms()
         if start.shape[-1] > picture.shape[-1]:
             picture = regrown(picture, start, level.size)
+        elif plan.tile and number:
+            picture = doubled(picture)
         canvas = Spectrum(*level.size, plan.network.channels, decay=_DECAY, chroma=_CHROMA)
         optimiser: Callable[[], Optimiser] = (
             partial(Lbfgs, plan.rate or 1.0, plan.history, canvas.confine, search=False)
@@ -165,6 +169,14 @@ def shares(steps: int, levels: int, last: float | None = None) -> list[int]:
         return [*shares(max(1, steps - end), levels - 1), end]
     ends = [round(steps * (number + 1) / levels) for number in range(levels)]
     return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def doubled(tile: Tensor) -> Tensor:
+    """A tile twice as large, whose border is interpolated with what lies beyond it: the other side."""
+    reach = 4
+    wider = F.pad(tile, (reach,) * 4, mode="circular")
+    grown = resize(wider, (2 * wider.shape[-2], 2 * wider.shape[-1])).clamp(0, 1)
+    return grown[..., 2 * reach : -2 * reach, 2 * reach : -2 * reach]
 
 
 def shrunk(picture: Tensor, factor: float) -> Tensor:
