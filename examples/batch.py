@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import triscope as ts
-from triscope.samples import SAMPLES, sample_photo
+from triscope.images.samples import SAMPLES, sample_photo
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 photos = [sample_photo(name) for name in SAMPLES]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import triscope as ts
 from triscope.images import open_photo, to_pil
-from triscope.samples import SAMPLES, sample_photo
+from triscope.images.samples import SAMPLES, sample_photo
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 crops = folder / "crops"

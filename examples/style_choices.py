@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import triscope as ts
-from triscope.samples import sample_photo
+from triscope.images.samples import sample_photo
 
 words = dict(enumerate(sys.argv))
 folder, steps = Path(words.get(1, ".")), int(words.get(4, 12))

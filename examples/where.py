@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import triscope as ts
-from triscope.samples import sample_photo
+from triscope.images.samples import sample_photo
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 photo = sys.argv[2] if len(sys.argv) > 2 else sample_photo("rocket")

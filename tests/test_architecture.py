@@ -13,7 +13,7 @@ import triscope
 SOURCE = Path(triscope.__file__).parent
 FLOORS = [
     {"errors", "pages", "render"},
-    {"images", "samples"},
+    {"images"},
     {"results", "objectives"},
     {"network"},
     {"methods"},

@@ -20,13 +20,13 @@ from torch import nn
 import triscope
 from triscope.cli import main
 from triscope.errors import ImageError, NetworkError, TriscopeError
+from triscope.images.samples import SAMPLES, sample_photo
 from triscope.network import Box, Network, load
 from triscope.network.depths import depths
 from triscope.reporting import report
 from triscope.reporting.blocks import Figure, Note, Section, percent
 from triscope.reporting.sections import SECTIONS, _filled, _how_many
 from triscope.reporting.subject import Subject, quoted
-from triscope.samples import SAMPLES, sample_photo
 from triscope.views import activations, filters
 
 TITLES = [section.title for section in SECTIONS]
@@ -490,7 +490,7 @@ def test_sample_photos(name):
 def test_a_sample_photo_that_is_not_there(monkeypatch):
     with pytest.raises(ImageError, match="Nearest: rocket"):
         sample_photo("rockett")
-    monkeypatch.setattr("triscope.samples.find_spec", lambda _: None)
+    monkeypatch.setattr("triscope.images.samples.find_spec", lambda _: None)
     with pytest.raises(ImageError, match="pip install scikit-image"):
         sample_photo("cat")
 

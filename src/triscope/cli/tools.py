@@ -117,9 +117,9 @@ def report(
     voice: Voice,
 ) -> None:
     """One picture through everything, as one HTML file that needs nothing else."""
+    from triscope.images.samples import sample_photo
     from triscope.reporting import report as make
     from triscope.reporting.sections import SECTIONS
-    from triscope.samples import sample_photo
 
     places = target.places()
     source = read_stdin() if image == STREAM else image or sample_photo(sample)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from triscope.images import open_photo, to_pil
+from triscope.images.samples import SAMPLES, sample_photo
 from triscope.network import Network
 from triscope.objectives.units import Channel
 from triscope.reporting.blocks import Block, Figure, Section, each
 from triscope.reporting.subject import Subject, quoted
-from triscope.samples import SAMPLES, sample_photo
 from triscope.which.gallery import Gallery
 from triscope.which.neighbors import neighbors
 from triscope.which.patches import patches

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from functools import partial
 
+from triscope.images.samples import sample_photo
 from triscope.objectives.base import Objective
 from triscope.objectives.units import Channel, Logit
 from triscope.reporting.blocks import Block, Figure, Note, each, percent
 from triscope.reporting.subject import Subject
-from triscope.samples import sample_photo
 from triscope.what.ascend import ascend
 from triscope.what.invert import invert
 from triscope.what.stylize import stylize
