@@ -16,8 +16,8 @@ from triscope.errors import ObjectiveError
 from triscope.methods import Range, Step, method
 from triscope.network import Network
 from triscope.objectives.text import Question
+from triscope.render.caption import captioned
 from triscope.what.ascend import ascend
-from triscope.what.caption import captioned
 from triscope.what.picture import Imagined
 from triscope.what.regularisers import Name
 

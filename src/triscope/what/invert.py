@@ -48,8 +48,8 @@ from triscope.network.depths import depths
 from triscope.objectives.base import Activations, Need, Objective, terms_of
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import PNorm, TotalVariation
+from triscope.render.caption import captioned
 from triscope.what.canvas import Fourier, Pixels
-from triscope.what.caption import captioned
 from triscope.what.loop import climb, noise
 from triscope.what.optimisers import Adam, Lbfgs, Momentum, Optimiser
 from triscope.what.picture import Imagined
