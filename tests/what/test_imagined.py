@@ -17,7 +17,7 @@ from triscope.images import read_image
 from triscope.network import Network
 from triscope.redoing import redo
 from triscope.results import Picture
-from triscope.what.frames import Frames
+from triscope.results.animation import Frames
 from triscope.what.invert import Inversion
 from triscope.what.regularisers import REGULARISERS, blurred, clipped, idled
 

@@ -28,8 +28,8 @@ from triscope.images import printable
 from triscope.methods import LongMethod, Step
 from triscope.network import Network
 from triscope.objectives.text import question
+from triscope.results.animation import Frames
 from triscope.verbs import METHODS
-from triscope.what.frames import Frames
 
 _UNIT = "what is raised: a class, LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN"
 
