@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from triscope.network import Network, load
     from triscope.objectives.base import Need, Objective
     from triscope.objectives.distances import FeatureDistance
+    from triscope.objectives.parsing import unit
     from triscope.objectives.priors import PNorm, TotalVariation
-    from triscope.objectives.text import unit
-    from triscope.objectives.textures import CovarianceDistance, GramDistance, WassersteinDistance
+    from triscope.objectives.statistics import CovarianceDistance, GramDistance, WassersteinDistance
     from triscope.objectives.units import Channel, Direction, Energy, Logit, Neuron, TopClass
     from triscope.redoing import redo
     from triscope.reporting import report
@@ -48,8 +48,8 @@ _HOMES = {
     "triscope.objectives.base": ("Need", "Objective"),
     "triscope.objectives.distances": ("FeatureDistance",),
     "triscope.objectives.priors": ("PNorm", "TotalVariation"),
-    "triscope.objectives.text": ("unit",),
-    "triscope.objectives.textures": ("CovarianceDistance", "GramDistance", "WassersteinDistance"),
+    "triscope.objectives.parsing": ("unit",),
+    "triscope.objectives.statistics": ("CovarianceDistance", "GramDistance", "WassersteinDistance"),
     "triscope.objectives.units": ("Channel", "Direction", "Energy", "Logit", "Neuron", "TopClass"),
     "triscope.redoing": ("redo",),
     "triscope.reporting": ("report",),

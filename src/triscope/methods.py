@@ -27,7 +27,7 @@ from triscope.images import printable
 from triscope.network import Network, Seen
 from triscope.network.network import no_autocast
 from triscope.objectives.base import Objective
-from triscope.objectives.text import question
+from triscope.objectives.parsing import question
 from triscope.results import ImageNote, NetworkNote, Recipe, Result
 
 P = ParamSpec("P")

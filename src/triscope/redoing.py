@@ -11,7 +11,7 @@ import torch
 from triscope.errors import RecipeError
 from triscope.images import open_photo, printable
 from triscope.network import Network, load
-from triscope.objectives.text import unit
+from triscope.objectives.parsing import unit
 from triscope.results import Heatmap, ImageNote, Recipe, Result
 from triscope.verbs import METHODS
 from triscope.which.store import Store

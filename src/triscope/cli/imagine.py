@@ -27,7 +27,7 @@ from triscope.errors import TriscopeError
 from triscope.images import printable
 from triscope.methods import LongMethod, Step
 from triscope.network import Network
-from triscope.objectives.text import question
+from triscope.objectives.parsing import question
 from triscope.results.animation import Frames
 from triscope.verbs import METHODS
 

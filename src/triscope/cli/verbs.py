@@ -23,7 +23,7 @@ from triscope.cli.common import (
 from triscope.errors import TriscopeError
 from triscope.images import printable
 from triscope.network import Network
-from triscope.objectives.text import question
+from triscope.objectives.parsing import question
 from triscope.results import Grid, Heatmap, Ranking, Result, Style
 from triscope.verbs import METHODS, Method
 

@@ -79,7 +79,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def _one_of(objective: str | None, index: int) -> str | None:
-    """The part of "281|285" that asks about image `index`; see triscope.objectives.text."""
+    """The part of "281|285" that asks about image `index`; see triscope.objectives.parsing."""
     if objective is None or "|" not in objective:
         return objective
     prefix, colon, classes = objective.rpartition(":")

@@ -30,8 +30,8 @@ from triscope.errors import NetworkError, ObjectiveError, OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Network
 from triscope.objectives.base import Objective
-from triscope.objectives.text import Question, question
-from triscope.objectives.textures import Diversity
+from triscope.objectives.parsing import Question, question
+from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit
 from triscope.what.canvas import Fourier
 from triscope.what.loop import climb, noise

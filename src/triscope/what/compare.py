@@ -15,7 +15,7 @@ from triscope import render
 from triscope.errors import ObjectiveError
 from triscope.methods import Range, Step, method
 from triscope.network import Network
-from triscope.objectives.text import Question
+from triscope.objectives.parsing import Question
 from triscope.render.caption import captioned
 from triscope.what.ascend import ascend
 from triscope.what.picture import Imagined

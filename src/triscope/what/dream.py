@@ -23,7 +23,7 @@ from triscope.images import resize
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.objectives.base import Objective
-from triscope.objectives.text import Question, question
+from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import Energy
 from triscope.what.canvas import Pixels
 from triscope.what.loop import climb

@@ -34,7 +34,7 @@ from triscope.errors import ObjectiveError
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
 from triscope.objectives.base import Activations, Need, Objective
-from triscope.objectives.text import Question, question
+from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import OUTPUT, Logit
 from triscope.what.canvas import Pixels
 from triscope.what.loop import climb

@@ -35,7 +35,7 @@ from triscope.network.precision import Precision, chosen
 from triscope.network.prepare import Source, as_channels
 from triscope.network.variant import Pooling, variant
 from triscope.objectives.base import Need
-from triscope.objectives.textures import DISTANCES, Statistics, TextureDistance
+from triscope.objectives.statistics import DISTANCES, Statistics, TextureDistance
 from triscope.what.budget import means
 from triscope.what.conventions import (
     CONVENTIONS,

@@ -27,7 +27,7 @@ from triscope.network.prepare import Source
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
-from triscope.objectives.textures import GramDistance, TextureDistance
+from triscope.objectives.statistics import GramDistance, TextureDistance
 from triscope.results import ImageNote
 from triscope.what.canvas import Spectrum
 from triscope.what.conventions import Convention

@@ -30,7 +30,7 @@ from triscope.network import Fit, Images, Network, Seen
 from triscope.network.backward import Rule, Tally
 from triscope.network.network import no_autocast
 from triscope.objectives.base import Need, Objective
-from triscope.objectives.text import Question, question
+from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import Logit
 from triscope.results import Heatmap
 

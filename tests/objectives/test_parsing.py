@@ -5,7 +5,7 @@ import torch
 
 import triscope as ts
 from triscope.errors import ObjectiveError
-from triscope.objectives.text import question
+from triscope.objectives.parsing import question
 
 UNITS = {
     "281": ts.Logit(281),

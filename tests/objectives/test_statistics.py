@@ -11,7 +11,7 @@ from triscope.errors import LayerNotFound, ObjectiveError
 from triscope.network import Network
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import gram, mean
-from triscope.objectives.textures import (
+from triscope.objectives.statistics import (
     CovarianceDistance,
     Diversity,
     GramDistance,
