@@ -22,7 +22,7 @@ from triscope.cli import main
 from triscope.errors import ImageError, NetworkError, TriscopeError
 from triscope.images.samples import SAMPLES, sample_photo
 from triscope.network import Box, Network, load
-from triscope.network.depths import depths
+from triscope.network.stages import depths
 from triscope.reporting import report
 from triscope.reporting.blocks import Figure, Note, Section, percent
 from triscope.reporting.sections import SECTIONS, _filled, _how_many

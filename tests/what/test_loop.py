@@ -7,7 +7,7 @@ from torch import nn
 from tests.nets import network as tiny
 from triscope.errors import NetworkError, ObjectiveError, OptionError, TriscopeWarning
 from triscope.network import Network
-from triscope.network.backward import WAKING
+from triscope.network.backward_rules import WAKING
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron

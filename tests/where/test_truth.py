@@ -17,7 +17,7 @@ from torch import nn
 
 import triscope as ts
 from tests import nets
-from triscope.network.backward import GUIDED
+from triscope.network.backward_rules import GUIDED
 
 METHODS = {
     "saliency": ts.saliency,

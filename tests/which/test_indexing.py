@@ -14,7 +14,7 @@ import torch
 
 from tests.which.conftest import paint, tiny_network
 from triscope.errors import StoreError
-from triscope.network.depths import depths
+from triscope.network.stages import depths
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
 from triscope.which.indexing import index

@@ -13,7 +13,7 @@ from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import read_image
 from triscope.network import Network
 from triscope.network._torchvision import import_torchvision
-from triscope.network.prepare import Preprocess
+from triscope.network.preprocess import Preprocess
 from triscope.which.collection import Collection
 from triscope.which.columns import choose
 from triscope.which.pipeline import Embedder, decode, ordered, small

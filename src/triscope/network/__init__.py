@@ -2,7 +2,7 @@
 
 from triscope.network.layers import Layer, Layers
 from triscope.network.network import Look, Network
-from triscope.network.prepare import Box, Fit, Images, Preprocess, Seen, Source
+from triscope.network.preprocess import Box, Fit, Images, Preprocess, Seen, Source
 from triscope.network.zoo import load
 
 __all__ = ["Box", "Fit", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "Seen", "Source"]

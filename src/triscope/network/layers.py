@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from triscope.errors import LayerNotFound, NetworkError, nearest
 from triscope.network import tap
-from triscope.network.geometry import WHOLE, Fields, ReceptiveField
+from triscope.network.receptive_field import WHOLE, Fields, ReceptiveField
 
 _MOST_PREFIX_TOKENS = 8
 

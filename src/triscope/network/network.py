@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.backward import Rule, Tally
+from triscope.network.backward_rules import Rule, Tally
 from triscope.network.layers import Layer, Layers, find_layers
-from triscope.network.prepare import Fit, Images, Interpolation, Preprocess, Seen, prepare
+from triscope.network.preprocess import Fit, Images, Interpolation, Preprocess, Seen, prepare
 from triscope.network.twin import TwinKeeper, held_by
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import pooled

@@ -15,8 +15,8 @@ from torch import Tensor
 from triscope.images import ImageSource, Photo, open_photo, resize, to_pil
 from triscope.methods import Method
 from triscope.network import Fit, Network, Seen, Source
-from triscope.network.depths import depths
-from triscope.network.prepare import Box
+from triscope.network.preprocess import Box
+from triscope.network.stages import depths
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Channel, Neuron
 from triscope.results import Drawn, Heatmap, Result, Style

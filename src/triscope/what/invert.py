@@ -44,7 +44,7 @@ from triscope import render
 from triscope.errors import ObjectiveError, OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
-from triscope.network.depths import depths
+from triscope.network.stages import depths
 from triscope.objectives.base import Activations, Need, Objective, terms_of
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import PNorm, TotalVariation

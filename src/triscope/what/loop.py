@@ -26,7 +26,7 @@ from torch import Tensor
 from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
 from triscope.methods import Step
 from triscope.network import Look
-from triscope.network.backward import WAKING
+from triscope.network.backward_rules import WAKING
 from triscope.objectives.base import Need, Objective, terms_of
 from triscope.objectives.distances import Targeted
 from triscope.objectives.priors import INPUT

@@ -23,7 +23,7 @@ from triscope.errors import ImageError, OptionError
 from triscope.images import resize
 from triscope.methods import Step
 from triscope.network import Network, Seen
-from triscope.network.prepare import Source
+from triscope.network.preprocess import Source
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation

@@ -27,7 +27,7 @@ from torch import Tensor
 from triscope.errors import NetworkError, TriscopeWarning
 from triscope.methods import method
 from triscope.network import Fit, Images, Network, Seen
-from triscope.network.backward import Rule, Tally
+from triscope.network.backward_rules import Rule, Tally
 from triscope.network.network import no_autocast
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.parsing import Question, question

@@ -20,7 +20,7 @@ and the result says how many there are.
 
 from triscope.methods import method
 from triscope.network import Fit, Images, Network
-from triscope.network.backward import DECONVNET, GUIDED, Rule
+from triscope.network.backward_rules import DECONVNET, GUIDED, Rule
 from triscope.objectives.parsing import Question
 from triscope.results import Heatmap
 from triscope.where.gradient import gradient, heatmap

@@ -15,7 +15,7 @@ import torch
 
 from triscope.errors import StoreError
 from triscope.network import Network
-from triscope.network.depths import depths
+from triscope.network.stages import depths
 from triscope.objectives.base import Need
 
 Kind: TypeAlias = Literal["none", "mean", "max", "place", "pixels"]

@@ -27,7 +27,7 @@ from triscope.images import MAX_PIXELS, open_photo, open_regular, printable
 from triscope.images.decode import recognise, to_array
 from triscope.images.photo import MAX_BYTES
 from triscope.network import Network
-from triscope.network.prepare import Preprocess
+from triscope.network.preprocess import Preprocess
 from triscope.network.twin import make_twin
 from triscope.objectives.base import Need
 from triscope.which.columns import PIXELS, Column

@@ -25,7 +25,7 @@ from triscope.errors import StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.network import Network, load
 from triscope.network.precision import Precision
-from triscope.network.prepare import Preprocess
+from triscope.network.preprocess import Preprocess
 from triscope.objectives.base import Activations, Need
 from triscope.objectives.pooling import pooled
 from triscope.results import NetworkNote

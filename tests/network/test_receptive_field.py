@@ -7,7 +7,7 @@ from torch import nn
 
 import triscope as ts
 from tests import nets
-from triscope.network.geometry import Span
+from triscope.network.receptive_field import Span
 
 SIZE = (29, 35)
 
