@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triscope.network import Network
-from triscope.network._torchvision import import_torchvision
+from triscope.network.loading._torchvision import import_torchvision
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

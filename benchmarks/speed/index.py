@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import triscope as ts
 from triscope.errors import ImageError
 from triscope.images import open_photo, to_pil
-from triscope.network._torchvision import import_torchvision
+from triscope.network.loading._torchvision import import_torchvision
 from triscope.which.store import Store
 
 LAYER = "classifier.5"

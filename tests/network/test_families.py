@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import triscope as ts
-from triscope.network._torchvision import import_torchvision
+from triscope.network.loading._torchvision import import_torchvision
 
 models = import_torchvision().models
 EVERY = models.list_models(module=models)

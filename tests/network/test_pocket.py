@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from triscope.errors import WeightsError
-from triscope.network import pocket
-from triscope.network.pocket import MEAN, STD, PocketAlexNet, expand, load_pocket, quantise, weights_path
+from triscope.network.loading import pocket
+from triscope.network.loading.pocket import MEAN, STD, PocketAlexNet, expand, load_pocket, quantise, weights_path
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def network() -> PocketAlexNet:
 
 
 def test_layers_are_called_as_in_torchvisions_alexnet(network: PocketAlexNet) -> None:
-    from triscope.network._torchvision import import_torchvision
+    from triscope.network.loading._torchvision import import_torchvision
 
     import_torchvision()
     from torchvision.models import alexnet

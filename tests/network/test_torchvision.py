@@ -5,7 +5,7 @@ import subprocess
 import sys
 from textwrap import dedent
 
-from triscope.network._torchvision import import_torchvision
+from triscope.network.loading._torchvision import import_torchvision
 
 
 def run(program: str) -> str:
@@ -39,7 +39,7 @@ def test_the_import_survives_a_library_that_does_not_load():
     printed = run(
         WITHOUT_LIBRARY
         + """
-    from triscope.network._torchvision import import_torchvision
+    from triscope.network.loading._torchvision import import_torchvision
     print(import_torchvision().models.squeezenet1_1().eval()(torch.zeros(1, 3, 64, 64)).shape)
     try:
         torch.ops.torchvision.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
@@ -56,7 +56,7 @@ def test_nothing_is_declared_where_the_import_works():
     import sys, types, torch
     sys.modules["torchvision"] = types.ModuleType("torchvision")
     torch.library.define = None
-    from triscope.network._torchvision import import_torchvision
+    from triscope.network.loading._torchvision import import_torchvision
     print(import_torchvision() is sys.modules["torchvision"])
     """)
         == "True"
@@ -69,7 +69,7 @@ def test_another_failure_is_passed_on(tmp_path):
         run(f"""
     import sys
     sys.path.insert(0, {str(tmp_path)!r})
-    from triscope.network._torchvision import import_torchvision
+    from triscope.network.loading._torchvision import import_torchvision
     try:
         import_torchvision()
     except RuntimeError as error:

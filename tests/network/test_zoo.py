@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from triscope import load
 from triscope.errors import NetworkError, TriscopeError, WeightsError
-from triscope.network import zoo
-from triscope.network._torchvision import import_torchvision
-from triscope.network.pocket import weights_path
+from triscope.network.loading import zoo
+from triscope.network.loading._torchvision import import_torchvision
+from triscope.network.loading.pocket import weights_path
 
 PHOTO = "n01443537_goldfish.JPEG"
 SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"  # what torchvision calls its file

@@ -39,7 +39,7 @@ def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SqueezeNet 1.1 that has learned nothing."""
-    from triscope.network._torchvision import import_torchvision
+    from triscope.network.loading._torchvision import import_torchvision
 
     import_torchvision()
     from torchvision.models import squeezenet1_1

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 from train import arguments, main
 
-from triscope.network.pocket import PocketAlexNet, expand
+from triscope.network.loading.pocket import PocketAlexNet, expand
 
 PLAN = Plan(hours=1, steps=10, sizes=((64, 0.5), (96, 0.3), (128, 0.2)), muon=0.03, adam=2e-3, decay=0.02, fall=0.5)
 

@@ -12,7 +12,7 @@ from tests.which.conftest import paint, tiny_network
 from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import read_image
 from triscope.network import Network
-from triscope.network._torchvision import import_torchvision
+from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.preprocess import Preprocess
 from triscope.which.collection import Collection
 from triscope.which.columns import choose

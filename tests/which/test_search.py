@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 import triscope as ts
 from tests.which.conftest import paint, tiny_network
 from triscope.errors import ImageError, ObjectiveError, StoreError
-from triscope.network._torchvision import import_torchvision
+from triscope.network.loading._torchvision import import_torchvision
 from triscope.objectives.base import Need
 from triscope.which.duplicates import duplicates
 from triscope.which.neighbors import neighbors

@@ -19,7 +19,7 @@ from teacher import Teacher, normalise
 from torch import Tensor
 from torch.nn import functional as F
 
-from triscope.network.pocket import SIZE, PocketAlexNet, expand, load_pocket, weights_path
+from triscope.network.loading.pocket import SIZE, PocketAlexNet, expand, load_pocket, weights_path
 
 TEACHER_SIZE = 224
 

@@ -13,7 +13,7 @@ from teacher import CLASSES, SIZE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triscope.network.pocket import MEAN, STD
+from triscope.network.loading.pocket import MEAN, STD
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 

@@ -12,7 +12,7 @@ from student import Student, folded, quieted
 from torch import Tensor
 from torch.nn import functional as F
 
-from triscope.network.pocket import PocketAlexNet, quantise
+from triscope.network.loading.pocket import PocketAlexNet, quantise
 from triscope.network.precision import native_bfloat16
 
 WARM_UP = 200

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triscope.network.pocket import PocketAlexNet
+from triscope.network.loading.pocket import PocketAlexNet
 
 TRUNK = ("features.0", "features.3", "features.6", "features.8", "features.10")
 NORMED = (*TRUNK, "classifier.1", "classifier.4")  # the last layer gives logits and is left as it is

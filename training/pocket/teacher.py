@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from triscope.network._torchvision import import_torchvision
-from triscope.network.pocket import MEAN, STD
+from triscope.network.loading._torchvision import import_torchvision
+from triscope.network.loading.pocket import MEAN, STD
 from triscope.network.precision import native_bfloat16
 
 SIZE = 160  # SqueezeNet is weak on small pictures: it sees each crop enlarged to this

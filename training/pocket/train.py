@@ -21,7 +21,7 @@ from teacher import Teacher, normalise, surveyed
 from torch import Tensor
 from torch.nn import functional as F
 
-from triscope.network.pocket import PocketAlexNet, expand
+from triscope.network.loading.pocket import PocketAlexNet, expand
 
 WATCHED_SIZE = 160
 LOG_EVERY = 50

@@ -159,10 +159,10 @@ def doctor(*, voice: Voice) -> None:
     """What triscope finds on this machine: versions, devices, precision, where weights are kept."""
     import torch
 
-    from triscope.network._torchvision import import_torchvision
-    from triscope.network.pocket import weights_path
+    from triscope.network.loading._torchvision import import_torchvision
+    from triscope.network.loading.pocket import weights_path
+    from triscope.network.loading.zoo import cache
     from triscope.network.precision import native_bfloat16
-    from triscope.network.zoo import cache
 
     kept = cache()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,8 +1,8 @@
 """Networks: borrowed, asked through a twin, never changed."""
 
 from triscope.network.layers import Layer, Layers
+from triscope.network.loading.zoo import load
 from triscope.network.network import Look, Network
 from triscope.network.preprocess import Box, Fit, Images, Preprocess, Seen, Source
-from triscope.network.zoo import load
 
 __all__ = ["Box", "Fit", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "Seen", "Source"]

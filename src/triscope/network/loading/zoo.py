@@ -27,10 +27,10 @@ from torch import nn
 
 from triscope.errors import NetworkError, WeightsError, nearest
 from triscope.images import printable
-from triscope.network._torchvision import import_torchvision
+from triscope.network.loading._torchvision import import_torchvision
+from triscope.network.loading.checkpoint_files import fit, open_weights
+from triscope.network.loading.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load_pocket
 from triscope.network.network import Network
-from triscope.network.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load_pocket
-from triscope.network.weights_file import fit, open_weights
 
 RANDOM = "random"
 _WIDE = ("alexnet", "vgg")  # their classifiers hold most of the weights, and are not made where a file lacks them

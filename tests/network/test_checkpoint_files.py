@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from triscope.errors import WeightsError
-from triscope.network._torchvision import import_torchvision
-from triscope.network.weights_file import Weights, fit, open_weights
+from triscope.network.loading._torchvision import import_torchvision
+from triscope.network.loading.checkpoint_files import Weights, fit, open_weights
 
 pytest_plugins = ["tests.hostile"]
 
@@ -330,7 +330,7 @@ def test_no_code_is_run_where_pytorch_is_told_to_trust_files(tmp_path):
     program = """if True:
         import sys, torch
         from triscope.errors import WeightsError
-        from triscope.network.weights_file import open_weights
+        from triscope.network.loading.checkpoint_files import open_weights
         try:
             open_weights(sys.argv[1])
         except WeightsError as error:
