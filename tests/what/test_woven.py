@@ -18,8 +18,8 @@ from triscope.cli import main
 from triscope.errors import ImageError, LayerNotFound, NetworkError, ObjectiveError, OptionError, RecipeError
 from triscope.images import open_photo, resize
 from triscope.network import Network, load
-from triscope.network.strips import Stripped
-from triscope.network.variant import variant
+from triscope.network.variants.row_tiling import Stripped
+from triscope.network.variants.variant import variant
 from triscope.objectives.base import Need
 from triscope.objectives.priors import TotalVariation
 from triscope.redoing import redo

@@ -11,7 +11,7 @@ from student import Student
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from triscope.network.precision import native_bfloat16
+from triscope.network.variants.precision import native_bfloat16
 
 FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
 SLOW = 0.05  # of the learning rate, for SLOW_LAYERS

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from triscope.network.loading.pocket import PocketAlexNet, quantise
-from triscope.network.precision import native_bfloat16
+from triscope.network.variants.precision import native_bfloat16
 
 WARM_UP = 200
 QUIET_AT_EXPORT = 0.01  # so little that the answers stay as they are

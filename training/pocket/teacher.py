@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.loading.pocket import MEAN, STD
-from triscope.network.precision import native_bfloat16
+from triscope.network.variants.precision import native_bfloat16
 
 SIZE = 160  # SqueezeNet is weak on small pictures: it sees each crop enlarged to this
 CELLS = 3  # as the student's: where things lie tells more than means over the whole picture

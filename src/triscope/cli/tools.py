@@ -162,7 +162,7 @@ def doctor(*, voice: Voice) -> None:
     from triscope.network.loading._torchvision import import_torchvision
     from triscope.network.loading.pocket import weights_path
     from triscope.network.loading.zoo import cache
-    from triscope.network.precision import native_bfloat16
+    from triscope.network.variants.precision import native_bfloat16
 
     kept = cache()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

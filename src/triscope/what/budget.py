@@ -1,7 +1,7 @@
 """Memory: how much a picture takes, and what is done so that it fits.
 
     whole   every layer kept for the backward pass: about 1 GB for VGG-19 at 512 pixels in float32
-    strips  the shallow layers run in strips (see `triscope.network.strips`); exact, some 7 % slower
+    strips  the shallow layers run in strips (see `triscope.network.variants.row_tiling`); exact, some 7 % slower
 
 What is counted: the network's weights, what the pass keeps for the way back, the pictures the loop holds, and the
 optimiser's history. First the shallow layers go into strips, then the history shrinks, then Adam takes L-BFGS's place,
@@ -17,7 +17,7 @@ from torch import nn
 
 from triscope.errors import OptionError
 from triscope.network import Network
-from triscope.network.strips import Stripped
+from triscope.network.variants.row_tiling import Stripped
 
 _UNITS = {"M": 2**20, "G": 2**30}
 _COMFORTABLE = 2**30  # what a pass may take before it goes into strips, where nothing was asked

@@ -31,9 +31,9 @@ from triscope.errors import ImageError, OptionError
 from triscope.images import open_photo, resize
 from triscope.methods import Range, Step, method
 from triscope.network import Look, Network, Seen
-from triscope.network.precision import Precision, chosen
 from triscope.network.preprocess import Source, as_channels
-from triscope.network.variant import Pooling, variant
+from triscope.network.variants.precision import Precision, chosen
+from triscope.network.variants.variant import Pooling, variant
 from triscope.objectives.base import Need
 from triscope.objectives.statistics import DISTANCES, Statistics, TextureDistance
 from triscope.what.budget import means

@@ -28,8 +28,8 @@ from torch import Tensor
 from triscope.errors import OptionError
 from triscope.methods import Range, Step, method
 from triscope.network import Fit, Network, Seen
-from triscope.network.precision import Precision, chosen
-from triscope.network.variant import Borders, Pooling, variant
+from triscope.network.variants.precision import Precision, chosen
+from triscope.network.variants.variant import Borders, Pooling, variant
 from triscope.objectives.statistics import DISTANCES, Statistics
 from triscope.what.budget import means
 from triscope.what.conventions import CONVENTIONS, Convention, Preset, require_gram, style_layers

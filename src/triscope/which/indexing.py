@@ -13,7 +13,7 @@ import numpy as np
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.network import Network
-from triscope.network.precision import Precision
+from triscope.network.variants.precision import Precision
 from triscope.objectives.base import Need
 from triscope.which.arrow import Rows
 from triscope.which.collection import Collection, Entry

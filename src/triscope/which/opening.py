@@ -6,7 +6,7 @@ from pathlib import Path
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.network import Network
-from triscope.network.precision import Precision, chosen
+from triscope.network.variants.precision import Precision, chosen
 from triscope.objectives.base import Need
 from triscope.which.arrow import Field
 from triscope.which.collection import Collection

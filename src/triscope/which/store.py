@@ -24,8 +24,8 @@ from torch import Tensor
 from triscope.errors import StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.network import Network, load
-from triscope.network.precision import Precision
 from triscope.network.preprocess import Preprocess
+from triscope.network.variants.precision import Precision
 from triscope.objectives.base import Activations, Need
 from triscope.objectives.pooling import pooled
 from triscope.results import NetworkNote
