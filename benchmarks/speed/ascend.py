@@ -16,11 +16,11 @@ import triscope as ts
 from benchmarks.speed.measure import compare, rows
 from triscope.network import Network
 from triscope.objectives.base import Objective
-from triscope.what.canvas import Fourier, Pixels
-from triscope.what.loop import climb
-from triscope.what.optimisers import Adam
-from triscope.what.plan import Climb
-from triscope.what.transforms import Jitter, Scale, Transform
+from triscope.what.optimisation.ascent import climb
+from triscope.what.optimisation.optimisers import Adam
+from triscope.what.optimisation.parametrisation import Fourier, Pixels
+from triscope.what.optimisation.spec import Climb
+from triscope.what.optimisation.transforms import Jitter, Scale, Transform
 
 
 def by_hand(

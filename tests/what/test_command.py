@@ -77,7 +77,7 @@ def test_frames_are_written_beside_the_picture(run):
 
 
 def test_an_interrupted_job_leaves_the_picture_so_far_and_its_checkpoint(run, monkeypatch):
-    from triscope.what import loop
+    from triscope.what.optimisation import ascent as loop
 
     step, calls = loop._Run.step, []
 

@@ -19,7 +19,7 @@ from triscope.redoing import redo
 from triscope.results import Picture
 from triscope.results.animation import Frames
 from triscope.what.invert import Inversion
-from triscope.what.regularisers import REGULARISERS, blurred, clipped, idled
+from triscope.what.optimisation.regularisers import REGULARISERS, blurred, clipped, idled
 
 SIZE = 16
 

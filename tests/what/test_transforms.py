@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from triscope.what.transforms import Crop, Fit, Flip, Jitter, Pad, Rotate, Scale, draw
+from triscope.what.optimisation.transforms import Crop, Fit, Flip, Jitter, Pad, Rotate, Scale, draw
 
 ALL = [Pad(2), Jitter(3), Scale(0.8, 1.2), Rotate(10), Crop(0.5, 0.9), Flip(), Fit(9, 9)]
 

@@ -2,8 +2,8 @@
 
     x* = argmax over x of  score(x) - priors(x)
 
-The picture is climbed to by the loop in `triscope.what.loop`. What makes it natural - the canvas, random views,
-priors - is in `triscope.what.regularisers`, by name, and each part can be switched by itself; `regularisers` shows
+The picture is climbed to by the loop in `triscope.what.optimisation.ascent`. What makes it natural - the canvas, random views,
+priors - is in `triscope.what.optimisation.regularisers`, by name, and each part can be switched by itself; `regularisers` shows
 them side by side.
 
 **When it misleads.** It shows one optimum out of very many, drawn by the regulariser as much as by the network:
@@ -33,13 +33,13 @@ from triscope.objectives.base import Objective
 from triscope.objectives.parsing import Question, question
 from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit
-from triscope.what.canvas import Fourier
-from triscope.what.loop import climb, noise
-from triscope.what.optimisers import Adam, Lbfgs
+from triscope.what.optimisation.ascent import climb, noise
+from triscope.what.optimisation.optimisers import Adam, Lbfgs
+from triscope.what.optimisation.parametrisation import Fourier
+from triscope.what.optimisation.regularisers import REGULARISERS, Name
+from triscope.what.optimisation.spec import Climb
+from triscope.what.optimisation.transforms import Fit
 from triscope.what.picture import Imagined
-from triscope.what.plan import Climb
-from triscope.what.regularisers import REGULARISERS, Name
-from triscope.what.transforms import Fit
 
 Positive = Annotated[float | None, Range(0, 1e6)]
 

@@ -18,8 +18,8 @@ from triscope.network import Network
 from triscope.objectives.parsing import Question
 from triscope.render.caption import captioned
 from triscope.what.ascend import ascend
+from triscope.what.optimisation.regularisers import Name
 from triscope.what.picture import Imagined
-from triscope.what.regularisers import Name
 
 
 @dataclass(frozen=True, eq=False)

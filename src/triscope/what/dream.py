@@ -25,12 +25,12 @@ from triscope.network import Fit, Network, Seen
 from triscope.objectives.base import Objective
 from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import Energy
-from triscope.what.canvas import Pixels
-from triscope.what.loop import climb
-from triscope.what.optimisers import Momentum
+from triscope.what.optimisation.ascent import climb
+from triscope.what.optimisation.optimisers import Momentum
+from triscope.what.optimisation.parametrisation import Pixels
+from triscope.what.optimisation.spec import Climb, steady
+from triscope.what.optimisation.transforms import Jitter
 from triscope.what.picture import Imagined
-from triscope.what.plan import Climb, steady
-from triscope.what.transforms import Jitter
 
 
 @method("what")

@@ -36,11 +36,11 @@ from triscope.network import Fit, Network, Seen
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import OUTPUT, Logit
-from triscope.what.canvas import Pixels
-from triscope.what.loop import climb
-from triscope.what.optimisers import Momentum
+from triscope.what.optimisation.ascent import climb
+from triscope.what.optimisation.optimisers import Momentum
+from triscope.what.optimisation.parametrisation import Pixels
+from triscope.what.optimisation.spec import Climb
 from triscope.what.picture import Imagined
-from triscope.what.plan import Climb
 
 
 @dataclass(frozen=True, repr=False)

@@ -49,11 +49,11 @@ from triscope.objectives.base import Activations, Need, Objective, terms_of
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.render.caption import captioned
-from triscope.what.canvas import Fourier, Pixels
-from triscope.what.loop import climb, noise
-from triscope.what.optimisers import Adam, Lbfgs, Momentum, Optimiser
+from triscope.what.optimisation.ascent import climb, noise
+from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum, Optimiser
+from triscope.what.optimisation.parametrisation import Fourier, Pixels
+from triscope.what.optimisation.spec import Climb, cosine
 from triscope.what.picture import Imagined
-from triscope.what.plan import Climb, cosine
 
 _CLOSE = 1e-10
 _SHORTEST = 16  # steps from one noise; where there are fewer, there are fewer noises

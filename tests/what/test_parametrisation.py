@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from triscope.what.canvas import Fourier, Pixels, Spectrum
+from triscope.what.optimisation.parametrisation import Fourier, Pixels, Spectrum
 
 CANVASES = [
     Pixels(12, 9), Fourier(12, 9), Fourier(8, 8, 1), Fourier(7, 5, decay=1.5), Fourier(6, 6, 4),

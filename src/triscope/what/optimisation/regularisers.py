@@ -21,9 +21,9 @@ from torch import Tensor
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.priors import PNorm, TotalVariation
-from triscope.what.canvas import Canvas, Fourier, Pixels
-from triscope.what.plan import Edit
-from triscope.what.transforms import Jitter, Rotate, Scale, Transform
+from triscope.what.optimisation.parametrisation import Canvas, Fourier, Pixels
+from triscope.what.optimisation.spec import Edit
+from triscope.what.optimisation.transforms import Jitter, Rotate, Scale, Transform
 
 Name: TypeAlias = Literal["natural", "fourier", "jitter", "blur", "l2", "none"]
 

@@ -31,11 +31,11 @@ from triscope.objectives.base import Need, Objective, terms_of
 from triscope.objectives.distances import Targeted
 from triscope.objectives.priors import INPUT
 from triscope.objectives.units import Logit
-from triscope.what.checkpoint import read_checkpoint, write_checkpoint
-from triscope.what.optimisers import Answer
+from triscope.what.optimisation.checkpoint import read_checkpoint, write_checkpoint
+from triscope.what.optimisation.optimisers import Answer
+from triscope.what.optimisation.spec import Climb
+from triscope.what.optimisation.transforms import Transform, View, draw
 from triscope.what.picture import Imagined
-from triscope.what.plan import Climb
-from triscope.what.transforms import Transform, View, draw
 
 _SAVE_EVERY = 25
 

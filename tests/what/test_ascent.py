@@ -11,11 +11,11 @@ from triscope.network.backward_rules import WAKING
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
-from triscope.what.canvas import Fourier, Pixels
-from triscope.what.loop import climb, noise
-from triscope.what.optimisers import Adam, Lbfgs, Momentum
-from triscope.what.plan import Climb, cosine, steady
-from triscope.what.transforms import Jitter, Scale
+from triscope.what.optimisation.ascent import climb, noise
+from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum
+from triscope.what.optimisation.parametrisation import Fourier, Pixels
+from triscope.what.optimisation.spec import Climb, cosine, steady
+from triscope.what.optimisation.transforms import Jitter, Scale
 
 
 def linear(rows=5, cols=7, classes=2):

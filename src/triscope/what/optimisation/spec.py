@@ -10,9 +10,9 @@ from torch import Tensor
 
 from triscope.network import Network
 from triscope.objectives.base import Objective
-from triscope.what.canvas import Canvas
-from triscope.what.optimisers import Adam, Optimiser
-from triscope.what.transforms import Transform
+from triscope.what.optimisation.optimisers import Adam, Optimiser
+from triscope.what.optimisation.parametrisation import Canvas
+from triscope.what.optimisation.transforms import Transform
 
 _ADAM = partial(Adam, 0.05)
 
