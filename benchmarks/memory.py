@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import triscope as ts
-from triscope.what.budget import bytes_of
+from triscope.what.style.memory import bytes_of
 
 
 def held(kind: str) -> float:

@@ -13,7 +13,7 @@ from torch import Tensor
 import triscope as ts
 from triscope import render
 from triscope.images import open_photo, resize
-from triscope.what.woven import Woven
+from triscope.what.style.coarse_to_fine import Woven
 
 
 def errors(network: ts.Network, example: Tensor, made: Woven) -> list[float]:

@@ -18,8 +18,8 @@ import triscope as ts
 from benchmarks.speed.measure import compare, rows
 from triscope.images import open_photo, resize
 from triscope.methods import Step
-from triscope.what.conventions import CONVENTIONS, content_layer, style_layers, usual_content_weight
-from triscope.what.woven import Woven
+from triscope.what.style.coarse_to_fine import Woven
+from triscope.what.style.presets import CONVENTIONS, content_layer, style_layers, usual_content_weight
 
 _EVALUATIONS = 100
 _ROUNDS = 9

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from triscope.what.fool import fool
     from triscope.what.invert import invert
     from triscope.what.picture import Imagined
-    from triscope.what.stylize import stylize
-    from triscope.what.texture import texture
+    from triscope.what.style.stylize import stylize
+    from triscope.what.style.texture import texture
     from triscope.where.gradient import gradient, input_x_gradient, saliency
     from triscope.where.rectified import deconvnet, guided_backprop
     from triscope.which.collection import Collection
@@ -61,8 +61,8 @@ _HOMES = {
     "triscope.what.fool": ("fool",),
     "triscope.what.invert": ("invert",),
     "triscope.what.picture": ("Imagined",),
-    "triscope.what.stylize": ("stylize",),
-    "triscope.what.texture": ("texture",),
+    "triscope.what.style.stylize": ("stylize",),
+    "triscope.what.style.texture": ("texture",),
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
     "triscope.where.rectified": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),

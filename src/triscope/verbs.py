@@ -2,7 +2,8 @@
 
 from triscope import views
 from triscope.methods import METHODS, Method
-from triscope.what import ascend, compare, dream, fool, invert, stylize, texture
+from triscope.what import ascend, compare, dream, fool, invert
+from triscope.what.style import stylize, texture
 from triscope.where import gradient, rectified
 from triscope.which import components, duplicates, neighbors, patches, top, tsne
 

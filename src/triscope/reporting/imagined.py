@@ -10,9 +10,9 @@ from triscope.reporting.blocks import Block, Figure, Note, each, percent
 from triscope.reporting.subject import Subject
 from triscope.what.ascend import ascend
 from triscope.what.invert import invert
-from triscope.what.stylize import stylize
-from triscope.what.texture import texture
-from triscope.what.woven import Woven
+from triscope.what.style.coarse_to_fine import Woven
+from triscope.what.style.stylize import stylize
+from triscope.what.style.texture import texture
 
 _WOVEN, _SIDE = 60, 224
 _STEPS = 40  # for a glance: the commands on the page take more, and better pictures come of them

@@ -31,9 +31,7 @@ from triscope.network import Fit, Network, Seen
 from triscope.network.variants.precision import Precision, chosen
 from triscope.network.variants.variant import Borders, Pooling, variant
 from triscope.objectives.statistics import DISTANCES, Statistics
-from triscope.what.budget import means
-from triscope.what.conventions import CONVENTIONS, Convention, Preset, require_gram, style_layers
-from triscope.what.woven import (
+from triscope.what.style.coarse_to_fine import (
     Level,
     Weave,
     Weighed,
@@ -48,6 +46,8 @@ from triscope.what.woven import (
     weave,
     woven,
 )
+from triscope.what.style.memory import means
+from triscope.what.style.presets import CONVENTIONS, Convention, Preset, require_gram, style_layers
 
 
 @method("what")

@@ -23,11 +23,11 @@ from triscope.network.variants.variant import variant
 from triscope.objectives.base import Need
 from triscope.objectives.priors import TotalVariation
 from triscope.redoing import redo
-from triscope.what import budget
-from triscope.what.budget import bytes_of, means
-from triscope.what.conventions import CONVENTIONS, content_layer, layer_names, style_layers
-from triscope.what.recolor import in_colours_of, in_histograms_of, recoloured
-from triscope.what.woven import asked_of, content_term, doubled, roughness_term, shares, style_terms
+from triscope.what.style import memory as budget
+from triscope.what.style.coarse_to_fine import asked_of, content_term, doubled, roughness_term, shares, style_terms
+from triscope.what.style.color_transfer import in_colours_of, in_histograms_of, recoloured
+from triscope.what.style.memory import bytes_of, means
+from triscope.what.style.presets import CONVENTIONS, content_layer, layer_names, style_layers
 
 SIZE = 32
 

@@ -36,18 +36,7 @@ from triscope.network.variants.precision import Precision, chosen
 from triscope.network.variants.variant import Pooling, variant
 from triscope.objectives.base import Need
 from triscope.objectives.statistics import DISTANCES, Statistics, TextureDistance
-from triscope.what.budget import means
-from triscope.what.conventions import (
-    CONVENTIONS,
-    Convention,
-    Preset,
-    content_layer,
-    require_gram,
-    style_layers,
-    usual_content_weight,
-)
-from triscope.what.recolor import in_colours_of, in_histograms_of, recoloured
-from triscope.what.woven import (
+from triscope.what.style.coarse_to_fine import (
     Level,
     Weave,
     Weighed,
@@ -65,6 +54,17 @@ from triscope.what.woven import (
     style_terms,
     weave,
     woven,
+)
+from triscope.what.style.color_transfer import in_colours_of, in_histograms_of, recoloured
+from triscope.what.style.memory import means
+from triscope.what.style.presets import (
+    CONVENTIONS,
+    Convention,
+    Preset,
+    content_layer,
+    require_gram,
+    style_layers,
+    usual_content_weight,
 )
 
 _LAST = 0.75  # the part of the steps that the last octave has

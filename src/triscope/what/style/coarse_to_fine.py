@@ -29,12 +29,12 @@ from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
 from triscope.objectives.statistics import GramDistance, TextureDistance
 from triscope.results import ImageNote
-from triscope.what.conventions import Convention
 from triscope.what.optimisation.ascent import climb, regrown
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.optimisation.parametrisation import Spectrum
 from triscope.what.optimisation.spec import Climb
 from triscope.what.picture import Imagined
+from triscope.what.style.presets import Convention
 
 _DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed
 _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
