@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from triscope.what.style.stylize import stylize
     from triscope.what.style.texture import texture
     from triscope.where.gradient import gradient, input_x_gradient, saliency
-    from triscope.where.rectified import deconvnet, guided_backprop
+    from triscope.where.modified_backprop import deconvnet, guided_backprop
     from triscope.which.collection import Collection
     from triscope.which.components import pca
     from triscope.which.duplicates import duplicates
@@ -64,7 +64,7 @@ _HOMES = {
     "triscope.what.style.stylize": ("stylize",),
     "triscope.what.style.texture": ("texture",),
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
-    "triscope.where.rectified": ("deconvnet", "guided_backprop"),
+    "triscope.where.modified_backprop": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),
     "triscope.which.components": ("pca",),
     "triscope.which.duplicates": ("duplicates",),

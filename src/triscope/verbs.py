@@ -4,7 +4,8 @@ from triscope import views
 from triscope.methods import METHODS, Method
 from triscope.what import ascend, compare, dream, fool, invert
 from triscope.what.style import stylize, texture
-from triscope.where import gradient, rectified
+from triscope.where import gradient
+from triscope.where import modified_backprop as rectified
 from triscope.which import components, duplicates, neighbors, patches, top, tsne
 
 __all__ = [

@@ -20,7 +20,7 @@ from triscope.reporting.subject import Subject
 from triscope.results import Grid, Heatmap
 from triscope.views import activations, filters, predict
 from triscope.where.gradient import saliency
-from triscope.where.rectified import guided_backprop
+from triscope.where.modified_backprop import guided_backprop
 
 _PIXELS_OF_MAPS = 200_000  # of one layer's picture, so that a page of large maps stays a small file
 
