@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from triscope.network import Network
-from triscope.which.arrow import Rows
-from triscope.which.columns import Column
+from triscope.which.database.arrow import Rows
+from triscope.which.database.schema import Column
+from triscope.which.database.stored_projections import fit_projections
 from triscope.which.opening import open_table
-from triscope.which.projecting import fit_projections
 from triscope.which.store import Store
 
 _UNIT = 2048

@@ -19,7 +19,7 @@ from scipy.linalg import subspace_angles
 
 import triscope as ts
 from triscope.which.coordinates import Coordinates, coordinates
-from triscope.which.pca import fit
+from triscope.which.database.projections import fit
 from triscope.which.tsne import _run
 
 HELD_BACK = 0.1

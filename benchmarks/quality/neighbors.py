@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 import triscope as ts
 from triscope.objectives.base import Need
-from triscope.which.columns import Column
-from triscope.which.pca import fit
+from triscope.which.database.projections import fit
+from triscope.which.database.schema import Column
 from triscope.which.space import Metric, Space, space
 from triscope.which.store import Store
 

@@ -24,9 +24,9 @@ from triscope.cli import main
 from triscope.errors import OptionError, StoreError
 from triscope.network import Network
 from triscope.which.coordinates import coordinates
+from triscope.which.database.projections import fit_blocks, total_variance
 from triscope.which.maps import unit
 from triscope.which.mosaic import _assigned, _halve, cells
-from triscope.which.pca import fit_blocks, total_variance
 from triscope.which.store import Store
 
 

@@ -15,7 +15,7 @@ from triscope.network import Network
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.preprocess import Preprocess
 from triscope.which.collection import Collection
-from triscope.which.columns import choose
+from triscope.which.database.schema import choose
 from triscope.which.pipeline import Embedder, decode, ordered, small
 from triscope.which.store import Store
 

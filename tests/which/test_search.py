@@ -15,10 +15,10 @@ from tests.which.conftest import paint, tiny_network
 from triscope.errors import ImageError, ObjectiveError, StoreError
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.objectives.base import Need
+from triscope.which.database.projections import fit
 from triscope.which.duplicates import duplicates
 from triscope.which.neighbors import neighbors
 from triscope.which.patches import patches
-from triscope.which.pca import fit
 from triscope.which.space import space
 from triscope.which.store import Store
 from triscope.which.top import Best, top

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from triscope.errors import StoreError, TriscopeWarning
-from triscope.which.arrow import Field
+from triscope.which.database.arrow import Field
+from triscope.which.database.table import Table
 from triscope.which.store import Store
-from triscope.which.table import Table
 
 FIELDS = [Field("key", "int64"), Field("status", "string"), Field("v", "float16", 4)]
 

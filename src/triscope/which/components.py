@@ -20,8 +20,8 @@ from torch import Tensor
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.methods import Range, method
-from triscope.which.columns import Column
 from triscope.which.coordinates import Coordinates, coordinates
+from triscope.which.database.schema import Column
 from triscope.which.maps import Form, Map, check_field
 from triscope.which.store import Store
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triscope.which.columns import Column
-from triscope.which.pca import Projection, fit_blocks, total_variance
+from triscope.which.database.projections import Projection, fit_blocks, total_variance
+from triscope.which.database.schema import Column
 from triscope.which.store import GOOD, Store
 
 RANK = 50

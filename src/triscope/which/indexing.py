@@ -15,16 +15,22 @@ from triscope.images import printable
 from triscope.network import Network
 from triscope.network.variants.precision import Precision
 from triscope.objectives.base import Need
-from triscope.which.arrow import Rows
 from triscope.which.collection import Collection, Entry
-from triscope.which.disk import locked
+from triscope.which.database.arrow import Rows
+from triscope.which.database.durable import locked
+from triscope.which.database.stored_projections import (
+    fit_projections,
+    load_projection,
+    project,
+    projected_name,
+    rest_name,
+)
+from triscope.which.database.table import Table
 from triscope.which.known import Known
 from triscope.which.opening import open_table
 from triscope.which.pipeline import Decoded, Embedder, decode, ordered
-from triscope.which.projecting import fit_projections, load_projection, project, projected_name, rest_name
 from triscope.which.rows import Row, embedded
 from triscope.which.store import About, place_of
-from triscope.which.table import Table
 
 UNIT = 2048
 _UNIT_BYTES = 256 << 20

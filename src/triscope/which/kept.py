@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from triscope.errors import StoreError
-from triscope.which.disk import write_durably
+from triscope.which.database.durable import write_durably
 from triscope.which.store import Store
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triscope.which.collection import Entry
-from triscope.which.table import Table
+from triscope.which.database.table import Table
 
 
 @dataclass

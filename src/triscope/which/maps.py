@@ -20,8 +20,8 @@ from triscope.errors import StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.network import Images
 from triscope.results import Drawn
-from triscope.which.columns import Column
 from triscope.which.coordinates import Coordinates
+from triscope.which.database.schema import Column
 from triscope.which.mosaic import cells
 from triscope.which.neighbors import embed
 from triscope.which.store import Store

@@ -28,7 +28,7 @@ from triscope.errors import ImageError, StoreError
 from triscope.images import ImageSource, printable, read_image
 from triscope.methods import Range, method
 from triscope.results import ImageNote
-from triscope.which.columns import Column
+from triscope.which.database.schema import Column
 from triscope.which.gallery import Gallery
 from triscope.which.pipeline import Embedder, decode, small
 from triscope.which.space import Metric, space

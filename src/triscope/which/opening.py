@@ -8,11 +8,11 @@ from triscope.images import printable
 from triscope.network import Network
 from triscope.network.variants.precision import Precision, chosen
 from triscope.objectives.base import Need
-from triscope.which.arrow import Field
 from triscope.which.collection import Collection
-from triscope.which.columns import choose
+from triscope.which.database.arrow import Field
+from triscope.which.database.schema import choose
+from triscope.which.database.table import Table
 from triscope.which.store import About, Store, preprocessing, table_folder
-from triscope.which.table import Table
 
 _RESERVED = (
     "key",

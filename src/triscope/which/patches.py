@@ -22,7 +22,7 @@ from triscope.methods import Range, method
 from triscope.network import Box
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Channel, Neuron
-from triscope.which.columns import Column
+from triscope.which.database.schema import Column
 from triscope.which.gallery import Gallery
 from triscope.which.pipeline import decode
 from triscope.which.store import Store, condition

@@ -30,7 +30,7 @@ from triscope.network import Network
 from triscope.network.preprocess import Preprocess
 from triscope.network.twin import make_twin
 from triscope.objectives.base import Need
-from triscope.which.columns import PIXELS, Column
+from triscope.which.database.schema import PIXELS, Column
 
 _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 _THUMBNAIL = 128  # pixels on the longer side

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triscope.which.arrow import Rows
-from triscope.which.columns import Column
-from triscope.which.disk import writing
-from triscope.which.pca import Projection
-from triscope.which.projecting import projected_name, rest_name
+from triscope.which.database.arrow import Rows
+from triscope.which.database.durable import writing
+from triscope.which.database.projections import Projection
+from triscope.which.database.schema import Column
+from triscope.which.database.stored_projections import projected_name, rest_name
 from triscope.which.store import GOOD, condition
 
 if TYPE_CHECKING:

@@ -29,13 +29,13 @@ from triscope.network.variants.precision import Precision
 from triscope.objectives.base import Activations, Need
 from triscope.objectives.pooling import pooled
 from triscope.results import NetworkNote
-from triscope.which.arrow import Rows
 from triscope.which.collection import Collection
-from triscope.which.columns import Column, Kind
-from triscope.which.disk import locked
-from triscope.which.pca import Projection
-from triscope.which.projecting import load_projection, projected_name
-from triscope.which.table import Table
+from triscope.which.database.arrow import Rows
+from triscope.which.database.durable import locked
+from triscope.which.database.projections import Projection
+from triscope.which.database.schema import Column, Kind
+from triscope.which.database.stored_projections import load_projection, projected_name
+from triscope.which.database.table import Table
 
 #: Where a store stands when nothing else is said: in the folder whose pictures it holds.
 PLACE = ".triscope"

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from triscope.errors import StoreError
 from triscope.images import printable
-from triscope.which.arrow import Field
-from triscope.which.columns import Column
-from triscope.which.disk import write_durably
-from triscope.which.pca import RANK, Projection, fit
-from triscope.which.table import Table
+from triscope.which.database.arrow import Field
+from triscope.which.database.durable import write_durably
+from triscope.which.database.projections import RANK, Projection, fit
+from triscope.which.database.schema import Column
+from triscope.which.database.table import Table
 
 _SAMPLE = 20_000  # rows that a projection is fitted on, at the most
 _AT_ONCE = 2048

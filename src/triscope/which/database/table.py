@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import printable
-from triscope.which.arrow import Array, Field, Rows, arrow_field, to_arrow, to_numpy
-from triscope.which.disk import reason_of, sync_folder, sync_path, writing
+from triscope.which.database.arrow import Array, Field, Rows, arrow_field, to_arrow, to_numpy
+from triscope.which.database.durable import reason_of, sync_folder, sync_path, writing
 
 if TYPE_CHECKING:
     import lance
