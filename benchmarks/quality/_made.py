@@ -12,7 +12,7 @@ from triscope.network import Network
 from triscope.which.database.arrow import Rows
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import fit_projections
-from triscope.which.opening import open_table
+from triscope.which.indexing.opening import open_table
 from triscope.which.store import Store
 
 _UNIT = 2048

@@ -17,7 +17,7 @@ from triscope.errors import StoreError
 from triscope.network.stages import depths
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
-from triscope.which.indexing import index
+from triscope.which.indexing.index import index
 from triscope.which.neighbors import neighbors
 from triscope.which.patches import patches
 from triscope.which.store import Store
@@ -210,7 +210,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 from tests.which.conftest import tiny_network
-from triscope.which.indexing import index
+from triscope.which.indexing.index import index
 import resource, torch
 torch.set_num_threads(1)
 if len(sys.argv) > 4:  # a disk with little room

@@ -17,8 +17,8 @@ from triscope.network import Network
 from triscope.verbs import METHODS, Method
 from triscope.which.collection import Collection
 from triscope.which.gallery import Gallery
-from triscope.which.indexing import Progress
-from triscope.which.indexing import index as index_steps
+from triscope.which.indexing.index import Progress
+from triscope.which.indexing.index import index as index_steps
 from triscope.which.store import Store, place_of
 
 _EVERY = 0.5  # seconds between two words of progress on a terminal

@@ -30,7 +30,7 @@ from triscope.methods import Range, method
 from triscope.results import ImageNote
 from triscope.which.database.schema import Column
 from triscope.which.gallery import Gallery
-from triscope.which.pipeline import Embedder, decode, small
+from triscope.which.indexing.decoding import Embedder, decode, small
 from triscope.which.space import Metric, space
 from triscope.which.store import Store
 

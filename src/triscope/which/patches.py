@@ -24,7 +24,7 @@ from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Channel, Neuron
 from triscope.which.database.schema import Column
 from triscope.which.gallery import Gallery
-from triscope.which.pipeline import decode
+from triscope.which.indexing.decoding import decode
 from triscope.which.store import Store, condition
 from triscope.which.top import Best
 

@@ -127,7 +127,7 @@ class Store:
         batch       how many pictures pass through the network at once
         workers     how many threads decode
         """
-        from triscope.which.indexing import index
+        from triscope.which.indexing.index import index
 
         for _ in index(
             network, collection, path, layers=layers, maps=maps, precision=precision,

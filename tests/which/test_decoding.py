@@ -16,7 +16,7 @@ from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.preprocess import Preprocess
 from triscope.which.collection import Collection
 from triscope.which.database.schema import choose
-from triscope.which.pipeline import Embedder, decode, ordered, small
+from triscope.which.indexing.decoding import Embedder, decode, ordered, small
 from triscope.which.store import Store
 
 transforms = import_torchvision().transforms

@@ -26,10 +26,10 @@ from triscope.which.database.stored_projections import (
     rest_name,
 )
 from triscope.which.database.table import Table
-from triscope.which.known import Known
-from triscope.which.opening import open_table
-from triscope.which.pipeline import Decoded, Embedder, decode, ordered
-from triscope.which.rows import Row, embedded
+from triscope.which.indexing.decoding import Decoded, Embedder, decode, ordered
+from triscope.which.indexing.known import Known
+from triscope.which.indexing.opening import open_table
+from triscope.which.indexing.rows import Row, embedded
 from triscope.which.store import About, place_of
 
 UNIT = 2048

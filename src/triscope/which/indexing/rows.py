@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from triscope.which.collection import Entry
-from triscope.which.pipeline import Decoded, Embedder, broken
+from triscope.which.indexing.decoding import Decoded, Embedder, broken
 
 # In float32 the last bit of a vector depends on how many pictures pass through the network together; in multiples of
 # this it does not (nine torchvision networks, one and two threads). So a vector is the same whoever was beside it.
