@@ -21,7 +21,7 @@ import triscope as ts
 from triscope.objectives.base import Need
 from triscope.which.database.projections import fit
 from triscope.which.database.schema import Column
-from triscope.which.space import Metric, Space, space
+from triscope.which.search.vector_index import Metric, Space, space
 from triscope.which.store import Store
 
 LAYER = "features.12"

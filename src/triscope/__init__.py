@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from triscope.where.modified_backprop import deconvnet, guided_backprop
     from triscope.which.collection import Collection
     from triscope.which.components import pca
-    from triscope.which.duplicates import duplicates
-    from triscope.which.gallery import Gallery
     from triscope.which.maps import Map
-    from triscope.which.neighbors import neighbors
-    from triscope.which.patches import patches
+    from triscope.which.search.duplicates import duplicates
+    from triscope.which.search.gallery import Gallery
+    from triscope.which.search.neighbors import neighbors
+    from triscope.which.search.patches import patches
+    from triscope.which.search.top import top
     from triscope.which.store import Store
-    from triscope.which.top import top
     from triscope.which.tsne import tsne
 
 #: Where each public name lives. They are loaded when first used, so that `import triscope` does not wait for torch.
@@ -67,13 +67,13 @@ _HOMES = {
     "triscope.where.modified_backprop": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),
     "triscope.which.components": ("pca",),
-    "triscope.which.duplicates": ("duplicates",),
-    "triscope.which.gallery": ("Gallery",),
+    "triscope.which.search.duplicates": ("duplicates",),
+    "triscope.which.search.gallery": ("Gallery",),
     "triscope.which.maps": ("Map",),
-    "triscope.which.neighbors": ("neighbors",),
-    "triscope.which.patches": ("patches",),
+    "triscope.which.search.neighbors": ("neighbors",),
+    "triscope.which.search.patches": ("patches",),
     "triscope.which.store": ("Store",),
-    "triscope.which.top": ("top",),
+    "triscope.which.search.top": ("top",),
     "triscope.which.tsne": ("tsne",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

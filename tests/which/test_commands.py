@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from tests.which.conftest import paint
 from triscope.cli import main
-from triscope.which.neighbors import neighbors
+from triscope.which.search.neighbors import neighbors
 from triscope.which.store import Store
 
 pytest_plugins = ["tests.hostile"]

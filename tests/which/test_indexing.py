@@ -18,8 +18,8 @@ from triscope.network.stages import depths
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
 from triscope.which.indexing.index import index
-from triscope.which.neighbors import neighbors
-from triscope.which.patches import patches
+from triscope.which.search.neighbors import neighbors
+from triscope.which.search.patches import patches
 from triscope.which.store import Store
 
 LAYERS = ("1", "3", "7")

@@ -16,12 +16,12 @@ from triscope.errors import ImageError, ObjectiveError, StoreError
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.objectives.base import Need
 from triscope.which.database.projections import fit
-from triscope.which.duplicates import duplicates
-from triscope.which.neighbors import neighbors
-from triscope.which.patches import patches
-from triscope.which.space import space
+from triscope.which.search.duplicates import duplicates
+from triscope.which.search.neighbors import neighbors
+from triscope.which.search.patches import patches
+from triscope.which.search.top import Best, top
+from triscope.which.search.vector_index import space
 from triscope.which.store import Store
-from triscope.which.top import Best, top
 
 transforms = import_torchvision().transforms
 

@@ -16,9 +16,9 @@ from triscope.images import printable
 from triscope.network import Network
 from triscope.verbs import METHODS, Method
 from triscope.which.collection import Collection
-from triscope.which.gallery import Gallery
 from triscope.which.indexing.index import Progress
 from triscope.which.indexing.index import index as index_steps
+from triscope.which.search.gallery import Gallery
 from triscope.which.store import Store, place_of
 
 _EVERY = 0.5  # seconds between two words of progress on a terminal

@@ -23,7 +23,7 @@ from triscope.results import Drawn
 from triscope.which.coordinates import Coordinates
 from triscope.which.database.schema import Column
 from triscope.which.mosaic import cells
-from triscope.which.neighbors import embed
+from triscope.which.search.neighbors import embed
 from triscope.which.store import Store
 
 Form: TypeAlias = Literal["map", "mosaic"]

@@ -23,10 +23,10 @@ from triscope.network import Box
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Channel, Neuron
 from triscope.which.database.schema import Column
-from triscope.which.gallery import Gallery
 from triscope.which.indexing.decoding import decode
+from triscope.which.search.gallery import Gallery
+from triscope.which.search.top import Best
 from triscope.which.store import Store, condition
-from triscope.which.top import Best
 
 
 @method("which")

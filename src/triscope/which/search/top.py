@@ -17,7 +17,7 @@ from torch import Tensor
 
 from triscope.methods import Range, method
 from triscope.objectives.base import Objective
-from triscope.which.gallery import Gallery
+from triscope.which.search.gallery import Gallery
 from triscope.which.store import Store
 
 

@@ -29,9 +29,9 @@ from triscope.images import ImageSource, printable, read_image
 from triscope.methods import Range, method
 from triscope.results import ImageNote
 from triscope.which.database.schema import Column
-from triscope.which.gallery import Gallery
 from triscope.which.indexing.decoding import Embedder, decode, small
-from triscope.which.space import Metric, space
+from triscope.which.search.gallery import Gallery
+from triscope.which.search.vector_index import Metric, space
 from triscope.which.store import Store
 
 Query: TypeAlias = ImageSource | int

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triscope.methods import Range, method
-from triscope.which.gallery import Gallery
-from triscope.which.space import Space, space
+from triscope.which.search.gallery import Gallery
+from triscope.which.search.vector_index import Space, space
 from triscope.which.store import Store
 
 _BLOCK = 1024
