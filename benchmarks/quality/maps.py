@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.linalg import subspace_angles
 
 import triscope as ts
-from triscope.which.coordinates import Coordinates, coordinates
 from triscope.which.database.projections import fit
-from triscope.which.tsne import _run
+from triscope.which.maps.reduction import Coordinates, coordinates
+from triscope.which.maps.tsne import _run
 
 HELD_BACK = 0.1
 

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from triscope.where.gradient import gradient, input_x_gradient, saliency
     from triscope.where.modified_backprop import deconvnet, guided_backprop
     from triscope.which.collection import Collection
-    from triscope.which.components import pca
-    from triscope.which.maps import Map
+    from triscope.which.maps.map import Map
+    from triscope.which.maps.pca import pca
+    from triscope.which.maps.tsne import tsne
     from triscope.which.search.duplicates import duplicates
     from triscope.which.search.gallery import Gallery
     from triscope.which.search.neighbors import neighbors
     from triscope.which.search.patches import patches
     from triscope.which.search.top import top
     from triscope.which.store import Store
-    from triscope.which.tsne import tsne
 
 #: Where each public name lives. They are loaded when first used, so that `import triscope` does not wait for torch.
 _HOMES = {
@@ -66,15 +66,15 @@ _HOMES = {
     "triscope.where.gradient": ("gradient", "input_x_gradient", "saliency"),
     "triscope.where.modified_backprop": ("deconvnet", "guided_backprop"),
     "triscope.which.collection": ("Collection",),
-    "triscope.which.components": ("pca",),
+    "triscope.which.maps.pca": ("pca",),
     "triscope.which.search.duplicates": ("duplicates",),
     "triscope.which.search.gallery": ("Gallery",),
-    "triscope.which.maps": ("Map",),
+    "triscope.which.maps.map": ("Map",),
     "triscope.which.search.neighbors": ("neighbors",),
     "triscope.which.search.patches": ("patches",),
     "triscope.which.store": ("Store",),
     "triscope.which.search.top": ("top",),
-    "triscope.which.tsne": ("tsne",),
+    "triscope.which.maps.tsne": ("tsne",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

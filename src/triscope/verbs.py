@@ -6,7 +6,8 @@ from triscope.what import ascend, compare, dream, fool, invert
 from triscope.what.style import stylize, texture
 from triscope.where import gradient
 from triscope.where import modified_backprop as rectified
-from triscope.which import components, tsne
+from triscope.which.maps import pca as components
+from triscope.which.maps import tsne
 from triscope.which.search import duplicates, neighbors, patches, top
 
 __all__ = [

@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from triscope.which.mappage import Shown, page
-from triscope.which.mappage.atlas import LIMIT, atlases, tile_side
+from triscope.which.maps.page import Shown, page
+from triscope.which.maps.page.sprites import LIMIT, atlases, tile_side
 
 SETTLED = (
     "new Promise(done => { const look = () => triscopeMap.moving ? requestAnimationFrame(look) : done(); look(); })"

@@ -23,10 +23,10 @@ from tests.which.conftest import paint, tiny_network
 from triscope.cli import main
 from triscope.errors import OptionError, StoreError
 from triscope.network import Network
-from triscope.which.coordinates import coordinates
 from triscope.which.database.projections import fit_blocks, total_variance
-from triscope.which.maps import unit
-from triscope.which.mosaic import _assigned, _halve, cells
+from triscope.which.maps.grid_assignment import _assigned, _halve, cells
+from triscope.which.maps.map import unit
+from triscope.which.maps.reduction import coordinates
 from triscope.which.store import Store
 
 

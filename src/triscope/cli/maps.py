@@ -13,7 +13,7 @@ from triscope.cli.verbs import help_of, option_of
 from triscope.images import printable
 from triscope.methods import LongMethod
 from triscope.verbs import METHODS, Method
-from triscope.which.maps import Map
+from triscope.which.maps.map import Map
 from triscope.which.store import Store
 
 _KINDS = {

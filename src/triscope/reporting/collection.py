@@ -12,11 +12,11 @@ from triscope.network import Network
 from triscope.objectives.units import Channel
 from triscope.reporting.blocks import Block, Figure, Section, each
 from triscope.reporting.subject import Subject, quoted
+from triscope.which.maps.tsne import tsne
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.neighbors import neighbors
 from triscope.which.search.patches import patches
 from triscope.which.store import Store
-from triscope.which.tsne import tsne
 
 _SHOWN = 8
 _CROPS = 200

@@ -20,9 +20,9 @@ from triscope.errors import StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.network import Images
 from triscope.results import Drawn
-from triscope.which.coordinates import Coordinates
 from triscope.which.database.schema import Column
-from triscope.which.mosaic import cells
+from triscope.which.maps.grid_assignment import cells
+from triscope.which.maps.reduction import Coordinates
 from triscope.which.search.neighbors import embed
 from triscope.which.store import Store
 
@@ -174,7 +174,7 @@ class Map(Drawn):
         return buffer.getvalue()
 
     def _page(self) -> bytes:
-        from triscope.which.mappage import Shown, page
+        from triscope.which.maps.page import Shown, page
 
         shown = _sample(len(self.rows), SHOWN)
         rest = np.setdiff1d(np.arange(len(self.rows)), shown)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from triscope import __version__
 from triscope.images import printable
 from triscope.pages import style_sheet
-from triscope.which.mappage.atlas import Atlases, atlases
+from triscope.which.maps.page.sprites import Atlases, atlases
 
 __all__ = ["page", "Shown"]
 

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from triscope.errors import StoreError
 from triscope.methods import Range, Step, method
-from triscope.which.components import left_out, look_up, plane
-from triscope.which.coordinates import Coordinates
-from triscope.which.kept import keep, recall
-from triscope.which.maps import Form, Map, check_field
+from triscope.which.maps.kept import keep, recall
+from triscope.which.maps.map import Form, Map, check_field
+from triscope.which.maps.pca import left_out, look_up, plane
+from triscope.which.maps.reduction import Coordinates
 from triscope.which.store import Store
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from torch import Tensor
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.methods import Range, method
-from triscope.which.coordinates import Coordinates, coordinates
 from triscope.which.database.schema import Column
-from triscope.which.maps import Form, Map, check_field
+from triscope.which.maps.map import Form, Map, check_field
+from triscope.which.maps.reduction import Coordinates, coordinates
 from triscope.which.store import Store
 
 
