@@ -2,9 +2,9 @@
 
     x* = argmax over x of  score(x) - priors(x)
 
-The picture is climbed to by the loop in `triscope.what.optimisation.ascent`. What makes it natural - the canvas, random views,
-priors - is in `triscope.what.optimisation.regularisers`, by name, and each part can be switched by itself; `regularisers` shows
-them side by side.
+The picture is optimised by the loop in `triscope.what.optimisation.ascent`. What keeps it natural - the
+parametrisation, random views, priors - is in `triscope.what.optimisation.regularisers`, by name, and each part can be
+switched by itself; `regularisers` shows them side by side.
 
 **When it misleads.** It shows one optimum out of very many, drawn by the regulariser as much as by the network:
 colours and repetition are the method's own. A unit that answers to several things shows a mixture, or one of them;

@@ -1,0 +1,129 @@
+"""A map of pictures as one HTML page that asks nothing of any network.
+
+What is shown is data: names and labels travel as JSON in a script element that no browser runs, and reach the page as
+text. The page's own policy (CSP) names its one script and its one style sheet by their digests and forbids the rest.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triscope import __version__
+from triscope.images import printable
+from triscope.pages import style_sheet
+from triscope.which.maps.page.sprites import Atlases, atlases
+
+__all__ = ["page", "Shown"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a page shows: N pictures, each with its place on the map and in the mosaic.
+
+    `captions` are the sentences under the title, `names` any text, `thumbnails` encoded pictures. `places` (N, 2) are
+    x to the right and y down, in [0, 1]; `cells` (N, 2) row and column in a mosaic of `grid` = (rows, columns).
+    `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
+    `fields` hold N values each, to colour by and to search in. `rest` (M, 2) are pictures shown as points only.
+    `color_by` is the field that the page begins with.
+    """
+
+    title: str
+    captions: tuple[str, ...]
+    names: tuple[str, ...]
+    thumbnails: tuple[bytes, ...]
+    places: NDArray[np.float32]
+    cells: NDArray[np.int32]
+    grid: tuple[int, int]
+    neighbors: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    fields: Mapping[str, tuple[str, ...]]
+    rest: NDArray[np.float32]
+    color_by: str | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        for name in ("thumbnails", "places", "cells", "neighbors", "scores"):
+            if len(getattr(self, name)) != count:
+                raise ValueError(f"{name} are {len(getattr(self, name))}, names {count}: give one for each picture.")
+        for name, values in self.fields.items():
+            if len(values) != count:
+                raise ValueError(f"The field {name!r} has {len(values)} values for {count} pictures.")
+        if not (np.isfinite(self.places).all() and np.isfinite(self.rest).all()):
+            raise ValueError("A place on the map is not a number: give places in [0, 1].")
+
+
+def page(shown: Shown) -> bytes:
+    """The page, UTF-8 HTML: thumbnails in atlases, the rest as JSON, one script and one style sheet."""
+    sprites = atlases(shown.thumbnails)
+    script, style = _file("map.js"), style_sheet(Path(__file__).with_name("map.css"))
+    policy = (
+        f"default-src 'none'; img-src data: blob:; script-src {_digest(script)}; style-src {_digest(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    html = Template(_file("map.html")).substitute(
+        policy=policy,
+        version=__version__,
+        title=_text(shown.title),
+        captions="\n".join(f"<p>{_text(caption)}</p>" for caption in shown.captions),
+        style=style,
+        script=script,
+        atlases="\n".join(f'<img class="atlas" alt="" hidden src="{_uri(jpeg)}">' for jpeg in sprites.jpegs),
+        data=_json(_data(shown, sprites)),
+    )
+    return html.encode()
+
+
+def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
+    """What the script reads: lists of numbers run on from picture to picture."""
+    return {
+        "names": [printable(name) for name in shown.names],
+        "places": _numbers(shown.places, 5),
+        "cells": shown.cells.ravel().tolist(),
+        "grid": list(shown.grid),
+        "neighbors": shown.neighbors.ravel().tolist(),
+        "scores": _numbers(shown.scores, 4),
+        "fields": [[printable(name), [printable(value) for value in values]] for name, values in shown.fields.items()],
+        "color": -1 if shown.color_by is None else [*shown.fields].index(shown.color_by),
+        "rest": _numbers(shown.rest, 4),
+        "tile": sprites.tile,
+        "columns": sprites.columns,
+        "rows": sprites.rows,
+        "sizes": [number for size in sprites.sizes for number in size],
+        "tones": sprites.tones,
+    }
+
+
+def _numbers(values: NDArray[np.float32], digits: int) -> list[float | None]:
+    """Rounded, in one row; None for what is not a number, which JSON cannot say."""
+    return [round(value, digits) if np.isfinite(value) else None for value in values.ravel().tolist()]
+
+
+def _json(data: dict[str, Any]) -> str:
+    """ASCII without `<`: nothing in it can end the element that holds it."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _text(words: str) -> str:
+    return escape(printable(words))
+
+
+def _uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def _digest(source: str) -> str:
+    """How a policy names an inline script or style sheet."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
