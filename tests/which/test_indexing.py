@@ -115,8 +115,8 @@ def test_what_was_computed_when_it_is_stopped_is_kept(network, photos, tmp_path)
     with closing(index(network, folder, tmp_path / "store", layers=LAYERS, precision="float32", batch=2)) as steps:
         assert [step.done for step in islice(steps, 3)] == [0, 2, 4]
     assert 4 <= len(Store.open(tmp_path / "store")) < 12
-    whole = build(network, folder, tmp_path / "whole")
-    assert contents(build(network, folder, tmp_path / "store")) == contents(whole)
+    whole = build(network, folder, tmp_path / "whole", batch=2)
+    assert contents(build(network, folder, tmp_path / "store", batch=2)) == contents(whole)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
