@@ -200,7 +200,7 @@ def test_doctor_names_versions():
 @pytest.mark.parametrize("style", ["heat", "overlay", "side-by-side"])
 def test_redo_makes_the_same_bytes(folder, style):
     ask("saliency", "cat.png", "--channels", "signed", "--style", style, "-o", "first.png")
-    done = call("redo", "first.png")
+    done = ask("redo", "first.png")
     assert (done.exit_code, done.stdout) == (0, "first.redo.png\n")
     assert Path("first.redo.png").read_bytes() == Path("first.png").read_bytes()
 
@@ -208,7 +208,7 @@ def test_redo_makes_the_same_bytes(folder, style):
 @pytest.mark.parametrize("words", [["filters"], ["activations", "cat.png", "--layer", "2", "--order", "response"]])
 def test_views_are_made_again_too(folder, words):
     ask(*words, "-o", "first.png")
-    assert call("redo", "first.png", "-o", "again.png").exit_code == 0
+    assert ask("redo", "first.png", "-o", "again.png").exit_code == 0
     assert Path("again.png").read_bytes() == Path("first.png").read_bytes()
 
 
@@ -216,25 +216,25 @@ def test_redo_finds_the_photo_beside_the_picture_or_where_it_is_said(folder):
     ask("saliency", "cat.png")
     Path("there").mkdir()
     Path("cat.png").rename("there/cat.png")
-    lost = call("redo", "cat.saliency.png")
+    lost = ask("redo", "cat.saliency.png")
     assert lost.exit_code == 1
     assert "--image" in lost.stderr
-    assert call("redo", "cat.saliency.png", "--image", "there/cat.png").exit_code == 0
+    assert ask("redo", "cat.saliency.png", "--image", "there/cat.png").exit_code == 0
     Path("cat.saliency.png").rename("there/cat.saliency.png")
-    assert call("redo", "there/cat.saliency.png", "-o", "again.png").exit_code == 0
+    assert ask("redo", "there/cat.saliency.png", "-o", "again.png").exit_code == 0
 
 
 def test_redo_refuses_what_has_changed(folder):
     ask("saliency", "cat.png")
     Path("dog.png").replace("cat.png")
-    assert "has changed" in call("redo", "cat.saliency.png").stderr
+    assert "has changed" in ask("redo", "cat.saliency.png").stderr
     Path("model.py").write_text(MODEL.replace("manual_seed(0)", "manual_seed(1)"))
-    assert "weights" in call("redo", "cat.saliency.png").stderr
+    assert "weights" in ask("redo", "cat.saliency.png").stderr
 
 
 def test_redo_says_that_stdin_cannot_be_read_again(folder):
     ask("saliency", "-", stdin=Path("cat.png").read_bytes())
-    done = call("redo", "stdin.saliency.png")
+    done = ask("redo", "stdin.saliency.png")
     assert done.exit_code == 1
     assert "no file" in done.stderr
 

@@ -4,7 +4,8 @@
     ├── ImageError          a picture that cannot be read or used
     ├── WeightsError        a weights file that cannot be read or does not fit
     ├── NetworkError        a network that cannot be loaded, copied or asked
-    │   └── LayerNotFound   a layer name that the network does not have
+    │   ├── LayerNotFound   a layer name that the network does not have
+    │   └── UnconfirmedNetwork  a file names a network that only the user may name
     ├── ObjectiveError      a unit, class or layer position that does not exist
     ├── OptionError         an option outside its range or choices
     ├── RecipeError         a result that cannot be made again
@@ -15,7 +16,8 @@ condition it explains; here are the kinds, and the wording that many messages sh
 """
 
 import difflib
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 
 
 class TriscopeError(Exception):
@@ -36,6 +38,21 @@ class NetworkError(TriscopeError):
 
 class LayerNotFound(NetworkError):
     """The network has no layer of this name."""
+
+
+class UnconfirmedNetwork(NetworkError):
+    """A file names a network that is loaded only where the user names it: a Python file, weights, a download.
+
+    `what` was met and `why` it is not taken by itself; `options` name it on the command line, `python` in Python.
+    """
+
+    def __init__(self, what: str, options: Sequence[str], python: str, why: str) -> None:
+        super().__init__(f"{what}; {why}: network={python}.")
+        self.what, self.why, self.options = what, why, tuple(options)
+
+    def command(self, words: Sequence[str]) -> str:
+        """The sentence with the command to give, for a command line that was `words`."""
+        return f"{self.what}; {self.why}: {shlex.join([*words, *self.options])}"
 
 
 class ObjectiveError(TriscopeError):

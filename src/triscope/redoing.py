@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from triscope.errors import RecipeError
+from triscope.errors import RecipeError, UnconfirmedNetwork
 from triscope.images import open_photo, printable
-from triscope.network import Network, load
+from triscope.network import Network
+from triscope.network.loading.recorded import UNSAID, Said, load_recorded
 from triscope.objectives.parsing import unit
-from triscope.results import Heatmap, ImageNote, Recipe, Result
+from triscope.results import Heatmap, ImageNote, NetworkNote, Recipe, Result
 from triscope.verbs import METHODS
 from triscope.which.store import Store
 
@@ -22,11 +23,14 @@ def redo(
     *,
     network: Network | Sequence[Network] | None = None,
     images: Sequence[str | os.PathLike[str]] = (),
+    said: Said = UNSAID,
 ) -> Result:
     """The result that the PNG at `path` shows, made again; on the same machine, byte for byte the same when saved.
 
-    The network is loaded by the name in the recipe, unless it is given. Pictures are looked for at their recorded paths
-    and beside the PNG, unless they are given. Raises RecipeError where something is missing or is not what it was.
+    The network is loaded by the name in the recipe, unless it is given; a Python file, a file of weights or a download
+    that a recipe names is taken only where `network` or `said` names it, too. Pictures are looked for at their recorded
+    paths and beside the PNG, unless they are given. Raises UnconfirmedNetwork, and RecipeError where something is
+    missing or is not what it was.
     """
     recipe = Recipe.of_png(path)
     if recipe.method not in METHODS:
@@ -34,7 +38,7 @@ def redo(
             f"{printable(path)} was made by {recipe.method!r}, which this version of triscope does not have."
         )
     verb = METHODS[recipe.method]
-    networks = _networks(recipe, network)
+    networks = _networks(recipe, network, printable(path), said)
     arguments: dict[str, Any] = dict(recipe.options)
     if verb.takes("store"):
         arguments["store"] = Store.open(recipe.options["store"], networks[0])
@@ -62,16 +66,11 @@ def redo(
     return result
 
 
-def _networks(recipe: Recipe, given: Network | Sequence[Network] | None) -> list[Network]:
+def _networks(recipe: Recipe, given: Network | Sequence[Network] | None, label: str, said: Said) -> list[Network]:
     if given is not None:
         networks = [given] if isinstance(given, Network) else list(given)
     else:
-        made_here = [note.name for note in recipe.networks if note.source is None]
-        if made_here:
-            raise RecipeError(
-                f"{made_here[0]} was made in Python, and its recipe cannot say how; give it: redo(path, network=...)."
-            )
-        networks = [load(**dict(note.source or {})) for note in recipe.networks]
+        networks = [_network(note, label, said, alone=len(recipe.networks) == 1) for note in recipe.networks]
     for note, network in zip(recipe.networks, networks, strict=True):
         recorded = note.weights()
         if recorded is None:
@@ -81,6 +80,16 @@ def _networks(recipe: Recipe, given: Network | Sequence[Network] | None) -> list
         if recorded != network.sha256:
             raise RecipeError(f"The weights of {note.name} are not those that made this result.")
     return networks
+
+
+def _network(note: NetworkNote, label: str, said: Said, *, alone: bool) -> Network:
+    """One network of a recipe; of several, what the user says is for the one that nobody else may name."""
+    try:
+        return load_recorded(note.source, note.name, label, said if alone else Said(device=said.device))
+    except UnconfirmedNetwork:
+        if alone or not said.named:
+            raise
+        return load_recorded(note.source, note.name, label, said)
 
 
 def _pictures(recipe: Recipe, png: Path, given: Sequence[Path]) -> list[Path]:

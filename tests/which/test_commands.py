@@ -49,6 +49,10 @@ def call(*words: str) -> Result:
     return CliRunner().invoke(main, [*words])
 
 
+def ask(*words: str) -> Result:
+    return call(*words, "-m", "model.py:make")
+
+
 def index(*words: str) -> Result:
     return call("index", "photos", "-m", "model.py:make", "--precision", "float32", *words)
 
@@ -57,15 +61,15 @@ def test_a_folder_is_indexed_and_asked(folder):
     done = index("--layer", "7", "--layer", "3")
     assert done.exit_code == 0, done.output
     assert "6 pictures in photos/.triscope" in done.stdout
-    found = call("neighbors", "photos/2.png", "photos", "-o", "found.png", "--k", "3")
+    found = ask("neighbors", "photos/2.png", "photos", "-o", "found.png", "--k", "3")
     assert found.exit_code == 0, found.output
     assert found.stdout.splitlines()[0].split() == ["1.0000", "2", "2.png"]
     with PIL.Image.open("found.png") as image:
         assert image.size[0] > 100
-    told = json.loads(call("patches", "3:2", "photos", "--k", "2", "--json").stdout)
+    told = json.loads(ask("patches", "3:2", "photos", "--k", "2", "--json").stdout)
     assert len(told["results"][0]["found"]) == 2
     assert Path(told["results"][0]["out"]).is_file()
-    assert call("top", "max:3:2", "photos", "--k", "2").stdout.split()[1::3] == [
+    assert ask("top", "max:3:2", "photos", "--k", "2").stdout.split()[1::3] == [
         str(entry["row"]) for entry in told["results"][0]["found"]
     ]
 
@@ -75,16 +79,16 @@ def test_a_folder_is_indexed_and_asked(folder):
 )
 def test_a_picture_of_what_was_found_can_be_made_again(folder, words):
     index("--layer", "7", "--layer", "3")
-    assert call(*words, "-o", "found.png").exit_code == 0
+    assert ask(*words, "-o", "found.png").exit_code == 0
     first = Path("found.png").read_bytes()
-    done = call("redo", "found.png", "-o", "again.png")
+    done = ask("redo", "found.png", "-o", "again.png")
     assert done.exit_code == 0, done.output
     assert Path("again.png").read_bytes() == first
 
 
 def test_indexing_again_does_nothing_and_needs_no_layers(folder):
     index("--layer", "7")
-    told = json.loads(call("index", "photos", "--json").stdout)
+    told = json.loads(ask("index", "photos", "--json").stdout)
     assert told["results"][0]["pictures"] == 6
 
 
@@ -134,7 +138,7 @@ def test_odd_names_survive(folder, hostile):
     store = Store.open("photos")
     assert len(store) == 6 + len(odd)
     assert store.errors() == []
-    found = call("neighbors", str(odd[0]), "photos", "--k", "50", "--json", "-o", "odd.png")
+    found = ask("neighbors", str(odd[0]), "photos", "--k", "50", "--json", "-o", "odd.png")
     assert found.exit_code == 0, found.output
     assert len(json.loads(found.stdout)["results"][0]["found"]) == len(store)
     saved = neighbors(store, 0, k=50).save(folder / "odd.csv")

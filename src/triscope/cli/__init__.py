@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from triscope import __version__
-from triscope.errors import TriscopeError, TriscopeWarning, nearest
+from triscope.errors import TriscopeError, TriscopeWarning, UnconfirmedNetwork, nearest
 
 #: Every command, with what the overview says of it. A test holds it to the table of methods.
 OVERVIEW = {
@@ -59,6 +59,8 @@ OVERVIEW = {
 }
 COMMANDS = {name: text for commands in OVERVIEW.values() for name, text in commands.items()}
 
+_WORDS = "triscope.words"  # where click's context keeps what was typed
+
 _Make: TypeAlias = Callable[[Any, str], click.Command]
 
 
@@ -96,6 +98,11 @@ class Failure(click.ClickException):
 
 class Commands(click.Group):
     """A group that knows its commands' names without loading them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # click's signature
+        """As click does it; the words are kept, so that an error can say which command to give instead."""
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # click's signature
         """Their names, in the order of the overview."""
@@ -144,6 +151,8 @@ class Commands(click.Group):
             )
             try:
                 return super().invoke(ctx)
+            except UnconfirmedNetwork as error:
+                raise Failure(error.command(["triscope", *ctx.meta[_WORDS]])) from error
             except TriscopeError as error:
                 raise Failure(str(error)) from error
             except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import click
 from triscope.errors import OptionError
 from triscope.images import printable, slug
 from triscope.network import Network, load
+from triscope.network.loading.recorded import Said
 from triscope.results import Result, write_file
 
 STREAM = "-"
@@ -38,6 +39,17 @@ _NETWORK = (
         ["--seed"], type=int, default=0, show_default=True, help="of everything random; same seed, same picture"
     ),
 )
+_RECORDED = (
+    click.Option(
+        ["-m", "--model", "model"],
+        metavar="NAME",
+        help="the network that made it  [default: as recorded; a Python file, weights or a download are only taken "
+        "where they are named here]",
+    ),
+    click.Option(["--weights"], metavar="FILE", help="the weights that made it, where they are in a file"),
+    click.Option(["--arch"], metavar="NAME", help="the architecture, where --model is a weights file"),
+    click.Option(["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps  [default: cpu]"),
+)
 _SAYING = (
     click.Option(["--json", "as_json"], is_flag=True, help="one JSON object on stdout"),
     click.Option(["-q", "--quiet"], is_flag=True, help="nothing on stderr but errors"),
@@ -56,6 +68,11 @@ _OUT = (
 def network_options() -> list[click.Parameter]:
     """Which network."""
     return [*_NETWORK]
+
+
+def recorded_options() -> list[click.Parameter]:
+    """Which network a file records, where that is for the user to say."""
+    return [*_RECORDED]
 
 
 def saying_options() -> list[click.Parameter]:
@@ -132,11 +149,6 @@ class Chosen:
         )
         voice.detail(f"{network!r} on {network.device}")
         return network
-
-    @property
-    def usual(self) -> bool:
-        """Whether nothing was said of the network."""
-        return (self.model, self.weights, self.arch) == ("pocket", None, None)
 
     def beside(self, model: str) -> "Chosen":
         """Another network, on the same device."""
@@ -226,18 +238,20 @@ def read_stdin() -> bytes:
 def gathered(run: Callback) -> Callback:
     """A command's callback: the shared options, where the command has them, reach `run` as values.
 
-    They are `chosen` (a Chosen), `target` (a Target) and `voice` (a Voice); all other options stay as they are.
+    They are `chosen` (a Chosen), `said` (a Said), `target` (a Target) and `voice` (a Voice); all other options stay as
+    they are.
     """
 
     def callback(**given: Any) -> None:
         shared: dict[str, Any] = {}
         for name, kind, options in (
             ("chosen", Chosen, _NETWORK),
+            ("said", Said, _RECORDED),
             ("target", Target, _OUT),
             ("voice", Voice, _SAYING),
         ):
             names = [str(option.name) for option in options]
-            if names[0] in given:
+            if all(name in given for name in names):
                 shared[name] = kind(**{each: given.pop(each) for each in names})
         run(**shared, **given)
 

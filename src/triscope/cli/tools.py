@@ -22,9 +22,11 @@ from triscope.cli.common import (
     put,
     put_bytes,
     read_stdin,
+    recorded_options,
     saying_options,
 )
 from triscope.errors import TriscopeError
+from triscope.network.loading.recorded import Said
 
 if TYPE_CHECKING:
     from triscope.network import Network
@@ -68,20 +70,22 @@ def layers(
     click.Option(
         ["--image", "images"], multiple=True, metavar="FILE", help="the picture it was made from, where it has moved"
     ),
+    *recorded_options(),
     *out_options(),
     *saying_options(),
 )
-def redo(*, picture: str, images: tuple[str, ...], target: Target, voice: Voice) -> None:
+def redo(*, picture: str, images: tuple[str, ...], said: Said, target: Target, voice: Voice) -> None:
     """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
 
-    The photo is looked for at its recorded path and beside the PNG.
+    The photo is looked for at its recorded path and beside the PNG. A Python file, a file of weights or a download that
+    the recipe names is only taken where -m or --weights names it, too.
     """
     from triscope.redoing import redo as make_again
 
     places = target.places()
     path = None if places.to_stdout else places.find([Path(picture).stem, "redo"])
     start = time.perf_counter()
-    result = make_again(picture, images=images)
+    result = make_again(picture, images=images, said=said)
     put(result, path)
     voice.detail(f"{result.recipe.method} took {time.perf_counter() - start:.2f} s")
     voice.result({"from": picture, "method": result.recipe.method, "out": None if path is None else str(path)}, path)

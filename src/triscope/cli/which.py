@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from triscope.cli.common import Chosen, Target, Voice, gathered, network_options, out_options, put, saying_options
+from triscope.cli.common import (
+    Chosen,
+    Target,
+    Voice,
+    gathered,
+    network_options,
+    out_options,
+    put,
+    recorded_options,
+    saying_options,
+)
 from triscope.cli.verbs import help_of, option_of
 from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.network import Network
+from triscope.network.loading.recorded import UNSAID, Said
 from triscope.verbs import METHODS, Method
 from triscope.which.collection import Collection
 from triscope.which.indexing.index import Progress
@@ -36,7 +48,7 @@ def command(name: str) -> click.Command:
         text = "one that the store keeps, or `input` for pixel space  [default: the first kept]"
         params.append(click.Option(["--layer"], metavar="LAYER", help=text))
     params += [option_of(option) for option in verb.options]
-    params += [*out_options(), *saying_options()]
+    params += [*(recorded_options() if subject else []), *out_options(), *saying_options()]
     epilog = "STORE is a folder that `triscope index` made, or the folder of pictures that it stands in."
     return click.Command(name, callback=gathered(partial(_ask, verb)), params=params, help=help_of(verb), epilog=epilog)
 
@@ -46,12 +58,15 @@ def _ask(
     *,
     store: str,
     subject: str | None = None,
+    said: Said = UNSAID,
     target: Target,
     voice: Voice,
     **options: Any,
 ) -> None:
     """The list on stdout, and the pictures in a file."""
     opened = Store.open(store)
+    if said:
+        opened.ask(said)
     places = target.places()
     named = Path(subject or store).stem if not verb.takes("objective") else str(subject)
     told = [text for text in (options.get("layer"),) if text]
@@ -136,7 +151,7 @@ def _run_index(
     """Progress on stderr, what is stored on stdout."""
     collection = Collection(source)
     place = place_of(source, path)
-    network = _network(place, layers, chosen, voice)
+    network = _network(place, chosen, voice)
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
     last = _tell(steps, voice)
     store = Store.open(place)
@@ -163,11 +178,15 @@ def _run_index(
     voice.close(command="index", network=network.name)
 
 
-def _network(place: Path, layers: tuple[str, ...], chosen: Chosen, voice: Voice) -> Network:
-    """The network that is named; or where no layers are, that of the store that is gone on with."""
-    if not layers and chosen.usual and (place / "rows.lance").is_dir():
-        return Store.open(place).network
-    return chosen.load(voice)
+def _network(place: Path, chosen: Chosen, voice: Voice) -> Network:
+    """The network that is named; or where none is, that of the store that is gone on with."""
+    source = click.get_current_context().get_parameter_source("model")
+    named = source is not ParameterSource.DEFAULT or chosen.arch is not None
+    if named or not (place / "rows.lance").is_dir():
+        return chosen.load(voice)
+    store = Store.open(place)
+    store.ask(Said(weights=chosen.weights, device=chosen.device))
+    return store.network
 
 
 def _tell(steps: Iterator[Progress], voice: Voice) -> Progress:

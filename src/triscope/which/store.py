@@ -23,7 +23,8 @@ from torch import Tensor
 
 from triscope.errors import StoreError, nearest
 from triscope.images import printable, read_image
-from triscope.network import Network, load
+from triscope.network import Network
+from triscope.network.loading.recorded import UNSAID, Said, load_recorded
 from triscope.network.preprocess import Preprocess
 from triscope.network.variants.precision import Precision
 from triscope.objectives.base import Activations, Need
@@ -151,16 +152,22 @@ class Store:
 
     @property
     def network(self) -> Network:
-        """The network that made the store. Raises StoreError where it cannot be loaded by name, or has other
-        weights.
+        """The network that made the store. Raises UnconfirmedNetwork where only the user may name it, and StoreError
+        where it has other weights.
         """
         if self._network is None:
-            if self.about.source is None:
-                raise StoreError(f"{self.about.network} was made in Python; give it: Store.open(path, network=...).")
-            network = load(**dict(self.about.source), progress=False)
-            self._check(network)
-            self._network = network
+            self.ask(UNSAID)
+            assert self._network is not None
         return self._network
+
+    def ask(self, said: Said) -> None:
+        """Load the network that made the store, as the user says, or as the store does where that is safe.
+
+        Raises what `network` does.
+        """
+        network = load_recorded(self.about.source, self.about.network, printable(self.path), said)
+        self._check(network)
+        self._network = network
 
     @property
     def note(self) -> NetworkNote:

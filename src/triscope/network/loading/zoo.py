@@ -76,6 +76,20 @@ def names() -> list[str]:
     return ["pocket", *models.list_models(module=models)]
 
 
+def is_published(name: str) -> bool:
+    """Whether `load` knows this name by itself: pocket, torchvision's and timm's; no file stands behind it."""
+    if name.startswith("timm:"):
+        return re.fullmatch(r"timm:[\w.-]+", name) is not None
+    return name in names()
+
+
+def is_here(name: str) -> bool:
+    """Whether the published weights of such a name are on this machine, so that `load` downloads nothing."""
+    if name.startswith("timm:"):
+        return _timm_is_here(name.removeprefix("timm:"))
+    return name == "pocket" or _place(import_torchvision().models.get_model_weights(name).DEFAULT.url).exists()
+
+
 def _file_and_architecture(name: str, weights: str | os.PathLike[str] | None, arch: str | None) -> tuple[str, Any]:
     if weights is not None:
         raise NetworkError(
@@ -153,7 +167,7 @@ def _headless(make: Callable[..., nn.Module], name: str) -> tuple[nn.Module, fro
 
 def _published(name: str, url: str, progress: bool) -> Path:
     """The file of published weights, downloaded once to torch's own cache."""
-    path = cache() / url.rsplit("/", 1)[-1]
+    path = _place(url)
     if path.exists():
         return path
     check = re.search(r"-([a-f0-9]{8,})\.", path.name)
@@ -173,12 +187,17 @@ def _published(name: str, url: str, progress: bool) -> Path:
     return path
 
 
+def _place(url: str) -> Path:
+    return cache() / url.rsplit("/", 1)[-1]
+
+
 def cache() -> Path:
     """The folder where published weights are kept: torch's own."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def _timm(name: str, weights: str | None) -> Network:
+def _import_timm(name: str) -> Any:
+    """timm, where it has a network of this name."""
     import_torchvision()  # timm imports it
     try:
         import timm
@@ -187,6 +206,31 @@ def _timm(name: str, weights: str | None) -> Network:
         raise NetworkError(f"timm:{name} needs timm, which is not installed: pip install 'triscope[timm]'.") from error
     if not timm.is_model(name):
         raise NetworkError(f"timm has no network {name!r}.{nearest(name, timm.list_models())}")
+    return timm
+
+
+def _timm_is_here(name: str) -> bool:
+    """Whether the weights that timm publishes under a name are in its cache, or in torch's."""
+    timm = _import_timm(name)
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        known = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # an unknown tag
+        raise NetworkError(f"timm has no weights {name!r}: {error}") from error
+    if known is None:
+        return False
+    if known.url and _place(known.url).exists():
+        return True
+    files = [known.hf_hub_filename] if known.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    hub, _, revision = (known.hf_hub_id or "").partition("@")
+    return bool(hub) and any(
+        isinstance(try_to_load_from_cache(hub, file, revision=revision or None), str) for file in files
+    )
+
+
+def _timm(name: str, weights: str | None) -> Network:
+    timm = _import_timm(name)
     hub = logging.getLogger("huggingface_hub")  # it tells of each of its dozen tries; our one sentence says it all
     level = hub.level
     hub.setLevel(logging.CRITICAL)

@@ -1,0 +1,124 @@
+"""The network that a file names: a recipe in a picture, a store in a folder of photos.
+
+Such files come from anywhere, so nothing is run, read or fetched because one of them names it. What triscope and its
+libraries bring along is taken by itself: pocket, torchvision's and timm's networks, where their weights are on this
+machine or random. A Python file, a file of weights and a download are for the user to name. `load` is for the user's
+own words alone; what a file says goes through here.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+
+from triscope.errors import NetworkError, UnconfirmedNetwork
+from triscope.images import printable
+from triscope.network.loading.zoo import RANDOM, is_here, is_published, load
+from triscope.network.network import Network
+
+_PYTHON = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)", re.DOTALL)
+_SEEDS = range(-(2**63), 2**64)  # what a generator takes
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the user says of the network that a file names, in the words of `load`."""
+
+    model: str | None = None
+    weights: str | None = None
+    arch: str | None = None
+    device: str | None = None
+
+    @property
+    def named(self) -> str | None:
+        """The network that is named, if one is."""
+        return self.arch if self.model is None else self.model
+
+    def __bool__(self) -> bool:
+        return self != UNSAID
+
+
+UNSAID = Said()
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a network was made, as a file records it: words of `load`, none of which has been trusted yet."""
+
+    name: str
+    weights: str | None = None
+    seed: int = 0
+
+    @classmethod
+    def read(cls, recorded: object) -> "Source":
+        """Raises ValueError where it is none; what else stands there is of no meaning for us."""
+        match recorded:
+            case {"name": str(name), **rest} if not name.isspace():
+                weights, seed = rest.get("weights"), rest.get("seed", 0)
+                if isinstance(weights, str | None) and type(seed) is int and seed in _SEEDS:
+                    return cls(name, weights, seed)
+        raise ValueError("no network")
+
+
+def load_recorded(recorded: object, name: str, label: str, said: Said = UNSAID) -> Network:
+    """The network `name` that the file `label` records; by what the user has said of it, where that is anything.
+
+    Raises UnconfirmedNetwork where it is for the user to name, and NetworkError where it is none, or cannot be loaded.
+    The weights are for the caller to compare with those recorded.
+    """
+    if said.named is None and recorded is None:
+        raise UnconfirmedNetwork(
+            f"{label} was made by {printable(name)}, a network made in Python",
+            ["-m", "FILE.py:FUNCTION"],
+            "Network(...)",
+            "name it",
+        )
+    try:
+        source = Source.read(recorded or {"name": name})
+    except ValueError as error:
+        raise NetworkError(
+            f"What {label} records of its network cannot be read; name it yourself with -m, or network= in Python."
+        ) from error
+    if said.named is not None:
+        arch = None if said.model is None else said.arch
+        return load(said.named, weights=said.weights, arch=arch, device=said.device, seed=source.seed)
+    if not is_published(source.name) or (said.weights is None and source.weights not in (None, RANDOM)):
+        raise _unconfirmed(source, label)
+    weights = said.weights if said.weights is not None else source.weights
+    if weights is None and not is_here(source.name):
+        raise UnconfirmedNetwork(
+            f"{label} was made by {source.name}, whose published weights are not on this machine",
+            ["-m", source.name],
+            f"ts.load({source.name!r})",
+            "nothing is downloaded because a file names it; name it yourself",
+        )
+    return load(source.name, weights=weights, device=said.device, seed=source.seed, progress=False)
+
+
+def _unconfirmed(source: Source, label: str) -> NetworkError:
+    """Why this source is for the user to name, and how."""
+    if python := _PYTHON.fullmatch(source.name):
+        file, name = _bare(python["file"]), f"{_bare(python['file'])}:{python['function']}"
+        told, options = f"the function {python['function']} of the Python file {file}", ["-m", name]
+    elif is_published(source.name):
+        name, told, options = source.name, source.name, []
+    else:
+        raise NetworkError(
+            f"{label} was made by {printable(source.name)!r}, which is no network that this version of triscope knows."
+        )
+    words = [repr(name)]
+    if source.weights not in (None, RANDOM):
+        file = _bare(str(source.weights))
+        told += f" with the weights in the file {file}"
+        options += ["--weights", file]
+        words.append(f"weights={file!r}")
+    return UnconfirmedNetwork(
+        f"{label} was made by {told}",
+        options,
+        f"ts.load({', '.join(words)})",
+        "no file is run or read because another names it; where you know and trust it, say where it is",
+    )
+
+
+def _bare(path: str) -> str:
+    """The last part of a path of any system, printable."""
+    return printable(PureWindowsPath(PurePosixPath(path).name).name)
