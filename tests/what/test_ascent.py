@@ -7,7 +7,7 @@ from torch import nn
 from tests.nets import network as tiny
 from triscope.errors import NetworkError, ObjectiveError, OptionError, TriscopeWarning
 from triscope.network import Network
-from triscope.network.backward_rules import WAKING
+from triscope.network.backward_rules import WAKING, following
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
@@ -239,7 +239,7 @@ def test_waking_lets_through_the_gradient_and_at_silent_units_a_little_of_what_w
     before = torch.tensor([-1.0, -1.0, 2.0, 2.0, 9.0])
     way = torch.tensor([3.0, -3.0, 3.0, -3.0, 3.0])
     leaf = before.clone().requires_grad_()
-    with WAKING.active():
+    with following(WAKING):
         score = (relu(leaf.clone()) * way).sum()
     (found,) = torch.autograd.grad(score, leaf)
     expected = torch.tensor([0.03, 0, 3, -3, 0 if isinstance(relu, nn.ReLU6) else 3])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.backward_rules import Rule, Tally
+from triscope.network.backward_rules import Rule, Tally, following
 from triscope.network.layers import Layer, Layers, find_layers
 from triscope.network.preprocess import Fit, Images, Interpolation, Preprocess, Seen, prepare
 from triscope.network.twin import TwinKeeper, held_by
@@ -206,7 +206,7 @@ class Network:
             watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), to_the_end="output" in names)
             with self._asking(images):
                 normalised = self.normalise(images)
-                with rule.active() if rule else nullcontext() as tally:  # a mode slows all it sees: the pass alone
+                with following(rule) if rule else nullcontext() as tally:  # a mode slows all it sees: the pass alone
                     output = tap.run(twin, normalised, watch if inner else None)
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):

@@ -27,7 +27,7 @@ from torch import Tensor
 from triscope.errors import NetworkError, TriscopeWarning
 from triscope.methods import method
 from triscope.network import Fit, Images, Network, Seen
-from triscope.network.backward_rules import Rule, Tally
+from triscope.network.backward_rules import Rule, Tally, gradient_following
 from triscope.network.network import no_autocast
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.parsing import Question, question
@@ -40,7 +40,7 @@ class Gradient:
     """`values`, the gradient of the score at a layer, and `activations` there: both (B, C, h, w) or (B, D).
 
     `scores` (B,) is the objective's answer, `objective` what was asked in the end, `seen` what of. `tally` counts the
-    nonlinearities met, where a backward rule was followed.
+    calls that a backward rule met, where one was followed.
     """
 
     values: Tensor
@@ -75,8 +75,11 @@ def gradient(
                 f"{_read(asked)} does not depend on {at} of {network.name}; ask for a layer that comes before it."
             )
         if rule and look.tally:
-            look.tally.require_relu(rule, network.name)
-        (values,) = torch.autograd.grad(scores.sum(), look.leaf)
+            look.tally.meet_functions_behind(scores)
+            rule.check(look.tally, network.name)
+            values = gradient_following(rule, scores, look.leaf)
+        else:
+            (values,) = torch.autograd.grad(scores.sum(), look.leaf)
     low, high = values.aminmax()  # any() takes four times as long
     if low == high == 0:
         warnings.warn(

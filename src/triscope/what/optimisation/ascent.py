@@ -26,7 +26,7 @@ from torch import Tensor
 from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
 from triscope.methods import Step
 from triscope.network import Look
-from triscope.network.backward_rules import WAKING
+from triscope.network.backward_rules import WAKING, following
 from triscope.objectives.base import Need, Objective, terms_of
 from triscope.objectives.distances import Targeted
 from triscope.objectives.priors import INPUT
@@ -213,7 +213,7 @@ class _Run:
         else:
             waking = silent & (self.plan.redirect > 0)
         if waking.any():
-            with WAKING.active():
+            with following(WAKING):
                 redirected = self._gradient(self._seen_terms(pictures, only), pictures)
             gradient = redirected.where(waking.view(-1, 1, 1, 1), gradient)
             silent = _silent(gradient)

@@ -1,28 +1,23 @@
-"""Backward rules: what a ReLU sends back instead of its gradient.
+"""Rules for ReLUs: what one sends back instead of its gradient.
 
     gradient        g * [x > 0]
     deconvnet       g * [g > 0]             Zeiler and Fergus, 2014: the ReLU applied to the message going back
     guided          g * [x > 0] * [g > 0]   Springenberg et al., 2015: both
     waking          g * [x > 0] + 0.01 * g * [x <= 0] * [g > 0]    silent units are told where to wake up; for ascent
 
-A rule is a mode over torch's functions, not a hook on modules: it answers every form of ReLU - module, in-place,
-functional, method, one module used twice, ReLU6 and clamps at zero - and only in the thread that entered it.
+Every form of ReLU follows: module, in-place, functional, method, one module used twice, ReLU6 and clamps at zero.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from triscope.errors import NetworkError
+from triscope.network.backward_rules.rule import Call, Function, Tally
 
-Function = Callable[..., Any]
 # Little, so that what active units say decides the direction: at full strength silent units drown it.
 _LEAK = 0.01
 
@@ -55,7 +50,7 @@ class _Rectifier(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class Rule:
+class ReLURule:
     """What a ReLU sends back.
 
     `masked`: also silent where the unit was. `waking`: the gradient, and at silent units a little of what would raise
@@ -66,43 +61,34 @@ class Rule:
     masked: bool
     waking: bool = False
 
-    @contextmanager
-    def active(self) -> Iterator["Tally"]:
-        """While entered, every ReLU of this thread follows the rule; yields the tally of what was met."""
-        mode = _Mode(self)
-        with mode:
-            yield mode.tally
+    def answer(self, call: Call, tally: Tally) -> Any:
+        """A ReLU follows the rule; everything else keeps its gradient, and other nonlinearities are counted."""
+        read = _RELUS.get(call.function)
+        relu = read(*call.args, **call.kwargs) if read else None
+        if relu is None:
+            if call.function in _OTHERS:
+                tally.others[_OTHERS[call.function]] += 1
+            return call.plain()
+        tally.followed["ReLU"] += 1
+        return _Rectifier.apply(relu.x, relu.top, relu.inplace, self.masked, self.waking)  # type: ignore[no-untyped-call]
 
-
-GUIDED = Rule("guided backprop", masked=True)
-DECONVNET = Rule("deconvnet", masked=False)
-WAKING = Rule("waking", masked=False, waking=True)
-
-
-@dataclass
-class Tally:
-    """The nonlinearities met during a pass: ReLUs, which follow the rule, and others by name, which do not."""
-
-    relus: int = 0
-    others: Counter[str] = field(default_factory=Counter)
-
-    def require_relu(self, rule: Rule, network: str) -> None:
+    def check(self, tally: Tally, network: str) -> None:
         """Raise NetworkError where no ReLU was met."""
-        if not self.relus:
-            met = f" (it has {self.sentence()})" if self.others else ""
+        if not tally.followed:
+            met = f" (it has {tally.sentence()})" if tally.others else ""
             raise NetworkError(
-                f"{rule.name} changes what ReLUs send back, and {network} has none on the way to this unit{met}. "
+                f"{self.name} changes what ReLUs send back, and {network} has none on the way to this unit{met}. "
                 "Use saliency or input-x-gradient instead."
             )
 
-    def sentence(self) -> str:
-        """What was met, in words: "20 ReLU, 21 hardswish"."""
-        parts = [f"{self.relus} ReLU"] if self.relus else []
-        return ", ".join(parts + [f"{count} {name}" for name, count in sorted(self.others.items())])
+
+GUIDED = ReLURule("guided backprop", masked=True)
+DECONVNET = ReLURule("deconvnet", masked=False)
+WAKING = ReLURule("waking", masked=False, waking=True)
 
 
 @dataclass(frozen=True)
-class _Call:
+class _ReLU:
     """One call of a ReLU, whatever its form."""
 
     x: Tensor
@@ -110,52 +96,32 @@ class _Call:
     inplace: bool = False
 
 
-class _Mode(TorchFunctionMode):
-    def __init__(self, rule: Rule) -> None:
-        super().__init__()
-        self.rule = rule
-        self.tally = Tally()
-
-    def __torch_function__(
-        self, func: Function, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        read = _RELUS.get(func)
-        call = read(*args, **kwargs) if read else None
-        if call is None:
-            if func in _OTHERS:
-                self.tally.others[_OTHERS[func]] += 1
-            return func(*args, **kwargs)
-        self.tally.relus += 1
-        return _Rectifier.apply(call.x, call.top, call.inplace, self.rule.masked, self.rule.waking)  # type: ignore[no-untyped-call]
+def _relu(input: Tensor, inplace: bool = False) -> _ReLU:
+    return _ReLU(input, None, inplace)
 
 
-def _relu(input: Tensor, inplace: bool = False) -> _Call:
-    return _Call(input, None, inplace)
+def _relu_(input: Tensor) -> _ReLU:
+    return _ReLU(input, None, inplace=True)
 
 
-def _relu_(input: Tensor) -> _Call:
-    return _Call(input, None, inplace=True)
+def _relu6(input: Tensor, inplace: bool = False) -> _ReLU:
+    return _ReLU(input, 6.0, inplace)
 
 
-def _relu6(input: Tensor, inplace: bool = False) -> _Call:
-    return _Call(input, 6.0, inplace)
+def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> _ReLU | None:
+    return _ReLU(input, float(max_val), inplace) if min_val == 0 else None
 
 
-def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> _Call | None:
-    return _Call(input, float(max_val), inplace) if min_val == 0 else None
-
-
-def _threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> _Call | None:
-    return _Call(input, None, inplace) if threshold == 0 and value == 0 else None
+def _threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> _ReLU | None:
+    return _ReLU(input, None, inplace) if threshold == 0 and value == 0 else None
 
 
 def _clamp(inplace: bool) -> Function:
-    def read(input: Tensor, min: Any = None, max: Any = None, **_: Any) -> _Call | None:
+    def read(input: Tensor, min: Any = None, max: Any = None, **_: Any) -> _ReLU | None:
         zero = isinstance(min, int | float) and min == 0
         if not zero or isinstance(max, Tensor):
             return None
-        return _Call(input, None if max is None else float(max), inplace)
+        return _ReLU(input, None if max is None else float(max), inplace)
 
     return read
 
