@@ -10,6 +10,7 @@
     ├── OptionError         an option outside its range or choices
     ├── RecipeError         a result that cannot be made again
     └── StoreError          a collection or a store that cannot be read, written or asked
+        └── LayerNotKept    a layer that the store does not keep
 
 Every message is one sentence or two: the thing, the choices, the next step. It stands where it is raised, beside the
 condition it explains; here are the kinds, and the wording that many messages share.
@@ -69,6 +70,15 @@ class RecipeError(TriscopeError):
 
 class StoreError(TriscopeError):
     """A collection or a store cannot be read, written, or asked this."""
+
+
+class LayerNotKept(StoreError):
+    """A store does not keep `layer`, or (`whole`) not its whole maps. `said` says so without advice."""
+
+    def __init__(self, said: str, layer: str, *, whole: bool = False) -> None:
+        option = "maps" if whole else "layers"
+        super().__init__(f"{said} Store.build(network, pictures, store, {option}=[{layer!r}]) adds it.")
+        self.said, self.layer, self.whole = said, layer, whole
 
 
 class TriscopeWarning(UserWarning):

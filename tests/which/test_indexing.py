@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_what_is_stored_is_what_the_network_says(network, photos, tmp_path):
 def test_a_new_store_keeps_what_stands_for_the_network_where_no_layer_is_named(network, photos, tmp_path):
     folder = photos(3)
     store = Store.build(network, folder, tmp_path / "store")
-    assert {column.layer for column in store.columns} == {*depths(network), "input"}
+    assert {column.layer for column in store.columns} == {*depths(network), "output", "input"}
     assert Store.build(network, folder, tmp_path / "store").columns == store.columns
     build(network, folder, tmp_path / "other", layers=["3"])
     assert {column.layer for column in Store.build(network, folder, tmp_path / "other").columns} == {"3", "input"}
@@ -158,7 +159,6 @@ def test_the_first_build_of_many_pictures_is_projected_and_later_rows_follow_it(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"layers": ["1"]}, "other layers"),
         ({"precision": "bfloat16"}, "precision"),
         ({"exact_preprocess": True}, "preprocessing"),
     ],
@@ -222,9 +222,11 @@ for step in index(tiny_network(), sys.argv[1], sys.argv[2], shard=shard, **optio
 """
 
 
-def start(folder: Path, store: Path, shard: str = "1/1", *room: str) -> "subprocess.Popen[str]":
+def start(
+    folder: Path, store: Path, shard: str = "1/1", *room: str, layers: Sequence[str] = LAYERS
+) -> "subprocess.Popen[str]":
     root = Path(__file__).parents[2]
-    program = PROGRAM.format(paths=[str(root / "src"), str(root)], layers=LAYERS)
+    program = PROGRAM.format(paths=[str(root / "src"), str(root)], layers=layers)
     command = [sys.executable, "-c", program, str(folder), str(store), shard, *room]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -9,6 +9,7 @@ import click
 
 from triscope.cli.common import Target, Voice, gathered, out_options, put, saying_options
 from triscope.cli.imagine import watched
+from triscope.cli.stores import in_words
 from triscope.cli.verbs import help_of, option_of
 from triscope.images import printable
 from triscope.methods import LongMethod
@@ -45,8 +46,9 @@ def _map(verb: Method[Any, Map], *, store: str, target: Target, voice: Voice, **
     paths = _paths(verb, opened, options.get("layer"), kinds, target)
     made: Map | None = None
     try:
-        for step in _made(verb, opened, options, voice):
-            made = step
+        with in_words(opened):
+            for step in _made(verb, opened, options, voice):
+                made = step
     finally:
         if made is not None:
             _give(verb, made, paths, voice)

@@ -21,6 +21,7 @@ from triscope.cli.common import (
     recorded_options,
     saying_options,
 )
+from triscope.cli.stores import in_words
 from triscope.cli.verbs import help_of, option_of
 from triscope.errors import OptionError
 from triscope.images import printable
@@ -72,7 +73,8 @@ def _ask(
     told = [text for text in (options.get("layer"),) if text]
     path = None if places.to_stdout else places.find([named, verb.command, *told])
     start = time.perf_counter()
-    result = verb(opened, *([subject] if subject else []), **options)
+    with in_words(opened):
+        result = verb(opened, *([subject] if subject else []), **options)
     voice.detail(f"{verb.command} took {time.perf_counter() - start:.2f} s in {len(opened)} pictures")
     for note in result.notes:
         voice.note(f"note: {note}")
@@ -95,7 +97,8 @@ def _index() -> click.Command:
         click.Argument(["source"], metavar="DIR"),
         click.Option(
             ["--layer", "layers"], multiple=True, metavar="LAYER",
-            help="a layer to keep; may be repeated  [default: those kept before, or a few from the first to the last]",
+            help="a layer to keep; may be repeated; a store that is there is given it  "
+            "[default: those kept before, or a few from the first to the last, and the classes]",
         ),
         click.Option(
             ["--maps"], multiple=True, metavar="LAYER",
@@ -155,8 +158,9 @@ def _run_index(
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
     last = _tell(steps, voice)
     store = Store.open(place)
-    for layer in ivf:
-        store.add_index(layer)
+    with in_words(store):
+        for layer in ivf:
+            store.add_index(layer)
     good, errors = len(store), store.errors()
     facts: dict[str, Any] = {
         "store": printable(place),
@@ -192,14 +196,14 @@ def _network(place: Path, chosen: Chosen, voice: Voice) -> Network:
 def _tell(steps: Iterator[Progress], voice: Voice) -> Progress:
     """Go through the steps, saying now and then how far they are."""
     terminal = sys.stderr.isatty() and not voice.quiet
-    said, stored, last = 0.0, 0, Progress()
+    said, told, last = 0.0, ("", 0), Progress()
     for last in steps:
         if terminal and time.monotonic() - said > _EVERY:
             click.echo(f"\r{last}\033[K", err=True, nl=False)
             said = time.monotonic()
-        elif not terminal and last.stored > stored:
+        elif not terminal and last.stored and (last.what, last.stored) != told:
             voice.note(str(last))
-            stored = last.stored
+            told = (last.what, last.stored)
     if terminal:
         click.echo("\r\033[K", err=True, nl=False)
     return last

@@ -55,9 +55,10 @@ def section(store: Store, place: Path | None) -> Section:
 
 def _blocks(store: Store, place: Path | None, subject: Subject) -> Iterator[Block]:
     layers = list(dict.fromkeys(column.layer for column in store.columns if column.pool != "pixels"))
-    for layer, title in ((layers[-1], f"Nearest in {layers[-1]}"), ("input", "Nearest in pixel space")):
+    last = ([layer for layer in layers if layer != "output"] or layers)[-1]
+    for layer, title in ((last, f"Nearest in {last}"), ("input", "Nearest in pixel space")):
         yield _nearest(store, place, subject, layer, title)
-    yield _map(store, place, layers[-1])
+    yield _map(store, place, last)
     maps = [column.layer for column in store.columns if column.pool == "max"]
     yield from each((layer, partial(_patches, store, place, subject, layer)) for layer in maps)
 

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triscope.errors import StoreError, nearest
+from triscope.errors import LayerNotKept, StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said, load_recorded
@@ -29,6 +29,7 @@ from triscope.network.preprocess import Preprocess
 from triscope.network.variants.precision import Precision
 from triscope.objectives.base import Activations, Need
 from triscope.objectives.pooling import pooled
+from triscope.objectives.units import OUTPUT
 from triscope.results import NetworkNote
 from triscope.which.collection import Collection
 from triscope.which.database.arrow import Rows
@@ -246,8 +247,7 @@ class Store:
             for column in kept:
                 if column.pool == wanted and (wanted == pool or len(column.shape) == 1):
                     return column
-        known = dict.fromkeys(column.layer for column in self.columns)
-        raise StoreError(f"This store does not keep {layer}.{nearest(layer, known)} It keeps {', '.join(known)}.")
+        raise self.missing(layer)
 
     def answers(
         self, needs: Iterable[Need], where: str | None = None
@@ -294,9 +294,15 @@ class Store:
         for column in self.columns:
             if column.answers(need):
                 return column
-        kept = ", ".join(dict.fromkeys(column.layer for column in self.columns))
-        what = {"mean": "mean of {}", "max": "maximum of {}"}.get(need.pool, "whole maps of {}; index with maps=[{!r}]")
-        raise StoreError(f"This store does not keep the {what.format(need.layer, need.layer)}. It keeps layers {kept}.")
+        raise self.missing(need.layer, whole=need.pool in ("none", "gram") and need != OUTPUT)
+
+    def missing(self, layer: str, *, whole: bool = False) -> LayerNotKept:
+        """The error that says that a layer, or its whole maps, are not kept."""
+        known = dict.fromkeys(column.layer for column in self.columns)
+        what = f"the whole maps of {layer}" if whole else layer
+        near = "" if layer in known else nearest(layer, known)
+        said = f"{printable(self.path)} does not keep {what}.{near} It keeps {', '.join(known)}."
+        return LayerNotKept(said, layer, whole=whole)
 
     def _check(self, network: Network) -> None:
         if network.sha256 != self.about.sha256:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from triscope.errors import StoreError
+from triscope.errors import NetworkError, StoreError
 from triscope.network import Network
 from triscope.network.stages import depths
 from triscope.objectives.base import Need
@@ -80,7 +80,7 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
     asked = [need if isinstance(need, Need) else None for need in layers]
     names = [need.layer if isinstance(need, Need) else need for need in layers]
     wanted = [*zip(names, asked, strict=True), *((name, Need(name)) for name in maps)]
-    wanted = wanted or [(name, None) for name in depths(network)]
+    wanted = wanted or [(name, None) for name in usual(network)]
     if not wanted:
         raise StoreError("A store keeps at least one layer; `layers` lists those of the network.")
     if "input" in {name for name, _ in wanted}:
@@ -98,6 +98,15 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
             columns.setdefault((name, kind), _column(name, kind, shapes[name], f"v{inner.index(name)}"))
     pixels = Column("pixels", "input", "pixels", (network.channels, PIXELS, PIXELS))
     return (*columns.values(), pixels)
+
+
+def usual(network: Network) -> list[str]:
+    """The layers kept where none is named: a handful that stand for the network, and its classes where it has some."""
+    try:
+        network.require_classifier()
+    except NetworkError:
+        return depths(network)
+    return [*depths(network), "output"]
 
 
 def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:

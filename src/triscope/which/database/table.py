@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PROBES = 32  # cells of an index that a search looks into
+_JOINED_BYTES = 32 << 20  # of other columns that are in memory together
 _MANIFESTS = "_versions"
 _PARTS = ("data", "_deletions", "_indices", "_transactions", _MANIFESTS)
 
@@ -78,6 +79,11 @@ class Table:
         return str((self._dataset.schema.metadata or {})[b"triscope"].decode())
 
     @property
+    def schema(self) -> "pa.Schema":
+        """The columns as Arrow describes them."""
+        return self._dataset.schema
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The columns."""
         return tuple(self._dataset.schema.names)
@@ -88,7 +94,8 @@ class Table:
 
     def refresh(self) -> None:
         """Go on to the newest version."""
-        self._dataset.checkout_latest()
+        with _asking(None):
+            self._dataset.checkout_latest()
 
     def count(self, where: str | None = None) -> int:
         """How many rows there are, or how many of a kind. Raises StoreError for a condition that is not one."""
@@ -146,7 +153,12 @@ class Table:
         from lance.fragment import write_fragments
 
         schema = self._dataset.schema
-        table = pa.table([to_arrow(rows[field.name], field.type, valid) for field in schema], schema=schema)
+        # A column that the rows do not have was being joined when that was cut short; it is joined again later.
+        columns = [
+            to_arrow(rows[field.name], field.type, valid) if field.name in rows else pa.nulls(len(valid), field.type)
+            for field in schema
+        ]
+        table = pa.table(columns, schema=schema)
         with writing(self.folder):
             if instead:
                 update = self._dataset.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
@@ -178,11 +190,45 @@ class Table:
             arrays = [to_arrow(value, field.type, valid) for value, field in zip(values, schema, strict=True)]
             return arrow.record_batch(arrays, schema=schema)
 
+        names = [field.name for field in fields]
+        self._replace(names, lance.batch_udf(output_schema=schema)(made), read_columns=[read], batch_size=2048)
+
+    def join(self, other: "Table", names: Sequence[str]) -> None:
+        """Vectors of another table, by key, a batch at a time; those of the same names are dropped first.
+
+        A row whose key the other table, which is not empty, does not have gets none of them.
+        """
+        _, pa = _lance()
+        mine, keys = self.column("key"), other.column("key")
+        order = keys.argsort()
+        schema = pa.schema([other.schema.field(name) for name in names])
+        longest = sum(field.type.value_type.byte_width * field.type.list_size for field in schema)
+        batch = max(1, min(2048, _JOINED_BYTES // longest))
+
+        def found() -> Iterator[Any]:
+            for start in range(0, len(mine), batch):
+                wanted = mine[start : start + batch]
+                places = order[np.searchsorted(keys, wanted, sorter=order) % len(order)]
+                taken = other.take(places, names)
+                arrays = [to_arrow(taken[field.name], field.type, keys[places] == wanted) for field in schema]
+                yield pa.record_batch(arrays, schema=schema)
+
+        self._replace(names, pa.RecordBatchReader.from_batches(schema, found()))
+
+    def describe(self, about: str) -> None:
+        """Put `about` in the place of what `create` was given."""
         with writing(self.folder):
-            old = [field.name for field in fields if field.name in self.names]
+            self._dataset.update_schema_metadata({"triscope": about})
+            self._sync()
+        self.refresh()
+
+    def _replace(self, names: Sequence[str], made: Any, **how: Any) -> None:
+        """New columns, as Lance makes or reads them, in the place of those of the same names."""
+        with writing(self.folder):
+            old = [name for name in names if name in self.names]
             if old:
                 self._dataset.drop_columns(old)
-            self._dataset.add_columns(lance.batch_udf(output_schema=schema)(made), read_columns=[read], batch_size=2048)
+            self._dataset.add_columns(made, **how)
             self._sync()
         self.refresh()
 

@@ -4,7 +4,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from triscope.which.database.stored_projections import (
     rest_name,
 )
 from triscope.which.database.table import Table
+from triscope.which.indexing.adding import begin, pending
 from triscope.which.indexing.decoding import Decoded, Embedder, decode, ordered
 from triscope.which.indexing.known import Known
 from triscope.which.indexing.opening import open_table
@@ -39,7 +40,8 @@ _UNIT_BYTES = 256 << 20
 @dataclass(frozen=True)
 class Progress:
     """How far indexing is: `done` of `total` pictures of this shard, of which `known` were stored before; of those
-    computed now, `failed` could not be used; `stored` are on disk. `removed` rows are of files that are gone.
+    computed now, `failed` could not be used; `stored` are on disk. `removed` rows are of files that are gone. `what`
+    names the layers that are added to a store.
     """
 
     done: int = 0
@@ -49,6 +51,7 @@ class Progress:
     stored: int = 0
     removed: int = 0
     seconds: float = 0.0
+    what: str = ""
 
     @property
     def rate(self) -> float:
@@ -62,7 +65,8 @@ class Progress:
 
     def __str__(self) -> str:
         failed = f", {self.failed} unusable" if self.failed else ""
-        return f"{self.done} of {self.total} pictures{failed}, {self.rate:.0f} a second, {_clock(self.left)} left"
+        what = f"{self.what}: " if self.what else ""
+        return f"{what}{self.done} of {self.total} pictures{failed}, {self.rate:.0f} a second, {_clock(self.left)} left"
 
 
 def index(
@@ -99,8 +103,19 @@ def index(
             precision=precision,
             exact=exact_preprocess,
         )
+        begin(folder, table, network, layers, maps)
     job = _Job(network, collection, folder, table, shard, batch, workers, unit)
     yield from job.run()
+    for addition in pending(folder):
+        more = _Job(network, collection, folder, addition.table, shard, batch, workers, unit, str(addition))
+        try:
+            yield from more.run()
+        except StoreError:
+            if addition.there:
+                raise
+        if addition.there and job.complete():
+            with locked(folder):
+                addition.join(table)
     if refit or job.complete():
         job.finish(refit=refit)
     yield job.progress()
@@ -116,13 +131,15 @@ class _Job:
     batch: int
     workers: int | None
     unit: int
+    what: str = ""
     _counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("done", "total", "known", "failed", "stored", "removed"), 0)
     )
     _started: float = 0.0
 
     def __post_init__(self) -> None:
-        self._about = About.from_json(self.table.about)
+        self._described = self.table.about
+        self._about = About.from_json(self._described)
         self._exact = bool(self._about.preprocess["exact"])
         size = sum(column.length * 4 for column in self._about.columns)
         self._unit = min(self.unit, max(self.batch, _UNIT_BYTES // size))
@@ -130,7 +147,8 @@ class _Job:
         self._known = Known(self._met, self._met, self._met.astype(bool))
 
     def progress(self) -> Progress:
-        return Progress(**self._counts, seconds=time.monotonic() - self._started if self._started else 0.0)
+        seconds = time.monotonic() - self._started if self._started else 0.0
+        return Progress(**self._counts, seconds=seconds, what=self.what)
 
     def run(self) -> Iterator[Progress]:
         """All that is new or changed, unit by unit; then what is gone is taken out."""
@@ -183,9 +201,7 @@ class _Job:
         yield self.progress()
 
     def _with(self, more: int) -> Progress:
-        return Progress(
-            **{**self._counts, "done": self._counts["done"] + more}, seconds=time.monotonic() - self._started
-        )
+        return replace(self.progress(), done=self._counts["done"] + more)
 
     def _decode(self, entry: Entry) -> Decoded:
         return decode(entry.path, self.network.preprocess, self.network.channels, exact=self._exact)
@@ -196,6 +212,8 @@ class _Job:
         news = [row for row in rows if not self._known.same_failure(row.entry, row.decoded.error)]
         with locked(self.folder):
             if self._others_wrote():
+                if self.table.about != self._described:
+                    raise StoreError(f"Layers were added to {printable(self.folder)} meanwhile; index again.")
                 self._known = Known.of(self.table)
                 news = [row for row in news if not self._known.has(row.entry)]
             if news:
@@ -253,7 +271,7 @@ class _Job:
         """Fit the projections where there are none, and tidy up."""
         with locked(self.folder):
             self.table.refresh()
-            fit_projections(self.folder, self.table, self._about.columns, refit=refit)
+            fit_projections(self.folder, self.table, About.from_json(self.table.about).columns, refit=refit)
             self.table.tidy()
 
 

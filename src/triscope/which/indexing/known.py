@@ -34,6 +34,14 @@ class Known:
         place = int(np.searchsorted(self.keys, key))
         return place if place < len(self.keys) and self.keys[place] == key else None
 
+    def holds(self, keys: NDArray[np.int64], stamps: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """For each of these pictures, whether it is here as it is there."""
+        if not len(self.keys):
+            return np.zeros(len(keys), bool)
+        places = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        here: NDArray[np.bool_] = (self.keys[places] == keys) & (self.stamps[places] == stamps)
+        return here
+
     def has(self, entry: Entry) -> bool:
         """Whether the picture is stored as it is now. What could not be used is tried again."""
         place = self.place(entry.key)

@@ -43,11 +43,12 @@ def open_table(
 ) -> Table:
     """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one.
 
-    With the precision `auto`, one that is there is gone on with in its own.
+    With the precision `auto`, one that is there is gone on with in its own. Layers that it does not keep yet are added
+    later, see `adding`.
     """
     there = table_folder(folder).is_dir()
     old = Store.open(folder, network) if there else None
-    columns = old.columns if old and not layers and not maps else choose(network, layers, maps)
+    columns = old.columns if old else choose(network, layers, maps)
     fields = tuple(name for name in collection.fields if name not in _RESERVED) if collection else ()
     root = str(collection.root) if collection and collection.root else None
     own = old.about.precision if old and precision == "auto" else None
@@ -62,7 +63,7 @@ def open_table(
         fields,
     )
     if old is None:
-        return Table.create(table_folder(folder), _fields(about), about.to_json())
+        return Table.create(table_folder(folder), fields_of(about), about.to_json())
     _same(old, about)
     return old.table
 
@@ -70,14 +71,6 @@ def open_table(
 def _same(old: Store, new: About) -> None:
     """Raise StoreError where new rows would be of another kind than the old."""
     where = printable(old.path)
-    if {(column.layer, column.pool) for column in old.columns} != {
-        (column.layer, column.pool) for column in new.columns
-    }:
-        raise StoreError(
-            f"{where} keeps {'; '.join(map(str, old.columns))}. To keep other layers, index into another folder, "
-            "or leave the "
-            "layers out to go on with these."
-        )
     for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision"), ("fields", "metadata")):
         was, now = getattr(old.about, name), getattr(new, name)
         if was != now:
@@ -91,7 +84,8 @@ def _same(old: Store, new: About) -> None:
         )
 
 
-def _fields(about: About) -> list[Field]:
+def fields_of(about: About) -> list[Field]:
+    """The columns of a table of that kind."""
     texts = [Field(name, "string") for name in about.fields]
     shared = f"{about.network} {about.sha256} {about.preprocess} {about.precision}"
     vectors = [Field(column.name, column.dtype, column.length, f"{column} of {shared}") for column in about.columns]

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from triscope.errors import ObjectiveError, StoreError
+from triscope.errors import ObjectiveError
 from triscope.methods import Range, method
 from triscope.network import Box
 from triscope.objectives.base import Need, Objective
@@ -78,6 +78,8 @@ def _answers(store: Store, unit: Channel | Neuron, k: int, where: str | None) ->
             yield Best.none(k) + Best(values, torch.from_numpy(rows["row"]), places, k)
         return
     need = Need(unit.layer)
+    if isinstance(unit, Channel) and not any(column.answers(need) for column in store.columns):
+        raise store.missing(unit.layer)  # not its whole maps: to keep a layer is to keep its maximum and the place
     for numbers, answers in store.answers([need], where):
         if isinstance(unit, Neuron):
             scores = unit(answers)
@@ -91,8 +93,7 @@ def _grid(store: Store, layer: str) -> tuple[int, int]:
     """The size of a layer's maps; one position for vectors."""
     column: Column | None = next((column for column in store.columns if column.layer == layer), None)
     if column is None:
-        kept = ", ".join(dict.fromkeys(column.layer for column in store.columns))
-        raise StoreError(f"This store does not keep {layer}. It keeps {kept}.")
+        raise store.missing(layer)
     return column.grid
 
 

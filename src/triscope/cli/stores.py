@@ -1,0 +1,26 @@
+"""Stores in the words of the command line: what a store does not keep is told with the command that adds it."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from triscope.errors import LayerNotKept, StoreError
+from triscope.images import printable
+from triscope.which.store import PLACE, Store
+
+
+@contextmanager
+def in_words(store: Store) -> Iterator[None]:
+    """What is not kept is said with the command that adds it, and not with a call."""
+    try:
+        yield
+    except LayerNotKept as error:
+        command = [*index_command(store), "--maps" if error.whole else "--layer", error.layer]
+        raise StoreError(f"{error.said} To add it: {printable(shlex.join(command))}") from error
+
+
+def index_command(store: Store) -> list[str]:
+    """The command that goes on with a store."""
+    if store.path.name == PLACE:
+        return ["triscope", "index", str(store.path.parent)]
+    return ["triscope", "index", store.about.root or "PICTURES", "--store", str(store.path)]
