@@ -2,7 +2,8 @@
 
 from triscope.network.layers import Layer, Layers
 from triscope.network.loading.zoo import load
-from triscope.network.network import Look, Network
+from triscope.network.look import Look
+from triscope.network.network import Network
 from triscope.network.preprocess import Box, Fit, Images, Preprocess, Seen, Source
 
 __all__ = ["Box", "Fit", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "Seen", "Source"]

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.backward_rules import Rule, Tally, following
-from triscope.network.layers import Layer, Layers, find_layers
+from triscope.network.backward_rules import Rule, following
+from triscope.network.finding import REFUSALS, find_layers
+from triscope.network.layers import Layer, Layers
+from triscope.network.look import Look, require_rows
 from triscope.network.preprocess import Fit, Images, Interpolation, Preprocess, Seen, prepare
 from triscope.network.twin import TwinKeeper, held_by
 from triscope.objectives.base import Need
-from triscope.objectives.pooling import pooled
 from triscope.objectives.units import Class, class_index
 
 _DEFAULT_SIZE = 224
@@ -124,16 +125,16 @@ class Network:
     def layers(self) -> Layers:
         """The layers by name, in the order in which they finish.
 
-        Found by one pass over a grey picture, and again where the module's parts were replaced.
+        Found by one pass over two pictures, and again where the module's parts were replaced.
         """
         return self._layers_of(self._keeper.peek())
 
     def _layers_of(self, twin: nn.Module) -> Layers:
         with self._lock:
             if self._found is None or self._found[0] is not twin:
-                image = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
-                with self._asking(image), torch.no_grad():
-                    self._found = (twin, find_layers(twin, self.normalise(image), self.name, self.tokens))
+                grey = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
+                with self._asking(grey):
+                    self._found = (twin, find_layers(twin, self.normalise, grey, self.name, self.tokens))
             return self._found[1]
 
     def layer(self, name: str) -> Layer:
@@ -183,13 +184,14 @@ class Network:
 
     def look(
         self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None, rule: Rule | None = None
-    ) -> "Look":
+    ) -> Look:
         """What the network computes of `images` (B, C, H, W), in one pass stopped after the deepest layer needed.
 
         `needs` are layer names, or `Need`s (a layer and how it is pooled); "input" is the image before normalisation,
         "output" the module's result. Gradients flow back to `images` where they are asked for; with `leaf`, they flow
         to that layer instead, and `leaf` is among the answers. With `rule`, every ReLU of the pass sends back what the
-        rule says. Raises LayerNotFound, and NetworkError where the network cannot run on images of this size.
+        rule says. Raises LayerNotFound, and NetworkError where the network cannot run on images of this size, or a
+        layer has not one row for each image.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         names = {need.layer for need in wanted} | ({leaf} if leaf else set())
@@ -197,6 +199,8 @@ class Network:
         twin = self._keeper.get()
         layers = self._layers_of(twin) if inner else dict[str, Layer]()
         calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
+        for name in sorted(inner):
+            layers[name].require_pictures()
         images = images.to(self.device)
         if leaf == "input":
             images = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
@@ -215,6 +219,8 @@ class Network:
             raise NetworkError(
                 f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
             )
+        for name in sorted(names - {"input"}):
+            require_rows(name, kept[name], len(images), self)
         return Look(layers, wanted, kept, leaf, tally)
 
     @contextmanager
@@ -228,7 +234,11 @@ class Network:
         try:
             with no_autocast(images.device):
                 yield
-        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        except REFUSALS as error:
+            if len(images) > 1 and self._found and self._found[1].single:
+                raise NetworkError(
+                    f"{self.name} takes one picture at a time; {len(images)} were given together."
+                ) from error
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise NetworkError(
                 f"{self.name} cannot run on an image of {rows} x {cols} pixels ({reason.rstrip('.')}). Its usual size "
@@ -248,52 +258,6 @@ class Network:
     def __repr__(self) -> str:
         known = f", {len(self.classes)} classes" if self.classes else ""
         return f"<Network {self.name}: {self.channels} x {self.size[0]} x {self.size[1]}{known}>"
-
-
-class Look(Mapping[Need, Tensor]):
-    """What one pass showed, asked by `Need`. Pooled answers are computed when asked for.
-
-    Maps are (B, C, h, w), also where the module keeps channels last or gives tokens; vectors are (B, D).
-    """
-
-    def __init__(
-        self,
-        layers: Mapping[str, Layer],
-        needs: Iterable[Need],
-        kept: Mapping[str, Tensor],
-        leaf: str | None,
-        tally: Tally | None,
-    ) -> None:
-        self._layers = layers
-        self._kept = kept
-        self._needs = tuple(dict.fromkeys([*needs, *([Need(leaf)] if leaf else [])]))
-        self._size = kept["input"].shape[-2:]
-        self._answers: dict[Need, Tensor] = {}
-        #: The tensor that gradients flow to: the output of `leaf`, as the module gave it.
-        self.leaf = kept[leaf] if leaf else None
-        #: The nonlinearities met, where a rule was followed.
-        self.tally = tally
-
-    def __getitem__(self, need: Need | str) -> Tensor:
-        need = Need(need) if isinstance(need, str) else need
-        if need not in self._answers:
-            self._answers[need] = self._answer(need)
-        return self._answers[need]
-
-    def view(self, layer: str, values: Tensor) -> Tensor:
-        """`values`, arranged as the module arranges `layer`, as maps or vectors."""
-        if layer in ("input", "output"):
-            return values
-        return self._layers[layer].layout.view(values, *self._size)
-
-    def _answer(self, need: Need) -> Tensor:
-        return pooled(self.view(need.layer, self._kept[need.layer]), need.pool)
-
-    def __iter__(self) -> Iterator[Need]:
-        return iter(self._needs)
-
-    def __len__(self) -> int:
-        return len(self._needs)
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:

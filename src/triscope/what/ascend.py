@@ -162,5 +162,5 @@ def _typical(network: Network, asked: Objective, size: tuple[int, int]) -> float
 def _apart(network: Network, asked: Objective) -> Objective:
     """What pushes pictures apart: in the unit's own layer, or for a class in the last layer that has maps."""
     own = [need.layer for need in asked.needs if need.layer not in ("input", "output")]
-    maps = [name for name, layer in network.layers.items() if len(layer.shape) == 3 and min(layer.shape[1:]) > 1]
+    maps = [name for name, layer in network.layers.items() if layer.grid and min(layer.grid) > 1]
     return _typical(network, asked, network.size) * Diversity((own or maps[-1:])[0])

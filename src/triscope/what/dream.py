@@ -82,6 +82,6 @@ def _asked(network: Network, objective: Question, layer: str | None) -> Objectiv
     if objective is not None:
         return question(objective).bind(network)
     if layer is None:
-        maps = [name for name, found in network.layers.items() if len(found.shape) == 3 and min(found.shape[1:]) > 1]
+        maps = [name for name, found in network.layers.items() if found.grid and min(found.grid) > 1]
         layer = maps[len(maps) * 2 // 3] if maps else next(iter(network.layers))
     return Energy(layer).bind(network)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from triscope.errors import NetworkError
 from triscope.network.backward_rules import Rule
 from triscope.network.layers import Layer, Layers
-from triscope.network.network import Look, Network
+from triscope.network.look import Look
+from triscope.network.network import Network
 from triscope.network.receptive_field import Span
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import gram, mean, pooled

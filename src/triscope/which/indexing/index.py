@@ -104,6 +104,7 @@ def index(
             exact=exact_preprocess,
         )
         begin(folder, table, network, layers, maps)
+    batch = 1 if network.layers.single else batch
     job = _Job(network, collection, folder, table, shard, batch, workers, unit)
     yield from job.run()
     for addition in pending(folder):

@@ -1,0 +1,77 @@
+"""What one pass showed."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from triscope.errors import NetworkError
+from triscope.network.backward_rules import Tally
+from triscope.network.layers import Layer
+from triscope.objectives.base import Need
+from triscope.objectives.pooling import pooled
+
+if TYPE_CHECKING:
+    from triscope.network.network import Network
+
+
+class Look(Mapping[Need, Tensor]):
+    """What one pass showed, asked by `Need`. Pooled answers are computed when asked for.
+
+    Maps are (B, C, h, w), also where the module keeps channels last or gives tokens; vectors are (B, D).
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        needs: Iterable[Need],
+        kept: Mapping[str, Tensor],
+        leaf: str | None,
+        tally: Tally | None,
+    ) -> None:
+        self._layers = layers
+        self._kept = kept
+        self._needs = tuple(dict.fromkeys([*needs, *([Need(leaf)] if leaf else [])]))
+        self._size = kept["input"].shape[-2:]
+        self._answers: dict[Need, Tensor] = {}
+        #: The tensor that gradients flow to: the output of `leaf`, as the module gave it.
+        self.leaf = kept[leaf] if leaf else None
+        #: The nonlinearities met, where a rule was followed.
+        self.tally = tally
+
+    def __getitem__(self, need: Need | str) -> Tensor:
+        need = Need(need) if isinstance(need, str) else need
+        if need not in self._answers:
+            self._answers[need] = self._answer(need)
+        return self._answers[need]
+
+    def view(self, layer: str, values: Tensor) -> Tensor:
+        """`values`, arranged as the module arranges `layer`, as maps or vectors."""
+        if layer in ("input", "output"):
+            return values
+        return self._layers[layer].layout.view(values, *self._size)
+
+    def _answer(self, need: Need) -> Tensor:
+        return pooled(self.view(need.layer, self._kept[need.layer]), need.pool)
+
+    def __iter__(self) -> Iterator[Need]:
+        return iter(self._needs)
+
+    def __len__(self) -> int:
+        return len(self._needs)
+
+
+def require_rows(layer: str, values: Tensor, pictures: int, network: "Network") -> None:
+    """Raise NetworkError where a layer's rows cannot be the pictures that were asked about."""
+    if values.ndim and len(values) == pictures:
+        return
+    rows = len(values) if values.ndim else 1
+    near = network.layers.near(layer)
+    raise NetworkError(
+        f"{layer} of {network.name} gives {_counted(rows, 'row')} for {_counted(pictures, 'picture')}, so its rows are "
+        f"not pictures.{f' The nearest layer that has one row for each picture is {near}.' if near else ''}"
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
