@@ -89,7 +89,7 @@ def test_a_store_refuses_them_and_never_chooses_them(tmp_path, pictures):
     with pytest.raises(NetworkError, match="windows gives 6 rows for each picture, so its rows are not pictures"):
         ts.Store.build(network, pictures, tmp_path / "refused", layers=["windows"])
     store = ts.Store.build(network, pictures, tmp_path / "store")
-    assert {column.layer for column in store.columns} <= {"conv", "head", "input"}
+    assert {column.layer for column in store.columns} <= {"conv", "head", "input", "output"}
 
 
 class Folding(nn.Module):
