@@ -40,7 +40,7 @@ def test_each_image_has_its_own_target_and_only_takes_one():
     target = torch.rand(3, 4)
     distance = FeatureDistance.from_activations({LAYER: target})
     values = torch.rand(3, 4)
-    alone = [distance.only(index)({LAYER: values[index : index + 1]}).item() for index in range(3)]
+    alone = [distance.of(index)({LAYER: values[index : index + 1]}).item() for index in range(3)]
     assert distance({LAYER: values}).tolist() == pytest.approx(alone)
 
 

@@ -105,7 +105,7 @@ def test_gram_layers_count_alike_and_each_image_may_have_its_own_target():
     found = distance(looked(small=0 * small, large=large))
     assert found.tolist() == pytest.approx([0.5] * 3)
     small, large = torch.rand_like(small), torch.rand_like(large)
-    alone = [distance.only(at)(looked(small=small[at : at + 1], large=large[at : at + 1])).item() for at in range(3)]
+    alone = [distance.of(at)(looked(small=small[at : at + 1], large=large[at : at + 1])).item() for at in range(3)]
     assert distance(looked(small=small, large=large)).tolist() == pytest.approx(alone)
     assert repr(distance) == "GramDistance(small, large)"
 

@@ -256,7 +256,7 @@ def test_a_dead_unit_is_an_error_and_one_of_several_a_warning():
 def test_one_dead_picture_of_a_batch_is_a_note_and_a_warning():
     plan = Climb(Network(Asleep(dead=False), size=8), Channel("relu", 0), Pixels(8, 8), steps=3, redirect=0)
     start = torch.stack([torch.ones(3, 8, 8), torch.full((3, 8, 8), 0.1)])
-    with pytest.warns(TriscopeWarning, match="pictures 1 of the batch"):
+    with pytest.warns(TriscopeWarning, match="^Picture 1: The gradient"):
         (note,) = last(plan, start).result.notes
     assert "exactly zero" in note
 

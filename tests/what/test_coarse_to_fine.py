@@ -248,6 +248,28 @@ def test_a_texture_has_the_example_s_gram_matrices(net):
     assert float(found.max()) < 0.01
 
 
+@pytest.mark.parametrize("weights", [{}, {"content_weight": 0.0}, {"style_weight": 0.0}], ids=str)
+def test_scores_and_errors_are_those_of_the_picture_shown_at_every_step(net, weights):
+    """Steps that go too far are not kept: the picture is then an earlier one, and so are its numbers."""
+    content, style = photo(1), photo(2)
+    wanted = ts.GramDistance.from_activations(net.look(style, [Need("3", "gram")]))
+    given = {
+        "size": 40,
+        "steps": 12,
+        "layers": "3",
+        "octaves": 1,
+        "optimiser": "adam",
+        "rate": 3.0,
+        "precision": "float32",
+    }
+    kept = []
+    for step in ts.stylize.steps(net, content, style, **given, **weights):
+        found = wanted(net.look(step.result.values, wanted.needs))
+        torch.testing.assert_close(step.result.errors[:, 0], found, rtol=1e-4, atol=1e-5)
+        kept.append(step.result.values)
+    assert len({one.numpy().tobytes() for one in kept}) < len(kept)
+
+
 @pytest.mark.parametrize(("size", "aspect", "shape"), [(24, 1.5, (16, 24)), (24, 0.5, (24, 12)), (40, 1.0, (40, 40))])
 def test_a_texture_has_any_size_and_shape(net, size, aspect, shape):
     assert ts.texture(net, photo(1), size=size, aspect=aspect, steps=2).values.shape[-2:] == shape

@@ -79,6 +79,31 @@ def test_gives_what_it_says(name, folder):
     assert ts.Recipe.from_json(recipe.to_json()).to_json() == recipe.to_json()
 
 
+@pytest.mark.parametrize("name", sorted(ASKED.keys() - set(MAPS)))
+def test_one_of_a_gallery_is_one_picture_and_all_that_is_said_of_it(name, folder):
+    for number in range(2):
+        paint(folder / f"copy{number}.png", number)
+    few = {"least": 0.999} if name == "duplicates" else {"k": 3}  # as many as a query has colours
+    found = ask(name, build(tiny_network(), folder), **few)
+    for index, (entry, one) in enumerate(zip(found.entries(), found, strict=True)):
+        assert one.entries() == [entry | {"rank": 1}]
+        assert torch.equal(one.values, found.values[index : index + 1])
+        assert [torch.equal(*pair) for pair in zip(one.pictures, [found.pictures[index]], strict=True)] == [True]
+        assert (one.score, repr(one.objective), one.recipe.to_json()) == (
+            found.score,
+            repr(found.objective),
+            found.recipe.to_json(),
+        )
+        if found.query is not None:
+            assert torch.equal(one.query, found.query)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_is_no_batch(name, folder):
+    with pytest.raises(ts.TriscopeError, match="A map is one picture"):
+        ask(name, build(tiny_network(), folder))[0]
+
+
 @pytest.mark.parametrize("name", ASKED)
 def test_the_network_is_as_before(name, folder):
     network = tiny_network()

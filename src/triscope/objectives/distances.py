@@ -26,9 +26,9 @@ class Targeted(Objective):
 
     targets: Mapping[Need, Tensor]
 
-    def only(self, index: int) -> Self:
-        """What is asked of image `index`."""
-        own = {need: target if len(target) == 1 else target[index : index + 1] for need, target in self.targets.items()}
+    def of(self, image: int) -> Self:
+        """The target of that image."""
+        own = {need: target if len(target) == 1 else target[image : image + 1] for need, target in self.targets.items()}
         return replace(self, targets=own)
 
 

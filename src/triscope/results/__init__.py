@@ -12,11 +12,12 @@ that `triscope redo x.png` makes it again.
 """
 
 from triscope.results.base import Result, write_file
+from triscope.results.batch import Note, PerImage, joined_notes, note_about
 from triscope.results.drawn import Drawn, Grid, Heatmap, Picture
 from triscope.results.ranking import Ranking
 from triscope.results.recipe import ImageNote, NetworkNote, Recipe, Style
 
 __all__ = [
-    "Drawn", "Grid", "Heatmap", "ImageNote", "NetworkNote", "Picture", "Ranking", "Recipe", "Result", "Style",
-    "write_file",
+    "Drawn", "Grid", "Heatmap", "ImageNote", "joined_notes", "NetworkNote", "Note", "note_about", "PerImage",
+    "Picture", "Ranking", "Recipe", "Result", "Style", "write_file",
 ]  # fmt: skip

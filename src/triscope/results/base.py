@@ -2,26 +2,28 @@
 
 import dataclasses
 import os
-import tempfile
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor
 
 from triscope.errors import OptionError
 from triscope.images import printable
+from triscope.results.batch import PerImage, fields_of, notes_of
 from triscope.results.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Result(ABC):
-    """Numbers, and the recipe that made them."""
+    """Numbers, and the recipe that made them. `notes` are sentences about them that a reader should know."""
 
-    values: Tensor
+    values: PerImage[Tensor]
     recipe: Recipe = field(default=Recipe("", ()), kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     @abstractmethod
@@ -44,35 +46,31 @@ class Result(ABC):
         return len(self.values)
 
     def __getitem__(self, index: int) -> Self:
-        """The result of one image of the batch."""
+        """What there is of one image of the batch: what asking for it alone gives."""
         index = range(len(self))[index]
-        one: dict[str, Any] = {
-            item.name: value[index : index + 1]
-            for item in dataclasses.fields(self)
-            if isinstance(value := getattr(self, item.name), Tensor | tuple)
-            and len(value) == len(self)
-            and item.name != "notes"
-        }
+        own = fields_of(self, index)
+        asked = own.get("objective")
         images = self.recipe.images
         recipe = dataclasses.replace(
             self.recipe,
             images=images[index : index + 1] if len(images) == len(self) else images,
-            objective=_one_of(self.recipe.objective, index),
+            objective=_one_of(self.recipe.objective, index) if asked is None else str(asked),
         )
-        return dataclasses.replace(self, **one, recipe=recipe)
+        return dataclasses.replace(self, **own, notes=notes_of(self.notes, index), recipe=recipe)
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Write `data` to `path`, whole or not at all. Raises OptionError where the folder does not take it."""
+    temporary = path.parent / f".triscope-{secrets.token_hex(8)}"
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".triscope-")
+        # The system itself takes the umask off the mode; to read it would be to change it, for all threads.
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise OptionError(f"{printable(path)} cannot be written: {error.strerror}.") from error
@@ -84,10 +82,3 @@ def _one_of(objective: str | None, index: int) -> str | None:
         return objective
     prefix, colon, classes = objective.rpartition(":")
     return prefix + colon + classes.split("|")[index]
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -16,6 +16,7 @@ from triscope import render
 from triscope.errors import OptionError
 from triscope.images import to_pil
 from triscope.results.base import Result
+from triscope.results.batch import PerImage
 from triscope.results.recipe import KEY, Style
 
 
@@ -55,23 +56,14 @@ class Heatmap(Drawn):
     """Where: raw values (B, C, H, W) over `image` (B, 1 or 3, H, W), what the network saw.
 
     `boxes` say where that lies in each original picture; `scores` (B,) is the objective's answer; `asked` names the
-    unit of each image in words; `notes` are sentences about the result that a reader should know. C is 1, or 3 where
-    the colour of the gradient is kept.
+    unit of each image in words. C is 1, or 3 where the colour of the gradient is kept.
     """
 
-    image: Tensor
-    boxes: tuple[Any, ...]
-    scores: Tensor
-    objective: Any
-    asked: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-    def __getitem__(self, index: int) -> Self:
-        """The result of one image of the batch, with what was asked of that image."""
-        one = super().__getitem__(index)
-        objective = self.objective.of(range(len(self))[index])
-        recipe = dataclasses.replace(one.recipe, objective=str(objective))
-        return dataclasses.replace(one, objective=objective, recipe=recipe)
+    image: PerImage[Tensor]
+    boxes: PerImage[tuple[Any, ...]]
+    scores: PerImage[Tensor]
+    objective: PerImage[Any]
+    asked: PerImage[tuple[str, ...]]
 
     @property
     def signed(self) -> bool:
@@ -130,10 +122,19 @@ class Grid(Drawn):
     `titles` name them, `note` says how they are scaled.
     """
 
-    pictures: tuple[Tensor, ...]
-    titles: tuple[str, ...]
+    pictures: PerImage[tuple[Tensor, ...]]
+    titles: PerImage[tuple[str, ...]]
     note: str
     columns: int | None = None
+
+    def __getitem__(self, index: int) -> Self:
+        """One of the small pictures. Raises OptionError where there is not one for each of the `values`."""
+        if len(self.pictures) != len(self):
+            raise OptionError(
+                f"These {len(self)} are drawn as {len(self.pictures)} pictures, so that none of them can be taken out; "
+                "`values` has their numbers."
+            )
+        return super().__getitem__(index)
 
     def draw(self) -> Tensor:
         """The mosaic, on white."""

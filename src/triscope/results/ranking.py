@@ -10,14 +10,15 @@ from typing import Any
 from torch import Tensor
 
 from triscope.results.base import Result
+from triscope.results.batch import PerImage
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking(Result):
     """The best of many: scores (B, k), best first, and for each the index and the name of what has it."""
 
-    indices: Tensor
-    names: tuple[tuple[str, ...], ...]
+    indices: PerImage[Tensor]
+    names: PerImage[tuple[tuple[str, ...], ...]]
 
     def rows(self) -> list[list[dict[str, Any]]]:
         """For each image, its entries: index, name, score."""

@@ -17,6 +17,7 @@ from triscope.methods import Range, Step, method
 from triscope.network import Network
 from triscope.objectives.parsing import Question
 from triscope.render.caption import captioned
+from triscope.results import Note, PerImage
 from triscope.what.ascend import ascend
 from triscope.what.optimisation.regularisers import Name
 from triscope.what.picture import Imagined
@@ -26,7 +27,7 @@ from triscope.what.picture import Imagined
 class Comparison(Imagined):
     """One picture for each regulariser in `titles`."""
 
-    titles: tuple[str, ...] = field(kw_only=True)
+    titles: PerImage[tuple[str, ...]] = field(kw_only=True)
 
     def draw(self) -> Tensor:
         """One row, the regulariser and the score under each."""
@@ -68,6 +69,8 @@ def _joined(parts: list[Imagined], names: tuple[Name, ...]) -> Comparison:
         torch.cat([part.values for part in parts]),
         scores=torch.cat([part.scores for part in parts]),
         objective=parts[0].objective,
-        notes=tuple(f"{name}: {note}" for name, part in zip(names, parts, strict=False) for note in part.notes),
+        notes=tuple(
+            Note(f"{names[number]}: {note}", (number,), 1) for number, part in enumerate(parts) for note in part.notes
+        ),
         titles=names[: len(parts)],
     )

@@ -36,11 +36,14 @@ from triscope.network import Fit, Network, Seen
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import OUTPUT, Logit
+from triscope.results import PerImage, note_about
 from triscope.what.optimisation.ascent import climb
 from triscope.what.optimisation.optimisers import Momentum
 from triscope.what.optimisation.parametrisation import Pixels
 from triscope.what.optimisation.spec import Climb
 from triscope.what.picture import Imagined
+
+_NOT_FOOLED = "Not fooled: the class does not lead by {:g} yet; try more steps, a higher rate, or a smaller margin."
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +72,7 @@ class Lead(Objective):
 class Fooled(Imagined):
     """A photo and what was added to it: `photo` (B, C, H, W). `scores` (B,) are the class's softmax probability now."""
 
-    photo: Tensor = dataclasses.field(kw_only=True)
+    photo: PerImage[Tensor] = dataclasses.field(kw_only=True)
 
     @property
     def change(self) -> Tensor:
@@ -111,6 +114,7 @@ def fool(
     if not isinstance(asked, Logit) or isinstance(asked.classes, tuple):
         raise ObjectiveError(f"fool raises one class, and {asked} is not one; give an index or a name.")
     lead = Lead(network.class_index(asked.classes))
+    share = Logit(lead.index, "probability")
     photo = _as_saved(images.images.float())
     near = _Nearing(network, photo, lead, margin, 2 * rate)
     plan = Climb(
@@ -118,13 +122,9 @@ def fool(
         optimiser=partial(Momentum, rate, 0.0, each=True), edits=(near,), steps=steps,
     )  # fmt: skip
     for step in climb(plan, photo):
-        missed = [str(row) for row, change in enumerate(near.change.tolist()) if change == torch.inf]
-        note = (
-            f"Not fooled: picture {', '.join(missed)} does not lead by {margin:g} yet; try more steps, a higher rate, "
-            "or a smaller margin."
-        )
-        notes = step.result.notes + ((note,) if missed else ())
-        result = Fooled(near.best, scores=near.shares, objective=asked, notes=notes, photo=photo)
+        missed = [row for row, change in enumerate(near.change.tolist()) if change == torch.inf]
+        notes = step.result.notes + ((note_about(_NOT_FOOLED.format(margin), missed, len(photo)),) if missed else ())
+        result = Fooled(near.best, scores=near.shares, objective=share, notes=notes, photo=photo)
         yield Step(step.index, step.total, step.score, step.terms, result)
 
 

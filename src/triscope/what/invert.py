@@ -35,7 +35,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ from triscope.objectives.base import Activations, Need, Objective, terms_of
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.render.caption import captioned
+from triscope.results import Note, PerImage, joined_notes
 from triscope.what.optimisation.ascent import climb, noise
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum, Optimiser
 from triscope.what.optimisation.parametrisation import Fourier, Pixels
@@ -68,12 +69,17 @@ class Inversion(Imagined):
 
     `scores` (B,) are minus the squared relative distance. `errors` (B, N) are |phi(x) - phi0| / |phi0| of each of N
     layers, `layers` their names. Where every stage was inverted, there is one picture for each, and its own layer alone
-    was matched: errors (B, 1), and `stages` are the layers' names.
+    was matched: errors (B, 1), and `stages` are the layers' names instead.
     """
 
-    errors: Tensor = field(kw_only=True)
+    errors: PerImage[Tensor] = field(kw_only=True)
     layers: tuple[str, ...] = field(kw_only=True)
-    stages: tuple[str, ...] = field(default=(), kw_only=True)
+    stages: PerImage[tuple[str, ...]] = field(default=(), kw_only=True)
+
+    def __getitem__(self, index: int) -> Self:
+        """The inversion of one photo, or of one stage."""
+        one = super().__getitem__(index)
+        return replace(one, layers=one.stages or one.layers)
 
     def draw(self) -> Tensor:
         """The pictures; where every stage was inverted, in one row, with the layer and its error under each."""
@@ -218,7 +224,7 @@ def _alone(plan: Climb, number: int) -> Climb:
     ((weight, distance),) = terms_of(plan.asked)
     assert isinstance(distance, FeatureDistance)
     place = Path(f"{plan.checkpoint}.picture{number}") if plan.checkpoint else None
-    return replace(plan, asked=weight * distance.only(number), checkpoint=place)
+    return replace(plan, asked=weight * distance.of(number), checkpoint=place)
 
 
 def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagined]]:
@@ -231,7 +237,7 @@ def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagine
             results[0],
             values=torch.cat([one.values for one in results]),
             scores=torch.cat([one.scores for one in results]),
-            notes=tuple(dict.fromkeys(note for one in results for note in one.notes)),
+            notes=joined_notes([one.notes for one in results]),
         )
         yield Step(
             min(step.index for step in latest),
@@ -296,6 +302,7 @@ def _row(stages: Sequence[Inversion]) -> Inversion:
         values=torch.cat([one.values for one in stages]),
         scores=torch.cat([one.scores for one in stages]),
         errors=torch.cat([one.errors[:, :1] for one in stages]),
-        notes=tuple(note for one in stages for note in one.notes),
+        notes=tuple(Note(note, (number,), 1) for number, one in enumerate(stages) for note in one.notes),
+        layers=(),
         stages=tuple(one.layers[0] for one in stages),
     )

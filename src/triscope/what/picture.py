@@ -1,20 +1,21 @@
 """What the WHAT methods return: a picture, what it scores, and what became of it on the way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from triscope.results import Picture
+from triscope.results import PerImage, Picture
 
 
 @dataclass(frozen=True, eq=False)
 class Imagined(Picture):
     """A picture made to raise a question: values (B, C, H, W) in [0, 1].
 
-    `scores` (B,) are its score, `objective` what was asked, without the priors. `notes` say what a reader should know.
+    `objective` is what was asked, `scores` (B,) its answer for this very picture, without the priors. Of a question
+    with several terms, `parts` (B, terms) are what each adds to the score, in their order.
     """
 
-    scores: Tensor
-    objective: Any
-    notes: tuple[str, ...] = ()
+    scores: PerImage[Tensor]
+    objective: PerImage[Any]
+    parts: PerImage[Tensor | None] = field(default=None, kw_only=True)

@@ -153,10 +153,11 @@ def heatmap(network: Network, found: Gradient, values: Tensor, notes: tuple[str,
 
 def in_words(network: Network, objective: Objective, count: int) -> tuple[str, ...]:
     """What was asked of each of `count` images, with class names: "tabby", "features.10:42"."""
-    if isinstance(objective, Logit):
-        classes = objective.classes if isinstance(objective.classes, tuple) else (objective.classes,) * count
-        return tuple(network.class_name(int(index)) for index in classes)
-    return (str(objective),) * count
+    each = [objective.of(image) for image in range(count)]
+    return tuple(
+        network.class_name(int(one.classes)) if isinstance(one, Logit) and isinstance(one.classes, int) else str(one)
+        for one in each
+    )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ depends on its view, so the last picture is kept; at the end of an octave it is 
 
 import warnings
 from collections.abc import Generator, Iterable
+from itertools import count
 from typing import Any
 
 import torch
@@ -28,9 +29,8 @@ from triscope.methods import Step
 from triscope.network import Look
 from triscope.network.backward_rules import WAKING, following
 from triscope.objectives.base import Need, Objective, terms_of
-from triscope.objectives.distances import Targeted
 from triscope.objectives.priors import INPUT
-from triscope.objectives.units import Logit
+from triscope.results import note_about
 from triscope.what.optimisation.checkpoint import read_checkpoint, write_checkpoint
 from triscope.what.optimisation.optimisers import Answer
 from triscope.what.optimisation.spec import Climb
@@ -78,9 +78,10 @@ class _Run:
         self.plan = plan
         self.start = start.detach().float()
         self.generator = torch.Generator().manual_seed(plan.seed + 1)
-        self.numbers, self.slope, self.best, self.best_scores, self.best_asked = (start,) * 5
+        self.numbers, self.slope, self.best, self.best_scores, self.parts = (start,) * 5
         self.index = 0
-        self.notes: list[str] = []
+        #: Sentences, and the pictures that each is about.
+        self.notes: list[tuple[str, list[int]]] = []
         self.silent = torch.ones(len(start), dtype=torch.bool)
         self.asleep = torch.zeros(len(start), dtype=torch.bool)
         # How many steps more a picture's gradient is redirected. What one position that has woken up sends back is so
@@ -88,9 +89,10 @@ class _Run:
         self.drowsy = torch.zeros(len(start), dtype=torch.int64)
         # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
         self.channels_last = plan.network.device.type == "cpu"
-        self.asked = tuple(str(term) for _, term in terms_of(plan.asked))
-        self.own = [(weight, term) for weight, term in terms_of(plan.objective) if term.needs == {INPUT}]
-        self.seen = [(weight, term) for weight, term in terms_of(plan.objective) if term.needs != {INPUT}]
+        self.terms = _named(terms_of(plan.objective))  # first those of the question, then the priors
+        self.asked = tuple(self.terms)[: len(terms_of(plan.asked))]
+        self.own = {name: one for name, one in self.terms.items() if one[1].needs == {INPUT}}
+        self.seen = {name: one for name, one in self.terms.items() if one[1].needs != {INPUT}}
         state = read_checkpoint(plan.checkpoint, plan.identity()) if plan.checkpoint else None
         self._begin_octave(state["octave"] if state else 0, self.start)
         if state:
@@ -118,7 +120,7 @@ class _Run:
             self.index,
             plan.steps,
             float(answer.scores.mean()),
-            {name: float(values.mean()) for name, values in answer.terms.items()},
+            {name: float(answer.terms[name].mean()) for name in self.terms},
             self.result(),
         )
         if self.index == last < plan.steps:
@@ -129,7 +131,11 @@ class _Run:
 
     def result(self) -> Imagined:
         """The picture so far."""
-        return Imagined(self.best, scores=self.best_asked, objective=self.plan.asked, notes=tuple(self.notes))
+        notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in self.notes)
+        if self.plan.transforms and self.index != self._boundary(self.octave + 1):
+            notes += (f"Left at step {self.index} of {self.plan.steps}: the score is that of the last random view.",)
+        scores = self.parts.sum(0)
+        return Imagined(self.best, scores=scores, objective=self.plan.asked, parts=self.parts.T, notes=notes)
 
     def save(self) -> None:
         """Write the checkpoint, where one was asked for."""
@@ -154,7 +160,7 @@ class _Run:
         self.numbers = self.canvas.encode(_resized(pictures, self.canvas.size))
         self.best = self.canvas.draw(self.numbers)
         self.best_scores = torch.full((len(pictures),), -torch.inf, device=pictures.device)
-        self.best_asked = self.best_scores
+        self.parts = self.best_scores.expand(len(self.asked), -1)
 
     def _grown(self) -> Tensor:
         """The picture for the next octave, with the detail that its start lost in this one, where that is wanted."""
@@ -168,16 +174,16 @@ class _Run:
             self._keep(pictures, self._own_terms(pictures) | self._seen_terms(pictures, None))
 
     def _keep(self, pictures: Tensor, terms: dict[str, Tensor]) -> None:
+        """Keep the pictures that are better than those before, and what each part (parts, B) of the question gives."""
         scores = torch.stack(list(terms.values())).sum(0)
+        parts = torch.stack([terms[name] for name in self.asked])
         better = scores.isfinite() if self.plan.transforms else scores > self.best_scores
         if better.all():
-            self.best, self.best_scores = pictures, scores
-            self.best_asked = torch.stack([terms[name] for name in self.asked]).sum(0)
-            return
-        self.best = pictures.where(better.view(-1, 1, 1, 1), self.best)
-        self.best_scores = scores.where(better, self.best_scores)
-        asked = torch.stack([terms[name] for name in self.asked]).sum(0)
-        self.best_asked = asked.where(better, self.best_asked)
+            self.best, self.best_scores, self.parts = pictures, scores, parts
+        else:
+            self.best = pictures.where(better.view(-1, 1, 1, 1), self.best)
+            self.best_scores = scores.where(better, self.best_scores)
+            self.parts = parts.where(better, self.parts)
 
     def _view(self, transforms: tuple[Transform, ...]) -> View:
         view = draw(transforms, self.generator)
@@ -228,10 +234,13 @@ class _Run:
 
     def _seen_terms(self, pictures: Tensor, only: int | None) -> dict[str, Tensor]:
         look = self._look(self.view(pictures).to(self.plan.network.dtype))
-        return _named((weight, _only(term, only)(look).float(), str(term)) for weight, term in self.seen)
+        return {
+            name: weight * (term if only is None else term.of(only))(look).float()
+            for name, (weight, term) in self.seen.items()
+        }
 
     def _look(self, images: Tensor) -> Look:
-        needs = frozenset[Need]().union(*(term.needs for _, term in self.seen))
+        needs = frozenset[Need]().union(*(term.needs for _, term in self.seen.values()))
         if self.channels_last:
             try:
                 return self.plan.network.look(images.contiguous(memory_format=torch.channels_last), needs)
@@ -240,11 +249,11 @@ class _Run:
         return self.plan.network.look(images, needs)
 
     def _own_terms(self, pictures: Tensor) -> dict[str, Tensor]:
-        return _named((weight, term({INPUT: pictures}), str(term)) for weight, term in self.own)
+        return {name: weight * term({INPUT: pictures}) for name, (weight, term) in self.own.items()}
 
     def _say(self) -> None:
         """Put into words what happened in this step."""
-        self.notes += [f"Step {self.index}: {trouble}" for trouble in self.optimiser.troubles]
+        self.notes += [(f"Step {self.index}: {sentence}", about) for sentence, about in self.optimiser.troubles]
         self.optimiser.troubles.clear()
         if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.silent.any():
             return
@@ -256,23 +265,21 @@ class _Run:
             raise ObjectiveError(
                 f"{silence}: the unit may be dead. Start from another seed or picture, or ask another unit."
             )
-        which = ", ".join(str(index) for index in self.silent.nonzero().flatten().tolist())
-        note = f"{silence}: pictures {which} of the batch."
-        self.notes.append(note)
-        warnings.warn(note, TriscopeWarning, stacklevel=2)
+        self.notes.append((f"{silence}.", self.silent.nonzero().flatten().tolist()))
+        warnings.warn(self.result().notes[-1], TriscopeWarning, stacklevel=2)
 
     def _say_what_slept(self) -> None:
         """Put into words which units ended where they do not answer."""
-        slept = (self.asleep & (self.best_asked.cpu() == 0)).nonzero().flatten().tolist()
+        slept = (self.asleep & (self.parts.sum(0).cpu() == 0)).nonzero().flatten().tolist()
         if slept and not self.silent.any():
-            which = f" on picture {', '.join(map(str, slept))}" if len(self.asleep) > 1 else ""
-            self.notes.append(
-                f"{self.plan.asked} in {self.plan.network.name} ended silent{which}: a score of 0 with a gradient of "
-                "exactly zero. Take more steps, or start from another seed."
+            sentence = (
+                f"{self.plan.asked} in {self.plan.network.name} ended silent: a score of 0 with a gradient of exactly "
+                "zero. Take more steps, or start from another seed."
             )
+            self.notes.append((sentence, slept))
 
 
-_SAVED = ("octave", "index", "numbers", "notes", "silent", "drowsy", "best", "best_scores", "best_asked")
+_SAVED = ("octave", "index", "numbers", "notes", "silent", "drowsy", "best", "best_scores", "parts")
 
 
 def _silent(gradient: Tensor) -> Tensor:
@@ -280,21 +287,15 @@ def _silent(gradient: Tensor) -> Tensor:
     return gradient.abs().flatten(1).amax(1) == 0
 
 
-def _named(weighted: Iterable[tuple[float, Tensor, str]]) -> dict[str, Tensor]:
-    """Weighted scores by name; those of one name together."""
-    terms: dict[str, Tensor] = {}
-    for weight, score, name in weighted:
-        terms[name] = terms[name] + weight * score if name in terms else weight * score
-    return terms
-
-
-def _only(objective: Objective, index: int | None) -> Objective:
-    """The part of a question about a batch that asks about image `index`."""
-    if index is not None and isinstance(objective, Logit) and isinstance(objective.classes, tuple):
-        return Logit(objective.classes[index], objective.form)
-    if index is not None and isinstance(objective, Targeted):
-        return objective.only(index)
-    return objective
+def _named(terms: Iterable[tuple[float, Objective]]) -> dict[str, tuple[float, Objective]]:
+    """Weighted terms by name, in their order; a name that is taken gets a number."""
+    named: dict[str, tuple[float, Objective]] = {}
+    for weight, term in terms:
+        name = str(term)
+        if name in named:
+            name = next(made for number in count(2) if (made := f"{name} ({number})") not in named)
+        named[name] = weight, term
+    return named
 
 
 def _resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:

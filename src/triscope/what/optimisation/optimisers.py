@@ -56,7 +56,8 @@ class Optimiser(ABC):
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
-        self.troubles: list[str] = []
+        #: Sentences, and the pictures that each is about.
+        self.troubles: list[tuple[str, list[int]]] = []
 
     @abstractmethod
     def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
@@ -70,8 +71,9 @@ class Optimiser(ABC):
     def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
         """Take up what `state` gave."""
 
-    def _trouble(self, answer: Answer) -> None:
-        self.troubles.append(f"{answer.culprit()} was not a finite number; stepped back, and halved the rate.")
+    def _trouble(self, answer: Answer, about: list[int]) -> None:
+        sentence = f"{answer.culprit()} was not a finite number; stepped back, and halved the rate."
+        self.troubles.append((sentence, about))
 
 
 class _FirstOrder(Optimiser):
@@ -100,7 +102,7 @@ class _FirstOrder(Optimiser):
         memory["before"] = numbers
         memory["factor"] = (1.05 * self._memory["factor"]).clamp_max(1).where(fine, self._memory["factor"] / 2)
         if not fine.all():
-            self._trouble(answer)
+            self._trouble(answer, (~fine).nonzero().flatten().tolist())
             moved = moved.where(mask, self._memory["before"])
             memory["before"] = numbers.where(mask, self._memory["before"])
             for name in memory.keys() - {"before", "factor"}:
@@ -242,9 +244,9 @@ class Lbfgs(Optimiser):
                 climber.shorten(before)
         for _, other in climber.answers:
             if not other.finite():
-                self._trouble(other)
+                self._trouble(other, [index])
         if answer.finite() and not climber.sound(answer):
-            self.troubles.append("L-BFGS diverged; rolled back to the best picture, and halved the rate.")
+            self.troubles.append(("L-BFGS diverged; rolled back to the best picture, and halved the rate.", [index]))
         climber.judge(before, answer)
         return answer
 

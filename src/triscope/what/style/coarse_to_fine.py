@@ -28,7 +28,7 @@ from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
 from triscope.objectives.statistics import GramDistance, TextureDistance
-from triscope.results import ImageNote
+from triscope.results import ImageNote, PerImage
 from triscope.what.optimisation.ascent import climb, regrown
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.optimisation.parametrisation import Spectrum
@@ -49,7 +49,7 @@ class Woven(Imagined):
     `precision` is the number format of the network's pass, `sources` the pictures it was made from.
     """
 
-    errors: Tensor = field(kw_only=True)
+    errors: PerImage[Tensor] = field(kw_only=True)
     layers: tuple[str, ...] = field(kw_only=True)
     precision: str = field(kw_only=True)
     sources: tuple[ImageNote, ...] = field(default=(), kw_only=True)
@@ -236,24 +236,26 @@ def woven(
     finish: Callable[[Tensor], Tensor] = torch.clone,
 ) -> Step[Woven]:
     """The step, its result with the error of each style layer."""
-    styles = [(one, one.distance) for one in terms if isinstance(one.distance, TextureDistance)]
+    assert step.result.parts is not None
+    parts = zip(terms, step.result.parts[0].tolist(), strict=True)  # the picture's own: `step.terms` are the step's
+    styles = [(one, one.distance, part) for one, part in parts if isinstance(one.distance, TextureDistance)]
     weights = next(network.module.parameters(), torch.empty(0))
     result = Woven(
         finish(step.result.values),
         scores=step.result.scores,
         objective=None,
         notes=(*notes, *step.result.notes),
-        errors=torch.tensor([[_error(step, one, network) for one, _ in styles]]),
-        layers=tuple(need.layer for _, distance in styles for need in distance.targets),
+        errors=torch.tensor([[_error(step.result, one, part, network) for one, _, part in styles]]),
+        layers=tuple(need.layer for _, distance, _ in styles for need in distance.targets),
         precision=str(weights.dtype).removeprefix("torch."),
         sources=tuple(sources),
     )
     return Step(step.index, step.total, step.score, step.terms, result)
 
 
-def _error(step: Step[Imagined], one: Weighed, network: Network) -> float:
-    """The distance that a term stands for; asked again where the step is a job that had come to its end before."""
-    if one.weight and str(one.distance) in step.terms:
-        return -step.terms[str(one.distance)] / one.weight
+def _error(made: Imagined, one: Weighed, part: float, network: Network) -> float:
+    """The distance that a term stands for, from what it adds to the score; asked where its weight is 0."""
+    if one.weight:
+        return -part / one.weight
     with torch.no_grad():
-        return float(one.distance(network.look(step.result.values.to(network.dtype), one.distance.needs)))
+        return float(one.distance(network.look(made.values.to(network.dtype), one.distance.needs)))

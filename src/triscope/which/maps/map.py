@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import sqrt
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triscope import render
-from triscope.errors import StoreError, nearest
+from triscope.errors import OptionError, StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.network import Images
 from triscope.results import Drawn
@@ -61,8 +61,11 @@ class Map(Drawn):
     form: Form = "map"
     size: int = 2048
     color_by: str | None = None
-    notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, index: int) -> Self:
+        """Refused: a map is one picture, whose places mean nothing alone. `rows`, `names` and `values` have them."""
+        raise OptionError("A map is one picture, and no batch; rows, names and values say which picture lies where.")
 
     @property
     def rows(self) -> NDArray[np.int64]:

@@ -59,7 +59,7 @@ def pca(
     notes = ("All vectors are the same, so all pictures lie in one place.",) if found.flat else ()
     made = Map(
         values, store, column, found, f"PCA of {column.layer}", (*captions, *left_out(store), *notes), plane, form,
-        size, color_by, notes, {"variance": found.kept.tolist()},
+        size, color_by, {"variance": found.kept.tolist()}, notes=notes,
     )  # fmt: skip
     if color_by is not None:
         check_field(made, color_by)

@@ -82,7 +82,7 @@ def tsne(
         captions = (said, "Pictures that lie together are alike for the layer.", _MEANING, *left_out(store))
         return Map(
             values, store, column, found, f"t-SNE of {column.layer}", (*captions, *notes), placing, form, size,
-            color_by, notes, {"perplexity": near, "variance": found.kept.tolist()},
+            color_by, {"perplexity": near, "variance": found.kept.tolist()}, notes=notes,
         )  # fmt: skip
 
     if color_by is not None:

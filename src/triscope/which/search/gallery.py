@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from triscope import render
 from triscope.network import Box
-from triscope.results import Drawn, ImageNote
+from triscope.results import Drawn, ImageNote, PerImage
 
 _GAP = 12  # pixels between the query and what was found
 _SMALLEST = 64  # pixels on the longer side of what is drawn
@@ -29,17 +29,16 @@ class Gallery(Drawn):
     was one, and `sources` its file. `score` says what the values are.
     """
 
-    rows: tuple[int, ...]
-    names: tuple[str, ...]
-    pictures: tuple[Tensor, ...]
+    rows: PerImage[tuple[int, ...]]
+    names: PerImage[tuple[str, ...]]
+    pictures: PerImage[tuple[Tensor, ...]]
     score: str
-    boxes: tuple[Box | None, ...] = ()
-    positions: tuple[tuple[int, int] | None, ...] = ()
-    groups: tuple[int, ...] = ()
+    boxes: PerImage[tuple[Box | None, ...]] = ()
+    positions: PerImage[tuple[tuple[int, int] | None, ...]] = ()
+    groups: PerImage[tuple[int, ...]] = ()
     query: Tensor | None = None
     sources: tuple[ImageNote, ...] = ()
     objective: Any = None
-    notes: tuple[str, ...] = ()
 
     def entries(self) -> list[dict[str, Any]]:
         """One mapping for each picture: rank, row, name, score, and where there is one its position and box."""

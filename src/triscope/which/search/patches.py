@@ -22,6 +22,7 @@ from triscope.methods import Range, method
 from triscope.network import Box
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Channel, Neuron
+from triscope.results import Note
 from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import decode
 from triscope.which.search.gallery import Gallery
@@ -63,7 +64,7 @@ def patches(
         boxes=tuple(box for _, box, _ in cut),
         positions=tuple(positions),
         objective=objective,
-        notes=tuple(note for *_, note in cut if note),
+        notes=tuple(Note(note, (place,), 1) for place, (*_, note) in enumerate(cut) if note),
     )
 
 

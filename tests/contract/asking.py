@@ -1,0 +1,65 @@
+"""What the contract asks of every method: a row says what one cannot do without, and how it is asked quickly."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+import triscope as ts
+from tests import nets
+from triscope.verbs import METHODS
+
+
+@dataclass
+class Row:
+    """What is special about a method."""
+
+    extra: dict[str, Any] = field(default_factory=dict)
+    #: Takes one picture at a time, by design.
+    single: bool = False
+    #: Asks one class, the same of every picture, and nothing else.
+    one_class: bool = False
+
+
+def pictures(count=2, channels=3, size=(5, 7), dtype=torch.float32, seed=3):
+    return torch.rand(count, channels, *size, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+ROWS = {
+    "filters": Row(),
+    "activations": Row({"layer": "3"}, single=True),
+    "ascend": Row({"steps": 2, "size": 16}),
+    "regularisers": Row({"steps": 1, "size": 16}),
+    "dream": Row({"steps": 2, "size": 16, "octaves": 1, "layer": "3"}),
+    "fool": Row({"steps": 2, "objective": 1}, one_class=True),
+    "invert": Row({"steps": 2, "layer": "3"}),
+    "texture": Row({"steps": 2, "size": 16}, single=True),
+    "stylize": Row({"steps": 2, "size": 16, "content": pictures(1), "style": pictures(1, seed=4)}),
+}
+
+
+def row(name):
+    return ROWS.get(name, Row())
+
+
+ASKING = [name for name, method in METHODS.items() if method.takes("network")]  # the others ask a store: tests/which
+SEEING = [name for name in ASKING if METHODS[name].takes("images")]
+BATCHED = [name for name in SEEING if not row(name).single]
+QUESTIONED = [name for name in ASKING if METHODS[name].takes("objective") and not row(name).one_class]
+PER_IMAGE = [name for name in QUESTIONED if name in BATCHED]
+
+
+def ask(name, network, images=None, **given):
+    method = METHODS[name]
+    arguments = dict(row(name).extra)
+    if method.takes("images"):
+        arguments["images"] = images if images is not None else pictures()
+        if row(name).single:
+            arguments["images"] = arguments["images"][:1]
+    if method.takes("objective") and not {"layer", "objective"} & arguments.keys():
+        arguments["objective"] = ts.Channel("3", 2)
+    return method(network=network, **(arguments | given))
+
+
+def tiny(**options):
+    return nets.network(nets.fill(nets.cnn(**options)))

@@ -1,0 +1,89 @@
+"""The scores of a result are the objective's answer for the picture it returns, without the priors."""
+
+import pytest
+import torch
+
+import triscope as ts
+from tests.contract.asking import ASKING, QUESTIONED, ask, pictures, tiny
+from triscope.objectives.distances import FeatureDistance
+from triscope.objectives.priors import TotalVariation
+from triscope.results import Heatmap
+from triscope.verbs import METHODS
+from triscope.what.optimisation.regularisers import REGULARISERS
+
+FREE = {"dream": {"layer": None}}
+
+
+def shown(result):
+    """The pictures that a result's scores are of."""
+    return result.image if isinstance(result, Heatmap) else result.values
+
+
+def distance(network, seed, size=16):
+    return FeatureDistance.from_activations(network.look(pictures(1, size=(size, size), seed=seed), ["3"]))
+
+
+QUESTIONS = {
+    "channel": lambda network: ts.Channel("3", 2),
+    "twice the same": lambda network: ts.Channel("3", 2) + ts.Channel("3", 2),
+    "weighed": lambda network: 2 * ts.Logit(1) - 0.5 * ts.Channel("3", 1),
+    "two targets in one layer": lambda network: -distance(network, 5) - distance(network, 6),
+    "a prior of its own": lambda network: ts.Channel("3", 2) - 3 * TotalVariation(),
+    "the same prior twice": lambda network: ts.Logit(0) - TotalVariation() - TotalVariation(),
+}
+
+
+def assert_scored(network, result):
+    answer = result.objective(network.look(shown(result), result.objective.needs))
+    torch.testing.assert_close(result.scores, answer.detach(), rtol=1e-4, atol=1e-5)
+    parts = getattr(result, "parts", None)
+    if parts is not None:
+        torch.testing.assert_close(parts.sum(1), result.scores)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("name", QUESTIONED)
+def test_scores_are_the_answer_to_the_question(name, question):
+    network = tiny()
+    asked = QUESTIONS[question](network)
+    result = ask(name, network, pictures(2, size=(16, 16)), objective=asked, **FREE.get(name, {}))
+    assert repr(result.objective) == repr(asked.bind(network))
+    assert_scored(network, result)
+
+
+@pytest.mark.parametrize("regulariser", REGULARISERS)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_regularisers_are_left_out_of_the_scores(regulariser, question):
+    network = tiny()
+    asked = QUESTIONS[question](network)
+    one_size = question == "two targets in one layer"
+    for options in ({"tv": 5.0, "l2": 2.0}, {"octaves": 1 if one_size else 2}, {"diverse": 2}):
+        result = ts.ascend(network, asked, steps=5, size=16, regulariser=regulariser, **options)
+        assert_scored(network, result)
+
+
+SCORED = [name for name in ASKING if "scores" in METHODS[name].returns.__dataclass_fields__]
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_scores_and_objective_belong_together_whatever_was_asked(name):
+    network = tiny()
+    result = ask(name, network)
+    if result.objective is not None:
+        assert_scored(network, result)
+    elif name == "invert":
+        target = network.look(pictures(), ["3"])["3"]
+        (found,) = FeatureDistance({ts.Need("3"): target}).errors(network.look(result.values, ["3"])).T
+        torch.testing.assert_close(result.errors[:, 0], found, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(result.scores, -found.square(), rtol=1e-4, atol=1e-5)
+    else:
+        assert name in ("texture", "stylize")  # a sum over layers that no objective of the public face stands for
+        assert result.scores.item() < 0
+
+
+def test_a_job_that_was_left_says_what_its_score_is_of():
+    steps = ts.ascend.steps(tiny(), 1, size=16, steps=5)
+    notes = [step.result.notes for step in steps]
+    assert notes[-1] == ()
+    assert notes[1] == ("Left at step 2 of 5: the score is that of the last random view.",)
+    assert {step.result.notes for step in ts.ascend.steps(tiny(), 1, size=16, steps=5, regulariser="l2")} == {()}
