@@ -7,7 +7,7 @@ ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 
-.PHONY: setup report test slow lint format types docs-check bench clean
+.PHONY: setup report test slow lint format types stub docs-check bench clean
 
 setup: $(ready)
 
@@ -35,6 +35,10 @@ format: $(ready)
 
 types: $(ready)
 	$(bin)/mypy
+
+# The types of the public face, written from the catalogue and the signatures of the methods.
+stub: $(ready)
+	$(bin)/python scripts/stub.py
 
 docs-check: $(ready)
 	$(bin)/python -m pytest -q tests/test_docs.py

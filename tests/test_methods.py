@@ -12,7 +12,7 @@ import triscope as ts
 from tests import nets
 from triscope.errors import ImageError, OptionError
 from triscope.methods import METHODS, Method, Range, method
-from triscope.network import Network, Seen
+from triscope.network import Network, ImageBatch
 from triscope.objectives.base import Objective
 from triscope.results import Picture
 
@@ -25,7 +25,7 @@ def echo():
     @method("where")
     def echo_back(
         network: Network,
-        images: Seen,
+        images: ImageBatch,
         objective: Objective | None = None,
         *,
         count: Annotated[int, Range(1, 9)] = 3,
@@ -122,7 +122,7 @@ def test_words_are_values_inside(echo):
     network = nets.network(classes=list("abcde"))
     verb(network, torch.rand(2, 3, 5, 7), "prob:c")
     assert seen["objective"] == ts.Logit(2, form="probability")
-    assert isinstance(seen["images"], Seen)
+    assert isinstance(seen["images"], ImageBatch)
     verb(network, torch.rand(2, 3, 5, 7))
     assert seen["objective"] == ts.TopClass()
 

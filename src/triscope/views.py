@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from triscope import render
 from triscope.errors import NetworkError, nearest
-from triscope.methods import Range, method
-from triscope.network import Fit, Images, Network
+from triscope.methods import ImagesArg, LayerArg, NetworkArg, NetworkInput, Range, method
+from triscope.network import Network
 from triscope.network.tap import layer_name
 from triscope.objectives.base import Need
 from triscope.results import Grid, Ranking
@@ -27,8 +27,8 @@ _SMALLEST = 40  # pixels on the side of a filter or map, so that it can be seen
 
 @method("view")
 def filters(
-    network: Network | Sequence[Network],
-    layer: str | None = None,
+    network: Annotated[Network | Sequence[Network], NetworkInput(many=True)],
+    layer: LayerArg | None = None,
     *,
     scale: Literal["each", "layer"] = "each",
     most: Annotated[int, Range(1, 4096)] = 64,
@@ -58,13 +58,12 @@ def filters(
 
 @method("view")
 def activations(
-    network: Network,
-    images: Images,
-    layer: str,
+    network: NetworkArg,
+    images: ImagesArg,
+    layer: LayerArg,
     *,
     order: Literal["channel", "response"] = "channel",
     most: Annotated[int, Range(1, 100_000)] = 1024,
-    fit: Fit = "crop",
 ) -> Grid:
     """A layer's volume for one image, sliced into its maps.
 
@@ -73,13 +72,11 @@ def activations(
 
     order   by channel, or by strongest mean response first
     most    how many maps, at the most
-    fit     crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
     """
-    seen = network.prepare(images, fit)
-    if len(seen) != 1:
-        raise NetworkError(f"activations shows the maps of one picture at a time; {len(seen)} were given.")
+    if len(images) != 1:
+        raise NetworkError(f"activations shows the maps of one picture at a time; {len(images)} were given.")
     with torch.no_grad():
-        volume = network.look(seen.images, [layer])[Need(layer)][0]
+        volume = network.look(images.images, [layer])[Need(layer)][0]
     strengths = volume.flatten(1).mean(1) if volume.ndim == 3 else volume
     chosen = strengths.argsort(descending=True) if order == "response" else torch.arange(len(volume))
     chosen = chosen[:most]
@@ -97,18 +94,14 @@ def activations(
 
 
 @method("view")
-def predict(
-    network: Network, images: Images, *, k: Annotated[int, Range(1, 100_000)] = 5, fit: Fit = "crop"
-) -> Ranking:
+def predict(network: NetworkArg, images: ImagesArg, *, k: Annotated[int, Range(1, 100_000)] = 5) -> Ranking:
     """The classes the network finds most likely in each image, with their softmax probabilities (B, k).
 
     k       how many classes
-    fit     crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
     """
     network.require_classifier()
-    seen = network.prepare(images, fit)
     with torch.no_grad():
-        output = network.look(seen.images, ["output"])[Need("output")]
+        output = network.look(images.images, ["output"])[Need("output")]
     best = output.softmax(1).topk(min(k, output.shape[1]))
     names = tuple(tuple(network.class_name(index) for index in row) for row in best.indices.tolist())
     return Ranking(best.values, indices=best.indices, names=names)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from triscope import __version__
+from triscope._version import __version__
 from triscope.errors import TriscopeError, TriscopeWarning, UnconfirmedNetwork, nearest
 
 #: Every command, with what the overview says of it. A test holds it to the table of methods.

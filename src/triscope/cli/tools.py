@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from triscope import __version__
+from triscope._version import __version__
 from triscope.cli.common import (
     STREAM,
     Callback,

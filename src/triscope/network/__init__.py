@@ -4,6 +4,6 @@ from triscope.network.layers import Layer, Layers
 from triscope.network.loading.zoo import load
 from triscope.network.look import Look
 from triscope.network.network import Network
-from triscope.network.preprocess import Box, Fit, Images, Preprocess, Seen, Source
+from triscope.network.preprocess import Box, Fit, ImageBatch, Images, Preprocess, Source
 
-__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "Seen", "Source"]
+__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "ImageBatch", "Source"]

@@ -15,7 +15,7 @@ from triscope.network.backward_rules import Rule, following
 from triscope.network.finding import REFUSALS, find_layers
 from triscope.network.layers import Layer, Layers
 from triscope.network.look import Look, require_rows
-from triscope.network.preprocess import Fit, Images, Interpolation, Preprocess, Seen, prepare
+from triscope.network.preprocess import Fit, ImageBatch, Images, Interpolation, Preprocess, prepare
 from triscope.network.twin import TwinKeeper, held_by
 from triscope.objectives.base import Need
 from triscope.objectives.units import Class, class_index
@@ -166,14 +166,14 @@ class Network:
         """The name of a class; "class 7" where names are not known."""
         return self.classes[index] if self.classes and index < len(self.classes) else f"class {index}"
 
-    def prepare(self, images: Images, fit: Fit = "crop") -> Seen:
+    def prepare(self, images: Images, fit: Fit = "crop") -> ImageBatch:
         """What the network sees of `images`: paths, PIL images, arrays, bytes, a tensor, or a list of these.
 
         A tensor (B, C, H, W) in [0, 1] is taken as it is; anything else is fitted: `crop` is the network's published
         resize and centre crop, `pad` shows the whole picture on grey, `keep` leaves its size. Raises ImageError.
         """
         seen = prepare(images, self.preprocess, self.channels, fit)
-        return Seen(seen.images.to(self.device, self.dtype), seen.boxes, seen.sources)
+        return ImageBatch(seen.images.to(self.device, self.dtype), seen.boxes, seen.sources)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the module expects them; always a new tensor, so that the module may write to it."""

@@ -35,7 +35,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ImageBatch:
     """What a network sees: `images` (B, C, H, W) in [0, 1], and for each the box of its original and its source."""
 
     images: Tensor
@@ -46,7 +46,7 @@ class Seen:
         return len(self.images)
 
 
-Images: TypeAlias = ImageSource | Sequence[ImageSource] | Seen
+Images: TypeAlias = ImageSource | Sequence[ImageSource] | ImageBatch
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ class Preprocess:
         return seen, Box(-round(top / scale), -round(left / scale), round(rows / scale), round(cols / scale))
 
 
-def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> Seen:
+def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> ImageBatch:
     """The batch that `images` make, with `channels` channels.
 
     A tensor is taken as it is, alone or in a list; what was seen already stays so. Raises ImageError where a picture
     cannot be read, or where pictures of several sizes cannot make one batch.
     """
-    if isinstance(images, Seen):
+    if isinstance(images, ImageBatch):
         return images
     several: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
     if not several:
@@ -109,21 +109,21 @@ def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> 
         raise ImageError(
             f"Pictures of several sizes ({shown}) do not make one batch; ask one at a time, or with fit='crop'."
         )
-    return Seen(
+    return ImageBatch(
         torch.cat([part.images for part in parts]),
         tuple(box for part in parts for box in part.boxes),
         tuple(source for part in parts for source in part.sources),
     )
 
 
-def _fitted(image: ImageSource, preprocess: Preprocess, channels: int, fit: Fit) -> Seen:
+def _fitted(image: ImageSource, preprocess: Preprocess, channels: int, fit: Fit) -> ImageBatch:
     if isinstance(image, Tensor):
         pixels = as_channels(read_image(image.detach()), channels)
         whole = Box(0, 0, *pixels.shape[-2:])
-        return Seen(pixels, (whole,) * len(pixels), (Source("tensor"),) * len(pixels))
+        return ImageBatch(pixels, (whole,) * len(pixels), (Source("tensor"),) * len(pixels))
     photo = open_photo(image)
     pixels, box = preprocess(as_channels(photo.pixels, channels), fit)
-    return Seen(pixels, (box,), (Source(photo.name, photo.path, photo.sha256),))
+    return ImageBatch(pixels, (box,), (Source(photo.name, photo.path, photo.sha256),))
 
 
 def as_channels(pixels: Tensor, channels: int) -> Tensor:

@@ -111,6 +111,10 @@ class TopClass(Objective):
         return Logit(best[0] if len(best) == 1 else best)
 
 
+#: The question asked where none is given.
+TOP_CLASS = TopClass()
+
+
 @dataclass(frozen=True, repr=False)
 class Channel(Spatial):
     """The response of one feature map, its mean or its maximum: (B, C, h, w) -> (B,).

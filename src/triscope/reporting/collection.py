@@ -1,17 +1,20 @@
 """The section on a collection: its pictures nearest to this one, and what units of each depth answer to most."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from triscope.images import open_photo, to_pil
 from triscope.images.samples import SAMPLES, sample_photo
+from triscope.methods import Method
+from triscope.methods.spelling import command_line, python_line
 from triscope.network import Network
 from triscope.objectives.units import Channel
 from triscope.reporting.blocks import Block, Figure, Section, each
-from triscope.reporting.subject import Subject, quoted
+from triscope.reporting.subject import Subject
 from triscope.which.maps.tsne import tsne
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.neighbors import neighbors
@@ -72,16 +75,15 @@ def _nearest(store: Store, place: Path | None, subject: Subject, layer: str, tit
         "There is always a nearest picture: look at the score, the cosine of the angle seen from the collection's "
         "mean. Pixel space finds the same light and background, a deep layer the same kind of thing."
     )
-    words = ("neighbors", str(subject.path), str(place), "--layer", layer, "--k", str(_SHOWN))
-    python = f"ts.neighbors(store, image, {layer!r}, k={_SHOWN})"
-    return Figure(title, found.png(), caption, caution, _command(words, python, place if subject.path else None))
+    asked = {"store": store, "query": subject.path or subject.seen.images, "layer": layer, "k": _SHOWN}
+    return Figure(title, found.png(), caption, caution, _spelled(neighbors, asked, stays=place is not None))
 
 
 def _map(store: Store, place: Path | None, layer: str) -> Figure:
     made = tsne(store, layer, size=_MAP)
     caption = " ".join(made.captions)
     caution = "Another seed or perplexity may put the groups elsewhere; only who lies next to whom says something."
-    command = _command(("tsne", str(place), "--layer", layer), f"ts.tsne(store, {layer!r})", place)
+    command = _spelled(tsne, {"store": store, "layer": layer}, stays=place is not None)
     return Figure(f"Map of {layer}", made.png(), caption, caution, command)
 
 
@@ -96,14 +98,14 @@ def _patches(store: Store, place: Path | None, subject: Subject, layer: str) -> 
     caution = (
         "The strongest answers are the far end of a long tail, and a unit mostly heeds the middle of what it sees."
     )
-    words = ("patches", str(unit), str(place), "--k", str(_SHOWN))
-    python = f"ts.patches(store, {str(unit)!r}, k={_SHOWN})"
-    return Figure(f"{unit}: top patches", found.png(), caption, caution, _command(words, python, place))
+    command = _spelled(patches, {"store": store, "objective": unit, "k": _SHOWN}, stays=place is not None)
+    return Figure(f"{unit}: top patches", found.png(), caption, caution, command)
 
 
 def _scores(found: Gallery) -> str:
     return ", ".join(f"{name} ({score:.3g})" for name, score in zip(found.names, found.values.tolist(), strict=True))
 
 
-def _command(words: Sequence[str], python: str, place: Path | None) -> str:
-    return python if place is None else " ".join(map(quoted, ("triscope", *words)))
+def _spelled(verb: Method[Any], asked: Mapping[str, Any], *, stays: bool) -> str:
+    """The command that asks the same of a store that stays, or else the line of Python."""
+    return (command_line(verb, asked) if stays else None) or python_line(verb, asked)

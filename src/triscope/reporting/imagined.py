@@ -52,7 +52,7 @@ def woven(subject: Subject) -> Iterator[Block]:
         "pictures are made with. What is larger than the deepest layer sees is not kept."
     )
     example = sample_photo("gravel")
-    made, png, command = subject.ask(texture, others=[example], steps=_WOVEN, size=_SIDE, scale=2.0)
+    made, png, command = subject.ask(texture, images=example, steps=_WOVEN, size=_SIDE, scale=2.0)
     yield Figure(
         "Gravel made anew",
         png,
@@ -62,7 +62,7 @@ def woven(subject: Subject) -> Iterator[Block]:
         command,
     )
     example = sample_photo("brick")
-    made, png, command = subject.ask(stylize, others=[example], steps=_WOVEN, size=_SIDE)
+    made, png, command = subject.ask(stylize, style=[example], steps=_WOVEN, size=_SIDE)
     yield Figure(
         "The picture, made of brick",
         png,
@@ -89,7 +89,7 @@ def _channel(subject: Subject, layer: str) -> Block:
 
 
 def _raised(subject: Subject, asked: Objective, title: str, why: str) -> Block:
-    result, png, command = subject.ask(ascend, asked, steps=_STEPS)
+    result, png, command = subject.ask(ascend, objective=asked, steps=_STEPS)
     caption = f"{why} Gradient ascent from noise, {_STEPS} steps, to a score of {float(result.scores[0]):.3g}."
     caution = (
         "One optimum of very many: colours and repetition come from the method. A class shows what sets it apart from "

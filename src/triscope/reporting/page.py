@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from triscope import __version__
+from triscope._version import __version__
 from triscope.images import to_pil
 from triscope.pages import style_sheet
 from triscope.reporting.blocks import Block, Figure, Note, percent
@@ -71,7 +71,7 @@ def _header(subject: Subject, title: str) -> str:
     facts = {
         "Network": f"{subject.network.name}, {parameters:,} parameters",
         "Picture": f"{file}, {subject.size[0]} × {subject.size[1]} pixels",
-        "Seen": f"{_part(subject)}, as {rows} × {cols} pixels in {colours}",
+        "ImageBatch": f"{_part(subject)}, as {rows} × {cols} pixels in {colours}",
     }
     listed = "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
     return f"""<header>

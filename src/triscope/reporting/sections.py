@@ -19,8 +19,8 @@ from triscope.reporting.imagined import ascended, inverted, woven
 from triscope.reporting.subject import Subject
 from triscope.results import Grid, Heatmap
 from triscope.views import activations, filters, predict
-from triscope.where.gradient import saliency
 from triscope.where.modified_backprop import guided_backprop
+from triscope.where.saliency import saliency
 
 _PIXELS_OF_MAPS = 200_000  # of one layer's picture, so that a page of large maps stays a small file
 
@@ -28,7 +28,7 @@ _PIXELS_OF_MAPS = 200_000  # of one layer's picture, so that a page of large map
 def volumes(subject: Subject) -> Iterator[Block]:
     """The layers that stand for the network as boxes, and all of them as a table."""
     network = subject.network
-    command = subject.command("layers") if network.source is not None else "network.layers"
+    command = subject.command("layers") or "network.layers"
     caution = (
         "The drawing bends the scale, or the last boxes would be invisible, and its few layers stand for all. A "
         "position can use all the pixels that it sees, and mostly uses the middle of them."
@@ -114,7 +114,7 @@ def class_saliency(subject: Subject) -> Iterator[Block]:
         f"full light {heat.scale:.2g} per unit of brightness.{_remarks(heat)}"
     )
     yield Figure(f"For {best}", png, caption, caution, command)
-    _, png, command = subject.ask(saliency, style="overlay")
+    _, png, command = subject.ask(saliency, drawn_as="overlay")
     yield Figure("Over the photo", png, "The same map laid over the photo, clear where it is weak.", caution, command)
     yield from _runner_up(subject, saliency, heat, caution)
 
@@ -234,11 +234,11 @@ def _filled(grid: Grid) -> tuple[float, float] | None:
     return None if last == columns else (last * width / total_width, (rows - 1) * height / total_height)
 
 
-def _runner_up(subject: Subject, verb: Method[..., Heatmap], first: Heatmap, caution: str) -> Iterator[Block]:
+def _runner_up(subject: Subject, verb: Method[Heatmap], first: Heatmap, caution: str) -> Iterator[Block]:
     """The same question about the second best class, and how much that changes."""
     if len(subject.classes) > 1:
         index, name, share = subject.classes[1]
-        heat, png, command = subject.ask(verb, Logit(index))
+        heat, png, command = subject.ask(verb, objective=Logit(index))
         caption = (
             f"The same question about {name} ({percent(share)}). {_likeness(first.values, heat.values)}{_remarks(heat)}"
         )
@@ -260,7 +260,7 @@ def _likeness(first: Tensor, second: Tensor) -> str:
 
 def _neuron(subject: Subject, name: str) -> Block:
     unit, response = subject.strongest(name)
-    heat, png, command = subject.ask(guided_backprop, unit)
+    heat, png, command = subject.ask(guided_backprop, objective=unit)
     sees = subject.sees(unit)
     everything = sees == Box(0, 0, *subject.seen.images.shape[-2:])
     extent = "all of the picture" if everything else f"the outlined {sees.height} × {sees.width} pixels"

@@ -2,9 +2,6 @@
 
 import dataclasses
 import io
-import os
-import shlex
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +11,11 @@ from torch import Tensor
 
 from triscope.images import ImageSource, Photo, open_photo, resize, to_pil
 from triscope.methods import Method
-from triscope.network import Fit, Network, Seen, Source
+from triscope.methods.spelling import command_line, network_words, python_line, quoted
+from triscope.network import Fit, ImageBatch, Network, Source
 from triscope.network.preprocess import Box
 from triscope.network.stages import depths
-from triscope.objectives.base import Need, Objective
+from triscope.objectives.base import Need
 from triscope.objectives.units import Channel, Neuron
 from triscope.results import Drawn, Heatmap, Result, Style
 
@@ -82,102 +80,32 @@ class Subject:
             return Box(0, 0, height, width)
         return Box(*self.network.layer(unit.layer).receptive_field.box(unit.row, unit.col, height, width))
 
-    def ask(
-        self,
-        verb: Method[Any, R],
-        objective: Objective | None = None,
-        *,
-        layer: str | None = None,
-        style: Style = "heat",
-        others: Sequence[Path] = (),
-        **options: Any,
-    ) -> tuple[R, bytes, str]:
+    def ask(self, verb: Method[R], *, drawn_as: Style = "heat", **given: Any) -> tuple[R, bytes, str]:
         """The answer of a method, its PNG (empty for a ranking), and the command that makes that PNG.
 
-        `others` are the styles where this picture is the content, and else the one that is asked about instead of it.
+        This picture is asked about unless `given` holds another; where a method has a content, it is that.
         """
-        given: dict[str, Any] = {"network": self.network}
-        given |= {"images": others[0] if others else self.seen} if verb.takes("images") else {}
-        given |= {"content": self.source, "style": list(others)} if verb.takes("content") else {}
-        given |= {"objective": objective} if objective is not None else {}
-        given |= {"layer": layer} if layer else {}
-        result = verb(**given, **options)
-        drawn = result.styled(style) if isinstance(result, Heatmap) and style != "heat" else result
+        arguments: dict[str, Any] = {"network": self.network}
+        spelled: dict[str, Any] = dict(arguments)
+        for name in ("images", "content"):
+            if verb.takes(name) and name not in given:
+                arguments[name], spelled[name] = (self.seen if name == "images" else self.source), self.seen
+        if "images" in arguments and self.fit != "crop" and any(option.name == "fit" for option in verb.options):
+            spelled["fit"] = self.fit
+        result = verb(**arguments, **given)
+        drawn = result.styled(drawn_as) if isinstance(result, Heatmap) and drawn_as != "heat" else result
         png = drawn.png() if isinstance(drawn, Drawn) else b""
-        return result, png, self._spell(verb, objective, layer, style, others, options)
+        spelled |= given
+        line = command_line(verb, spelled, style=drawn_as) or python_line(verb, spelled, style=drawn_as)
+        return result, png, line
 
-    def command(self, name: str, *words: str, picture: bool = False) -> str:
-        """The shell's command of this name for this network, with the picture as its first word where wanted."""
-        words = ("triscope", name, *([self._picture_word()] if picture else []), *words, *self._network_words())
-        return " ".join(map(quoted, words))
-
-    @property
-    def from_shell(self) -> bool:
-        """Whether the shell can name both the network and the picture."""
-        return self.network.source is not None and self.seen.sources[0].sha256 is not None
-
-    def _spell(
-        self,
-        verb: Method[Any, Any],
-        objective: Objective | None,
-        layer: str | None,
-        style: str,
-        others: Sequence[Path],
-        options: dict[str, Any],
-    ) -> str:
-        defaults = {option.name: option.default for option in verb.options}
-        said = {name: value for name, value in options.items() if value != defaults[name]}
-        if "fit" in defaults and self.fit != "crop" and not others:
-            said["fit"] = self.fit
-        mine = verb.takes("content") or (verb.takes("images") and not others)
-        if (mine and not self.from_shell) or self.network.source is None:
-            return self._in_python(verb, objective, layer, style, others, said)
-        words = [str(objective)] if objective is not None else []
-        words = ["-u", *words] if words and not verb.requires("objective") else words
-        words += ["--layer", layer] if layer else []
-        words += [word for name, value in said.items() for word in _flag(name, value)]
-        words += ["--style", style] if style != "heat" else []
-        return self.command(verb.command, *map(os.fspath, others), *words, picture=mine)
-
-    def _in_python(
-        self,
-        verb: Method[Any, Any],
-        objective: Objective | None,
-        layer: str | None,
-        style: str,
-        others: Sequence[Path],
-        said: dict[str, Any],
-    ) -> str:
-        mine = verb.takes("content") or (verb.takes("images") and not others)
-        words = ["network"] + (["image"] if mine else []) + [repr(os.fspath(other)) for other in others]
-        words += [repr(str(objective))] if objective is not None else []
-        words += ([repr(layer)] if verb.takes("images") else [f"layer={layer!r}"]) if layer else []
-        words += [f"{name}={value!r}" for name, value in said.items()]
-        return f"ts.{verb.name}({', '.join(words)})" + (f".styled({style!r})" if style != "heat" else "")
-
-    def _picture_word(self) -> str:
-        if self.path is None:
-            return "-"
-        path = os.fspath(self.path)
-        return f"./{path}" if path.startswith("-") else path
-
-    def _network_words(self) -> list[str]:
-        source = dict(self.network.source or {})
-        words = ["-m", source["name"]] if source["name"] != "pocket" else []
-        words += ["--weights", source["weights"]] if "weights" in source else []
-        words += ["--seed", str(source["seed"])] if source.get("seed") else []
-        return words + (["--device", str(self.network.device)] if self.network.device.type != "cpu" else [])
+    def command(self, name: str) -> str | None:
+        """The shell's command of this name for this network, or None where the shell cannot name the network."""
+        words = network_words(self.network)
+        return None if words is None else " ".join(map(quoted, ("triscope", name, *words)))
 
 
-def quoted(word: str) -> str:
-    """A word as the shell reads it; one that cannot be printed in the bytes it has, as bash and zsh read them."""
-    if word.isprintable():
-        return shlex.quote(word)
-    kept = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word))
-    return f"$'{''.join(kept)}'"
-
-
-def _fitted(network: Network, photo: Photo, fit: Fit) -> Seen:
+def _fitted(network: Network, photo: Photo, fit: Fit) -> ImageBatch:
     """What the network sees of a photo that has been read."""
     seen = network.prepare(photo.pixels[0].movedim(0, -1).numpy(), fit)
     return dataclasses.replace(seen, sources=(Source(photo.name, photo.path, photo.sha256),))
@@ -190,11 +118,3 @@ def _thumbnail(pixels: Tensor) -> bytes:
     data = io.BytesIO()
     to_pil(resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))).save(data, "JPEG", quality=88)
     return data.getvalue()
-
-
-def _flag(name: str, value: Any) -> list[str]:
-    """An option as the command line spells it."""
-    dashed = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{dashed}" if value else f"--no-{dashed}"]
-    return [f"--{dashed}", str(value)]

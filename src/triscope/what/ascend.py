@@ -27,84 +27,48 @@ from typing import Annotated, Literal
 import torch
 
 from triscope.errors import NetworkError, ObjectiveError, OptionError
-from triscope.methods import Range, Step, method
+from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Range, Seed, Step, Steps, method
 from triscope.network import Network
 from triscope.objectives.base import Objective
-from triscope.objectives.parsing import Question, question
 from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit
 from triscope.what.optimisation.ascent import climb, noise
 from triscope.what.optimisation.optimisers import Adam, Lbfgs
 from triscope.what.optimisation.parametrisation import Fourier
-from triscope.what.optimisation.regularisers import REGULARISERS, Name
+from triscope.what.optimisation.regularisers import REGULARISERS, Regulariser
 from triscope.what.optimisation.spec import Climb
 from triscope.what.optimisation.transforms import Fit
 from triscope.what.picture import Imagined
 
-Positive = Annotated[float | None, Range(0, 1e6)]
-
 
 @method("what")
 def ascend(
-    network: Network,
-    objective: Question,
+    network: NetworkArg,
+    objective: ObjectiveArg,
     *,
     size: Annotated[int | None, Range(8, 4096)] = None,
-    steps: Annotated[int, Range(1, 100_000)] = 256,
-    seed: Annotated[int, Range(0, 2**62)] = 0,
-    regulariser: Name = "natural",
+    steps: Steps = 256,
+    seed: Seed = 0,
+    regulariser: Annotated[Regulariser, Group(REGULARISERS)] = REGULARISERS["natural"],
     diverse: Annotated[int, Range(1, 64)] = 1,
     octaves: Annotated[int, Range(1, 8)] = 1,
-    canvas: Literal["fourier", "pixels"] | None = None,
     optimiser: Literal["adam", "lbfgs"] = "adam",
-    rate: Positive = None,
-    l2: Positive = None,
-    tv: Positive = None,
-    jitter: Annotated[float | None, Range(0, 0.5)] = None,
-    scale: Annotated[float | None, Range(0, 0.9)] = None,
-    rotate: Annotated[float | None, Range(0, 180)] = None,
-    blur: Annotated[float | None, Range(0, 100)] = None,
-    clip: Annotated[float | None, Range(0, 1)] = None,
-    idle: Annotated[float | None, Range(0, 1)] = None,
-    checkpoint: str | None = None,
+    checkpoint: Checkpoint = None,
 ) -> Generator[Step[Imagined]]:
-    """A picture that raises a unit: gradient ascent, or activation maximisation.
+    """A picture that activates a unit most: gradient ascent, or activation maximisation.
 
     Values (B, C, size, size) in [0, 1]; B is the number of classes asked for (`Logit([1, 22])`), or `diverse`. Raises
     ObjectiveError where no gradient ever comes back (a dead unit).
 
-    size          the picture's side in pixels; the network's usual size if left out
-    steps         how many steps
-    seed          of the noise it starts from, and of the random views
-    regulariser   what keeps the picture natural; natural is fourier, random views and light tv
-    diverse       this many pictures, pushed apart from each other
-    octaves       how many sizes, from coarse to fine
-    canvas        what is changed: a spectrum in decorrelated colours, or pixels
+    size          side of the picture in pixels; the network's usual size if left out
+    steps         number of steps
+    seed          random seed of the first noise and of the random views
+    regulariser   what keeps the picture natural; natural is fourier, random views and light total variation
+    diverse       number of pictures, pushed apart from each other
+    octaves       number of sizes, from coarse to fine
     optimiser     adam, or lbfgs (without random views)
-    rate          how far a step goes
-    l2            weight of the prior that pulls towards grey
-    tv            weight of the prior against roughness
-    jitter        how far views are shifted, as a part of the side
-    scale         how much smaller or larger views are: 0.1 is 0.9 to 1.1
-    rotate        how far views are turned, in degrees
-    blur          blur radius in pixels (sigma), applied every 4th step
-    clip          part of the pixels, the weakest, set to grey every 4th step
-    idle          part of the pixels, those that contribute least, set to grey every 4th step
-    checkpoint    file to save the job to; it goes on from there if the file exists
     """
-    asked = question(objective).bind(network)
-    parts = REGULARISERS[regulariser].switched(
-        canvas=canvas,
-        rate=rate,
-        l2=l2,
-        tv=tv,
-        jitter=jitter,
-        scale=scale,
-        rotate=rotate,
-        blur=blur,
-        clip=clip,
-        idle=idle,
-    )
+    asked, parts = objective, regulariser
     sides = (size, size) if size else network.size
     transforms = parts.transforms(min(sides))
     if parts.scale and not _takes_any_size(network, asked, sides, 1 - parts.scale):
@@ -122,9 +86,9 @@ def ascend(
     drawn = parts.make_canvas(network, sides)
     priors = parts.priors(_typical(network, asked, sides)) if parts.l2 or parts.tv else None
     apart = _apart(network, asked) if diverse > 1 else None
-    if parts.alone and isinstance(asked, Logit) and asked.form == "logit":
-        alone = parts.alone * Logit(asked.classes, "log-probability")
-        priors = alone if priors is None else priors + alone
+    if parts.class_log_prob and isinstance(asked, Logit) and asked.form == "logit":
+        log_prob = parts.class_log_prob * Logit(asked.classes, "log-probability")
+        priors = log_prob if priors is None else priors + log_prob
     plan = Climb(
         network, asked, drawn,
         priors=priors + apart if priors and apart else priors or apart,

@@ -6,20 +6,18 @@ What to compare is how much of a picture's score a person can see a reason for.
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Annotated, get_args
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from triscope import render
 from triscope.errors import ObjectiveError
-from triscope.methods import Range, Step, method
-from triscope.network import Network
-from triscope.objectives.parsing import Question
+from triscope.methods import NetworkArg, ObjectiveArg, Range, Seed, Step, Steps, method
 from triscope.render.caption import captioned
 from triscope.results import Note, PerImage
 from triscope.what.ascend import ascend
-from triscope.what.optimisation.regularisers import Name
+from triscope.what.optimisation.regularisers import REGULARISERS
 from triscope.what.picture import Imagined
 
 
@@ -38,12 +36,12 @@ class Comparison(Imagined):
 
 @method("what")
 def regularisers(
-    network: Network,
-    objective: Question,
+    network: NetworkArg,
+    objective: ObjectiveArg,
     *,
     size: Annotated[int | None, Range(8, 4096)] = None,
-    steps: Annotated[int, Range(1, 100_000)] = 192,
-    seed: Annotated[int, Range(0, 2**62)] = 0,
+    steps: Steps = 192,
+    seed: Seed = 0,
 ) -> Generator[Step[Comparison]]:
     """A unit ascended under every regulariser, side by side: none, L2, blur and clipping, jitter, Fourier, natural.
 
@@ -53,7 +51,7 @@ def regularisers(
     steps   how many steps each
     seed    of the noise they start from, and of the random views
     """
-    names: tuple[Name, ...] = tuple(reversed(get_args(Name)))
+    names = tuple(REGULARISERS)
     done: list[Imagined] = []
     for number, name in enumerate(names):
         for step in ascend.steps(network, objective, size=size, steps=steps, seed=seed, regulariser=name):
@@ -64,7 +62,7 @@ def regularisers(
         done.append(step.result)
 
 
-def _joined(parts: list[Imagined], names: tuple[Name, ...]) -> Comparison:
+def _joined(parts: list[Imagined], names: tuple[str, ...]) -> Comparison:
     return Comparison(
         torch.cat([part.values for part in parts]),
         scores=torch.cat([part.scores for part in parts]),

@@ -20,10 +20,20 @@ from typing import Annotated
 
 from triscope.errors import OptionError
 from triscope.images import resize
-from triscope.methods import Range, Step, method
-from triscope.network import Fit, Network, Seen
+from triscope.methods import (
+    Checkpoint,
+    LayerArg,
+    NetworkArg,
+    ObjectiveArg,
+    Range,
+    Seed,
+    Step,
+    Steps,
+    WholeImagesArg,
+    method,
+)
+from triscope.network import Network
 from triscope.objectives.base import Objective
-from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import Energy
 from triscope.what.optimisation.ascent import climb
 from triscope.what.optimisation.optimisers import Momentum
@@ -35,19 +45,18 @@ from triscope.what.picture import Imagined
 
 @method("what")
 def dream(
-    network: Network,
-    images: Seen,
-    objective: Question = None,
-    layer: str | None = None,
+    network: NetworkArg,
+    images: WholeImagesArg,
+    objective: ObjectiveArg | None = None,
+    layer: LayerArg | None = None,
     *,
     size: Annotated[int, Range(16, 8192)] = 448,
-    steps: Annotated[int, Range(1, 100_000)] = 80,
+    steps: Steps = 80,
     octaves: Annotated[int, Range(1, 12)] = 4,
     rate: Annotated[float, Range(0, 1)] = 0.006,
     jitter: Annotated[float, Range(0, 0.5)] = 0.05,
-    seed: Annotated[int, Range(0, 2**62)] = 0,
-    fit: Fit = "keep",
-    checkpoint: str | None = None,
+    seed: Seed = 0,
+    checkpoint: Checkpoint = None,
 ) -> Generator[Step[Imagined]]:
     """A photo in which a layer, or a unit, sees more and more of what it knows (2015).
 
@@ -59,7 +68,6 @@ def dream(
     rate          how far a pixel moves in a step, at first
     jitter        how far views are shifted, as a part of the side
     seed          of the shifts
-    fit           keep (all of the picture), crop (the network's own preprocessing) or pad
     checkpoint    file to save the job to; it goes on from there if the file exists
     """
     asked = _asked(network, objective, layer)
@@ -76,11 +84,11 @@ def dream(
     yield from climb(plan, photo)
 
 
-def _asked(network: Network, objective: Question, layer: str | None) -> Objective:
+def _asked(network: Network, objective: Objective | None, layer: str | None) -> Objective:
     if objective is not None and layer is not None:
         raise OptionError("dream takes either a unit or a layer; both were given.")
     if objective is not None:
-        return question(objective).bind(network)
+        return objective
     if layer is None:
         maps = [name for name, found in network.layers.items() if found.grid and min(found.grid) > 1]
         layer = maps[len(maps) * 2 // 3] if maps else next(iter(network.layers))

@@ -31,10 +31,9 @@ from torch import Tensor
 
 from triscope import render
 from triscope.errors import ObjectiveError
-from triscope.methods import Range, Step, method
-from triscope.network import Fit, Network, Seen
+from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, Range, Step, Steps, method
+from triscope.network import Network
 from triscope.objectives.base import Activations, Need, Objective
-from triscope.objectives.parsing import Question, question
 from triscope.objectives.units import OUTPUT, Logit
 from triscope.results import PerImage, note_about
 from triscope.what.optimisation.ascent import climb
@@ -91,14 +90,13 @@ class Fooled(Imagined):
 
 @method("what")
 def fool(
-    network: Network,
-    images: Seen,
-    objective: Question,
+    network: NetworkArg,
+    images: ImagesArg,
+    objective: ObjectiveArg,
     *,
-    steps: Annotated[int, Range(1, 100_000)] = 200,
+    steps: Steps = 200,
     rate: Annotated[float, Range(0, 1)] = 0.002,
     margin: Annotated[float, Range(0, 1e6)] = 1.0,
-    fit: Fit = "crop",
 ) -> Generator[Step[Fooled]]:
     """A photo changed as little as possible, so that the network calls it another class.
 
@@ -108,12 +106,10 @@ def fool(
     steps     how many steps
     rate      how far a pixel moves in the first step; later ones are shorter
     margin    by how much the class is to lead, in logits
-    fit       crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
     """
-    asked = question(objective).bind(network)
-    if not isinstance(asked, Logit) or isinstance(asked.classes, tuple):
-        raise ObjectiveError(f"fool raises one class, and {asked} is not one; give an index or a name.")
-    lead = Lead(network.class_index(asked.classes))
+    if not isinstance(objective, Logit) or isinstance(objective.classes, tuple):
+        raise ObjectiveError(f"fool raises one class, and {objective} is not one; give an index or a name.")
+    lead = Lead(network.class_index(objective.classes))
     share = Logit(lead.index, "probability")
     photo = _as_saved(images.images.float())
     near = _Nearing(network, photo, lead, margin, 2 * rate)

@@ -42,8 +42,20 @@ from torch import Tensor
 
 from triscope import render
 from triscope.errors import ObjectiveError, OptionError
-from triscope.methods import Range, Step, method
-from triscope.network import Fit, Network, Seen
+from triscope.methods import (
+    Checkpoint,
+    Group,
+    ImagesArg,
+    LayersArg,
+    NetworkArg,
+    Range,
+    Rate,
+    Seed,
+    Step,
+    Steps,
+    method,
+)
+from triscope.network import ImageBatch, Network
 from triscope.network.stages import depths
 from triscope.objectives.base import Activations, Need, Objective, terms_of
 from triscope.objectives.distances import FeatureDistance
@@ -92,58 +104,78 @@ class Inversion(Imagined):
         return render.grid([captioned(one, text) for one, text in zip(shown, words, strict=True)], len(shown))
 
 
+@dataclass(frozen=True)
+class InversionPreset:
+    """What is minimised, and how.
+
+    canvas        what is optimised: a spectrum in decorrelated colours (fourier), or pixels
+    optimiser     adam, lbfgs (each picture by itself), or momentum
+    rate          step size of the optimiser
+    tv            weight of the total variation prior, which smooths
+    norm          weight of the prior against bright and dark pixels, the mean 6th power of their distance from grey
+    starts        number of noises started from, whose mean the second half of the steps goes on from; fewer where
+                  steps are few
+    distance      what is minimised: the logarithm of the relative distance, or the relative distance itself
+    schedule      how the step size falls: along half a cosine, or to a tenth after each third of the steps
+    """
+
+    canvas: Literal["fourier", "pixels"] = "fourier"
+    optimiser: Literal["adam", "lbfgs", "momentum"] = "lbfgs"
+    rate: Rate = None
+    tv: Annotated[float, Range(0, 1e6)] = 50.0
+    norm: Annotated[float, Range(0, 1e6)] = 0.0
+    starts: Annotated[int, Range(1, 1000)] = 8
+    distance: Literal["log", "relative"] = "log"
+    schedule: Literal["cosine", "thirds"] = "cosine"
+
+
+PRESETS = {
+    "natural": InversionPreset(),
+    "mahendran": InversionPreset(
+        "pixels", "momentum", tv=1 / _V**2, norm=(0.5 / _B) ** 6, starts=1, distance="relative", schedule="thirds"
+    ),
+}
+_RATES = {"lbfgs": 1.0, "adam": 0.05, "momentum": 0.01}
+
+
 @method("what")
 def invert(
-    network: Network,
-    images: Seen,
-    layer: str | None = None,
+    network: NetworkArg,
+    images: ImagesArg,
+    layer: LayersArg | None = None,
     *,
-    preset: Literal["natural", "mahendran"] = "natural",
+    preset: Annotated[InversionPreset, Group(PRESETS)] = PRESETS["natural"],
     every_stage: bool = False,
-    steps: Annotated[int, Range(1, 100_000)] = 500,
-    canvas: Literal["fourier", "pixels"] | None = None,
-    optimiser: Literal["adam", "lbfgs", "momentum"] | None = None,
-    rate: Annotated[float | None, Range(0, 1e6)] = None,
-    tv: Annotated[float | None, Range(0, 1e6)] = None,
-    starts: Annotated[int | None, Range(1, 1000)] = None,
+    steps: Steps = 500,
     octaves: Annotated[int, Range(1, 8)] = 1,
-    seed: Annotated[int, Range(0, 2**62)] = 0,
-    fit: Fit = "crop",
-    checkpoint: str | None = None,
+    seed: Seed = 0,
+    checkpoint: Checkpoint = None,
 ) -> Generator[Step[Inversion]]:
-    """The picture that a layer's activations are enough to draw (Mahendran and Vedaldi, 2015).
+    """The picture reconstructed from a layer's activations alone (Mahendran and Vedaldi, 2015).
 
-    Values (B, C, H, W) in [0, 1], with the relative error of the activations. Several layers, with commas between
-    them, are matched together. Raises ObjectiveError where a layer is silent on the picture.
+    Values (B, C, H, W) in [0, 1], with the relative error of the activations. Several layers are matched together.
+    Raises ObjectiveError where a layer is silent on the picture.
 
     preset        natural, or mahendran: the paper's objective and optimiser
     every_stage   one picture for each of the layers that stand for the network, from the first to the last
-    steps         how many steps; for every stage, how many each
-    canvas        what is changed: a spectrum in decorrelated colours, or pixels
-    optimiser     adam, lbfgs (each picture by itself), or momentum
-    rate          how far a step goes
-    tv            weight of the prior against roughness
-    starts        from how many noises, whose mean the second half of the steps goes on from; fewer where steps are few
-    octaves       how many sizes, from coarse to fine, all shown to the network at the last
-    seed          of the noise it starts from
-    fit           crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
-    checkpoint    file to save the job to; it goes on from there if the file exists
+    steps         number of steps; for every stage, of each
+    octaves       number of sizes, from coarse to fine, all shown to the network at the last
+    seed          random seed of the noise it starts from
     """
     if every_stage == (layer is not None):
         raise OptionError("invert takes either a layer or every_stage; `triscope layers` lists the layers.")
     if every_stage and len(images) > 1:
         raise OptionError(f"every_stage shows one picture at a time; {len(images)} were given.")
-    settings = _settings(preset, canvas, optimiser, rate, tv, starts)
-    names = depths(network) if every_stage else [str(layer)]
+    stages = [(name,) for name in depths(network)] if every_stage else [layer or ()]
     done: list[Inversion] = []
-    for number, name in enumerate(names):
-        plan = _plan(network, images, name.split(","), settings)
+    for number, layers in enumerate(stages):
+        plan = _plan(network, images, layers, preset)
         place = Path(f"{checkpoint}.{number}" if every_stage else checkpoint) if checkpoint else None
         plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place)
-        for step in _climbed(plan, len(images), settings.starts):
+        for step in _climbed(plan, len(images), preset.starts):
             found = _inversion(network, step.result, plan.asked)
             joined = _row([*done, found]) if every_stage else found
-            yield Step(number * steps + step.index, len(names) * steps, step.score, step.terms, joined)
+            yield Step(number * steps + step.index, len(stages) * steps, step.score, step.terms, joined)
         done.append(found)
 
 
@@ -156,31 +188,7 @@ class LogDistance(FeatureDistance):
         return (super().__call__(activations) + _CLOSE).log()
 
 
-@dataclass(frozen=True)
-class _Settings:
-    canvas: str
-    optimiser: str
-    rate: float
-    tv: float
-    starts: int
-    norm: float
-    paper: bool
-
-
-def _settings(
-    preset: str, canvas: str | None, optimiser: str | None, rate: float | None, tv: float | None, starts: int | None
-) -> _Settings:
-    if preset == "mahendran":
-        chosen = _Settings("pixels", "momentum", 0.01, 1 / _V**2, 1, (0.5 / _B) ** 6, paper=True)
-    else:
-        chosen = _Settings("fourier", "lbfgs", 1.0, 50.0, 8, 0.0, paper=False)
-    given = {"canvas": canvas, "optimiser": optimiser, "rate": rate, "tv": tv, "starts": starts}
-    if rate is None and optimiser is not None:
-        given["rate"] = {"lbfgs": 1.0, "adam": 0.05, "momentum": 0.01}[optimiser]
-    return replace(chosen, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Settings) -> Climb:
+def _plan(network: Network, images: ImageBatch, layers: Sequence[str], settings: InversionPreset) -> Climb:
     for name in layers:
         if name not in ("input", "output"):
             network.layer(name)
@@ -189,13 +197,14 @@ def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Sett
     silent = [name for name in layers if not look[Need(name)].flatten(1).any(1).all()]
     if silent:
         raise ObjectiveError(f"{silent[0]} of {network.name} is silent on this picture: there is nothing to draw from.")
-    asked = -(FeatureDistance if settings.paper else LogDistance).from_activations(look, layers)
+    asked = -(LogDistance if settings.distance == "log" else FeatureDistance).from_activations(look, layers)
     rows, cols = images.images.shape[-2:]
     drawn = (Fourier if settings.canvas == "fourier" else Pixels)(rows, cols, network.channels)
+    rate = _RATES[settings.optimiser] if settings.rate is None else settings.rate
     makers: dict[str, Callable[[], Optimiser]] = {
-        "adam": partial(Adam, settings.rate),
-        "momentum": partial(Momentum, settings.rate),
-        "lbfgs": partial(Lbfgs, settings.rate, confine=drawn.confine),
+        "adam": partial(Adam, rate),
+        "momentum": partial(Momentum, rate),
+        "lbfgs": partial(Lbfgs, rate, confine=drawn.confine),
     }
     priors: Objective | None = None
     for weight, prior in ((settings.tv, TotalVariation(2)), (settings.norm, PNorm(6))):
@@ -204,7 +213,7 @@ def _plan(network: Network, images: Seen, layers: Sequence[str], settings: _Sett
     label = repr([[source.sha256 for source in images.sources], float(look[Need(layers[0])].double().sum())])
     return Climb(
         network, asked, drawn, priors=priors, optimiser=makers[settings.optimiser],
-        pace=_drops if settings.paper else cosine, whole=True, label=label,
+        pace=cosine if settings.schedule == "cosine" else _drops, whole=True, label=label,
     )  # fmt: skip
 
 

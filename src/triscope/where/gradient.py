@@ -1,32 +1,15 @@
-"""The gradient of a question, and what is read off it directly.
-
-    saliency            max over colours of |d score / d pixel|
-    input x gradient    pixel * d score / d pixel
-
-**When it misleads.** A gradient says what a small change would do, not what the score is made of: where a unit is
-saturated the gradient vanishes although the evidence is there. Saliency of a deep network is noisy, and the noise is
-the network's own. Input x gradient gives nothing to a pixel that is black, whatever it means.
-
-**References.** K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks: visualising image
-classification models and saliency maps", ICLR workshop 2014. A. Shrikumar et al., "Not just a black box", 2016 (input x
-gradient).
-
-**Where ours departs.** Pixels are taken before normalisation, in [0, 1], so the gradient is divided by the network's
-`std` once; the maximum runs over colours of the same unit.
-"""
+"""The gradient of a question: what every method of WHERE that propagates back is made of."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from triscope.errors import NetworkError, TriscopeWarning
-from triscope.methods import method
-from triscope.network import Fit, Images, Network, Seen
+from triscope.network import Fit, ImageBatch, Images, Network
 from triscope.network.backward_rules import Rule, Tally, gradient_following
 from triscope.network.network import no_autocast
 from triscope.objectives.base import Need, Objective
@@ -47,7 +30,7 @@ class Gradient:
     activations: Tensor
     scores: Tensor
     objective: Objective
-    seen: Seen
+    seen: ImageBatch
     tally: Tally | None = None
 
 
@@ -90,52 +73,6 @@ def gradient(
         )
     activations = look[Need(at)].detach()
     return Gradient(look.view(at, values), activations, scores.detach(), asked.resolve(look), seen, look.tally)
-
-
-@method("where")
-def saliency(
-    network: Network,
-    images: Images,
-    objective: Question = None,
-    *,
-    channels: Literal["max", "sum", "signed"] = "max",
-    fit: Fit = "crop",
-) -> Heatmap:
-    """How much a small change of each pixel would change the score (Simonyan et al., 2014).
-
-    Values (B, 1, H, W), per unit of pixel value in [0, 1]. Without an objective, each image's own top class is asked.
-
-    channels    how the colours become one number: max of |gradient| (the paper's), sum of |gradient|, or the signed sum
-    fit         crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
-    """
-    found = gradient(network, images, objective)
-    values = found.values
-    if channels != "signed":
-        values = values.abs_()  # in place: nobody else holds this gradient
-    values = values.amax(1, keepdim=True) if channels == "max" else values.sum(1, keepdim=True)
-    return heatmap(network, found, values)
-
-
-@method("where")
-def input_x_gradient(
-    network: Network,
-    images: Images,
-    objective: Question = None,
-    *,
-    channels: Literal["sum", "keep"] = "sum",
-    fit: Fit = "crop",
-) -> Heatmap:
-    """Each pixel times its gradient: what it adds to the score, were the network linear (Shrikumar et al., 2016).
-
-    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`. For a network of linear parts and ReLUs, with
-    no biases and no mean taken from the image, they sum to the score.
-
-    channels    sum over the colours, or keep them apart
-    fit         crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
-    """
-    found = gradient(network, images, objective)
-    values = found.values * found.activations
-    return heatmap(network, found, values.sum(1, keepdim=True) if channels == "sum" else values)
 
 
 def heatmap(network: Network, found: Gradient, values: Tensor, notes: tuple[str, ...] = ()) -> Heatmap:

@@ -18,37 +18,36 @@ what the gradient of max pooling and convolution does. Nonlinearities that are n
 and the result says how many there are.
 """
 
-from triscope.methods import method
-from triscope.network import Fit, Images, Network
+from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, method
+from triscope.network import ImageBatch, Network
 from triscope.network.backward_rules import DECONVNET, GUIDED, Rule
-from triscope.objectives.parsing import Question
+from triscope.objectives.base import Objective
+from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
 from triscope.where.gradient import gradient, heatmap
 
 
 @method("where")
-def guided_backprop(network: Network, images: Images, objective: Question = None, *, fit: Fit = "crop") -> Heatmap:
+def guided_backprop(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS) -> Heatmap:
     """The pattern in the image that raises a unit: only positive messages, only through active units (2015).
 
     Values (B, 3, H, W), signed, in colour. Raises NetworkError where no ReLU lies between the unit and the image.
 
-    fit         crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
     """
     return _rectified(network, images, objective, GUIDED)
 
 
 @method("where")
-def deconvnet(network: Network, images: Images, objective: Question = None, *, fit: Fit = "crop") -> Heatmap:
+def deconvnet(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS) -> Heatmap:
     """The unit's answer projected back to the pixels: only positive messages (Zeiler and Fergus, 2014).
 
     Values (B, 3, H, W), signed, in colour. Raises NetworkError where no ReLU lies between the unit and the image.
 
-    fit         crop (the network's own preprocessing), pad (all of the picture, on grey) or keep (its own size)
     """
     return _rectified(network, images, objective, DECONVNET)
 
 
-def _rectified(network: Network, images: Images, objective: Question, rule: Rule) -> Heatmap:
+def _rectified(network: Network, images: ImageBatch, objective: Objective, rule: Rule) -> Heatmap:
     found = gradient(network, images, objective, rule=rule)
     mixed = found.tally is not None and found.tally.others
     notes = (

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from triscope.errors import LayerNotKept, StoreError, nearest
 from triscope.images import printable, read_image
+from triscope.methods import LayerInput, StoreInput
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said, load_recorded
 from triscope.network.preprocess import Preprocess
@@ -311,6 +312,10 @@ class Store:
                 "networks are not "
                 "mixed. Give the network that made it, or index into another folder."
             )
+
+
+StoreArg: TypeAlias = Annotated[Store, StoreInput()]
+StoredLayerArg: TypeAlias = Annotated[str, LayerInput(of="store")]
 
 
 def condition(where: str | None) -> str:

@@ -10,14 +10,15 @@
 Each is a `Regulariser`, and each of its parts can be switched by itself.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triscope.methods import Formerly, Range
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.priors import PNorm, TotalVariation
@@ -25,38 +26,38 @@ from triscope.what.optimisation.parametrisation import Canvas, Fourier, Pixels
 from triscope.what.optimisation.spec import Edit
 from triscope.what.optimisation.transforms import Jitter, Rotate, Scale, Transform
 
-Name: TypeAlias = Literal["natural", "fourier", "jitter", "blur", "l2", "none"]
+Weight: TypeAlias = Annotated[float, Range(0, 1e6)]
+Part: TypeAlias = Annotated[float, Range(0, 1)]
 
 
 @dataclass(frozen=True)
 class Regulariser:
     """What is done to keep a picture natural. Strengths are per unit of a score that the unit itself reaches easily.
 
-    l2, tv          weights of the priors
-    alone           weight of a class's log-probability, added to its logit: like classes do not rise with it
-    jitter          the shift, in parts of the picture's side
-    scale           how much smaller and larger views are, as a part: 0.1 is 0.9 to 1.1
-    rotate          how far views are turned, in degrees
-    blur            the radius of the Gaussian blur (sigma, in pixels), applied after every 4th step
-    clip            the part of the pixels, the weakest, that is set to grey, after every 4th step
-    idle            the same, of the pixels that contribute least to the score
+    canvas              what is optimised: a spectrum in decorrelated colours (fourier), or pixels
+    rate                step size of the optimiser
+    class_log_prob      weight of a class's log-probability, added to its logit, so that similar classes do not rise too
+    l2                  weight of the prior that pulls towards grey
+    tv                  weight of the total variation prior, which smooths
+    jitter              how far views are shifted, as a fraction of the picture's side
+    scale               how much smaller or larger views are: 0.1 is 0.9 to 1.1
+    rotate              how far views are rotated, in degrees
+    blur                sigma of a Gaussian blur in pixels, applied after every 4th step
+    clip                fraction of the pixels, the weakest, set to grey after every 4th step
+    contribution_clip   fraction of the pixels that contribute least to the score, set to grey after every 4th step
     """
 
     canvas: Literal["fourier", "pixels"] = "pixels"
-    rate: float = 0.02
-    alone: float = 0.0
-    l2: float = 0.0
-    tv: float = 0.0
-    jitter: float = 0.0
-    scale: float = 0.0
-    rotate: float = 0.0
-    blur: float = 0.0
-    clip: float = 0.0
-    idle: float = 0.0
-
-    def switched(self, **parts: float | str | None) -> "Regulariser":
-        """The same with some parts changed; None leaves a part as it is."""
-        return replace(self, **{name: value for name, value in parts.items() if value is not None})  # type: ignore[arg-type]
+    rate: Weight = 0.02
+    class_log_prob: Weight = 0.0
+    l2: Weight = 0.0
+    tv: Weight = 0.0
+    jitter: Annotated[float, Range(0, 0.5)] = 0.0
+    scale: Annotated[float, Range(0, 0.9)] = 0.0
+    rotate: Annotated[float, Range(0, 180)] = 0.0
+    blur: Annotated[float, Range(0, 100)] = 0.0
+    clip: Part = 0.0
+    contribution_clip: Annotated[float, Range(0, 1), Formerly("idle")] = 0.0
 
     def make_canvas(self, network: Network, size: tuple[int, int]) -> Canvas:
         """The canvas, of that size."""
@@ -84,8 +85,8 @@ class Regulariser:
         chosen: list[Edit] = []
         if self.clip:
             chosen.append(partial(clipped, part=self.clip))
-        if self.idle:
-            chosen.append(partial(idled, part=self.idle))
+        if self.contribution_clip:
+            chosen.append(partial(contribution_clipped, part=self.contribution_clip))
         if self.blur:
             chosen.append(partial(blurred, sigma=self.blur))
         return tuple(chosen)
@@ -95,13 +96,13 @@ class Regulariser:
         return ", ".join([self.canvas, *parts])
 
 
-REGULARISERS: dict[Name, Regulariser] = {
+REGULARISERS: dict[str, Regulariser] = {
     "none": Regulariser(),
     "l2": Regulariser(l2=1.0),
-    "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02, idle=0.02),
+    "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02, contribution_clip=0.02),
     "jitter": Regulariser(tv=10.0, jitter=0.05, scale=0.1),
     "fourier": Regulariser("fourier", rate=0.05),
-    "natural": Regulariser("fourier", rate=0.05, alone=8.0, tv=15.0, jitter=0.055, scale=0.1),
+    "natural": Regulariser("fourier", rate=0.05, class_log_prob=8.0, tv=15.0, jitter=0.055, scale=0.1),
 }
 
 
@@ -124,7 +125,7 @@ def clipped(pictures: Tensor, slope: Tensor, step: int, *, part: float, every: i
     return pictures if step % every else _greyed(pictures, (pictures - 0.5).square().sum(1), part)
 
 
-def idled(pictures: Tensor, slope: Tensor, step: int, *, part: float, every: int = 4) -> Tensor:
+def contribution_clipped(pictures: Tensor, slope: Tensor, step: int, *, part: float, every: int = 4) -> Tensor:
     """The pixels that contribute least set to grey after every `every`th step.
 
     What a pixel contributes is how much the score would change, along its slope, if the pixel were grey.

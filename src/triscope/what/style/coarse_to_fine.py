@@ -10,7 +10,7 @@ the same, and L-BFGS is there sooner than on pixels.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,18 +22,19 @@ from torch import Tensor
 from triscope.errors import ImageError, OptionError
 from triscope.images import resize
 from triscope.methods import Step
-from triscope.network import Network, Seen
-from triscope.network.preprocess import Source
+from triscope.network import ImageBatch, Network
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
 from triscope.objectives.statistics import GramDistance, TextureDistance
-from triscope.results import ImageNote, PerImage
+from triscope.results import PerImage
 from triscope.what.optimisation.ascent import climb, regrown
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.optimisation.parametrisation import Spectrum
 from triscope.what.optimisation.spec import Climb
 from triscope.what.picture import Imagined
+from triscope.what.style.memory import Means
+from triscope.what.style.options import Synthesis
 from triscope.what.style.presets import Convention
 
 _DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed
@@ -46,13 +47,12 @@ class Woven(Imagined):
 
     `errors` (1, N) are the relative distances of each of N style layers, |G - G0|^2 / |G0|^2 for Gram matrices, and
     `layers` their names. Where styles have masks, each style has its own.
-    `precision` is the number format of the network's pass, `sources` the pictures it was made from.
+    `precision` is the number format of the network's pass.
     """
 
     errors: PerImage[Tensor] = field(kw_only=True)
     layers: tuple[str, ...] = field(kw_only=True)
     precision: str = field(kw_only=True)
-    sources: tuple[ImageNote, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,9 @@ class Weave:
 
     network: Network
     levels: Sequence[Level]
-    optimiser: str
-    rate: float | None
-    seed: int
-    checkpoint: str | None
+    means: Means
+    synthesis: Synthesis
     label: str
-    history: int = 12
     tile: bool = False
 
 
@@ -139,14 +136,15 @@ def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[We
         elif plan.tile and number:
             picture = doubled(picture)
         canvas = Spectrum(*level.size, plan.network.channels, decay=_DECAY, chroma=_CHROMA)
+        rate, checkpoint = plan.synthesis.rate, plan.synthesis.checkpoint
         optimiser: Callable[[], Optimiser] = (
-            partial(Lbfgs, plan.rate or 1.0, plan.history, canvas.confine, search=False)
-            if plan.optimiser == "lbfgs"
-            else partial(Adam, plan.rate or 0.02)
+            partial(Lbfgs, rate or 1.0, plan.means.history, canvas.confine, search=False)
+            if plan.means.optimiser == "lbfgs"
+            else partial(Adam, rate or 0.02)
         )
-        place = Path(f"{plan.checkpoint}.{number}") if plan.checkpoint else None
+        place = Path(f"{checkpoint}.{number}") if checkpoint else None
         climbed = Climb(
-            plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.seed,
+            plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.synthesis.seed,
             checkpoint=place, label=plan.label,
         )  # fmt: skip
         for step in climb(climbed, picture):
@@ -209,7 +207,7 @@ def is_plain(picture: Tensor) -> bool:
     return float((picture.amax((2, 3)) - picture.amin((2, 3))).max()) < 1 / 255
 
 
-def require_detail(seen: Seen, word: str) -> None:
+def require_detail(seen: ImageBatch, word: str) -> None:
     """Raise ImageError where a picture is one colour all over."""
     for picture, source in zip(seen.images, seen.sources, strict=True):
         if is_plain(picture[None]):
@@ -218,21 +216,12 @@ def require_detail(seen: Seen, word: str) -> None:
             )
 
 
-def noted(sources: Iterable[Source], part: str) -> list[ImageNote]:
-    """What a recipe says of these pictures, which are the content, styles, masks or the start."""
-    return [
-        ImageNote(source.name, str(source.path.absolute()) if source.path else None, source.sha256, part)
-        for source in sources
-    ]
-
-
 def woven(
     step: Step[Imagined],
     terms: Sequence[Weighed],
     network: Network,
     *,
     notes: Sequence[str] = (),
-    sources: Sequence[ImageNote] = (),
     finish: Callable[[Tensor], Tensor] = torch.clone,
 ) -> Step[Woven]:
     """The step, its result with the error of each style layer."""
@@ -248,7 +237,6 @@ def woven(
         errors=torch.tensor([[_error(step.result, one, part, network) for one, _, part in styles]]),
         layers=tuple(need.layer for _, distance, _ in styles for need in distance.targets),
         precision=str(weights.dtype).removeprefix("torch."),
-        sources=tuple(sources),
     )
     return Step(step.index, step.total, step.score, step.terms, result)
 

@@ -9,7 +9,6 @@ then deeper layers go into narrower strips.
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from triscope.errors import OptionError
 from triscope.network import Network
 from triscope.network.variants.row_tiling import Stripped
 
-_UNITS = {"M": 2**20, "G": 2**30}
 _COMFORTABLE = 2**30  # what a pass may take before it goes into strips, where nothing was asked
 _HISTORY = (12, 8, 5, 3)
 _BASE, _PER_PIXEL = 640 * 2**20, 730  # what is aimed at where nothing was asked: 1.2 GB at 1024 x 768 pixels
@@ -37,43 +35,32 @@ class Means:
     history: int
 
 
-def bytes_of(memory: str | None) -> int | None:
-    """The bytes that a text such as 2G or 800M names. Raises OptionError for any other."""
-    if memory is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG])(?:i?B)?", memory.strip(), re.IGNORECASE)
-    if match is None or not float(match[1]):
-        raise OptionError(f"memory is a number of megabytes or gigabytes, such as 800M or 2G; not {memory!r}.")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
 def means(
-    network: Network, layers: Sequence[str], size: tuple[int, int], optimiser: str, memory: str | None, *, whole: bool
+    network: Network, layers: Sequence[str], size: tuple[int, int], optimiser: str, memory: int | None, *, whole: bool
 ) -> Means:
     """The first way of making a picture of `size` that fits into `memory`; `whole` allows no strips.
 
     Without `memory`, strips are taken where the pass would need more than 1 GB, and 640 MB and 730 bytes a pixel are
     aimed at with strips and a shorter history. Raises OptionError where nothing fits, and says what the least is.
     """
-    limit = bytes_of(memory)
-    aim = limit or _BASE + _PER_PIXEL * size[0] * size[1]
+    aim = memory or _BASE + _PER_PIXEL * size[0] * size[1]
     least = math.inf
     cost = _Cost(network, layers, size)
     for kind, history in _ladder(optimiser):
-        if limit is None and kind != optimiser:
+        if memory is None and kind != optimiser:
             break
-        narrow = kind != optimiser or (limit is None and history <= _HISTORY[2])
+        narrow = kind != optimiser or (memory is None and history <= _HISTORY[2])
         for cut, rows in _cuts(cost, whole=whole, narrow=narrow):
             taken = cost.of(cut, rows) + cost.loop(kind, history)
             least = min(least, taken)
-            kept = limit or cut or whole or not cost.cuts or cost.of(0, 0) <= _COMFORTABLE
+            kept = memory or cut or whole or not cost.cuts or cost.of(0, 0) <= _COMFORTABLE
             if taken <= aim and kept:
                 return Means(Stripped(network, cut, rows) if cut else network, kind, history)
-    if limit is None:
+    if memory is None:
         return Means(network, optimiser, _HISTORY[-1])
     raise OptionError(
         f"A picture of {size[0]} x {size[1]} pixels takes {_shown(least)} with {network.name} at the least, and memory "
-        f"is {memory}; allow more, or make it smaller."
+        f"is {_shown(memory)}; allow more, or make it smaller."
     )
 
 

@@ -18,7 +18,7 @@ of a layer so that it is the paper's:
 Layers are named in words (`relu4_2`, `pool3`), which are counted in the network: see `layer_names`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -141,13 +141,13 @@ def _words(features: nn.Sequential) -> Iterator[tuple[str, str]]:
             block, inside = block + 1, dict.fromkeys(kinds, 0)
 
 
-def style_layers(network: Network, convention: Convention, named: str | None = None) -> list[str]:
-    """The layers whose texture is taken: those named, with commas between them, or the convention's.
+def style_layers(network: Network, convention: Convention, named: Sequence[str] | None = None) -> list[str]:
+    """The layers whose texture is taken: those named, or the convention's.
 
     Raises LayerNotFound for a layer that the network does not have, OptionError where the convention is for another.
     """
     if named is not None:
-        return [_found(network, word.strip()) for word in named.split(",")]
+        return [_found(network, word) for word in named]
     if convention.style:
         return [_meant(network, word, convention) for word in convention.style]
     words = layer_names(network)

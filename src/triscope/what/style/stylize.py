@@ -28,14 +28,13 @@ import torch
 from torch import Tensor
 
 from triscope.errors import ImageError, OptionError
-from triscope.images import open_photo, resize
-from triscope.methods import Range, Step, method
-from triscope.network import Look, Network, Seen
-from triscope.network.preprocess import Source, as_channels
-from triscope.network.variants.precision import Precision, chosen
-from triscope.network.variants.variant import Pooling, variant
+from triscope.images import resize
+from triscope.methods import Group, ImageInput, NetworkArg, Range, Step, method
+from triscope.network import ImageBatch, Look, Network
+from triscope.network.variants.precision import chosen
+from triscope.network.variants.variant import variant
 from triscope.objectives.base import Need
-from triscope.objectives.statistics import DISTANCES, Statistics, TextureDistance
+from triscope.objectives.statistics import DISTANCES, TextureDistance
 from triscope.what.style.coarse_to_fine import (
     Level,
     Weave,
@@ -45,7 +44,6 @@ from triscope.what.style.coarse_to_fine import (
     fitted,
     is_plain,
     level_sizes,
-    noted,
     require_detail,
     require_positions,
     roughness_term,
@@ -57,10 +55,10 @@ from triscope.what.style.coarse_to_fine import (
 )
 from triscope.what.style.color_transfer import in_colours_of, in_histograms_of, recoloured
 from triscope.what.style.memory import means
+from triscope.what.style.options import StyleLoss, Synthesis
 from triscope.what.style.presets import (
     CONVENTIONS,
     Convention,
-    Preset,
     content_layer,
     require_gram,
     style_layers,
@@ -73,32 +71,43 @@ _RECOLOURED = {"covariance": in_colours_of, "histogram": in_histograms_of}
 
 @method("what")
 def stylize(
-    network: Network,
-    content: Seen,
-    style: Sequence[Seen],
-    masks: Sequence[Seen] = (),
+    network: NetworkArg,
+    content: Annotated[
+        ImageBatch, ImageInput(fit="keep", fits=False, part="content", help="the picture whose content is kept")
+    ],
+    style: Annotated[
+        Sequence[ImageBatch],
+        ImageInput(
+            many=True, fit="keep", fits=False, separate=True, part="style", help="a picture whose style is taken"
+        ),
+    ],
+    masks: Annotated[
+        Sequence[ImageBatch],
+        ImageInput(
+            many=True,
+            fit="keep",
+            fits=False,
+            separate=True,
+            part="mask",
+            help="where a style goes: white there, black elsewhere; once for each style, in their order",
+        ),
+    ] = (),
     *,
     size: Annotated[int, Range(8, 8192)] = 512,
-    blend: str | None = None,
-    content_weight: Annotated[float | None, Range(0, 1e12)] = None,
-    style_weight: Annotated[float | None, Range(0, 1e12)] = None,
-    tv: Annotated[float | None, Range(0, 1e12)] = None,
     style_scale: Annotated[float, Range(0.05, 20)] = 1.0,
-    start: str = "content",
+    start: Annotated[
+        ImageBatch | str,
+        ImageInput(
+            fit="keep",
+            fits=False,
+            words=("content", "noise"),
+            part="start",
+            help="content, noise, or a picture to start from",
+        ),
+    ] = "content",
     colors: Literal["style", "luminance", "covariance", "histogram"] = "style",
-    statistics: Statistics = "gram",
-    layers: str | None = None,
-    content_layers: str | None = None,
-    preset: Preset = "triscope",
-    pooling: Pooling | None = None,
-    steps: Annotated[int, Range(1, 100_000)] = 120,
-    octaves: Annotated[int, Range(1, 8)] = 2,
-    optimiser: Literal["lbfgs", "adam"] = "lbfgs",
-    rate: Annotated[float | None, Range(0, 1e6)] = None,
-    seed: Annotated[int, Range(0, 2**62)] = 0,
-    precision: Precision = "auto",
-    memory: str | None = None,
-    checkpoint: str | None = None,
+    loss: Annotated[StyleLoss, Group()] = StyleLoss(),
+    synthesis: Annotated[Synthesis, Group()] = Synthesis(),
 ) -> Generator[Step[Woven]]:
     """A picture with the content of one and the style of another, or of several (Gatys et al., 2016).
 
@@ -108,51 +117,29 @@ def stylize(
 
     `masks` are pictures of the content's shape, one for each style: white where it goes, black where not, grey between.
 
-    size              the picture's long side in pixels; its shape is the content's
-    blend             how much of each style, as numbers with commas between them; the same of each if left out
-    content_weight    weight of the content; the preset's if left out
-    style_weight      weight of the style; the preset's if left out
-    tv                weight of the prior against roughness, the sum of squared differences of neighbours; the preset's
-                      if left out, and some where the network looks at every fourth pixel only, as AlexNet does
-    style_scale       a style's long side, as a part of the picture's: larger makes larger strokes
-    start             content, noise, or the path of a picture to start from
+    size              long side of the picture in pixels; its shape is the content's
+    style_scale       a style's long side, as a fraction of the picture's: larger makes larger strokes
     colors            style; or the content's: luminance keeps only the light of the result, covariance gives the
                       style the content's mean and covariance before it is taken, histogram all of its distribution
-    statistics        what of the style layers is matched: Gram matrices, covariances with means, or the normal
-                      distributions with these (wasserstein)
-    layers            the layers of the style, with commas between them: names, or words such as relu3_1
-    content_layers    the layer of the content
-    preset            layers and weights: triscope (relative, for any network), or those of a paper
-    pooling           max or average; the preset's if left out
-    steps             how many steps, in all octaves together
-    octaves           how many sizes, each twice the one before, from coarse to fine
-    optimiser         lbfgs or adam
-    rate              how far a step goes
-    seed              of the noise, where it starts from noise
-    precision         auto (bfloat16 where the processor has it natively), float32 or bfloat16
-    memory            what it may take, such as 2G or 800M; large pictures are then made in strips
-    checkpoint        name of files to save the job to, one for each octave; it goes on from there if they exist
     """
-    require_gram(preset, statistics)
-    names = style_layers(network, CONVENTIONS[preset], layers)
-    kept = content_layer(network, CONVENTIONS[preset], content_layers)
-    if content_weight is None and preset == "triscope":
-        content_weight = usual_content_weight(network, kept)
-    convention = _convention(preset, content_weight, style_weight, tv, named=layers is not None)
-    shares_of = _blend(blend, len(style))
+    require_gram(loss.preset, loss.statistics)
+    names = style_layers(network, CONVENTIONS[loss.preset], loss.layers)
+    kept = content_layer(network, CONVENTIONS[loss.preset], loss.content_layers)
+    convention = _convention(loss, usual_content_weight(network, kept))
+    shares_of = _blend(loss.blend, len(style))
     notes = _checked(content, style)
-    number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
-    asked = variant(network, pooling=pooling or convention.pooling, precision=number)
+    number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
+    asked = variant(network, pooling=loss.pooling or convention.pooling, precision=number)
     photo = fitted(content.images.float(), size)
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
-    if tv is None and preset == "triscope" and _skips(network, names):
+    if loss.tv is None and loss.preset == "triscope" and _skips(network, names):
         convention = replace(convention, tv=1 / photo.numel())
     if colors in _RECOLOURED:
         examples = [_RECOLOURED[colors](photo, one) for one in examples]
     rows, cols = photo.shape[-2:]
     covers = _covers(masks, style, photo)
-    factors = level_sizes((rows, cols), octaves, examples)
-    way = means(asked, [*names, kept], (rows, cols), optimiser, memory, whole=bool(covers))
+    factors = level_sizes((rows, cols), synthesis.octaves, examples)
+    way = means(asked, [*names, kept], (rows, cols), synthesis.optimiser, synthesis.memory, whole=bool(covers))
     asked = way.network
     targets = _Targets(
         asked,
@@ -161,23 +148,21 @@ def stylize(
         covers,
         names,
         kept,
-        DISTANCES[statistics],
+        DISTANCES[loss.statistics],
         convention,
     )
     levels = [
         Level((max(1, round(rows * factor)), max(1, round(cols * factor))), count, partial(targets.at, factor))
-        for factor, count in zip(factors, shares(steps, len(factors), _LAST), strict=True)
+        for factor, count in zip(factors, shares(synthesis.steps, len(factors), _LAST), strict=True)
     ]
     require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
-    first, origin = _start(start, photo, levels[0].size, seed)
-    sources = noted(content.sources, "content")
-    sources += [note for one in style for note in noted(one.sources, "style")]
-    sources += [note for one in masks for note in noted(one.sources, "mask")] + noted(origin, "start")
-    label = repr([one.sha256 for one in sources])
-    plan = Weave(asked, levels, way.optimiser, rate, seed, checkpoint, label, way.history)
+    first = _start(start, photo, levels[0].size, synthesis.seed)
+    seen = [content, *style, *masks, *([start] if isinstance(start, ImageBatch) else [])]
+    label = repr([source.sha256 for one in seen for source in one.sources])
+    plan = Weave(asked, levels, way, synthesis, label)
     finish = _finish(photo, covers, luminance=colors == "luminance")
     for step, terms in weave(plan, first):
-        yield woven(step, terms, asked, notes=notes, sources=sources, finish=finish)
+        yield woven(step, terms, asked, notes=notes, finish=finish)
 
 
 class _Targets:
@@ -223,17 +208,16 @@ class _Targets:
         return self.network.look(shrunk(picture, factor).to(self.network.dtype), needs)
 
 
-def _convention(
-    preset: Preset, content: float | None, style: float | None, tv: float | None, *, named: bool
-) -> Convention:
-    """The preset, with the weights that were given."""
+def _convention(loss: StyleLoss, usual: float) -> Convention:
+    """The preset, with the weights that were given; `usual` is the content's in the preset triscope."""
+    content = usual if loss.content_weight is None and loss.preset == "triscope" else loss.content_weight
     given: dict[str, Any] = {
         "content_weight": content,
-        "style_weight": style,
-        "tv": tv,
-        "weights": () if named else None,
+        "style_weight": loss.style_weight,
+        "tv": loss.tv,
+        "weights": None if loss.layers is None else (),
     }
-    return replace(CONVENTIONS[preset], **{name: value for name, value in given.items() if value is not None})
+    return replace(CONVENTIONS[loss.preset], **{name: value for name, value in given.items() if value is not None})
 
 
 def _skips(network: Network, layers: Sequence[str]) -> bool:
@@ -242,24 +226,20 @@ def _skips(network: Network, layers: Sequence[str]) -> bool:
     return all(span is not None and span.stride >= 4 for span in spans)
 
 
-def _blend(text: str | None, count: int) -> list[float]:
+def _blend(weights: Sequence[float] | None, count: int) -> list[float]:
     """How much of each style, 1 in all."""
     if count == 0:
         raise OptionError("stylize needs at least one style.")
-    if text is None:
+    if weights is None:
         return [1 / count] * count
-    try:
-        weights = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise OptionError(f"blend is numbers with commas between them, such as 2,1; not {text!r}.") from error
     if len(weights) != count or not all(0 <= weight < float("inf") for weight in weights) or not sum(weights):
         raise OptionError(
-            f"blend is {count} numbers from 0 up, not all of them 0, one for each style; {text!r} is not."
+            f"blend is {count} numbers from 0 up, not all of them 0, one for each style; {list(weights)} is not."
         )
     return [weight / sum(weights) for weight in weights]
 
 
-def _checked(content: Seen, style: Sequence[Seen]) -> list[str]:
+def _checked(content: ImageBatch, style: Sequence[ImageBatch]) -> list[str]:
     """Notes on the pictures. Raises OptionError or ImageError where there is nothing to do with them."""
     if len(content) != 1 or any(len(one) != 1 for one in style):
         raise OptionError("stylize takes one content and one picture for each style.")
@@ -275,7 +255,7 @@ def _checked(content: Seen, style: Sequence[Seen]) -> list[str]:
     return []
 
 
-def _covers(masks: Sequence[Seen], style: Sequence[Seen], photo: Tensor) -> list[Tensor]:
+def _covers(masks: Sequence[ImageBatch], style: Sequence[ImageBatch], photo: Tensor) -> list[Tensor]:
     """The masks (1, 1, H, W), of the photo's size."""
     if masks and len(masks) != len(style):
         raise OptionError(f"There are {len(masks)} masks for {len(style)} styles; give one for each, or none.")
@@ -311,14 +291,13 @@ def _finish(photo: Tensor, covers: Sequence[Tensor], *, luminance: bool) -> Call
     return within
 
 
-def _start(start: str, photo: Tensor, size: tuple[int, int], seed: int) -> tuple[Tensor, list[Source]]:
-    """The first picture, and its file where it has one of its own."""
+def _start(start: ImageBatch | str, photo: Tensor, size: tuple[int, int], seed: int) -> Tensor:
+    """The first picture."""
     if start == "content":
-        return photo, []
+        return photo
     if start == "noise":
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, photo.shape[1], *size, generator=generator).to(photo.device)
-        return (0.5 + 0.05 * noise).clamp(0, 1), []
-    found = open_photo(start)
-    pixels = resize(as_channels(found.pixels, photo.shape[1]), size).to(photo.device)
-    return pixels, [Source(found.name, found.path, found.sha256)]
+        return (0.5 + 0.05 * noise).clamp(0, 1)
+    assert isinstance(start, ImageBatch)
+    return resize(start.images.float(), size)

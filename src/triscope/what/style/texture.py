@@ -20,16 +20,16 @@ not only at the end.
 from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from triscope.errors import OptionError
-from triscope.methods import Range, Step, method
-from triscope.network import Fit, Network, Seen
-from triscope.network.variants.precision import Precision, chosen
-from triscope.network.variants.variant import Borders, Pooling, variant
+from triscope.methods import Group, NetworkArg, Range, Step, WholeImagesArg, method
+from triscope.network import Network
+from triscope.network.variants.precision import chosen
+from triscope.network.variants.variant import Borders, variant
 from triscope.objectives.statistics import DISTANCES, Statistics
 from triscope.what.style.coarse_to_fine import (
     Level,
@@ -47,31 +47,21 @@ from triscope.what.style.coarse_to_fine import (
     woven,
 )
 from triscope.what.style.memory import means
-from triscope.what.style.presets import CONVENTIONS, Convention, Preset, require_gram, style_layers
+from triscope.what.style.options import Synthesis, TextureLoss
+from triscope.what.style.presets import CONVENTIONS, Convention, require_gram, style_layers
 
 
 @method("what")
 def texture(
-    network: Network,
-    images: Seen,
+    network: NetworkArg,
+    images: WholeImagesArg,
     *,
     size: Annotated[int, Range(8, 8192)] = 256,
     aspect: Annotated[float, Range(0.05, 20)] = 1.0,
     scale: Annotated[float, Range(0.05, 20)] = 1.0,
-    layers: str | None = None,
-    statistics: Statistics = "gram",
-    preset: Preset = "triscope",
-    pooling: Pooling | None = None,
     tile: bool = False,
-    steps: Annotated[int, Range(1, 100_000)] = 200,
-    octaves: Annotated[int, Range(1, 8)] = 3,
-    optimiser: Literal["lbfgs", "adam"] = "lbfgs",
-    rate: Annotated[float | None, Range(0, 1e6)] = None,
-    seed: Annotated[int, Range(0, 2**62)] = 0,
-    precision: Precision = "auto",
-    memory: str | None = None,
-    fit: Fit = "keep",
-    checkpoint: str | None = None,
+    loss: Annotated[TextureLoss, Group()] = TextureLoss(),
+    synthesis: Annotated[Synthesis, Group()] = Synthesis(steps=200, octaves=3),
 ) -> Generator[Step[Woven]]:
     """A new picture, of any size, with the texture of an example (Gatys et al., 2015).
 
@@ -79,35 +69,21 @@ def texture(
     example is one colour all over, OptionError where the picture is too small for a layer or the preset is for another
     network.
 
-    size          the picture's long side in pixels
+    size          long side of the picture in pixels
     aspect        its width divided by its height
     scale         the example is shrunk to `size`, where it is larger, and then resized by this
-    layers        the layers whose texture is matched, with commas between them: names, or words such as relu3_1
-    statistics    what of them is matched: Gram matrices, covariances with means, or the normal distributions with these
-                  (wasserstein)
-    preset        layers and weights: triscope (relative, for any network), or those of a paper
-    pooling       max or average; the preset's if left out
     tile          a picture that continues itself on all sides; its sides are rounded up to what the network needs
-    steps         how many steps, in all octaves together
-    octaves       how many sizes, each twice the one before, from coarse to fine
-    optimiser     lbfgs or adam
-    rate          how far a step goes
-    seed          of the noise it starts from
-    precision     auto (bfloat16 where the processor has it natively), float32 or bfloat16
-    memory        what it may take, such as 2G or 800M; large pictures are then made in strips
-    fit           keep (all of the example), crop (the network's own preprocessing) or pad
-    checkpoint    name of files to save the job to, one for each octave; it goes on from there if they exist
     """
     if len(images) != 1:
         raise OptionError(f"texture takes one example at a time; {len(images)} were given.")
     require_detail(images, "texture")
-    convention = CONVENTIONS[preset]
-    require_gram(preset, statistics)
-    names = style_layers(network, convention, layers)
-    if layers is not None:
+    convention, octaves = CONVENTIONS[loss.preset], synthesis.octaves
+    require_gram(loss.preset, loss.statistics)
+    names = style_layers(network, convention, loss.layers)
+    if loss.layers is not None:
         convention = replace(convention, weights=())
-    pools = pooling or convention.pooling
-    number = chosen(precision, network.device) if network.dtype == torch.float32 else network.dtype
+    pools = loss.pooling or convention.pooling
+    number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
     # The zeros at an example's border leave traces in its matrices that a tile, which has no border, cannot have.
     seen_by: Borders = "mirror" if tile else "own"
     drawn_by: Borders = "torus" if tile else "own"
@@ -117,17 +93,17 @@ def texture(
     example = images.images.float()
     example = shrunk(fitted(example, min(size, max(example.shape[-2:]))), scale)
     factors = level_sizes((rows, cols), octaves, [example])
-    way = means(drawer, names, (rows, cols), optimiser, memory, whole=tile)
+    way = means(drawer, names, (rows, cols), synthesis.optimiser, synthesis.memory, whole=tile)
     reader, drawer = reader if tile else way.network, way.network
-    asked = partial(_terms, reader, example, names, statistics, convention)
+    asked = partial(_terms, reader, example, names, loss.statistics, convention)
     levels = [
         Level((round(rows * factor), round(cols * factor)), count, partial(asked, factor))
-        for factor, count in zip(factors, shares(steps, len(factors)), strict=True)
+        for factor, count in zip(factors, shares(synthesis.steps, len(factors)), strict=True)
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
     label = repr([one.sha256 for one in images.sources])
-    plan = Weave(drawer, levels, way.optimiser, rate, seed, checkpoint, label, way.history, tile)
-    for step, terms in weave(plan, _noise(example, levels[0].size, seed)):
+    plan = Weave(drawer, levels, way, synthesis, label, tile)
+    for step, terms in weave(plan, _noise(example, levels[0].size, synthesis.seed)):
         yield woven(step, terms, drawer)
 
 

@@ -23,13 +23,13 @@ from triscope.methods import Range, method
 from triscope.which.database.schema import Column
 from triscope.which.maps.map import Form, Map, check_field
 from triscope.which.maps.reduction import Coordinates, coordinates
-from triscope.which.store import Store
+from triscope.which.store import Store, StoreArg, StoredLayerArg
 
 
 @method("which")
 def pca(
-    store: Store,
-    layer: str | None = None,
+    store: StoreArg,
+    layer: StoredLayerArg | None = None,
     *,
     form: Form = "map",
     size: Annotated[int, Range(64, 16_384)] = 2048,

@@ -29,7 +29,7 @@ from triscope.which.maps.kept import keep, recall
 from triscope.which.maps.map import Form, Map, check_field
 from triscope.which.maps.pca import left_out, look_up, plane
 from triscope.which.maps.reduction import Coordinates
-from triscope.which.store import Store
+from triscope.which.store import StoreArg, StoredLayerArg
 
 if TYPE_CHECKING:
     from openTSNE import TSNEEmbedding
@@ -43,8 +43,8 @@ _MEANING = "Distances between groups, and how large or dense they are, carry no 
 
 @method("which")
 def tsne(
-    store: Store,
-    layer: str | None = None,
+    store: StoreArg,
+    layer: StoredLayerArg | None = None,
     *,
     perplexity: Annotated[float, Range(1, 1000)] = 30.0,
     steps: Annotated[int, Range(25, 10_000)] = 750,

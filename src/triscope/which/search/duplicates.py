@@ -20,7 +20,7 @@ from torch import Tensor
 from triscope.methods import Range, method
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.vector_index import Space, space
-from triscope.which.store import Store
+from triscope.which.store import StoreArg, StoredLayerArg
 
 _BLOCK = 1024
 _ROUNDING = 0.01  # of a cosine of bfloat16 vectors
@@ -28,8 +28,8 @@ _ROUNDING = 0.01  # of a cosine of bfloat16 vectors
 
 @method("which")
 def duplicates(
-    store: Store,
-    layer: str | None = None,
+    store: StoreArg,
+    layer: StoredLayerArg | None = None,
     *,
     least: Annotated[float, Range(0.5, 1.0)] = 0.97,
     pool: Literal["mean", "max"] = "mean",

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from triscope import render
 from triscope.network import Box
-from triscope.results import Drawn, ImageNote, PerImage
+from triscope.results import Drawn, PerImage
 
 _GAP = 12  # pixels between the query and what was found
 _SMALLEST = 64  # pixels on the longer side of what is drawn
@@ -26,7 +26,7 @@ class Gallery(Drawn):
 
     `pictures` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in
     what the network saw. `groups` (k,) say what belongs together. `query` is the picture that was asked about, if there
-    was one, and `sources` its file. `score` says what the values are.
+    was one. `score` says what the values are.
     """
 
     rows: PerImage[tuple[int, ...]]
@@ -37,7 +37,6 @@ class Gallery(Drawn):
     positions: PerImage[tuple[tuple[int, int] | None, ...]] = ()
     groups: PerImage[tuple[int, ...]] = ()
     query: Tensor | None = None
-    sources: tuple[ImageNote, ...] = ()
     objective: Any = None
 
     def entries(self) -> list[dict[str, Any]]:

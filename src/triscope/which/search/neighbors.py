@@ -14,9 +14,7 @@ networks", NIPS 2012 (section 6.1, figure 4, right), who use the Euclidean dista
 from the mean are the default here, because lengths mostly tell how strong a picture's contrast is.
 """
 
-import hashlib
 import os
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -25,23 +23,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triscope.errors import ImageError, StoreError
-from triscope.images import ImageSource, printable, read_image
-from triscope.methods import Range, method
-from triscope.results import ImageNote
+from triscope.images import ImageSource, read_image
+from triscope.methods import QueryInput, Range, method
 from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import Embedder, decode, small
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.vector_index import Metric, space
-from triscope.which.store import Store
+from triscope.which.store import Store, StoreArg, StoredLayerArg
 
 Query: TypeAlias = ImageSource | int
 
 
 @method("which")
 def neighbors(
-    store: Store,
-    query: Query,
-    layer: str | None = None,
+    store: StoreArg,
+    query: Annotated[Query, QueryInput(help="the picture that is asked about")],
+    layer: StoredLayerArg | None = None,
     *,
     k: Annotated[int, Range(1, 10_000)] = 9,
     metric: Metric = "cosine",
@@ -77,7 +74,6 @@ def neighbors(
         pictures=store.thumbnails(hits.rows),
         score=f"{metric} in {column}",
         query=shown,
-        sources=_source(query),
     )
 
 
@@ -114,15 +110,6 @@ def _vector(store: Store, column: Column, query: Query | NDArray[Any]) -> tuple[
     if isinstance(query, Tensor | np.ndarray) and query.ndim == 1:
         return torch.as_tensor(query).detach().float().cpu(), None, None
     return *embed(store, column, query), None
-
-
-def _source(query: Query) -> tuple[ImageNote, ...]:
-    """The file that was asked about, for the recipe."""
-    if not isinstance(query, str | os.PathLike):
-        return ()
-    path = Path(os.fsdecode(query))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return (ImageNote(printable(path.stem), printable(path.absolute()), digest),)
 
 
 def _first(store: Store) -> str:

@@ -18,21 +18,21 @@ import torch
 from torch import Tensor
 
 from triscope.errors import ObjectiveError
-from triscope.methods import Range, method
+from triscope.methods import ObjectiveArg, Range, method
 from triscope.network import Box
-from triscope.objectives.base import Need, Objective
+from triscope.objectives.base import Need
 from triscope.objectives.units import Channel, Neuron
 from triscope.results import Note
 from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import decode
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.top import Best
-from triscope.which.store import Store, condition
+from triscope.which.store import Store, StoreArg, condition
 
 
 @method("which")
 def patches(
-    store: Store, objective: Objective, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
+    store: StoreArg, objective: ObjectiveArg, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
 ) -> Gallery:
     """The k pictures in which a unit answers most strongly, each cut to what the unit sees at its strongest position.
 

@@ -15,10 +15,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from triscope.methods import Range, method
-from triscope.objectives.base import Objective
+from triscope.methods import ObjectiveArg, Range, method
 from triscope.which.search.gallery import Gallery
-from triscope.which.store import Store
+from triscope.which.store import StoreArg
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Best:
 
 @method("which")
 def top(
-    store: Store, objective: Objective, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
+    store: StoreArg, objective: ObjectiveArg, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
 ) -> Gallery:
     """The k pictures of the store with the highest score (k,), best first.
 

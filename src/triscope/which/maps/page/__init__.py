@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triscope import __version__
+from triscope._version import __version__
 from triscope.images import printable
 from triscope.pages import style_sheet
 from triscope.which.maps.page.sprites import Atlases, atlases

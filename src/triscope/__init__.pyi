@@ -1,0 +1,575 @@
+"""The public face of triscope, for type checkers. Written by `make stub`; do not edit."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from triscope._version import __version__ as __version__
+from triscope.errors import TriscopeError as TriscopeError
+from triscope.errors import TriscopeWarning as TriscopeWarning
+from triscope.images import read_image as read_image
+from triscope.methods import Method as _Method
+from triscope.methods import Step as Step
+from triscope.network import Fit as _Fit
+from triscope.network import Images as _Images
+from triscope.network import Network as Network
+from triscope.network import load as load
+from triscope.objectives.base import Need as Need
+from triscope.objectives.base import Objective as Objective
+from triscope.objectives.distances import FeatureDistance as FeatureDistance
+from triscope.objectives.parsing import Question as _Question
+from triscope.objectives.parsing import unit as unit
+from triscope.objectives.priors import PNorm as PNorm
+from triscope.objectives.priors import TotalVariation as TotalVariation
+from triscope.objectives.statistics import CovarianceDistance as CovarianceDistance
+from triscope.objectives.statistics import GramDistance as GramDistance
+from triscope.objectives.statistics import WassersteinDistance as WassersteinDistance
+from triscope.objectives.units import Channel as Channel
+from triscope.objectives.units import Direction as Direction
+from triscope.objectives.units import Energy as Energy
+from triscope.objectives.units import Logit as Logit
+from triscope.objectives.units import Neuron as Neuron
+from triscope.objectives.units import TopClass as TopClass
+from triscope.redoing import redo as redo
+from triscope.reporting import report as report
+from triscope.results import Grid as Grid
+from triscope.results import Heatmap as Heatmap
+from triscope.results import Picture as Picture
+from triscope.results import Ranking as Ranking
+from triscope.results import Recipe as Recipe
+from triscope.results import Result as Result
+from triscope.what.compare import Comparison as _Comparison
+from triscope.what.fool import Fooled as _Fooled
+from triscope.what.invert import Inversion as _Inversion
+from triscope.what.invert import InversionPreset as InversionPreset
+from triscope.what.optimisation.regularisers import Regulariser as Regulariser
+from triscope.what.picture import Imagined as Imagined
+from triscope.what.style.coarse_to_fine import Woven as _Woven
+from triscope.what.style.options import StyleLoss as StyleLoss
+from triscope.what.style.options import Synthesis as Synthesis
+from triscope.what.style.options import TextureLoss as TextureLoss
+from triscope.where.gradient import gradient as gradient
+from triscope.which.collection import Collection as Collection
+from triscope.which.maps.map import Map as Map
+from triscope.which.search.gallery import Gallery as Gallery
+from triscope.which.search.neighbors import Query as _Query
+from triscope.which.store import Store as Store
+
+class _Saliency(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        channels: Literal["max", "sum", "signed"] = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        channels: Literal["max", "sum", "signed"] = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+saliency: _Saliency
+
+class _InputXGradient(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        channels: Literal["sum", "keep"] = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        channels: Literal["sum", "keep"] = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+input_x_gradient: _InputXGradient
+
+class _GuidedBackprop(_Method[Heatmap]):
+    def __call__(
+        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+    ) -> Heatmap: ...
+    def steps(
+        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+    ) -> Iterator[Step[Heatmap]]: ...
+
+guided_backprop: _GuidedBackprop
+
+class _Deconvnet(_Method[Heatmap]):
+    def __call__(
+        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+    ) -> Heatmap: ...
+    def steps(
+        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+    ) -> Iterator[Step[Heatmap]]: ...
+
+deconvnet: _Deconvnet
+
+class _Ascend(_Method[Imagined]):
+    def __call__(
+        self,
+        network: Network,
+        objective: _Question,
+        *,
+        size: int | None = ...,
+        steps: int = ...,
+        seed: int = ...,
+        regulariser: Regulariser | Literal["none", "l2", "blur", "jitter", "fourier", "natural"] = ...,
+        diverse: int = ...,
+        octaves: int = ...,
+        optimiser: Literal["adam", "lbfgs"] = ...,
+        checkpoint: str | None = ...,
+        canvas: Literal["fourier", "pixels"] | None = ...,
+        rate: float | None = ...,
+        class_log_prob: float | None = ...,
+        l2: float | None = ...,
+        tv: float | None = ...,
+        jitter: float | None = ...,
+        scale: float | None = ...,
+        rotate: float | None = ...,
+        blur: float | None = ...,
+        clip: float | None = ...,
+        contribution_clip: float | None = ...,
+    ) -> Imagined: ...
+    def steps(
+        self,
+        network: Network,
+        objective: _Question,
+        *,
+        size: int | None = ...,
+        steps: int = ...,
+        seed: int = ...,
+        regulariser: Regulariser | Literal["none", "l2", "blur", "jitter", "fourier", "natural"] = ...,
+        diverse: int = ...,
+        octaves: int = ...,
+        optimiser: Literal["adam", "lbfgs"] = ...,
+        checkpoint: str | None = ...,
+        canvas: Literal["fourier", "pixels"] | None = ...,
+        rate: float | None = ...,
+        class_log_prob: float | None = ...,
+        l2: float | None = ...,
+        tv: float | None = ...,
+        jitter: float | None = ...,
+        scale: float | None = ...,
+        rotate: float | None = ...,
+        blur: float | None = ...,
+        clip: float | None = ...,
+        contribution_clip: float | None = ...,
+    ) -> Iterator[Step[Imagined]]: ...
+
+ascend: _Ascend
+
+class _Regularisers(_Method[_Comparison]):
+    def __call__(
+        self, network: Network, objective: _Question, *, size: int | None = ..., steps: int = ..., seed: int = ...
+    ) -> _Comparison: ...
+    def steps(
+        self, network: Network, objective: _Question, *, size: int | None = ..., steps: int = ..., seed: int = ...
+    ) -> Iterator[Step[_Comparison]]: ...
+
+regularisers: _Regularisers
+
+class _Dream(_Method[Imagined]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        layer: str | None = ...,
+        *,
+        size: int = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        rate: float = ...,
+        jitter: float = ...,
+        seed: int = ...,
+        checkpoint: str | None = ...,
+        fit: _Fit = ...,
+    ) -> Imagined: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        layer: str | None = ...,
+        *,
+        size: int = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        rate: float = ...,
+        jitter: float = ...,
+        seed: int = ...,
+        checkpoint: str | None = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Imagined]]: ...
+
+dream: _Dream
+
+class _Invert(_Method[_Inversion]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        layer: str | Sequence[str] | None = ...,
+        *,
+        preset: InversionPreset | Literal["natural", "mahendran"] = ...,
+        every_stage: bool = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        seed: int = ...,
+        checkpoint: str | None = ...,
+        canvas: Literal["fourier", "pixels"] | None = ...,
+        optimiser: Literal["adam", "lbfgs", "momentum"] | None = ...,
+        rate: float | None = ...,
+        tv: float | None = ...,
+        norm: float | None = ...,
+        starts: int | None = ...,
+        distance: Literal["log", "relative"] | None = ...,
+        schedule: Literal["cosine", "thirds"] | None = ...,
+        fit: _Fit = ...,
+    ) -> _Inversion: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        layer: str | Sequence[str] | None = ...,
+        *,
+        preset: InversionPreset | Literal["natural", "mahendran"] = ...,
+        every_stage: bool = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        seed: int = ...,
+        checkpoint: str | None = ...,
+        canvas: Literal["fourier", "pixels"] | None = ...,
+        optimiser: Literal["adam", "lbfgs", "momentum"] | None = ...,
+        rate: float | None = ...,
+        tv: float | None = ...,
+        norm: float | None = ...,
+        starts: int | None = ...,
+        distance: Literal["log", "relative"] | None = ...,
+        schedule: Literal["cosine", "thirds"] | None = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_Inversion]]: ...
+
+invert: _Invert
+
+class _Texture(_Method[_Woven]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        *,
+        size: int = ...,
+        aspect: float = ...,
+        scale: float = ...,
+        tile: bool = ...,
+        loss: TextureLoss = ...,
+        synthesis: Synthesis = ...,
+        layers: Sequence[str] | str | None = ...,
+        statistics: Literal["gram", "covariance", "wasserstein"] = ...,
+        preset: Literal[
+            "triscope", "gatys2015", "gatys2016", "johnson2016", "neural-style", "tutorial", "cs231n"
+        ] = ...,
+        pooling: Literal["max", "average"] | None = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        optimiser: Literal["lbfgs", "adam"] = ...,
+        rate: float | None = ...,
+        seed: int = ...,
+        precision: Literal["auto", "float32", "bfloat16"] = ...,
+        memory: int | str | None = ...,
+        checkpoint: str | None = ...,
+        fit: _Fit = ...,
+    ) -> _Woven: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        *,
+        size: int = ...,
+        aspect: float = ...,
+        scale: float = ...,
+        tile: bool = ...,
+        loss: TextureLoss = ...,
+        synthesis: Synthesis = ...,
+        layers: Sequence[str] | str | None = ...,
+        statistics: Literal["gram", "covariance", "wasserstein"] = ...,
+        preset: Literal[
+            "triscope", "gatys2015", "gatys2016", "johnson2016", "neural-style", "tutorial", "cs231n"
+        ] = ...,
+        pooling: Literal["max", "average"] | None = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        optimiser: Literal["lbfgs", "adam"] = ...,
+        rate: float | None = ...,
+        seed: int = ...,
+        precision: Literal["auto", "float32", "bfloat16"] = ...,
+        memory: int | str | None = ...,
+        checkpoint: str | None = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_Woven]]: ...
+
+texture: _Texture
+
+class _Stylize(_Method[_Woven]):
+    def __call__(
+        self,
+        network: Network,
+        content: _Images,
+        style: _Images,
+        masks: _Images | None = ...,
+        *,
+        size: int = ...,
+        style_scale: float = ...,
+        start: _Images | None = ...,
+        colors: Literal["style", "luminance", "covariance", "histogram"] = ...,
+        loss: StyleLoss = ...,
+        synthesis: Synthesis = ...,
+        layers: Sequence[str] | str | None = ...,
+        statistics: Literal["gram", "covariance", "wasserstein"] = ...,
+        preset: Literal[
+            "triscope", "gatys2015", "gatys2016", "johnson2016", "neural-style", "tutorial", "cs231n"
+        ] = ...,
+        pooling: Literal["max", "average"] | None = ...,
+        content_layers: str | None = ...,
+        content_weight: float | None = ...,
+        style_weight: float | None = ...,
+        tv: float | None = ...,
+        blend: Sequence[float] | str | None = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        optimiser: Literal["lbfgs", "adam"] = ...,
+        rate: float | None = ...,
+        seed: int = ...,
+        precision: Literal["auto", "float32", "bfloat16"] = ...,
+        memory: int | str | None = ...,
+        checkpoint: str | None = ...,
+    ) -> _Woven: ...
+    def steps(
+        self,
+        network: Network,
+        content: _Images,
+        style: _Images,
+        masks: _Images | None = ...,
+        *,
+        size: int = ...,
+        style_scale: float = ...,
+        start: _Images | None = ...,
+        colors: Literal["style", "luminance", "covariance", "histogram"] = ...,
+        loss: StyleLoss = ...,
+        synthesis: Synthesis = ...,
+        layers: Sequence[str] | str | None = ...,
+        statistics: Literal["gram", "covariance", "wasserstein"] = ...,
+        preset: Literal[
+            "triscope", "gatys2015", "gatys2016", "johnson2016", "neural-style", "tutorial", "cs231n"
+        ] = ...,
+        pooling: Literal["max", "average"] | None = ...,
+        content_layers: str | None = ...,
+        content_weight: float | None = ...,
+        style_weight: float | None = ...,
+        tv: float | None = ...,
+        blend: Sequence[float] | str | None = ...,
+        steps: int = ...,
+        octaves: int = ...,
+        optimiser: Literal["lbfgs", "adam"] = ...,
+        rate: float | None = ...,
+        seed: int = ...,
+        precision: Literal["auto", "float32", "bfloat16"] = ...,
+        memory: int | str | None = ...,
+        checkpoint: str | None = ...,
+    ) -> Iterator[Step[_Woven]]: ...
+
+stylize: _Stylize
+
+class _Fool(_Method[_Fooled]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question,
+        *,
+        steps: int = ...,
+        rate: float = ...,
+        margin: float = ...,
+        fit: _Fit = ...,
+    ) -> _Fooled: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question,
+        *,
+        steps: int = ...,
+        rate: float = ...,
+        margin: float = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_Fooled]]: ...
+
+fool: _Fool
+
+class _Neighbors(_Method[Gallery]):
+    def __call__(
+        self,
+        store: Store,
+        query: _Query,
+        layer: str | None = ...,
+        *,
+        k: int = ...,
+        metric: Literal["cosine", "euclidean"] = ...,
+        pool: Literal["mean", "max"] = ...,
+        where: str | None = ...,
+        exact: bool = ...,
+    ) -> Gallery: ...
+    def steps(
+        self,
+        store: Store,
+        query: _Query,
+        layer: str | None = ...,
+        *,
+        k: int = ...,
+        metric: Literal["cosine", "euclidean"] = ...,
+        pool: Literal["mean", "max"] = ...,
+        where: str | None = ...,
+        exact: bool = ...,
+    ) -> Iterator[Step[Gallery]]: ...
+
+neighbors: _Neighbors
+
+class _Duplicates(_Method[Gallery]):
+    def __call__(
+        self, store: Store, layer: str | None = ..., *, least: float = ..., pool: Literal["mean", "max"] = ...
+    ) -> Gallery: ...
+    def steps(
+        self, store: Store, layer: str | None = ..., *, least: float = ..., pool: Literal["mean", "max"] = ...
+    ) -> Iterator[Step[Gallery]]: ...
+
+duplicates: _Duplicates
+
+class _Top(_Method[Gallery]):
+    def __call__(self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...) -> Gallery: ...
+    def steps(
+        self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...
+    ) -> Iterator[Step[Gallery]]: ...
+
+top: _Top
+
+class _Patches(_Method[Gallery]):
+    def __call__(self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...) -> Gallery: ...
+    def steps(
+        self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...
+    ) -> Iterator[Step[Gallery]]: ...
+
+patches: _Patches
+
+class _Pca(_Method[Map]):
+    def __call__(
+        self,
+        store: Store,
+        layer: str | None = ...,
+        *,
+        form: Literal["map", "mosaic"] = ...,
+        size: int = ...,
+        color_by: str | None = ...,
+    ) -> Map: ...
+    def steps(
+        self,
+        store: Store,
+        layer: str | None = ...,
+        *,
+        form: Literal["map", "mosaic"] = ...,
+        size: int = ...,
+        color_by: str | None = ...,
+    ) -> Iterator[Step[Map]]: ...
+
+pca: _Pca
+
+class _Tsne(_Method[Map]):
+    def __call__(
+        self,
+        store: Store,
+        layer: str | None = ...,
+        *,
+        perplexity: float = ...,
+        steps: int = ...,
+        seed: int = ...,
+        form: Literal["map", "mosaic"] = ...,
+        size: int = ...,
+        color_by: str | None = ...,
+    ) -> Map: ...
+    def steps(
+        self,
+        store: Store,
+        layer: str | None = ...,
+        *,
+        perplexity: float = ...,
+        steps: int = ...,
+        seed: int = ...,
+        form: Literal["map", "mosaic"] = ...,
+        size: int = ...,
+        color_by: str | None = ...,
+    ) -> Iterator[Step[Map]]: ...
+
+tsne: _Tsne
+
+class _Filters(_Method[Grid]):
+    def __call__(
+        self,
+        network: Network | Sequence[Network],
+        layer: str | None = ...,
+        *,
+        scale: Literal["each", "layer"] = ...,
+        most: int = ...,
+    ) -> Grid: ...
+    def steps(
+        self,
+        network: Network | Sequence[Network],
+        layer: str | None = ...,
+        *,
+        scale: Literal["each", "layer"] = ...,
+        most: int = ...,
+    ) -> Iterator[Step[Grid]]: ...
+
+filters: _Filters
+
+class _Activations(_Method[Grid]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        layer: str,
+        *,
+        order: Literal["channel", "response"] = ...,
+        most: int = ...,
+        fit: _Fit = ...,
+    ) -> Grid: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        layer: str,
+        *,
+        order: Literal["channel", "response"] = ...,
+        most: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Grid]]: ...
+
+activations: _Activations
+
+class _Predict(_Method[Ranking]):
+    def __call__(self, network: Network, images: _Images, *, k: int = ..., fit: _Fit = ...) -> Ranking: ...
+    def steps(self, network: Network, images: _Images, *, k: int = ..., fit: _Fit = ...) -> Iterator[Step[Ranking]]: ...
+
+predict: _Predict

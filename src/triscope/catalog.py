@@ -1,0 +1,120 @@
+"""The catalogue: every method and every public name, and where it lives. Data only: nothing is imported.
+
+The public face, the table of methods, the command line's overview, the index of the documentation and pages read it.
+A method's question is where, what, which or view; `line` says in a few words what it shows.
+"""
+
+from dataclasses import dataclass
+
+#: The headings under which methods and commands stand, in their order.
+QUESTIONS = {
+    "where": "Where in this image",
+    "what": "What image would",
+    "which": "Which images do",
+    "view": "What the network is and sees",
+    "tool": "Everything at once, and tools",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method: the function of that name in `module`."""
+
+    name: str
+    module: str
+    question: str
+    line: str
+
+    @property
+    def command(self) -> str:
+        """Its name on the command line."""
+        return self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command that is no method: the `click.Command` that stands in COMMANDS of `triscope.cli.MODULE`."""
+
+    command: str
+    module: str
+    question: str
+    line: str
+
+
+METHODS = (
+    Entry("saliency", "triscope.where.saliency", "where", "how much each pixel matters to a class or an inner unit"),
+    Entry("input_x_gradient", "triscope.where.saliency", "where", "what each pixel adds to the score"),
+    Entry(
+        "guided_backprop", "triscope.where.modified_backprop", "where", "the pattern in the image that activates a unit"
+    ),
+    Entry("deconvnet", "triscope.where.modified_backprop", "where", "a unit's activation projected back to the pixels"),
+    Entry("ascend", "triscope.what.ascend", "what", "the image that activates a class or an inner unit most"),
+    Entry("regularisers", "triscope.what.compare", "what", "the same unit under every regulariser, side by side"),
+    Entry("dream", "triscope.what.dream", "what", "a photo changed until a layer's activations grow"),
+    Entry("invert", "triscope.what.invert", "what", "an image reconstructed from a layer's activations"),
+    Entry("texture", "triscope.what.style.texture", "what", "a new image with the texture of an example"),
+    Entry("stylize", "triscope.what.style.stylize", "what", "the content of one image in the style of others"),
+    Entry("fool", "triscope.what.fool", "what", "a photo changed invisibly, and classified as something else"),
+    Entry(
+        "neighbors", "triscope.which.search.neighbors", "which", "the images of a store nearest to one in feature space"
+    ),
+    Entry(
+        "duplicates",
+        "triscope.which.search.duplicates",
+        "which",
+        "groups of images of a store that are nearly the same",
+    ),
+    Entry("top", "triscope.which.search.top", "which", "the images of a store that activate a unit most"),
+    Entry(
+        "patches", "triscope.which.search.patches", "which", "the image patches of a store that activate a unit most"
+    ),
+    Entry("pca", "triscope.which.maps.pca", "which", "the images of a store on their first two principal components"),
+    Entry(
+        "tsne", "triscope.which.maps.tsne", "which", "the images of a store on a map with similar ones close together"
+    ),
+    Entry("filters", "triscope.views", "view", "the filters of the first layer, or of another, as images"),
+    Entry("activations", "triscope.views", "view", "the activation maps of a layer"),
+    Entry("predict", "triscope.views", "view", "the most likely classes of an image"),
+)
+
+TOOLS = (
+    Tool("index", "index", "which", "compute and store a network's features for every image in a folder"),
+    Tool("layers", "tools", "view", "the layers: type, output, parameters, receptive field"),
+    Tool("report", "tools", "tool", "one image through everything, as one HTML file"),
+    Tool("redo", "tools", "tool", "make a saved result again from the recipe it carries"),
+    Tool("doctor", "tools", "tool", "versions, devices, precision, where weights are kept"),
+    Tool("completion", "completion", "tool", "the script that lets a shell complete triscope's words"),
+)
+
+#: The public names that are no methods, by the module they live in.
+NAMES = {
+    "triscope.errors": ("TriscopeError", "TriscopeWarning"),
+    "triscope.images": ("read_image",),
+    "triscope.methods": ("Step",),
+    "triscope.network": ("Network", "load"),
+    "triscope.objectives.base": ("Need", "Objective"),
+    "triscope.objectives.distances": ("FeatureDistance",),
+    "triscope.objectives.parsing": ("unit",),
+    "triscope.objectives.priors": ("PNorm", "TotalVariation"),
+    "triscope.objectives.statistics": ("CovarianceDistance", "GramDistance", "WassersteinDistance"),
+    "triscope.objectives.units": ("Channel", "Direction", "Energy", "Logit", "Neuron", "TopClass"),
+    "triscope.redoing": ("redo",),
+    "triscope.reporting": ("report",),
+    "triscope.results": ("Grid", "Heatmap", "Picture", "Ranking", "Recipe", "Result"),
+    "triscope.what.invert": ("InversionPreset",),
+    "triscope.what.optimisation.regularisers": ("Regulariser",),
+    "triscope.what.picture": ("Imagined",),
+    "triscope.what.style.options": ("StyleLoss", "Synthesis", "TextureLoss"),
+    "triscope.where.gradient": ("gradient",),
+    "triscope.which.collection": ("Collection",),
+    "triscope.which.maps.map": ("Map",),
+    "triscope.which.search.gallery": ("Gallery",),
+    "triscope.which.store": ("Store",),
+}
+
+
+def homes() -> dict[str, str]:
+    """The module of every public name, in the order in which they are listed: sorted, ignoring case."""
+    found = {name: module for module, names in NAMES.items() for name in names}
+    found |= {entry.name: entry.module for entry in METHODS}
+    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))

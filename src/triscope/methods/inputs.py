@@ -1,0 +1,235 @@
+"""Inputs: what a method is asked about - a network or a store, pictures, a question - declared in its signature.
+
+    def saliency(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS, ...) -> Heatmap: ...
+
+The types in a signature are those that the function works with; callers may say the same in words, and an input turns
+words into values before the function sees them. The command line, pages, recipes and `redo` read the declarations, so
+that none of them knows a parameter by its name.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, get_args
+
+from triscope.errors import OptionError
+from triscope.images import printable
+from triscope.methods.options import Option
+from triscope.network import Fit, ImageBatch, Network
+from triscope.objectives.base import Objective
+from triscope.objectives.parsing import question
+from triscope.results import ImageNote, NetworkNote
+
+
+class StoreLike(Protocol):
+    """What a method of WHICH is given instead of a network: what one said, and a note of which it was."""
+
+    path: Path
+
+    @property
+    def network(self) -> Network:
+        """The network that made it, loaded when it is first asked for."""
+
+    @property
+    def note(self) -> NetworkNote:
+        """What a recipe says of that network."""
+
+    @property
+    def precision(self) -> str:
+        """The precision it was asked in."""
+
+
+#: Gives the network that is asked; loaded only where that is needed, since a store may be asked without it.
+Asked: TypeAlias = Callable[[], Network]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input. `many` allows several where one is usual; `help` describes it to a person at a terminal."""
+
+    kind: ClassVar[str] = ""
+    #: The type of what a caller may give, as `__init__.pyi` says it; of one, where there may be `many`.
+    accepts: ClassVar[str] = "Any"
+    many: bool = False
+    help: str = ""
+
+    def options(self) -> tuple[Option, ...]:
+        """The options that come with it."""
+        return ()
+
+    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
+        """The value that the function works with. `given` holds the options, `asked` gives the network."""
+        del given, asked
+        return value
+
+    def images(self, value: Any) -> tuple[ImageNote, ...]:
+        """The pictures that it is, as a recipe names them."""
+        del value
+        return ()
+
+    def recorded(self, value: Any) -> Any:
+        """What a recipe holds of it among the options, or None."""
+        del value
+
+
+@dataclass(frozen=True)
+class NetworkInput(Input):
+    """The network that is asked; with `many`, several may be shown side by side."""
+
+    kind = "network"
+    accepts = "Network"
+
+
+@dataclass(frozen=True)
+class StoreInput(Input):
+    """The store that is asked."""
+
+    kind = "store"
+    accepts = "Store"
+
+    def recorded(self, value: StoreLike) -> str:
+        """Where it is."""
+        return printable(value.path.absolute())
+
+
+@dataclass(frozen=True)
+class ImageInput(Input):
+    """Pictures. `fit` is how they are fitted to the network, unless the caller says otherwise (where `fits` is set).
+
+    With `separate`, several pictures stay several batches of one, of their own sizes. `words` are values that stand for
+    no picture. `part` is what a recipe calls the picture, where a method takes several kinds.
+    """
+
+    kind = "images"
+    accepts = "Images"
+    fit: Fit = "crop"
+    fits: bool = True
+    separate: bool = False
+    words: tuple[str, ...] = ()
+    part: str = ""
+
+    def options(self) -> tuple[Option, ...]:
+        """How a picture is fitted."""
+        if not self.fits:
+            return ()
+        text = "how the picture is fitted: crop (as the network was trained), pad (all of it, on grey), keep (its size)"
+        return (Option("fit", str, self.fit, text, get_args(Fit), of="fit"),)
+
+    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
+        """What the network sees of the pictures."""
+        if value is None or (isinstance(value, str) and value in self.words):
+            return value
+        assert asked is not None
+        network = asked()
+        fit = given.get("fit", self.fit) if self.fits else self.fit
+        if not self.separate:
+            return network.prepare(value, fit)
+        several = value if isinstance(value, list | tuple) else [value]
+        return tuple(network.prepare(one, fit) for one in several)
+
+    def images(self, value: Any) -> tuple[ImageNote, ...]:
+        """The pictures, by name, file and hash."""
+        batches = value if isinstance(value, tuple) else [value]
+        return tuple(
+            ImageNote(source.name, printable(source.path.absolute()) if source.path else None, source.sha256, self.part)
+            for batch in batches
+            if isinstance(batch, ImageBatch)
+            for source in batch.sources
+        )
+
+    def recorded(self, value: Any) -> str | None:
+        """The word that was given instead of a picture."""
+        return value if isinstance(value, str) else None
+
+
+@dataclass(frozen=True)
+class ObjectiveInput(Input):
+    """The question: an objective, or a unit by its text form or class index."""
+
+    kind = "objective"
+    accepts = "Question"
+
+    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Objective | None:
+        """The objective, its names resolved by the network that is asked."""
+        del given
+        return None if value is None or asked is None else question(value).bind(asked())
+
+
+@dataclass(frozen=True)
+class LayerInput(Input):
+    """A layer by name, or with `many` several. `of` says whose layers: those of the network, or those a store keeps."""
+
+    kind = "layer"
+    accepts = "str"
+    of: str = "network"
+
+    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
+        """The names, as a tuple where there may be several; in text they stand with commas between them."""
+        del given, asked
+        if value is None or not self.many:
+            if value is not None and not isinstance(value, str):
+                raise OptionError(f"A layer is given by its name, not as {value!r}.")
+            return value
+        names = value.split(",") if isinstance(value, str) else value
+        if not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise OptionError(f"Layers are given by their names, such as ['a', 'b']; not as {value!r}.")
+        return tuple(name.strip() for name in names)
+
+    def recorded(self, value: Any) -> Any:
+        """The names."""
+        return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class QueryInput(Input):
+    """What a store is searched with: a picture, the row of one in the store, or a vector."""
+
+    kind = "query"
+    accepts = "Query"
+
+    def images(self, value: Any) -> tuple[ImageNote, ...]:
+        """The file that was asked about, where it is one."""
+        if not isinstance(value, str | os.PathLike):
+            return ()
+        path = Path(os.fsdecode(value))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return (ImageNote(printable(path.stem), printable(path.absolute()), digest),)
+
+    def recorded(self, value: Any) -> Any:
+        """The row, where it is one."""
+        return value if isinstance(value, int) else None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A parameter of a method that is an input."""
+
+    name: str
+    input: Input
+    default: Any
+    required: bool
+    positional: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The input as JSON can hold it, for pages and other programs."""
+        extra = {"words": list(self.input.words)} if isinstance(self.input, ImageInput) and self.input.words else {}
+        return {
+            "name": self.name,
+            "kind": self.input.kind,
+            "many": self.input.many,
+            "required": self.required,
+            "help": self.input.help,
+            **extra,
+        }
+
+
+NetworkArg: TypeAlias = Annotated[Network, NetworkInput()]
+ImagesArg: TypeAlias = Annotated[ImageBatch, ImageInput(many=True, help="a picture: a file, or - for stdin")]
+WholeImagesArg: TypeAlias = Annotated[
+    ImageBatch, ImageInput(many=True, fit="keep", help="a picture: a file, or - for stdin")
+]
+ObjectiveArg: TypeAlias = Annotated[Objective, ObjectiveInput()]
+LayerArg: TypeAlias = Annotated[str, LayerInput()]
+LayersArg: TypeAlias = Annotated[tuple[str, ...], LayerInput(many=True)]

@@ -1,0 +1,224 @@
+"""Options: the keyword arguments of a method, read from its signature, with their types, ranges, choices and help.
+
+    steps: Annotated[int, Range(1, 100_000)] = 256              a number in a range
+    style: Literal["heat", "overlay"] = "heat"                  one of several words
+    layers: Annotated[Sequence[str] | None, ...] = None         a list; "a,b" in text
+    memory: Annotated[int | None, Bytes()] = None               bytes; "2G" in text
+    regulariser: Annotated[Regulariser, Group(PRESETS)] = ...   a frozen dataclass, whose fields are options too
+
+The help of an option stands in the docstring, on a line of the form `name    what it does`; that of an option that
+many methods share stands in its type (`Help`).
+"""
+
+import dataclasses
+import math
+import re
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from triscope.errors import OptionError, nearest
+
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The least and the greatest value of a number option, both allowed: `Annotated[int, Range(1, 100)]`."""
+
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.least:g} to {self.most:g}"
+
+
+@dataclass(frozen=True)
+class Help:
+    """What an option does, where many methods share it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """A number of bytes, written as 800M or 2G in text."""
+
+
+@dataclass(frozen=True)
+class RunOnly:
+    """An option that says how a job is run and not what it makes; a recipe neither holds it nor may carry it."""
+
+
+@dataclass(frozen=True)
+class Formerly:
+    """The name that an option had in older recipes and commands; still understood."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Options that belong together: the fields of a frozen dataclass, each an option of the method by itself.
+
+    A caller passes the dataclass whole, or its fields as keyword arguments, or both. With `presets`, the parameter is
+    an option too: the name of a preset, which gives the fields that are left out.
+    """
+
+    presets: Mapping[str, Any] = field(default_factory=dict)
+
+
+Steps: TypeAlias = Annotated[int, Range(1, 100_000), Help("number of steps")]
+Seed: TypeAlias = Annotated[int, Range(0, 2**62), Help("random seed")]
+Rate: TypeAlias = Annotated[float | None, Range(0, 1e6), Help("step size of the optimiser")]
+Checkpoint: TypeAlias = Annotated[
+    str | None, RunOnly(), Help("file to save the job to; a job that was interrupted resumes from it")
+]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its type (int, float, bool or str; of each item, where there are `many`), its default and its help.
+
+    `of` is the parameter of the function that takes it: the option itself, or the group whose field it is.
+    """
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    range: Range | None = None
+    many: bool = False
+    bytes: bool = False
+    recorded: bool = True
+    of: str = ""
+    formerly: str | None = None
+
+    def read(self, value: Any) -> Any:
+        """The value as the function wants it. Raises OptionError where it is not allowed.
+
+        A list may be given as text with commas between its items, a number of bytes as 2G or 800M.
+        """
+        if value is None and self.default is None:
+            return None
+        if self.many:
+            items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+            if not isinstance(items, Sequence) or not items:
+                raise OptionError(f"{self.name} is a list of {_plural(self.type)}, and {value!r} is not.")
+            return tuple(self._one(self._parsed(item)) for item in items)
+        return self._one(_bytes_of(self.name, value) if self.bytes else value)
+
+    def to_json(self) -> dict[str, Any]:
+        """The option as JSON can hold it, for pages and other programs."""
+        return {
+            "name": self.name,
+            "type": "bytes" if self.bytes else self.type.__name__,
+            "many": self.many,
+            "default": list(self.default) if self.many and self.default is not None else self.default,
+            "choices": list(self.choices),
+            "range": [self.range.least, self.range.most] if self.range else None,
+            "help": self.help,
+            "recorded": self.recorded,
+        }
+
+    def _parsed(self, item: Any) -> Any:
+        """An item of a list, which may be the text of a number."""
+        if not isinstance(item, str) or self.type is str:
+            return item
+        try:
+            return self.type(item)
+        except ValueError as error:
+            raise OptionError(f"{self.name} is a list of {_plural(self.type)}, and {item!r} is none.") from error
+
+    def _one(self, value: Any) -> Any:
+        if self.choices and value not in self.choices:
+            near = nearest(str(value), self.choices) if isinstance(value, str) else ""
+            raise OptionError(f"{self.name} is {', '.join(self.choices)}, not {value!r}.{near}")
+        number = int | float if self.type is float else self.type
+        if not isinstance(value, number) or (isinstance(value, bool) and self.type is not bool):
+            raise OptionError(f"{self.name} is of type {self.type.__name__}, and {value!r} is not.")
+        if self.range and not self.range.least <= typing.cast("float", value) <= self.range.most:
+            raise OptionError(f"{self.name} lies in {self.range}, and {value!r} does not.")
+        return value
+
+
+def read_option(name: str, hint: Any, default: Any, text: str, *, of: str = "") -> Option:
+    """The option that a parameter or a field of this type declares."""
+    kind, extras = unwrapped(hint)
+    found = {type(extra): extra for extra in extras}
+    many = isinstance(get_origin(kind), type) and issubclass(get_origin(kind), Sequence)
+    if many:
+        kind, inner = unwrapped(get_args(kind)[0])
+        found = {type(extra): extra for extra in inner} | found
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    return Option(
+        name,
+        str if choices else kind,
+        default,
+        text or (found[Help].text if Help in found else ""),
+        choices,
+        found.get(Range),
+        many=many,
+        bytes=Bytes in found,
+        recorded=RunOnly not in found,
+        of=of or name,
+        formerly=found[Formerly].name if Formerly in found else None,
+    )
+
+
+def group_options(name: str, kind: type, group: Group, default: Any, texts: Mapping[str, str]) -> Iterator[Option]:
+    """The options that a group adds to a method: the name of a preset, where there are some, and its fields."""
+    if group.presets:
+        preset = next((key for key, value in group.presets.items() if value == default), None)
+        yield Option(name, str, preset, texts.get(name, ""), tuple(group.presets), of=name)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    own = {name: text for base in reversed(kind.__mro__) for name, text in described(base.__doc__ or "").items()}
+    for item in dataclasses.fields(kind):
+        value = None if group.presets else getattr(default, item.name)
+        text = texts.get(item.name) or own.get(item.name, "")
+        yield read_option(item.name, hints[item.name], value, text, of=name)
+
+
+def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without `Annotated` and `None` around it, and what it was annotated with."""
+    if get_origin(hint) is Annotated:
+        inner, *extras = get_args(hint)
+        kind, more = unwrapped(inner)
+        return kind, (*more, *extras)
+    if get_origin(hint) in (Union, UnionType):
+        parts = [part for part in get_args(hint) if part is not NoneType]
+        if len(parts) == 1:
+            return unwrapped(parts[0])
+    return hint, ()
+
+
+def described(doc: str) -> dict[str, str]:
+    """The lines `name    what it does` of a docstring, with those that continue them."""
+    texts: dict[str, str] = {}
+    current: list[str] = []
+    for line in doc.splitlines():
+        if start := re.fullmatch(r" {0,4}(\w+(?:, \w+)*) {3,}(\S.*)", line):
+            current = start[1].split(", ")
+            texts |= dict.fromkeys(current, start[2])
+        elif current and re.match(r" {5,}\S", line):
+            texts |= {name: f"{texts[name]} {line.strip()}" for name in current}
+        else:
+            current = []
+    return texts
+
+
+def _plural(kind: type) -> str:
+    return {str: "words", int: "whole numbers", float: "numbers"}.get(kind, kind.__name__)
+
+
+def _bytes_of(name: str, value: Any) -> Any:
+    """A number of bytes as text says it; anything but text as it is."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG])(?:i?B)?", value.strip(), re.IGNORECASE)
+    if match is None or not float(match[1]) or not math.isfinite(float(match[1])):
+        raise OptionError(f"{name} is a number of megabytes or gigabytes, such as 800M or 2G; not {value!r}.")
+    return int(float(match[1]) * _UNITS[match[2].upper()])

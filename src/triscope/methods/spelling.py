@@ -1,0 +1,162 @@
+"""How a call is spelled: the command line and the line of Python that ask the same.
+
+    command_line(saliency, {"network": net, "images": "cat.jpg", "objective": unit})    triscope saliency cat.jpg -u 281
+    python_line(saliency, {...})                                          ts.saliency(net, "cat.jpg", "281")
+
+Only what differs from the defaults is said.
+"""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from triscope.methods.inputs import (
+    Declared,
+    ImageInput,
+    LayerInput,
+    NetworkInput,
+    ObjectiveInput,
+    QueryInput,
+    StoreInput,
+)
+from triscope.methods.options import Option
+from triscope.methods.table import Method
+from triscope.network import ImageBatch, Network
+
+_STDIN = "-"
+
+
+def command_line(method: Method[Any], arguments: Mapping[str, Any], *, style: str | None = None) -> str | None:
+    """The command that asks the same, or None where no command can (a network or a picture made in Python)."""
+    words: list[str] = []
+    for declared in _in_order(method):
+        value = arguments.get(declared.name)
+        if value is None:
+            continue
+        said = _words(declared, value)
+        if said is None:
+            return None
+        words += said
+    words += [word for option, value in said_options(method, arguments) for word in _flag(option, value)]
+    words += ["--style", style] if style not in (None, "heat") else []
+    network = arguments.get("network")
+    words += network_words(network) or [] if isinstance(network, Network) else []
+    return " ".join(map(quoted, ["triscope", method.command, *words]))
+
+
+def python_line(method: Method[Any], arguments: Mapping[str, Any], *, style: str | None = None) -> str:
+    """The line of Python that asks the same; what has no text stands by its parameter's name."""
+    words: list[str] = []
+    for name, declared in method.inputs.items():
+        value = arguments.get(name)
+        if value is None and not declared.required:
+            continue
+        text = _expression(declared, value)
+        words.append(text if declared.positional and len(words) == _place(method, name) else f"{name}={text}")
+    words += [f"{option.name}={value!r}" for option, value in said_options(method, arguments)]
+    return f"ts.{method.name}({', '.join(words)})" + (f".styled({style!r})" if style not in (None, "heat") else "")
+
+
+def said_options(method: Method[Any], arguments: Mapping[str, Any]) -> Iterator[tuple[Option, Any]]:
+    """The options that differ from their defaults."""
+    for option in method.options:
+        if option.name in arguments and arguments[option.name] != option.default:
+            yield option, arguments[option.name]
+
+
+def network_words(network: Network) -> list[str] | None:
+    """The options that name a network, or None where it was made in Python."""
+    if network.source is None:
+        return None
+    source = dict(network.source)
+    words = ["-m", source["name"]] if source["name"] != "pocket" else []
+    words += ["--weights", source["weights"]] if "weights" in source else []
+    words += ["--seed", str(source["seed"])] if source.get("seed") else []
+    return words + (["--device", str(network.device)] if network.device.type != "cpu" else [])
+
+
+def quoted(word: str) -> str:
+    """A word as the shell reads it; one that cannot be printed in the bytes it has, as bash and zsh read them."""
+    if word.isprintable():
+        return shlex.quote(word)
+    kept = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(kept)}'"
+
+
+def _in_order(method: Method[Any]) -> list[Declared]:
+    """Inputs as the command line has them: the store after what it is asked, options at the end."""
+    return sorted(method.inputs.values(), key=lambda one: (not one.required, isinstance(one.input, StoreInput)))
+
+
+def _words(declared: Declared, value: Any) -> list[str] | None:
+    kind = declared.input
+    if isinstance(kind, NetworkInput):
+        several = [value] if isinstance(value, Network) else value
+        return [] if all(network_words(one) is not None for one in several) else None
+    if isinstance(kind, StoreInput):
+        return [os.fspath(value.path.parent if value.path.name.startswith(".") else value.path)]
+    if isinstance(kind, LayerInput):
+        return ["--layer", value if isinstance(value, str) else ",".join(value)]
+    if isinstance(kind, ObjectiveInput):
+        return [str(value)] if declared.required else ["-u", str(value)]
+    return _file_words(declared, value)
+
+
+def _file_words(declared: Declared, value: Any) -> list[str] | None:
+    kind, files = declared.input, _files(value)
+    if files is None or (isinstance(kind, QueryInput) and not files):
+        return None
+    if declared.required:
+        return files
+    name = f"--{declared.name.removesuffix('s') if kind.many else declared.name}"
+    return [word for file in files for word in (name, file)]
+
+
+def _files(value: Any) -> list[str] | None:
+    """The files of pictures as words, or None where one has none; bytes are what stdin gives."""
+    if isinstance(value, ImageBatch):
+        sources = [(source.path, source.sha256) for source in value.sources]
+        if not all(digest for _, digest in sources):
+            return None
+        return [_STDIN if path is None else _as_word(path) for path, _ in sources]
+    if isinstance(value, str | os.PathLike):
+        return [_as_word(value)]
+    if isinstance(value, bytes):
+        return [_STDIN]
+    if isinstance(value, Sequence):
+        found = [_files(one) for one in value]
+        return None if any(one is None for one in found) else [word for one in found for word in one or []]
+    return None
+
+
+def _as_word(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def _flag(option: Option, value: Any) -> list[str]:
+    dashed = option.name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{dashed}" if value else f"--no-{dashed}"]
+    return [f"--{dashed}", ",".join(map(str, value)) if option.many and not isinstance(value, str) else str(value)]
+
+
+def _place(method: Method[Any], name: str) -> int:
+    return list(method.inputs).index(name)
+
+
+def _expression(declared: Declared, value: Any) -> str:
+    kind = declared.input
+    if isinstance(kind, NetworkInput | StoreInput):
+        return kind.kind
+    if isinstance(kind, ObjectiveInput):
+        text = str(value)
+        return text if "(" in text else repr(text)
+    if isinstance(kind, LayerInput):
+        return repr(value if isinstance(value, str) else list(value))
+    if isinstance(kind, ImageInput | QueryInput):
+        several = value if isinstance(value, list | tuple) else [value]
+        texts = [repr(os.fspath(one)) if isinstance(one, str | os.PathLike) else "image" for one in several]
+        return texts[0] if not isinstance(value, list | tuple) else f"[{', '.join(texts)}]"
+    return repr(value)

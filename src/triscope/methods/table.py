@@ -1,0 +1,291 @@
+"""Methods: functions of the library that the command line, the report and pages can call, and the table of them.
+
+`@method(question)` makes a function a `Method`. Calling one binds its arguments (words become values, see `inputs`;
+options are read and checked, see `options`), calls the function, and writes the recipe into the result. A function that
+yields steps is a long method: calling it gives the last step's result. Every method has `steps`.
+"""
+
+import dataclasses
+import inspect
+import math
+import typing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from functools import cached_property, partial, update_wrapper
+from typing import Any, Generic, TypeVar, get_args
+
+import torch
+
+from triscope._version import __version__
+from triscope.errors import OptionError
+from triscope.methods.inputs import Asked, Declared, Input, NetworkInput, StoreInput
+from triscope.methods.options import Group, Option, described, group_options, read_option, unwrapped
+from triscope.methods.steps import Step
+from triscope.network import Network
+from triscope.network.network import no_autocast
+from triscope.results import ImageNote, NetworkNote, Recipe, Result
+
+R = TypeVar("R", bound=Result)
+_EMPTY = inspect.Parameter.empty
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """The arguments of one call: `values` as the function takes them, `options` as a recipe records them."""
+
+    values: dict[str, Any]
+    options: dict[str, Any]
+
+
+class Method(Generic[R]):
+    """A verb of the library: a function with declared inputs and options."""
+
+    def __init__(self, question: str, body: Callable[..., R | Generator[Step[R]]]) -> None:
+        update_wrapper(self, body)
+        self.question = question
+        self.name = body.__name__
+        self.command = self.name.replace("_", "-")
+        self.long = inspect.isgeneratorfunction(body)
+        self.summary = (inspect.getdoc(body) or "").split("\n\n")[0].replace("\n", " ")
+        self._body = body
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return typing.get_type_hints(self._body, include_extras=True)
+
+    @cached_property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(self._body).parameters
+
+    @cached_property
+    def inputs(self) -> dict[str, Declared]:
+        """What the method is asked about, by the names of its parameters, in their order."""
+        found = {}
+        for name, parameter in self._parameters.items():
+            kind = next((extra for extra in unwrapped(self._hints[name])[1] if isinstance(extra, Input)), None)
+            if kind is not None:
+                required = parameter.default is _EMPTY
+                default = None if required else parameter.default
+                positional = parameter.kind is not parameter.KEYWORD_ONLY
+                found[name] = Declared(name, kind, default, required, positional)
+        return found
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[type, Group]]:
+        """The parameters that are groups of options: the dataclass, and its presets."""
+        found = {}
+        for name in self._parameters:
+            kind, extras = unwrapped(self._hints[name])
+            group = next((extra for extra in extras if isinstance(extra, Group)), None)
+            if group is not None:
+                found[name] = (kind, group)
+        return found
+
+    @cached_property
+    def options(self) -> tuple[Option, ...]:
+        """The method's options in the order of its signature, the fields of groups in their place."""
+        texts = described(inspect.getdoc(self._body) or "")
+        found: list[Option] = []
+        for name, parameter in self._parameters.items():
+            if name in self.groups:
+                found += group_options(name, *self.groups[name], parameter.default, texts)
+            elif name not in self.inputs:
+                found.append(read_option(name, self._hints[name], parameter.default, texts.get(name, "")))
+        for declared in self.inputs.values():
+            names = {option.name for option in found}
+            found += [option for option in declared.input.options() if option.name not in names]
+        return tuple(found)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """What a caller may give: the function's parameters, and the fields of its groups by themselves."""
+        known = list(self._parameters.values())
+        names = set(self._parameters)
+        extra = [
+            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
+            for option in self.options
+            if option.name not in names
+        ]
+        return inspect.Signature([*known, *extra], return_annotation=self.returns)
+
+    @cached_property
+    def returns(self) -> type[R]:
+        """The kind of result."""
+        hint = self._hints["return"]
+        if self.long:
+            (step,) = get_args(hint)[:1]
+            (hint,) = get_args(step)
+        return typing.cast("type[R]", hint)
+
+    def takes(self, name: str) -> bool:
+        """Whether the method has an input of this name: network, images, objective, layer, ..."""
+        return name in self.inputs
+
+    def requires(self, name: str) -> bool:
+        """Whether it cannot do without."""
+        return name in self.inputs and self.inputs[name].required
+
+    def schema(self) -> dict[str, Any]:
+        """The method as JSON can hold it: inputs, options with type, range, default, choices and help, result."""
+        return {
+            "name": self.name,
+            "command": self.command,
+            "question": self.question,
+            "summary": self.summary,
+            "long": self.long,
+            "inputs": [declared.to_json() for declared in self.inputs.values()],
+            "options": [option.to_json() for option in self.options],
+            "returns": self.returns.__name__,
+        }
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
+        """Ask. Raises OptionError for an option that is not allowed, and what the function itself raises."""
+        for step in self.steps(*args, **kwargs):
+            last = step
+        return last.result
+
+    def steps(self, *args: Any, **kwargs: Any) -> Iterator[Step[R]]:
+        """Ask step by step. Arguments are bound at once; leaving the iteration stops the job."""
+        bound = self.bind(*args, **kwargs)
+        return self._long(bound) if self.long else self._short(bound)
+
+    def bind(self, *args: Any, **kwargs: Any) -> Bound:
+        """The arguments as the function takes them: options read and checked first, then words turned into values."""
+        given = self.signature.bind(*args, **{self._renamed.get(name, name): value for name, value in kwargs.items()})
+        explicit = set(given.arguments)
+        given.apply_defaults()
+        values = given.arguments
+        options = {
+            option.name: option.read(values[option.name]) for option in self.options if option.of not in self.groups
+        }
+        for name in self.groups:
+            values[name], fields = self._group(name, values, explicit)
+            options |= fields
+        asked: Asked | None = None
+        for name, declared in self.inputs.items():
+            value = declared.default if values[name] is None else values[name]
+            values[name] = declared.input.bind(value, options, asked)
+            if isinstance(declared.input, NetworkInput | StoreInput):
+                asked = partial(_asked, values[name])
+        body = {name: options[name] if name in options else values[name] for name in self._parameters}
+        return Bound({name: values[name] if name in self.groups else value for name, value in body.items()}, options)
+
+    @cached_property
+    def _renamed(self) -> dict[str, str]:
+        """The names that options had in older versions."""
+        return {option.formerly: option.name for option in self.options if option.formerly}
+
+    def _group(self, name: str, values: Mapping[str, Any], explicit: set[str]) -> tuple[Any, dict[str, Any]]:
+        """A group's value, and its options as a recipe records them."""
+        kind, group = self.groups[name]
+        options = [option for option in self.options if option.of == name]
+        preset = next((option for option in options if option.name == name), None)
+        fields = [option for option in options if option is not preset]
+        whole = values[name]
+        if isinstance(whole, kind):
+            label = next((key for key, value in group.presets.items() if value == whole), None)
+        elif preset is not None:
+            label = preset.read(whole)
+            whole = group.presets[label]
+        else:
+            raise OptionError(f"{name} is a {kind.__name__}, and {whole!r} is not.")
+        said = {one.name: one.read(values[one.name]) for one in fields if one.name in explicit}
+        if group.presets:  # there, None leaves a field as the preset has it
+            said = {key: value for key, value in said.items() if value is not None}
+        made = dataclasses.replace(whole, **said)
+        if preset is None or label is None:
+            said = {one.name: one.read(getattr(made, one.name)) for one in fields}
+        named = {} if preset is None else {name: label or preset.default}
+        return made, named | {one.name: said.get(one.name) for one in fields}
+
+    def _short(self, bound: Bound) -> Iterator[Step[R]]:
+        with _precise(bound.values):
+            result = typing.cast("R", self._body(**bound.values))
+        scores = getattr(result, "scores", None)
+        score = float(scores.mean()) if isinstance(scores, torch.Tensor) and len(scores) else math.nan
+        yield Step(1, 1, score, {}, self._with_recipe(bound, result))
+
+    def _long(self, bound: Bound) -> Iterator[Step[R]]:
+        with closing(typing.cast("Generator[Step[R]]", self._body(**bound.values))) as body:
+            while True:
+                with _precise(
+                    bound.values
+                ):  # step by step: between two of them the caller's own modes are as they were
+                    step = next(body, None)
+                if step is None:
+                    return
+                yield dataclasses.replace(step, result=self._with_recipe(bound, step.result))
+
+    def _with_recipe(self, bound: Bound, result: R) -> R:
+        """The result with its recipe."""
+        networks: list[NetworkNote] = []
+        precision = getattr(result, "precision", None)
+        images: list[ImageNote] = []
+        recorded = {option.name for option in self.options if option.recorded}
+        options = {name: value for name, value in bound.options.items() if name in recorded}
+        for name, declared in self.inputs.items():
+            value = bound.values[name]
+            images += declared.input.images(value)
+            noted = declared.input.recorded(value)
+            options |= {} if noted is None else {name: noted}
+            if isinstance(declared.input, StoreInput):
+                networks.append(value.note)
+                precision = value.precision
+            elif isinstance(declared.input, NetworkInput):
+                several = [value] if isinstance(value, Network) else value
+                networks += [NetworkNote(one.name, one.source, one.fingerprint()) for one in several]
+                precision = precision or str(several[0].dtype).removeprefix("torch.")
+        asked = getattr(result, "objective", None)
+        recipe = Recipe(
+            method=self.name,
+            networks=tuple(networks),
+            images=tuple(images),
+            objective=str(asked) if asked is not None else None,
+            options=options,
+            precision=precision or "float32",
+            threads=torch.get_num_threads(),
+            version=__version__,
+        )
+        return dataclasses.replace(result, recipe=recipe)
+
+    def __repr__(self) -> str:
+        return f"<method {self.name}{self.signature}>"
+
+
+METHODS: dict[str, Method[Any]] = {}
+
+
+class _Decorator(typing.Protocol):
+    @typing.overload
+    def __call__(self, body: Callable[..., Generator[Step[R]]]) -> Method[R]: ...
+
+    @typing.overload
+    def __call__(self, body: Callable[..., R]) -> Method[R]: ...
+
+
+def method(question: str) -> _Decorator:
+    """Make a function a method, and enter it in the table. `question` is where, what, which or view.
+
+    A generator function of steps is a long method.
+    """
+
+    def enter(body: Callable[..., Any]) -> Method[Any]:
+        made: Method[Any] = Method(question, body)
+        METHODS[made.name] = made
+        return made
+
+    return typing.cast("_Decorator", enter)
+
+
+def _asked(value: Any) -> Network:
+    """The network that questions are resolved by: the one asked, the first of several, or the one behind a store."""
+    network: Network = (
+        value if isinstance(value, Network) else value[0] if isinstance(value, Sequence) else value.network
+    )
+    return network
+
+
+def _precise(values: Mapping[str, Any]) -> AbstractContextManager[object]:
+    """The caller's autocast switched off: a method says itself in which precision it works."""
+    network = values.get("network")
+    return no_autocast(network.device if isinstance(network, Network) else torch.device("cpu"))

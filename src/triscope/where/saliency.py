@@ -1,0 +1,65 @@
+"""The gradient of a score, read directly.
+
+    saliency            max over colours of |d score / d pixel|
+    input x gradient    pixel * d score / d pixel
+
+**When it misleads.** A gradient says what a small change would do, not what the score is made of: where a unit is
+saturated the gradient vanishes although the evidence is there. Saliency of a deep network is noisy, and the noise is
+the network's own. Input x gradient gives nothing to a pixel that is black, whatever it means.
+
+**References.** K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks: visualising image
+classification models and saliency maps", ICLR workshop 2014. A. Shrikumar et al., "Not just a black box", 2016 (input x
+gradient).
+
+**Where ours departs.** Pixels are taken before normalisation, in [0, 1], so the gradient is divided by the network's
+`std` once; the maximum runs over colours of the same unit.
+"""
+
+from typing import Literal
+
+from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, method
+from triscope.objectives.units import TOP_CLASS
+from triscope.results import Heatmap
+from triscope.where.gradient import gradient, heatmap
+
+
+@method("where")
+def saliency(
+    network: NetworkArg,
+    images: ImagesArg,
+    objective: ObjectiveArg = TOP_CLASS,
+    *,
+    channels: Literal["max", "sum", "signed"] = "max",
+) -> Heatmap:
+    """How much a small change of each pixel would change the score (Simonyan et al., 2014).
+
+    Values (B, 1, H, W), per unit of pixel value in [0, 1]. Without an objective, each image's own top class is asked.
+
+    channels    how the colours become one number: max of |gradient| (the paper's), sum of |gradient|, or the signed sum
+    """
+    found = gradient(network, images, objective)
+    values = found.values
+    if channels != "signed":
+        values = values.abs_()  # in place: nobody else holds this gradient
+    values = values.amax(1, keepdim=True) if channels == "max" else values.sum(1, keepdim=True)
+    return heatmap(network, found, values)
+
+
+@method("where")
+def input_x_gradient(
+    network: NetworkArg,
+    images: ImagesArg,
+    objective: ObjectiveArg = TOP_CLASS,
+    *,
+    channels: Literal["sum", "keep"] = "sum",
+) -> Heatmap:
+    """Each pixel times its gradient: what it adds to the score, were the network linear (Shrikumar et al., 2016).
+
+    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`. For a network of linear parts and ReLUs, with
+    no biases and no mean taken from the image, they sum to the score.
+
+    channels    sum over the colours, or keep them apart
+    """
+    found = gradient(network, images, objective)
+    values = found.values * found.activations
+    return heatmap(network, found, values.sum(1, keepdim=True) if channels == "sum" else values)
