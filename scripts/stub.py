@@ -19,7 +19,7 @@ HEAD = '''\
 """The public face of triscope, for type checkers. Written by `make stub`; do not edit."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from triscope._version import __version__ as __version__
 '''

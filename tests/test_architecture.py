@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scripts.stub import stub
 
 import triscope
 
 SOURCE = Path(triscope.__file__).parent
 FLOORS = [
+    {"_version", "catalog"},
     {"errors", "pages", "render"},
     {"images"},
     {"results", "objectives"},
@@ -56,7 +58,7 @@ def rooms_used(source: str, package: str) -> set[str]:
     """The rooms a module's text imports from; a public name taken from the package itself counts as `__init__`."""
     used = set()
     for name in imported(ast.parse(source), package):
-        if name.split(".")[0] == "triscope" and name != "triscope.__version__":
+        if name.split(".")[0] == "triscope":
             room = [*name.split("."), "__init__"][1]
             used.add(room if room in FLOOR else "__init__")
     return used
@@ -78,7 +80,7 @@ def test_imports_only_point_down(file):
     ("source", "package", "used"),
     [
         ("import torch", "triscope", set()),
-        ("from triscope import __version__", "triscope", set()),
+        ("from triscope._version import __version__", "triscope", {"_version"}),
         ("from triscope import Network", "triscope", {"__init__"}),
         ("import triscope.network.tap", "triscope", {"network"}),
         ("from triscope import images", "triscope", {"images"}),
@@ -127,7 +129,7 @@ def public_names(file: Path) -> list[str]:
     for node in ast.parse(file.read_text("utf-8")).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "__all__":
-            return [ast.literal_eval(name) for name in node.value.elts]
+            return [name.value for name in node.value.elts if isinstance(name, ast.Constant)]
     return []
 
 
@@ -138,10 +140,16 @@ def test_public_names_are_sorted(file):
 
 
 def test_the_public_face_delivers_what_it_lists():
-    assert [name for name in public_names(SOURCE / "__init__.py") if not hasattr(triscope, name)] == []
+    assert [name for name in triscope.__all__ if not hasattr(triscope, name)] == []
+    assert sorted(set(triscope.__all__), key=str.casefold) == triscope.__all__
+
+
+def test_the_types_of_the_public_face_are_those_of_the_methods():
+    """`make stub` writes them anew."""
+    assert stub() == (SOURCE / "__init__.pyi").read_text("utf-8")
 
 
 def test_no_public_name_is_hidden_by_a_room_of_that_name():
     """Importing triscope.x makes `triscope.x` that module, whatever else it was."""
     rooms = {room_of(file) for file in FILES}
-    assert rooms & set(public_names(SOURCE / "__init__.py")) == set()
+    assert rooms & set(triscope.__all__) == set()

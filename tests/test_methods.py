@@ -11,9 +11,9 @@ import torch
 import triscope as ts
 from tests import nets
 from triscope.errors import ImageError, OptionError
-from triscope.methods import METHODS, Method, Range, method
-from triscope.network import Network, ImageBatch
-from triscope.objectives.base import Objective
+from triscope.methods import METHODS, ImagesArg, Method, NetworkArg, ObjectiveArg, Range, method
+from triscope.network import ImageBatch
+from triscope.objectives.units import TOP_CLASS
 from triscope.results import Picture
 
 
@@ -24,15 +24,14 @@ def echo():
 
     @method("where")
     def echo_back(
-        network: Network,
-        images: ImageBatch,
-        objective: Objective | None = None,
+        network: NetworkArg,
+        images: ImagesArg,
+        objective: ObjectiveArg = TOP_CLASS,
         *,
         count: Annotated[int, Range(1, 9)] = 3,
         rate: Annotated[float | None, Range(0, 0.5)] = None,
         kind: Literal["one", "two"] = "one",
         loud: bool = False,
-        fit: Literal["crop", "pad", "keep"] = "crop",
     ) -> Picture:
         """Give back what was given,
         on two lines.
@@ -44,7 +43,6 @@ def echo():
         rate    how fast
         kind    of what kind
         loud    whether it is loud
-        fit     how the picture is fitted
         """
         given.update(locals())
         return Picture(images.images)

@@ -26,7 +26,7 @@ from triscope.redoing import redo
 from triscope.what.style import memory as budget
 from triscope.what.style.coarse_to_fine import asked_of, content_term, doubled, roughness_term, shares, style_terms
 from triscope.what.style.color_transfer import in_colours_of, in_histograms_of, recoloured
-from triscope.what.style.memory import bytes_of, means
+from triscope.what.style.memory import means
 from triscope.what.style.presets import CONVENTIONS, content_layer, layer_names, style_layers
 
 SIZE = 32
@@ -761,12 +761,13 @@ def test_strips_leave_what_they_cannot_do_to_the_whole_pass(vgg):
 
 
 def test_memory_is_a_text_and_what_does_not_fit_is_said():
-    assert bytes_of("2G") == 2 * 2**30
-    assert bytes_of("800MB") == 800 * 2**20
-    assert bytes_of(None) is None
+    (memory,) = (option for option in ts.texture.options if option.name == "memory")
+    assert memory.read("2G") == memory.read(2 * 2**30) == 2 * 2**30
+    assert memory.read("800MB") == 800 * 2**20
+    assert memory.read(None) is None
     for text in ("", "2", "G", "two", "-1G", "0G"):
         with pytest.raises(OptionError, match="memory is a number"):
-            bytes_of(text)
+            memory.read(text)
     with pytest.raises(OptionError, match=r"takes .* with pocket at the least, and memory is 10M"):
         ts.texture(load("pocket"), photo(1), memory="10M")
 
@@ -776,7 +777,7 @@ def test_first_come_strips_then_a_shorter_history_then_adam(vgg):
     ways = []
     for megabytes in range(12_000, 100, -50):
         try:
-            ways.append(means(vgg, layers, size, "lbfgs", f"{megabytes}M", whole=False))
+            ways.append(means(vgg, layers, size, "lbfgs", megabytes * 2**20, whole=False))
         except OptionError:
             break
     assert not isinstance(ways[0].network, Stripped)

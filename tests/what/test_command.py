@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from triscope.cli import main
-from triscope.cli.imagine import progress
+from triscope.cli.run import progress
 from triscope.methods import Step
 from triscope.results import Recipe
 

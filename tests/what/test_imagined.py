@@ -19,7 +19,7 @@ from triscope.redoing import redo
 from triscope.results import Picture
 from triscope.results.animation import Frames
 from triscope.what.invert import Inversion
-from triscope.what.optimisation.regularisers import REGULARISERS, blurred, clipped, idled
+from triscope.what.optimisation.regularisers import REGULARISERS, blurred, clipped, contribution_clipped
 
 SIZE = 16
 
@@ -308,7 +308,7 @@ def test_blur_and_clip_are_what_they_say():
 def test_the_pixels_that_contribute_least_are_set_to_grey():
     """By definition: |sum over colours of slope times distance from grey|, its weakest quarter."""
     pictures, slope = torch.rand(2, 3, 6, 8), torch.randn(2, 3, 6, 8)
-    found = idled(pictures, slope, 4, part=0.25)
+    found = contribution_clipped(pictures, slope, 4, part=0.25)
     for before, way, after in zip(pictures, slope, found, strict=True):
         worth = [
             (abs(sum(float(way[k, r, c]) * (float(before[k, r, c]) - 0.5) for k in range(3))), r, c)
@@ -318,7 +318,7 @@ def test_the_pixels_that_contribute_least_are_set_to_grey():
         grey = {(r, c) for _, r, c in sorted(worth)[:12]}
         assert {(r, c) for _, r, c in worth if (after[:, r, c] == 0.5).all()} == grey
         assert all(torch.equal(after[:, r, c], before[:, r, c]) for _, r, c in worth if (r, c) not in grey)
-    assert idled(pictures, slope, 5, part=0.25) is pictures
+    assert contribution_clipped(pictures, slope, 5, part=0.25) is pictures
 
 
 @pytest.mark.parametrize("suffix", ["webp", "gif"])

@@ -1,7 +1,8 @@
 """The command line: words to methods to files.
 
-Commands are loaded when they are called, so that `triscope --help` does not wait for torch. Those of the methods are
-made from the table of methods (`verbs.py`); the others stand in `tools.py` and `completion.py`.
+Commands are loaded when they are called, so that `triscope --help` does not wait for torch. Which there are stands in
+the catalogue. Those of the methods are made from their declarations (`build.py`) and run by one function (`run.py`);
+the others stand in files of their own. Each file has a function `command(name)`.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; what was finished by then is saved.
 """
@@ -9,83 +10,24 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; what was finished 
 import importlib
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from triscope import catalog
 from triscope._version import __version__
 from triscope.errors import TriscopeError, TriscopeWarning, UnconfirmedNetwork, nearest
 
-#: Every command, with what the overview says of it. A test holds it to the table of methods.
+#: Every command, with what the overview says of it, by the headings it stands under.
 OVERVIEW = {
-    "Where in this image": {
-        "saliency": "how much each pixel matters to a class or an inner unit",
-        "input-x-gradient": "what each pixel adds to the score",
-        "guided-backprop": "the pattern in the image that raises a unit, in colour",
-        "deconvnet": "a unit's answer projected back to the pixels",
-    },
-    "What image would": {
-        "ascend": "a picture that raises a class or an inner unit",
-        "regularisers": "the same unit under every regulariser, side by side",
-        "dream": "a photo in which a layer sees more and more",
-        "invert": "the picture that a layer's activations are enough to draw",
-        "texture": "a new picture with the texture of an example",
-        "stylize": "the content of one picture in the style of others",
-        "fool": "a photo changed invisibly, and called something else",
-    },
-    "Which images do": {
-        "index": "what a network says of every picture of a folder, stored",
-        "neighbors": "the pictures of a store that are most like one",
-        "duplicates": "groups of pictures of a store that are nearly the same",
-        "top": "the pictures of a store with the highest score",
-        "patches": "where in the pictures of a store a unit answers most, cut out",
-        "pca": "the pictures of a store on the plane in which they differ most",
-        "tsne": "the pictures of a store on a map where like ones are near",
-    },
-    "What the network is and sees": {
-        "layers": "the layers: type, output, parameters, receptive field",
-        "filters": "the filters of the first layer, or of another, as pictures",
-        "activations": "a layer's volume sliced into its maps",
-        "predict": "the most likely classes of a picture",
-    },
-    "Everything at once, and tools": {
-        "report": "one picture through everything, as one HTML file",
-        "redo": "make a saved picture again from the recipe it carries",
-        "doctor": "versions, devices, precision, where weights are kept",
-        "completion": "the script that lets a shell complete triscope's words",
-    },
+    title: {entry.command: entry.line for entry in (*catalog.METHODS, *catalog.TOOLS) if entry.question == question}
+    for question, title in catalog.QUESTIONS.items()
 }
 COMMANDS = {name: text for commands in OVERVIEW.values() for name, text in commands.items()}
+_TOOLS = {tool.command: tool.module for tool in catalog.TOOLS}
 
 _WORDS = "triscope.words"  # where click's context keeps what was typed
-
-_Make: TypeAlias = Callable[[Any, str], click.Command]
-
-
-def _made(module: Any, name: str) -> click.Command:
-    command: click.Command = module.command(name)
-    return command
-
-
-def _listed(module: Any, name: str) -> click.Command:
-    command: click.Command = module.COMMANDS[name]
-    return command
-
-
-#: The module that has a command, and how it is got there: for some by name, for others by the title they stand under.
-_HOMES: dict[str, tuple[str, _Make]] = {
-    "completion": ("completion", lambda module, _: module.completion),
-    **dict.fromkeys(("doctor", "layers", "redo", "report"), ("tools", _listed)),
-    **dict.fromkeys(("pca", "tsne"), ("maps", _made)),
-}
-_ROOMS: dict[str, tuple[str, _Make]] = {
-    "Where in this image": ("verbs", _made),
-    "What image would": ("imagine", _made),
-    "Which images do": ("which", _made),
-    "What the network is and sees": ("verbs", _made),
-}
 
 
 class Failure(click.ClickException):
@@ -112,10 +54,8 @@ class Commands(click.Group):
         """The command of this name, loaded."""
         if cmd_name not in COMMANDS:
             return None
-        module, make = _HOMES.get(cmd_name) or next(
-            home for title, home in _ROOMS.items() if cmd_name in OVERVIEW[title]
-        )
-        found: click.Command = make(importlib.import_module(f"triscope.cli.{module}"), cmd_name)
+        module = importlib.import_module(f"triscope.cli.{_TOOLS.get(cmd_name, 'build')}")
+        found: click.Command = module.command(cmd_name)
         return found
 
     def resolve_command(

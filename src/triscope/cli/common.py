@@ -203,6 +203,10 @@ class Places:
             path = Path(self.out) / name
         else:
             path = Path(self.out)
+        return self.at(path)
+
+    def at(self, path: Path) -> Path:
+        """A file, or one beside it where a result of this command has it already. Raises OptionError as `find`."""
         first, number = path, 2
         while path in self._taken:
             path = first.with_stem(f"{first.stem}-{number}")

@@ -18,3 +18,9 @@ def completion(context: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # click knows these three
     click.echo(kind(context.find_root().command, {}, "triscope", "_TRISCOPE_COMPLETE").source())
+
+
+def command(name: str) -> click.Command:
+    """The command."""
+    del name
+    return completion

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, click.Command] = {}
 
 
+def command(name: str) -> click.Command:
+    """The command of this name."""
+    return COMMANDS[name]
+
+
 def _command(*params: click.Parameter) -> Callable[[Callback], click.Command]:
     """Make a function the callback of the command of its name, and enter that in the table."""
 

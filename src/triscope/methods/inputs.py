@@ -146,10 +146,11 @@ class ImageInput(Input):
 
 @dataclass(frozen=True)
 class ObjectiveInput(Input):
-    """The question: an objective, or a unit by its text form or class index."""
+    """The question: an objective, or a unit by its text form or class index. `word` is what help calls it."""
 
     kind = "objective"
     accepts = "Question"
+    word: str = "UNIT"
 
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Objective | None:
         """The objective, its names resolved by the network that is asked."""

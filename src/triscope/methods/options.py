@@ -16,6 +16,7 @@ import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import cleandoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -175,7 +176,9 @@ def group_options(name: str, kind: type, group: Group, default: Any, texts: Mapp
         preset = next((key for key, value in group.presets.items() if value == default), None)
         yield Option(name, str, preset, texts.get(name, ""), tuple(group.presets), of=name)
     hints = typing.get_type_hints(kind, include_extras=True)
-    own = {name: text for base in reversed(kind.__mro__) for name, text in described(base.__doc__ or "").items()}
+    own = {
+        name: text for base in reversed(kind.__mro__) for name, text in described(cleandoc(base.__doc__ or "")).items()
+    }
     for item in dataclasses.fields(kind):
         value = None if group.presets else getattr(default, item.name)
         text = texts.get(item.name) or own.get(item.name, "")
@@ -200,10 +203,10 @@ def described(doc: str) -> dict[str, str]:
     texts: dict[str, str] = {}
     current: list[str] = []
     for line in doc.splitlines():
-        if start := re.fullmatch(r" {0,4}(\w+(?:, \w+)*) {3,}(\S.*)", line):
+        if start := re.fullmatch(r"(\w+(?:, \w+)*) {3,}(\S.*)", line):
             current = start[1].split(", ")
             texts |= dict.fromkeys(current, start[2])
-        elif current and re.match(r" {5,}\S", line):
+        elif current and line.startswith("    "):
             texts |= {name: f"{texts[name]} {line.strip()}" for name in current}
         else:
             current = []

@@ -6,4 +6,4 @@ from triscope.network.look import Look
 from triscope.network.network import Network
 from triscope.network.preprocess import Box, Fit, ImageBatch, Images, Preprocess, Source
 
-__all__ = ["Box", "Fit", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "ImageBatch", "Source"]
+__all__ = ["Box", "Fit", "ImageBatch", "Images", "Layer", "Layers", "load", "Look", "Network", "Preprocess", "Source"]

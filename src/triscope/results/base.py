@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -24,6 +24,30 @@ class Result(ABC):
     values: PerImage[Tensor]
     recipe: Recipe = field(default=Recipe("", ()), kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    #: The ending of the file it is written to where nothing else is said, and whether it is written at all then.
+    usual_form: ClassVar[str] = ".png"
+    written: ClassVar[bool] = True
+    #: Further forms that can be asked for by name, and what each is.
+    asked_forms: ClassVar[Mapping[str, str]] = {}
+
+    def summary(self) -> dict[str, Any]:
+        """What there is to know of it besides its values, as JSON can hold it."""
+        return {"notes": list(self.notes)}
+
+    def text(self) -> str | None:
+        """The result as lines of text, where that is what a person at a terminal wants to read; else None."""
+        return None
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Sentences for those who want to know more."""
+        return ()
+
+    @property
+    def drawable(self) -> bool:
+        """Whether there is anything to write."""
+        return True
 
     @property
     @abstractmethod

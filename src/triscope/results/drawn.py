@@ -65,6 +65,21 @@ class Heatmap(Drawn):
     objective: PerImage[Any]
     asked: PerImage[tuple[str, ...]]
 
+    def summary(self) -> dict[str, Any]:
+        """What was asked of each image, the scores, and the scale."""
+        return {
+            "asked": list(self.asked),
+            "unit": str(self.objective),
+            "score": self.scores.tolist(),
+            "scale": self.scale,
+            **super().summary(),
+        }
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The score, and the scale."""
+        return (f"{self.asked[0]}: score {self.scores[0]:.4g}, full colour at {self.scale:.3g}",)
+
     @property
     def signed(self) -> bool:
         """Whether any value is negative."""
@@ -126,6 +141,10 @@ class Grid(Drawn):
     titles: PerImage[tuple[str, ...]]
     note: str
     columns: int | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """How the pictures are scaled."""
+        return {"note": self.note}
 
     def __getitem__(self, index: int) -> Self:
         """One of the small pictures. Raises OptionError where there is not one for each of the `values`."""

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -19,6 +19,16 @@ class Ranking(Result):
 
     indices: PerImage[Tensor]
     names: PerImage[tuple[tuple[str, ...], ...]]
+    usual_form: ClassVar[str] = ".json"
+    written: ClassVar[bool] = False
+
+    def summary(self) -> dict[str, Any]:
+        """The entries of the first image."""
+        return {"classes": self.rows()[0]}
+
+    def text(self) -> str:
+        """A table."""
+        return str(self)
 
     def rows(self) -> list[list[dict[str, Any]]]:
         """For each image, its entries: index, name, score."""

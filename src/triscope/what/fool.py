@@ -31,7 +31,7 @@ from torch import Tensor
 
 from triscope import render
 from triscope.errors import ObjectiveError
-from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, Range, Step, Steps, method
+from triscope.methods import ImagesArg, NetworkArg, ObjectiveInput, Range, Step, Steps, method
 from triscope.network import Network
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.units import OUTPUT, Logit
@@ -92,7 +92,7 @@ class Fooled(Imagined):
 def fool(
     network: NetworkArg,
     images: ImagesArg,
-    objective: ObjectiveArg,
+    objective: Annotated[Objective, ObjectiveInput(word="CLASS")],
     *,
     steps: Steps = 200,
     rate: Annotated[float, Range(0, 1)] = 0.002,

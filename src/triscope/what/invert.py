@@ -35,7 +35,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -92,6 +92,10 @@ class Inversion(Imagined):
         """The inversion of one photo, or of one stage."""
         one = super().__getitem__(index)
         return replace(one, layers=one.stages or one.layers)
+
+    def summary(self) -> dict[str, Any]:
+        """The scores, and the errors of the layers."""
+        return {**super().summary(), "errors": self.errors.tolist()}
 
     def draw(self) -> Tensor:
         """The pictures; where every stage was inverted, in one row, with the layer and its error under each."""

@@ -19,3 +19,12 @@ class Imagined(Picture):
     scores: PerImage[Tensor]
     objective: PerImage[Any]
     parts: PerImage[Tensor | None] = field(default=None, kw_only=True)
+
+    def summary(self) -> dict[str, Any]:
+        """The scores."""
+        return {"scores": self.scores.tolist(), **super().summary()}
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The scores."""
+        return (f"score {', '.join(f'{score:.4g}' for score in self.scores.tolist())}",)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,10 @@ class Woven(Imagined):
     errors: PerImage[Tensor] = field(kw_only=True)
     layers: tuple[str, ...] = field(kw_only=True)
     precision: str = field(kw_only=True)
+
+    def summary(self) -> dict[str, Any]:
+        """The scores, and the errors of the layers."""
+        return {**super().summary(), "errors": self.errors.tolist()}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import sqrt
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -62,6 +62,22 @@ class Map(Drawn):
     size: int = 2048
     color_by: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    usual_form: ClassVar[str] = ".html"
+    asked_forms: ClassVar[Mapping[str, str]] = {
+        "html": "a page with the images on it, to zoom, search and point at  [default]",
+        "png": "an image",
+        "csv": "a table: row, name, x, y, metadata",
+        "parquet": "the same with the images in it, for embedding-atlas and others",
+    }
+
+    def summary(self) -> dict[str, Any]:
+        """How many images there are, and what may be read off the map."""
+        return {"pictures": len(self), "captions": self.captions, **self.facts}
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """The captions."""
+        return self.captions
 
     def __getitem__(self, index: int) -> Self:
         """Refused: a map is one picture, whose places mean nothing alone. `rows`, `names` and `values` have them."""

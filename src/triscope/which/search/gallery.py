@@ -54,6 +54,19 @@ class Gallery(Drawn):
             found.append(entry)
         return found
 
+    def summary(self) -> dict[str, Any]:
+        """What was found, and what the scores are."""
+        return {"score": self.score, "found": self.entries(), **super().summary()}
+
+    def text(self) -> str:
+        """A table."""
+        return str(self) if self.rows else "nothing was found"
+
+    @property
+    def drawable(self) -> bool:
+        """Whether anything was found."""
+        return bool(self.rows)
+
     def draw(self) -> Tensor:
         """The pictures as a mosaic, small ones enlarged, the query at its left."""
         if not self.pictures:

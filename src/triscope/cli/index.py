@@ -1,9 +1,8 @@
-"""The commands about collections: index, and the methods that ask a store."""
+"""The command that makes and updates a store: index."""
 
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,87 +11,26 @@ from click.core import ParameterSource
 
 from triscope.cli.common import (
     Chosen,
-    Target,
     Voice,
     gathered,
     network_options,
-    out_options,
-    put,
-    recorded_options,
     saying_options,
 )
 from triscope.cli.stores import in_words
-from triscope.cli.verbs import help_of, option_of
 from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.network import Network
-from triscope.network.loading.recorded import UNSAID, Said
-from triscope.verbs import METHODS, Method
+from triscope.network.loading.recorded import Said
 from triscope.which.collection import Collection
 from triscope.which.indexing.index import Progress
 from triscope.which.indexing.index import index as index_steps
-from triscope.which.search.gallery import Gallery
 from triscope.which.store import Store, place_of
 
 _EVERY = 0.5  # seconds between two words of progress on a terminal
 
 
 def command(name: str) -> click.Command:
-    """The command of this name."""
-    if name == "index":
-        return _index()
-    verb = next(method for method in METHODS.values() if method.command == name)
-    subject = "UNIT" if verb.takes("objective") else "IMAGE" if verb.takes("query") else None
-    params: list[click.Parameter] = [click.Argument(["subject"], metavar=subject)] if subject else []
-    params.append(click.Argument(["store"], metavar="STORE"))
-    if verb.takes("layer"):
-        text = "one that the store keeps, or `input` for pixel space  [default: the first kept]"
-        params.append(click.Option(["--layer"], metavar="LAYER", help=text))
-    params += [option_of(option) for option in verb.options]
-    params += [*(recorded_options() if subject else []), *out_options(), *saying_options()]
-    epilog = "STORE is a folder that `triscope index` made, or the folder of pictures that it stands in."
-    return click.Command(name, callback=gathered(partial(_ask, verb)), params=params, help=help_of(verb), epilog=epilog)
-
-
-def _ask(
-    verb: Method[Any, Gallery],
-    *,
-    store: str,
-    subject: str | None = None,
-    said: Said = UNSAID,
-    target: Target,
-    voice: Voice,
-    **options: Any,
-) -> None:
-    """The list on stdout, and the pictures in a file."""
-    opened = Store.open(store)
-    if said:
-        opened.ask(said)
-    places = target.places()
-    named = Path(subject or store).stem if not verb.takes("objective") else str(subject)
-    told = [text for text in (options.get("layer"),) if text]
-    path = None if places.to_stdout else places.find([named, verb.command, *told])
-    start = time.perf_counter()
-    with in_words(opened):
-        result = verb(opened, *([subject] if subject else []), **options)
-    voice.detail(f"{verb.command} took {time.perf_counter() - start:.2f} s in {len(opened)} pictures")
-    for note in result.notes:
-        voice.note(f"note: {note}")
-    if not result.rows:
-        voice.note("nothing was found")
-    else:
-        put(result, path)
-    facts = {"score": result.score, "found": result.entries(), "notes": list(result.notes)}
-    shown = path is not None and result.rows
-    voice.result(
-        facts | {"out": printable(path) if shown and path else None}, str(result) if not places.to_stdout else None
-    )
-    if shown and path:
-        voice.note(f"pictures in {printable(path)}")
-    voice.close(command=verb.command, network=opened.about.network)
-
-
-def _index() -> click.Command:
+    """The command."""
     params: list[click.Parameter] = [
         click.Argument(["source"], metavar="DIR"),
         click.Option(
@@ -135,7 +73,7 @@ def _index() -> click.Command:
     DIR is a folder, a pattern ('photos/**/*.jpg') or a CSV file with a column `path`, whose other columns are kept as
     metadata. What is stored already is not computed again; it may be interrupted, and goes on where it was.
     """
-    return click.Command("index", callback=gathered(_run_index), params=params, help=text.replace("\n    ", "\n"))
+    return click.Command(name, callback=gathered(_run_index), params=params, help=text.replace("\n    ", "\n"))
 
 
 def _run_index(

@@ -1,0 +1,149 @@
+"""The command of a method, made from its declarations: inputs become arguments and options, options become options."""
+
+import re
+from functools import partial
+from typing import Any, get_args
+
+import click
+
+from triscope.cli.common import gathered, network_options, out_options, recorded_options, saying_options
+from triscope.cli.run import run
+from triscope.methods import (
+    ImageInput,
+    LayerInput,
+    Method,
+    NetworkInput,
+    ObjectiveInput,
+    Option,
+    QueryInput,
+    StoreInput,
+)
+from triscope.methods.inputs import Declared
+from triscope.results import Drawn, Heatmap, Style
+from triscope.verbs import METHODS
+
+_UNIT = "a class, LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN"
+_STORE = "STORE is a folder that `triscope index` made, or the folder of images that it stands in."
+
+
+def command(name: str) -> click.Command:
+    """The command of the method of this name."""
+    method = next(one for one in METHODS.values() if one.command == name)
+    inputs = sorted(method.inputs.values(), key=lambda one: isinstance(one.input, StoreInput))
+    params = [made for declared in inputs for made in _parameters(method, declared)]
+    seeded = method.takes("network")  # there, --seed is among the options of the network
+    params += [_option(option) for option in method.options if not (seeded and option.name == "seed")]
+    params += _drawing(method)
+    if method.takes("network"):
+        params += network_options()
+    elif method.takes("objective") or method.takes("query"):
+        params += recorded_options()
+    params += [*out_options(), *saying_options()]
+    epilog = _STORE if method.takes("store") else "- as IMAGE reads stdin." if method.takes("images") else None
+    return click.Command(
+        name, callback=gathered(partial(run, method)), params=params, help=help_of(method), epilog=epilog
+    )
+
+
+def help_of(method: Method[Any]) -> str:
+    """What the docstring says to a person at a terminal: its first paragraph, and those that describe no values."""
+    paragraphs = re.split(r"\n\s*\n", _dedented(method.__doc__ or ""))
+    told = [text for text in paragraphs if not re.match(r"\s*(Values? |\w[\w, ]* {3,}\S)", text)]
+    return "\n\n".join(re.sub(r"\s*Raises [A-Z].*", "", text, flags=re.DOTALL) for text in told).strip()
+
+
+def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter]:
+    """The arguments and options of one input."""
+    name = declared.name
+    params: list[click.Parameter] = []
+    match declared.input:
+        case NetworkInput(many=True):
+            text = "another network, shown beside; may be repeated"
+            params.append(click.Option(["--beside"], multiple=True, metavar="NAME", help=text))
+        case StoreInput():
+            params.append(click.Argument([name], metavar="STORE"))
+        case QueryInput():
+            params.append(click.Argument([name], metavar="IMAGE"))
+        case ObjectiveInput() as unit if declared.required:
+            params.append(click.Argument([name], metavar=unit.word))
+        case ObjectiveInput():
+            text = f"the unit that is asked: {_UNIT}" + ("  [default: the top class]" if declared.default else "")
+            params.append(click.Option(["-u", "--unit", name], metavar="UNIT", help=text))
+        case LayerInput() as layer:
+            params.append(_layer(declared, layer))
+        case ImageInput() as images:
+            params.append(_images(method, declared, images))
+    return params
+
+
+def _layer(declared: Declared, layer: LayerInput) -> click.Option:
+    stored = "one that the store keeps, or `input` for pixel space"
+    text = layer.help or (stored if layer.of == "store" else "one of those that `triscope layers` lists")
+    text += "; several with commas between them" if layer.many else ""
+    return click.Option([f"--{declared.name}"], metavar="LAYER", required=declared.required, help=text)
+
+
+def _images(method: Method[Any], declared: Declared, images: ImageInput) -> click.Parameter:
+    if declared.required:
+        # Where a class or unit follows, one image is asked at a time.
+        several = images.many and not method.requires("objective")
+        word = "IMAGE" if declared.name == "images" else declared.name.upper()
+        metavar = f"{word}..." if several else word
+        return click.Argument([declared.name], nargs=-1 if several else 1, required=True, metavar=metavar)
+    name = declared.name.removesuffix("s") if images.many else declared.name
+    default = None if images.many else declared.default
+    return click.Option(
+        [f"--{name}", declared.name], multiple=images.many, metavar="FILE", help=images.help, default=default,
+        show_default=bool(default),
+    )  # fmt: skip
+
+
+def _drawing(method: Method[Any]) -> list[click.Parameter]:
+    """How the result is drawn and in which forms it is written."""
+    params: list[click.Parameter] = []
+    if issubclass(method.returns, Heatmap):
+        text = "the map by itself, over the image, or beside it"
+        kinds = click.Choice(get_args(Style))
+        params.append(click.Option(["--style"], type=kinds, default="heat", show_default=True, help=text))
+    params += [
+        click.Option([f"--{form}"], is_flag=True, help=text) for form, text in method.returns.asked_forms.items()
+    ]
+    if method.long and method.takes("network") and issubclass(method.returns, Drawn):
+        text = "write the optimisation as a moving .webp, .gif or .mp4"
+        params.append(click.Option(["--frames"], metavar="FILE", help=text))
+    return params
+
+
+def _option(option: Option) -> click.Option:
+    """A method's option as click's."""
+    name = f"--{option.name.replace('_', '-')}"
+    names = [f"{name}/--no-{name.removeprefix('--')}" if option.type is bool else name, option.name]
+    if option.formerly:
+        names.insert(1, f"--{option.formerly.replace('_', '-')}")
+    kind: click.ParamType[Any] | type | None = option.type
+    if option.type is bool:
+        kind = None
+    elif option.many or option.bytes:
+        kind = str
+    elif option.choices:
+        kind = click.Choice(option.choices)
+    elif option.range is not None:
+        least, most = option.range.least, option.range.most
+        kind = click.IntRange(int(least), int(most)) if option.type is int else click.FloatRange(least, most)
+    default = ",".join(map(str, option.default)) if option.many and option.default else option.default
+    return _Ranged(names, type=kind, default=default, show_default=default is not None, help=option.help)
+
+
+class _Ranged(click.Option):
+    """An option whose help does not print the ends of its range, which are there to catch mistakes."""
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """As click has it, without the range."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
+
+def _dedented(text: str) -> str:
+    first, _, rest = text.partition("\n")
+    return first + "\n" + "\n".join(line.removeprefix("    ") for line in rest.splitlines())
