@@ -213,9 +213,9 @@ def test_words_for_layers():
     assert [words[f"relu{number}"] for number in range(1, 6)] == [f"features.{at}" for at in (1, 4, 7, 9, 11)]
     assert words["relu3_3"] == "features.11"
     assert words["pool2"] == "features.5"
-    assert style_layers(pocket, CONVENTIONS["triscope"], "relu2, features.7") == ["features.4", "features.7"]
+    assert style_layers(pocket, CONVENTIONS["triscope"], ["relu2", "features.7"]) == ["features.4", "features.7"]
     with pytest.raises(LayerNotFound):
-        style_layers(pocket, CONVENTIONS["triscope"], "relu9")
+        style_layers(pocket, CONVENTIONS["triscope"], ["relu9"])
     with pytest.raises(OptionError, match="The preset gatys2016 reads relu4_1, and pocket has no such layer"):
         style_layers(pocket, CONVENTIONS["gatys2016"])
     flat = Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)), size=2)

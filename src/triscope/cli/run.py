@@ -34,7 +34,7 @@ def run(
 ) -> None:
     """One result, or one for each image where a method takes one at a time; one that fails does not stop the others."""
     drawing = Drawing(
-        given.pop("style", None),
+        given.pop("style") if issubclass(method.returns, Heatmap) else None,
         given.pop("frames", None),
         [form for form in method.returns.asked_forms if given.pop(form, False)],
     )
