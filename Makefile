@@ -7,7 +7,7 @@ ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 
-.PHONY: setup report test slow lint format types stub docs-check bench clean
+.PHONY: setup report test slow lint format types derived docs-check bench clean
 
 setup: $(ready)
 
@@ -36,9 +36,9 @@ format: $(ready)
 types: $(ready)
 	$(bin)/mypy
 
-# The types of the public face, written from the catalogue and the signatures of the methods.
-stub: $(ready)
-	$(bin)/python scripts/stub.py
+# The types of the public face and the tables of the docs, written from the catalogue and the methods' declarations.
+derived: $(ready)
+	$(bin)/python scripts/derived.py
 
 docs-check: $(ready)
 	$(bin)/python -m pytest -q tests/test_docs.py

@@ -1,7 +1,7 @@
 """triscope shows what a vision network has learned: where in this image, what image would, which images do.
 
 Public names are loaded when they are first used, so that `import triscope` does not wait for PyTorch; `catalog.py` says
-where each lives. Type checkers read `__init__.pyi`, which `make stub` writes.
+where each lives. Type checkers read `__init__.pyi`, which `make derived` writes.
 """
 
 import importlib

@@ -3,7 +3,7 @@
 A JPEG is decoded at the smallest of its sizes that is still larger than needed, and resized by PyTorch, whose kernel
 for 8 bits is three times as fast as Pillow's and rounds a little differently; the thumbnail is made of the result. With
 `exact`, a picture is decoded whole and resized by Pillow, which is torchvision's published transform to the bit;
-docs/methods/index.md says what the difference amounts to.
+docs/methods/indexing.md says what the difference amounts to.
 """
 
 import io
