@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.backward_rules import Rule, following
+from triscope.network.draws import Draws
 from triscope.network.finding import REFUSALS, find_layers
 from triscope.network.layers import Layer, Layers
 from triscope.network.look import Look, require_rows
@@ -61,6 +62,7 @@ class Network:
         self._lock = threading.RLock()
         self._hash: tuple[tuple[tuple[int, int], ...], str] | None = None
         self._found: tuple[nn.Module, Layers] | None = None
+        self._drawing: tuple[nn.Module, bool] | None = None
         self.module = self._keeper.module
         self.name = name or type(self.module).__name__
         self.mean, self.std = _statistics(mean, std)
@@ -133,7 +135,7 @@ class Network:
         with self._lock:
             if self._found is None or self._found[0] is not twin:
                 grey = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
-                with self._asking(grey):
+                with self._asking(grey), self._drawn(twin, 0):
                     self._found = (twin, find_layers(twin, self.normalise, grey, self.name, self.tokens))
             return self._found[1]
 
@@ -182,16 +184,39 @@ class Network:
         mean, std = (values.to(images) for values in self._columns)
         return (images - mean).div_(std)  # in place: one copy of the batch less
 
+    @property
+    def random(self) -> bool:
+        """Whether the network draws random numbers as it answers; found out by its first pass, False before that."""
+        known = self._drawing
+        return known is not None and known[1] and known[0] is self._keeper.peek()
+
+    @contextmanager
+    def _drawn(self, twin: nn.Module, seed: int) -> Iterator[None]:
+        """A pass, or several, by a network that may draw: from a generator of its own, made from `seed`."""
+        known = self._drawing if self._drawing is not None and self._drawing[0] is twin else None
+        if known == (twin, False):
+            yield
+            return
+        with Draws(seed) as draws:
+            yield
+        self._drawing = known or (twin, draws.drew)
+
     def look(
-        self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None, rule: Rule | None = None
+        self,
+        images: Tensor,
+        needs: Iterable[Need | str],
+        *,
+        leaf: str | None = None,
+        rule: Rule | None = None,
+        seed: int = 0,
     ) -> Look:
         """What the network computes of `images` (B, C, H, W), in one pass stopped after the deepest layer needed.
 
         `needs` are layer names, or `Need`s (a layer and how it is pooled); "input" is the image before normalisation,
         "output" the module's result. Gradients flow back to `images` where they are asked for; with `leaf`, they flow
         to that layer instead, and `leaf` is among the answers. With `rule`, every ReLU of the pass sends back what the
-        rule says. Raises LayerNotFound, and NetworkError where the network cannot run on images of this size, or a
-        layer has not one row for each image.
+        rule says. What a network draws as it answers follows `seed`. Raises LayerNotFound, and NetworkError where the
+        network cannot run on images of this size, or a layer has not one row for each image.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         names = {need.layer for need in wanted} | ({leaf} if leaf else set())
@@ -210,7 +235,8 @@ class Network:
             watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), to_the_end="output" in names)
             with self._asking(images):
                 normalised = self.normalise(images)
-                with following(rule) if rule else nullcontext() as tally:  # a mode slows all it sees: the pass alone
+                # A mode slows all it sees: the pass alone.
+                with following(rule) if rule else nullcontext() as tally, self._drawn(twin, seed):
                     output = tap.run(twin, normalised, watch if inner else None)
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):

@@ -15,8 +15,7 @@ import os
 import re
 import sys
 import urllib.error
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +26,7 @@ from torch import nn
 
 from triscope.errors import NetworkError, WeightsError, nearest
 from triscope.images import printable
+from triscope.network.draws import seeded
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.loading.checkpoint_files import fit, open_weights
 from triscope.network.loading.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load_pocket
@@ -55,7 +55,7 @@ def load(
     if arch is not None or name.lower().endswith(_FILES):
         name, weights = _file_and_architecture(name, weights, arch)
     given = None if weights is None else os.fspath(weights)
-    with _seeded(seed):
+    with seeded(seed):
         if name == "pocket":
             network = _pocket(given)
         elif name.startswith("timm:"):
@@ -293,14 +293,6 @@ def _run_file(path: Path) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random weights follow `seed`; the global generator is as before afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _source(name: str, weights: str | None, seed: int) -> dict[str, Any]:

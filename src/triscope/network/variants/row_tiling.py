@@ -57,17 +57,29 @@ class Stripped(Network):
         """The layers of the network that is asked in strips."""
         return self._found_by.layers
 
+    @property
+    def random(self) -> bool:
+        """Whether the network that is asked in strips draws random numbers."""
+        return self._found_by.random
+
     def look(
-        self, images: Tensor, needs: Iterable[Need | str], *, leaf: str | None = None, rule: Rule | None = None
+        self,
+        images: Tensor,
+        needs: Iterable[Need | str],
+        *,
+        leaf: str | None = None,
+        rule: Rule | None = None,
+        seed: int = 0,
     ) -> Look:
         """What the network computes of `images`: Gram matrices, means and maps of features, as `Network.look` gives.
 
-        A leaf, a rule, maxima and layers that are none of the features are asked whole.
+        A leaf, a rule, maxima and layers that are none of the features are asked whole, and so is a network that draws.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         known = {*self.shallow, *self.deep, "input"}
-        if leaf or rule or any(need.layer not in known or need.pool == "max" for need in wanted):
-            return self._found_by.look(images, wanted, leaf=leaf, rule=rule)
+        other = any(need.layer not in known or need.pool == "max" for need in wanted)
+        if leaf or rule or other or self.random:  # a strip that draws would draw anew on the way back
+            return self._found_by.look(images, wanted, leaf=leaf, rule=rule, seed=seed)
         shallow = [need for need in wanted if need.layer in self.shallow]
         deep = [need for need in wanted if need.layer in self.deep]
         answers: dict[Need, Tensor] = {Need("input"): images}

@@ -12,7 +12,8 @@ and saves nothing but a checkpoint where asked. What it notices, it says in the 
       Where nothing comes back in all of the first steps, that is an error; where it is zero at the last, a note.
 
 **Which picture is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
-depends on its view, so the last picture is kept; at the end of an octave it is judged again without them.
+depends on its view, so the last picture is kept; at the end of an octave it is judged again without them. The same
+holds for a network that draws random numbers: every step has its own, and judged is what the climb's seed gives.
 """
 
 import warnings
@@ -102,7 +103,7 @@ class _Run:
     def step(self) -> Step[Imagined]:
         """One step."""
         plan, first, last = self.plan, self._boundary(self.octave), self._boundary(self.octave + 1)
-        self.view = self._view(plan.transforms)
+        self.view, self.seed = self._view(plan.transforms), self._drawn()
         numbers, answer = self.optimiser.advance(
             self.numbers, self._ask, plan.pace((self.index - first) / max(1, last - first))
         )
@@ -132,7 +133,7 @@ class _Run:
     def result(self) -> Imagined:
         """The picture so far."""
         notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in self.notes)
-        if self.plan.transforms and self.index != self._boundary(self.octave + 1):
+        if self._varies and self.index != self._boundary(self.octave + 1):
             notes += (f"Left at step {self.index} of {self.plan.steps}: the score is that of the last random view.",)
         scores = self.parts.sum(0)
         return Imagined(self.best, scores=scores, objective=self.plan.asked, parts=self.parts.T, notes=notes)
@@ -169,7 +170,7 @@ class _Run:
     def _end_octave(self) -> None:
         """Judge the last picture, which no step has looked at, without random views."""
         pictures = self.canvas.draw(self.numbers)
-        self.view = self._view(())
+        self.view, self.seed = self._view(()), self.plan.seed
         with torch.no_grad():
             self._keep(pictures, self._own_terms(pictures) | self._seen_terms(pictures, None))
 
@@ -177,13 +178,24 @@ class _Run:
         """Keep the pictures that are better than those before, and what each part (parts, B) of the question gives."""
         scores = torch.stack(list(terms.values())).sum(0)
         parts = torch.stack([terms[name] for name in self.asked])
-        better = scores.isfinite() if self.plan.transforms else scores > self.best_scores
+        better = scores.isfinite() if self._varies else scores > self.best_scores
         if better.all():
             self.best, self.best_scores, self.parts = pictures, scores, parts
         else:
             self.best = pictures.where(better.view(-1, 1, 1, 1), self.best)
             self.best_scores = scores.where(better, self.best_scores)
             self.parts = parts.where(better, self.parts)
+
+    @property
+    def _varies(self) -> bool:
+        """Whether the same picture would score otherwise at another step."""
+        return bool(self.plan.transforms) or self.plan.network.random
+
+    def _drawn(self) -> int:
+        """The seed of what the network draws in a step: another in each, unless the optimiser needs one question."""
+        if self.optimiser.needs_one_question or not self.plan.network.random:
+            return self.plan.seed
+        return int(torch.randint(2**62, (), generator=self.generator))
 
     def _view(self, transforms: tuple[Transform, ...]) -> View:
         view = draw(transforms, self.generator)
@@ -241,12 +253,14 @@ class _Run:
 
     def _look(self, images: Tensor) -> Look:
         needs = frozenset[Need]().union(*(term.needs for _, term in self.seen.values()))
-        if self.channels_last:
+        # Numbers are drawn in the order of memory: in another one, a network that draws would be another.
+        if self.channels_last and not self.plan.network.random:
             try:
-                return self.plan.network.look(images.contiguous(memory_format=torch.channels_last), needs)
+                last = images.contiguous(memory_format=torch.channels_last)
+                return self.plan.network.look(last, needs, seed=self.seed)
             except NetworkError:  # some networks call `view`, which takes one order in memory only
                 self.channels_last = False
-        return self.plan.network.look(images, needs)
+        return self.plan.network.look(images, needs, seed=self.seed)
 
     def _own_terms(self, pictures: Tensor) -> dict[str, Tensor]:
         return {name: weight * term({INPUT: pictures}) for name, (weight, term) in self.own.items()}

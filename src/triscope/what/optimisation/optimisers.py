@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -54,6 +54,9 @@ class Ask(Protocol):
 class Optimiser(ABC):
     """Changes numbers to raise scores. `rate` is scaled by `pace`, from 1 down, as the climb goes on."""
 
+    #: Whether answers of several steps are compared, so that nothing random may differ between them.
+    needs_one_question: ClassVar[bool] = False
+
     def __init__(self, rate: float) -> None:
         self.rate = rate
         #: Sentences, and the pictures that each is about.
@@ -72,8 +75,7 @@ class Optimiser(ABC):
         """Take up what `state` gave."""
 
     def _trouble(self, answer: Answer, about: list[int]) -> None:
-        sentence = f"{answer.culprit()} was not a finite number; stepped back, and halved the rate."
-        self.troubles.append((sentence, about))
+        self.troubles.append((f"{answer.culprit()} was not a finite number; stepped back, and halved the rate.", about))
 
 
 class _FirstOrder(Optimiser):
@@ -185,6 +187,8 @@ class Lbfgs(Optimiser):
     A line search may ask several times in a step, and fails where rounding hides what a step gains. Without one, a step
     is only made shorter where it ends worse than all of the last few did (Grippo, Lampariello and Lucidi, 1986).
     """
+
+    needs_one_question = True
 
     def __init__(
         self,

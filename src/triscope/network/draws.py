@@ -1,0 +1,92 @@
+"""What a network draws: random numbers in its forward pass, as a dropout that is always on, a VAE or an MAE has them.
+
+The global generator is the caller's, so that a network may neither move it nor depend on it. While `Draws` is entered,
+every function of torch that draws is given a state of its own, made from a seed, and the generator is put back right
+after it. It is a mode over torch's operators, and only in the thread that entered it. It slows a pass down, so that
+`Network` enters it once for each network, and from then on only where the network was found to draw.
+
+**What it does not do.** One generator cannot be two things at once: while an operator draws, another thread that draws
+from the global generator at that very moment gets numbers of this state. (Two networks asked in two threads wait for
+each other.) Draws of Python's and NumPy's own generators are not seen, nor those of the parts of a network that are
+computed again on the way back (torch.utils.checkpoint).
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+#: Held while a global generator is not as its owner left it.
+_AWAY = threading.RLock()
+
+
+class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives the class no types
+    """While entered, what is drawn follows `seed`; `drew` says whether anything was."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.drew = False
+        self._seed = seed
+        self._states: dict[torch.device, Tensor] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The operator, from a state of our own where it may draw from a global generator."""
+        kwargs = kwargs or {}
+        own = any(isinstance(value, torch.Generator) for value in (*args, *kwargs.values()))
+        if own or torch.Tag.nondeterministic_seeded not in getattr(func, "tags", ()):
+            return func(*args, **kwargs)
+        with _AWAY:
+            return self._drawn(_generators(args, kwargs), lambda: func(*args, **kwargs))
+
+    def _drawn(self, generators: Mapping[torch.device, torch.Generator], ask: Callable[[], Any]) -> Any:
+        before = {device: generator.get_state() for device, generator in generators.items()}
+        for device, generator in generators.items():
+            if device not in self._states:
+                self._states[device] = torch.Generator(device).manual_seed(self._seed).get_state()
+            generator.set_state(self._states[device])
+        try:
+            return ask()
+        finally:
+            for device, generator in generators.items():
+                after = generator.get_state()
+                self.drew = self.drew or not torch.equal(after, self._states[device])
+                self._states[device] = after
+                generator.set_state(before[device])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """While entered, the global generators follow `seed`; afterwards they are as before. For weights at random.
+
+    Those of GPUs are left alone where no GPU was used yet: to seed them is to change what they will be.
+    """
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    generators = [torch.default_generator, *(torch.cuda.default_generators if used else ())]
+    with _AWAY:
+        before = [generator.get_state() for generator in generators]
+        try:
+            for generator in generators:
+                generator.manual_seed(seed)
+            yield
+        finally:
+            for generator, state in zip(generators, before, strict=True):
+                generator.set_state(state)
+
+
+def _generators(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[torch.device, torch.Generator]:
+    """The global generators that an operator may draw from: the processor's, and those of the devices it is about."""
+    about = {value.device for value in (*args, *kwargs.values()) if isinstance(value, Tensor)}
+    if kwargs.get("device") is not None:
+        about.add(torch.empty(0, device=kwargs["device"]).device)  # which has a number: cuda is cuda:0, or another
+    found = {torch.device("cpu"): torch.default_generator}
+    return found | {device: torch.cuda.default_generators[device.index] for device in about if device.type == "cuda"}
