@@ -27,6 +27,7 @@ from triscope.results import ImageNote, NetworkNote, Recipe, Result
 
 R = TypeVar("R", bound=Result)
 _EMPTY = inspect.Parameter.empty
+_DRAWS = "{} draws random numbers as it answers; they follow the seed, {}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,8 +218,9 @@ class Method(Generic[R]):
                 yield dataclasses.replace(step, result=self._with_recipe(bound, step.result))
 
     def _with_recipe(self, bound: Bound, result: R) -> R:
-        """The result with its recipe."""
+        """The result with its recipe, and a note where the network draws random numbers."""
         networks: list[NetworkNote] = []
+        notes: list[str] = []
         precision = getattr(result, "precision", None)
         images: list[ImageNote] = []
         recorded = {option.name for option in self.options if option.recorded}
@@ -235,6 +237,7 @@ class Method(Generic[R]):
                 several = [value] if isinstance(value, Network) else value
                 networks += [NetworkNote(one.name, one.source, one.fingerprint()) for one in several]
                 precision = precision or str(several[0].dtype).removeprefix("torch.")
+                notes += [_DRAWS.format(one.name, bound.options.get("seed", 0)) for one in several if one.random]
         asked = getattr(result, "objective", None)
         recipe = Recipe(
             method=self.name,
@@ -246,7 +249,7 @@ class Method(Generic[R]):
             threads=torch.get_num_threads(),
             version=__version__,
         )
-        return dataclasses.replace(result, recipe=recipe)
+        return dataclasses.replace(result, recipe=recipe, notes=tuple(dict.fromkeys((*result.notes, *notes))))
 
     def __repr__(self) -> str:
         return f"<method {self.name}{self.signature}>"

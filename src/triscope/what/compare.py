@@ -15,7 +15,7 @@ from triscope import render
 from triscope.errors import ObjectiveError
 from triscope.methods import NetworkArg, ObjectiveArg, Range, Seed, Step, Steps, method
 from triscope.render.caption import captioned
-from triscope.results import Note, PerImage
+from triscope.results import Note, PerImage, joined_notes
 from triscope.what.ascend import ascend
 from triscope.what.optimisation.regularisers import REGULARISERS
 from triscope.what.picture import Imagined
@@ -68,7 +68,10 @@ def _joined(parts: list[Imagined], names: tuple[str, ...]) -> Comparison:
         scores=torch.cat([part.scores for part in parts]),
         objective=parts[0].objective,
         notes=tuple(
-            Note(f"{names[number]}: {note}", (number,), 1) for number, part in enumerate(parts) for note in part.notes
+            Note(f"{', '.join(names[number] for number in note.about)}: {note.sentence}", note.about, 1)
+            if isinstance(note, Note)
+            else note
+            for note in joined_notes([part.notes for part in parts])
         ),
         titles=names[: len(parts)],
     )
