@@ -35,9 +35,7 @@ _NETWORK = (
     click.Option(
         ["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps; `triscope doctor` lists them  [default: cpu]"
     ),
-    click.Option(
-        ["--seed"], type=int, default=0, show_default=True, help="of everything random; same seed, same picture"
-    ),
+    click.Option(["--seed"], type=int, default=0, show_default=True, help="random seed"),
 )
 _RECORDED = (
     click.Option(
@@ -59,7 +57,7 @@ _OUT = (
     click.Option(
         ["-o", "--out"],
         metavar="PATH",
-        help="a file, a folder, or - for stdout  [default: a name made of what was asked, here]",
+        help="a file, a folder, or - for stdout  [default: a descriptive name in the current directory]",
     ),
     click.Option(["-f", "--force"], is_flag=True, help="overwrite what is there"),
 )
