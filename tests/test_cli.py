@@ -226,8 +226,10 @@ def test_redo_finds_the_photo_beside_the_picture_or_where_it_is_said(folder):
 
 def test_redo_refuses_what_has_changed(folder):
     ask("saliency", "cat.png")
+    photo = Path("cat.png").read_bytes()
     Path("dog.png").replace("cat.png")
     assert "has changed" in ask("redo", "cat.saliency.png").stderr
+    Path("cat.png").write_bytes(photo)
     Path("model.py").write_text(MODEL.replace("manual_seed(0)", "manual_seed(1)"))
     assert "weights" in ask("redo", "cat.saliency.png").stderr
 

@@ -1,11 +1,13 @@
 """What a method returns: drawn, saved, taken apart, and carrying its recipe."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -63,7 +65,9 @@ def test_a_recipe_survives_json(recipe):
     assert text.isascii()
     read = Recipe.from_json(text)
     assert read.to_json() == text
-    assert (read.method, read.images, read.objective) == (recipe.method, recipe.images, recipe.objective)
+    assert (read.method, read.objective) == (recipe.method, recipe.objective)
+    named = [dataclasses.replace(note, path=note.path and Path(note.path).name) for note in recipe.images]
+    assert list(read.images) == named  # files lose their folders
     assert (read.options, read.style, read.precision) == (recipe.options, recipe.style, recipe.precision)
     assert [note.name for note in read.networks] == [note.name for note in recipe.networks]
     assert [note.weights() for note in read.networks] == [note.weights() for note in recipe.networks]
@@ -73,7 +77,7 @@ def test_a_recipe_survives_json(recipe):
     "text", ["", "{", "[]", "3", "null", "{}", '{"networks": [], "images": []}', '"x"', '{"networks": 1}']
 )
 def test_what_is_no_recipe_is_refused(text):
-    with pytest.raises(RecipeError, match="cannot be read; another version of triscope may have made it"):
+    with pytest.raises(RecipeError, match=r"This recipe cannot be read: .+\. It is damaged, or another version"):
         Recipe.from_json(text)
 
 

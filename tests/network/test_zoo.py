@@ -1,5 +1,6 @@
 """From names to networks: what is loaded, from where, and what is said where it cannot be."""
 
+import hashlib
 import http.server
 import threading
 import urllib.error
@@ -159,7 +160,8 @@ def test_a_function_in_a_file(model_file):
     module, network = load(f"{model_file}:module"), load(f"{model_file}:network")
     assert module.channels == 1
     assert network.name == "mine"
-    assert network.source == {"name": f"{model_file}:network"}
+    code = hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert network.source == {"name": f"{model_file}:network", "code": code}
     assert network.layer("0").channels == 5
 
 

@@ -1,9 +1,11 @@
 """The commands that are not methods: layers, redo, report, doctor."""
 
+import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ from triscope.cli.common import (
 )
 from triscope.errors import TriscopeError
 from triscope.network.loading.recorded import Said
+from triscope.results import Recipe
 
 if TYPE_CHECKING:
     from triscope.network import Network
@@ -73,24 +76,30 @@ def layers(
 @_command(
     click.Argument(["picture"], metavar="PNG"),
     click.Option(
-        ["--image", "images"], multiple=True, metavar="FILE", help="the picture it was made from, where it has moved"
+        ["--image", "images"],
+        multiple=True,
+        metavar="PATH",
+        help="the picture it was made from, or the folder that holds it; may be repeated, in the order of the recipe",
     ),
+    click.Option(["--store"], metavar="STORE", help="the store that was asked, or the folder of its pictures"),
     *recorded_options(),
     *out_options(),
     *saying_options(),
 )
-def redo(*, picture: str, images: tuple[str, ...], said: Said, target: Target, voice: Voice) -> None:
+def redo(*, picture: str, images: tuple[str, ...], store: str | None, said: Said, target: Target, voice: Voice) -> None:
     """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
 
-    The photo is looked for at its recorded path and beside the PNG. A Python file, a file of weights or a download that
-    the recipe names is only taken where -m or --weights names it, too.
+    A recipe names files without their folders: they are looked for beside the PNG, in the current folder, and where
+    --image and --store say. A Python file, a file of weights or a download that the recipe names is only taken where -m
+    or --weights names it, too.
     """
     from triscope.redoing import redo as make_again
 
     places = target.places()
     path = None if places.to_stdout else places.find([Path(picture).stem, "redo"])
     start = time.perf_counter()
-    result = make_again(picture, images=images, said=said)
+    with _threads(Recipe.of_png(picture).threads):
+        result = make_again(picture, images=images, store=store, said=said)
     put(result, path)
     voice.detail(f"{result.recipe.method} took {time.perf_counter() - start:.2f} s")
     voice.result({"from": picture, "method": result.recipe.method, "out": None if path is None else str(path)}, path)
@@ -146,6 +155,19 @@ def report(
     put_bytes(made.html.encode(), path)
     voice.result({"out": None if path is None else str(path), "seconds": made.timings}, path)
     voice.close(command="report", network=network.name)
+
+
+@contextmanager
+def _threads(wanted: int) -> Iterator[None]:
+    """So many threads, or as many as there are processors; the process is the command's own, a library's is not."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(wanted, max(before, os.cpu_count() or 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _on_a_collection(network: "Network", folder: str | None, scratch: Path | None, voice: Voice) -> "list[Section]":

@@ -8,7 +8,7 @@ refused and how each kind of file is converted stands in docs/images.md. Three r
 - half a picture is no picture: a file that is cut short is refused, never filled up with grey.
 """
 
-from triscope.images.files import not_the_file, open_regular, printable, slug
+from triscope.images.files import bare_name, not_the_file, open_regular, printable, public_path, slug
 from triscope.images.photo import (
     MAX_PIXELS,
     WHITE,
@@ -22,6 +22,7 @@ from triscope.images.photo import (
 )
 
 __all__ = [
+    "bare_name",
     "Color",
     "ImageSource",
     "MAX_PIXELS",
@@ -30,6 +31,7 @@ __all__ = [
     "open_regular",
     "Photo",
     "printable",
+    "public_path",
     "read_image",
     "resize",
     "slug",

@@ -9,7 +9,7 @@ import io
 import os
 import stat
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from triscope.errors import TriscopeError
 
@@ -58,6 +58,26 @@ def not_the_file(start: bytes) -> str:
 def printable(path: str | os.PathLike[str]) -> str:
     """The path on one line that any terminal and log can take: control characters and stray bytes as escapes."""
     return "".join(c if c.isprintable() else _escape(c) for c in os.fsdecode(path))
+
+
+def bare_name(path: str | os.PathLike[str]) -> str:
+    """The last part of a path as any system writes it."""
+    return PureWindowsPath(PurePosixPath(os.fsdecode(path)).name).name
+
+
+def public_path(path: str | os.PathLike[str]) -> str:
+    """What a file that is passed on may tell of where another one is: its way from the current folder if it lies below
+    that, with `/` between the parts, and else its name alone. Never a way through somebody's home folder.
+    """
+    try:
+        here = Path.cwd()
+        way = Path(os.fsdecode(path)).absolute().relative_to(here)
+    except (OSError, ValueError):  # there is no current folder, or the file does not lie below it
+        return Path(os.fsdecode(path)).name
+    home = Path("~").expanduser()
+    if ".." in way.parts or (home != here and home.is_relative_to(here)):
+        return way.name
+    return way.as_posix()
 
 
 def slug(name: str, limit: int = 100) -> str:

@@ -133,7 +133,7 @@ class ImageInput(Input):
         """The pictures, by name, file and hash."""
         batches = value if isinstance(value, tuple) else [value]
         return tuple(
-            ImageNote(source.name, printable(source.path.absolute()) if source.path else None, source.sha256, self.part)
+            ImageNote(source.name, os.fspath(source.path) if source.path else None, source.sha256, self.part)
             for batch in batches
             if isinstance(batch, ImageBatch)
             for source in batch.sources
@@ -196,7 +196,7 @@ class QueryInput(Input):
             return ()
         path = Path(os.fsdecode(value))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return (ImageNote(printable(path.stem), printable(path.absolute()), digest),)
+        return (ImageNote(printable(path.stem), os.fspath(path), digest),)
 
     def recorded(self, value: Any) -> Any:
         """The row, where it is one."""

@@ -1,21 +1,33 @@
-"""Recipes: what a result was made by and from, as text that a PNG carries."""
+"""Recipes: what a result was made by and from, as text that a PNG carries.
+
+A recipe is passed on with its picture, so it tells nothing of whose it was: files are named by their way from the
+current folder, or by their last part alone (`public_path`). And it comes from anywhere, so reading one is checking it:
+of each field it is known what may stand there, and all else is refused.
+What is read is still only a claim; `triscope.redoing` says what is done about it.
+"""
 
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from pathlib import PurePath
+from typing import Any, Literal, TypeAlias, get_args
 
 import PIL.Image
 
 from triscope.errors import RecipeError
-from triscope.images import printable
+from triscope.images import bare_name, printable, public_path
 
 Style: TypeAlias = Literal["heat", "overlay", "side-by-side"]
 
 #: What the recipe is called among the texts of a PNG.
 KEY = "triscope"
+#: The number of threads that a recipe may state.
+THREADS = range(1, 4097)
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,10 @@ class NetworkNote:
     #: None where the weights have been trained on since.
     weights: Callable[[], str | None] = lambda: None
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can hold it, the files by their names."""
+        return {"name": self.name, "source": public_source(self.source), "sha256": self.weights()}
+
 
 @dataclass(frozen=True)
 class ImageNote:
@@ -37,6 +53,10 @@ class ImageNote:
     path: str | None = None
     sha256: str | None = None
     part: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON can hold it, the file by its public path."""
+        return dataclasses.asdict(self) | {"path": public_path(self.path) if self.path else None}
 
 
 @dataclass(frozen=True)
@@ -54,25 +74,23 @@ class Recipe:
     version: str = ""
 
     def to_json(self) -> str:
-        """One JSON object."""
-        networks = [{"name": net.name, "source": net.source, "sha256": net.weights()} for net in self.networks]
-        rest = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "networks"}
-        rest["images"] = [dataclasses.asdict(image) for image in self.images]
-        return json.dumps({"networks": networks, **rest}, ensure_ascii=True)
+        """One JSON object, in which files stand by their public paths."""
+        known = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        known["networks"] = [note.to_json() for note in self.networks]
+        known["images"] = [note.to_json() for note in self.images]
+        if "store" in self.options:
+            known["options"] = {**self.options, "store": _public_store(self.options["store"])}
+        return json.dumps({"networks": known.pop("networks"), **known}, ensure_ascii=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
         """The recipe that `to_json` wrote. Raises RecipeError where it is not one."""
         try:
-            data = json.loads(text)
-            notes = tuple(
-                NetworkNote(net["name"], net["source"], _constant(net["sha256"])) for net in data.pop("networks")
-            )
-            images = tuple(ImageNote(**image) for image in data.pop("images"))
-            return cls(networks=notes, images=images, **data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return _read(json.loads(text, parse_constant=_no_number))
+        except (ValueError, RecursionError) as error:
+            reason = str(error) if isinstance(error, _Wrong) else "it is no JSON object as triscope writes it"
             raise RecipeError(
-                "The recipe in this picture cannot be read; another version of triscope may have made it."
+                f"This recipe cannot be read: {reason}. It is damaged, or another version of triscope made it."
             ) from error
 
     @classmethod
@@ -82,7 +100,7 @@ class Recipe:
             with PIL.Image.open(path, formats=("PNG",)) as image:
                 image.load()
                 text = getattr(image, "text", {}).get(KEY)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
             raise RecipeError(f"{printable(path)} cannot be read as a PNG, so there is no recipe in it.") from error
         if text is None:
             raise RecipeError(
@@ -91,5 +109,111 @@ class Recipe:
         return cls.from_json(text)
 
 
-def _constant(value: str | None) -> Callable[[], str | None]:
-    return lambda: value
+def public_source(source: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """How a network was made, with its files named without their folders."""
+    if source is None:
+        return None
+    bare = {name: printable(bare_name(source[name])) for name in ("name", "weights") if name in source}
+    return {**source, **bare}
+
+
+def _public_store(path: str) -> str:
+    """A store's folder; where it is outside, by its name, with that of the folder of its pictures if it is in one."""
+    told = public_path(path)
+    folder = PurePath(path).parent.name if told == PurePath(path).name and told.startswith(".") else ""
+    return f"{folder}/{told}" if folder else told
+
+
+class _Wrong(ValueError):
+    """What is wrong with a recipe, as the end of a sentence."""
+
+
+def _read(data: object) -> Recipe:
+    known = _fields(data, "the recipe", {item.name for item in dataclasses.fields(Recipe)})
+    networks = _items(known, "networks")
+    if not networks:
+        raise _Wrong("it names no network")
+    style = known.get("style")
+    if style is not None and style not in get_args(Style):
+        raise _Wrong(f"style is {_shown(style)}, not one of {', '.join(get_args(Style))}")
+    threads = known.get("threads", 1)
+    if type(threads) is not int or threads not in THREADS:
+        raise _Wrong(f"threads is {_shown(threads)}, not a number from {THREADS[0]} to {THREADS[-1]}")
+    return Recipe(
+        method=_text(known, "method"),
+        networks=tuple(_network(note) for note in networks),
+        images=tuple(_image(note) for note in _items(known, "images")),
+        objective=_text_or_none(known, "objective"),
+        options=_options(known.get("options", {})),
+        style=style,
+        precision=_text(known, "precision", "float32"),
+        threads=threads,
+        version=_text(known, "version", ""),
+    )
+
+
+def _network(data: object) -> NetworkNote:
+    known = _fields(data, "a network", {"name", "source", "sha256"})
+    source, digest = known.get("source"), _digest(known)
+    if source is not None and not isinstance(source, dict):
+        raise _Wrong(f"source is {_shown(source)}, not an object")
+    return NetworkNote(_text(known, "name"), source, lambda: digest)
+
+
+def _image(data: object) -> ImageNote:
+    known = _fields(data, "an image", {item.name for item in dataclasses.fields(ImageNote)})
+    return ImageNote(_text(known, "name"), _text_or_none(known, "path"), _digest(known), _text(known, "part", ""))
+
+
+def _options(data: object) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise _Wrong(f"options is {_shown(data)}, not an object")
+    for name, value in data.items():
+        for part in value if isinstance(value, list) else [value]:
+            if not isinstance(part, str | int | float | None):
+                raise _Wrong(f"the option {_shown(name)} is {_shown(value)}")
+    return data
+
+
+def _fields(data: object, what: str, names: set[str]) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise _Wrong(f"{what} is {_shown(data)}, not an object")
+    if unknown := sorted(data.keys() - names):
+        raise _Wrong(f"{what} has a field {_shown(unknown[0])}")
+    return data
+
+
+def _items(known: dict[str, Any], name: str) -> list[Any]:
+    value = known.get(name)
+    if not isinstance(value, list):
+        raise _Wrong(f"{name} is {_shown(value)}, not a list")
+    return value
+
+
+def _text(known: dict[str, Any], name: str, default: str | None = None) -> str:
+    value = known.get(name, default)
+    if not isinstance(value, str):
+        raise _Wrong(f"{name} is {_shown(value)}, not a text")
+    return value
+
+
+def _text_or_none(known: dict[str, Any], name: str) -> str | None:
+    return None if known.get(name) is None else _text(known, name)
+
+
+def _digest(known: dict[str, Any]) -> str | None:
+    value = _text_or_none(known, "sha256")
+    if value is not None and _HASH.fullmatch(value) is None:
+        raise _Wrong(f"sha256 is {_shown(value)}, not a hash of 64 digits")
+    return value
+
+
+def _no_number(word: str) -> float:
+    raise _Wrong(f"it holds {word}, which is no number")
+
+
+def _shown(value: object, most: int = 40) -> str:
+    """A value in an error's sentence, cut where it is long."""
+    names = {dict: "an object", list: "a list", type(None): "nothing"}
+    text = names.get(type(value)) or printable(repr(value))
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -32,6 +32,7 @@ from triscope.objectives.base import Activations, Need
 from triscope.objectives.pooling import pooled
 from triscope.objectives.units import OUTPUT
 from triscope.results import NetworkNote
+from triscope.results.recipe import public_source
 from triscope.which.collection import Collection
 from triscope.which.database.arrow import Rows
 from triscope.which.database.durable import locked
@@ -63,7 +64,8 @@ class About:
 
     def to_json(self) -> str:
         """As one line."""
-        return json.dumps({**asdict(self), "columns": [column.to_json() for column in self.columns]})
+        known = {**asdict(self), "source": public_source(self.source)}
+        return json.dumps({**known, "columns": [column.to_json() for column in self.columns]})
 
     @classmethod
     def from_json(cls, text: str) -> "About":
@@ -222,10 +224,11 @@ class Store:
 
     def files(self, rows: Sequence[int] | NDArray[Any]) -> list[Path]:
         """The files of some rows."""
-        root = Path(self.about.root) if self.about.root else None
-        # A store in the collection's own folder moves with it.
-        if root is not None and self.path.name == PLACE and self.path.absolute().parent.is_dir():
-            root = self.path.absolute().parent
+        own = self.path.absolute()
+        # The root is a way from the store; version 0.1 wrote a whole path.
+        root = Path(os.path.normpath(own / self.about.root)) if self.about.root else None
+        if root is not None and own.name == PLACE and own.parent.is_dir():  # it moves with the pictures it stands among
+            root = own.parent
         found = [Path(os.fsdecode(path)) for path in self.table.take(rows, ["path"])["path"]]
         return [root / path if root else path for path in found]
 
@@ -321,6 +324,14 @@ StoredLayerArg: TypeAlias = Annotated[str, LayerInput(of="store")]
 def condition(where: str | None) -> str:
     """The SQL for the rows that have vectors, and meet `where`."""
     return f"{GOOD} AND ({where})" if where else GOOD
+
+
+def way_to(root: Path, folder: Path) -> str:
+    """Where a collection's folder is, seen from the folder of its store: that says least of whose machine this is."""
+    try:
+        return PurePath(os.path.relpath(root, folder)).as_posix()
+    except ValueError:  # on another drive
+        return str(root)
 
 
 def table_folder(folder: Path) -> Path:

@@ -7,16 +7,15 @@ own words alone; what a file says goes through here.
 """
 
 import re
+import warnings
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 
-from triscope.errors import NetworkError, UnconfirmedNetwork
-from triscope.images import printable
+from triscope.errors import NetworkError, TriscopeWarning, UnconfirmedNetwork
+from triscope.images import bare_name, printable
 from triscope.network.loading.zoo import RANDOM, is_here, is_published, load
 from triscope.network.network import Network
 
 _PYTHON = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)", re.DOTALL)
-_SEEDS = range(-(2**63), 2**64)  # what a generator takes
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Source:
     name: str
     weights: str | None = None
     seed: int = 0
+    code: str | None = None
 
     @classmethod
     def read(cls, recorded: object) -> "Source":
@@ -54,8 +54,9 @@ class Source:
         match recorded:
             case {"name": str(name), **rest} if not name.isspace():
                 weights, seed = rest.get("weights"), rest.get("seed", 0)
-                if isinstance(weights, str | None) and type(seed) is int and seed in _SEEDS:
-                    return cls(name, weights, seed)
+                code = rest.get("code")
+                if isinstance(weights, str | None) and isinstance(code, str | None) and type(seed) is int:
+                    return cls(name, weights, seed, code)
         raise ValueError("no network")
 
 
@@ -80,7 +81,9 @@ def load_recorded(recorded: object, name: str, label: str, said: Said = UNSAID) 
         ) from error
     if said.named is not None:
         arch = None if said.model is None else said.arch
-        return load(said.named, weights=said.weights, arch=arch, device=said.device, seed=source.seed)
+        network = load(said.named, weights=said.weights, arch=arch, device=said.device, seed=source.seed)
+        _compare_code(source, network, label)
+        return network
     if not is_published(source.name) or (said.weights is None and source.weights not in (None, RANDOM)):
         raise _unconfirmed(source, label)
     weights = said.weights if said.weights is not None else source.weights
@@ -119,6 +122,17 @@ def _unconfirmed(source: Source, label: str) -> NetworkError:
     )
 
 
+def _compare_code(source: Source, network: Network, label: str) -> None:
+    """Warn where the Python file that the user names is not, byte for byte, the one that is recorded."""
+    code = (network.source or {}).get("code")
+    if source.code is not None and code != source.code:
+        warnings.warn(
+            f"The Python file {_bare(source.name)} is not as it was when {label} was made; its weights are compared.",
+            TriscopeWarning,
+            stacklevel=3,
+        )
+
+
 def _bare(path: str) -> str:
     """The last part of a path of any system, printable."""
-    return printable(PureWindowsPath(PurePosixPath(path).name).name)
+    return printable(bare_name(path))

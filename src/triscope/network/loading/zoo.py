@@ -9,6 +9,7 @@ load("timm:convnext_nano.in12k_ft_in1k")            timm, where it is installed
 load("model.py:make")                               what make() in model.py returns: a module, or a Network
 """
 
+import hashlib
 import importlib.util
 import logging
 import os
@@ -296,12 +297,14 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _source(name: str, weights: str | None, seed: int) -> dict[str, Any]:
-    """What `load` needs to make the same network from anywhere: files by their whole path."""
+    """How the network was made: files by their whole path, and of a Python file its hash."""
+    known: dict[str, Any] = {"name": name}
     if match := re.fullmatch(r"(.+\.py):(\w+)", name):
-        name = f"{Path(match[1]).absolute()}:{match[2]}"
+        path = Path(match[1]).absolute()
+        known = {"name": f"{path}:{match[2]}", "code": hashlib.sha256(path.read_bytes()).hexdigest()}
     if weights == RANDOM:
-        return {"name": name, "weights": RANDOM, "seed": seed}
-    return {"name": name} | ({"weights": str(Path(weights).absolute())} if weights else {})
+        return {**known, "weights": RANDOM, "seed": seed}
+    return known | ({"weights": str(Path(weights).absolute())} if weights else {})
 
 
 def _to(network: Network, device: torch.device) -> None:

@@ -12,7 +12,7 @@ from triscope.which.collection import Collection
 from triscope.which.database.arrow import Field
 from triscope.which.database.schema import choose
 from triscope.which.database.table import Table
-from triscope.which.store import About, Store, preprocessing, table_folder
+from triscope.which.store import About, Store, preprocessing, table_folder, way_to
 
 _RESERVED = (
     "key",
@@ -50,7 +50,7 @@ def open_table(
     old = Store.open(folder, network) if there else None
     columns = old.columns if old else choose(network, layers, maps)
     fields = tuple(name for name in collection.fields if name not in _RESERVED) if collection else ()
-    root = str(collection.root) if collection and collection.root else None
+    root = way_to(collection.root, folder) if collection and collection.root else None
     own = old.about.precision if old and precision == "auto" else None
     about = About(
         network.name,

@@ -1,0 +1,126 @@
+"""Making a result again from the recipe it carries.
+
+A recipe comes from anywhere, so it is a claim to be checked (`checked`), and the files it names are looked for by name
+and taken by hash (`found`). Nothing is run, written or fetched because a recipe says so; see docs/security.md.
+"""
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from triscope.errors import RecipeError, TriscopeWarning, UnconfirmedNetwork
+from triscope.images import printable
+from triscope.network import Network
+from triscope.network.loading.recorded import UNSAID, Said, load_recorded
+from triscope.redoing.checked import checked
+from triscope.redoing.found import find_pictures, find_store
+from triscope.results import Heatmap, NetworkNote, Recipe, Result
+from triscope.which.store import Store
+
+
+def redo(
+    path: str | os.PathLike[str],
+    *,
+    network: Network | Sequence[Network] | None = None,
+    images: Sequence[str | os.PathLike[str]] = (),
+    store: str | os.PathLike[str] | None = None,
+    said: Said = UNSAID,
+) -> Result:
+    """The result that the PNG at `path` shows, made again; on the same machine, byte for byte the same when saved.
+
+    The network is loaded by the name in the recipe, unless it is given; a Python file, a file of weights or a download
+    that a recipe names is taken only where `network` or `said` names it, too. Pictures, and a store, are looked for by
+    their names beside the PNG and in the current folder, unless they or their folders are given. The process's number
+    of threads is left alone; a warning says where it is not the recipe's, since rounding may then differ.
+
+    Raises UnconfirmedNetwork, and RecipeError where the recipe cannot be read, or something is missing or is not what
+    it was.
+    """
+    png = Path(path)
+    recipe = Recipe.of_png(png)
+    verb, arguments = checked(recipe, png)
+    arguments |= find_pictures(recipe, verb, png, [Path(image) for image in images])
+    if verb.takes("store"):
+        arguments["store"] = _store(recipe, png, store, network, said)
+    else:
+        networks = _networks(recipe, network, printable(path), said)
+        arguments["network"] = networks[0] if len(networks) == 1 else networks
+    _note_threads(recipe, png)
+    result: Result = verb(**arguments)
+    if isinstance(result, Heatmap) and recipe.style:
+        result = result.styled(recipe.style)
+    return dataclasses.replace(result, recipe=_as_named(result.recipe, recipe))
+
+
+def _as_named(made: Recipe, recorded: Recipe) -> Recipe:
+    """The recipe of what was made again, which names the same files as they were named before, wherever they are."""
+    store = {"store": recorded.options["store"]} if "store" in made.options else {}
+    return dataclasses.replace(made, images=recorded.images, options={**made.options, **store})
+
+
+def _store(
+    recipe: Recipe,
+    png: Path,
+    given: str | os.PathLike[str] | None,
+    network: Network | Sequence[Network] | None,
+    said: Said,
+) -> Store:
+    """The store that was asked, made by the network that is recorded; which is only loaded if it is needed."""
+    opened = Store.open(find_store(recipe, png, None if given is None else Path(given)))
+    (note,) = recipe.networks
+    _compare(note, opened.about.sha256)
+    if network is not None:
+        (one,) = [network] if isinstance(network, Network) else network
+        return Store.open(opened.path, one)
+    if said:
+        opened.ask(said)
+    return opened
+
+
+def _networks(recipe: Recipe, given: Network | Sequence[Network] | None, label: str, said: Said) -> list[Network]:
+    if given is None:
+        alone = len(recipe.networks) == 1
+        networks = [_network(note, label, said, alone=alone) for note in recipe.networks]
+    else:
+        networks = [given] if isinstance(given, Network) else list(given)
+    if len(networks) != len(recipe.networks):
+        raise RecipeError(f"{label} was made by {len(recipe.networks)} networks; {len(networks)} were given.")
+    for note, network in zip(recipe.networks, networks, strict=True):
+        _compare(note, network.sha256)
+    return networks
+
+
+def _network(note: NetworkNote, label: str, said: Said, *, alone: bool) -> Network:
+    """One network of a recipe; of several, what the user says is for the one that nobody else may name."""
+    try:
+        return load_recorded(note.source, note.name, label, said if alone else Said(device=said.device))
+    except UnconfirmedNetwork:
+        if alone or not said.named:
+            raise
+        return load_recorded(note.source, note.name, label, said)
+
+
+def _compare(note: NetworkNote, sha256: str) -> None:
+    """Raise RecipeError where weights are not those recorded."""
+    name, recorded = printable(note.name), note.weights()
+    if recorded is None:
+        raise RecipeError(
+            f"The weights of {name} were trained on before the result was saved, so it cannot be made again."
+        )
+    if recorded != sha256:
+        raise RecipeError(f"The weights of {name} are not those that made this result.")
+
+
+def _note_threads(recipe: Recipe, png: Path) -> None:
+    here = torch.get_num_threads()
+    if recipe.threads != here:
+        warnings.warn(
+            f"{printable(png)} was made with {recipe.threads} threads, and this process has {here}: rounding may "
+            "differ.",
+            TriscopeWarning,
+            stacklevel=3,
+        )

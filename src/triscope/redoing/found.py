@@ -1,0 +1,91 @@
+"""The files that a recipe names, looked for by name, and taken where they are what they were."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from triscope.errors import RecipeError
+from triscope.images import bare_name, open_photo, printable
+from triscope.methods import ImageInput, Method, QueryInput
+from triscope.results import ImageNote, Recipe
+from triscope.which.store import PLACE, table_folder
+
+
+def find_pictures(recipe: Recipe, verb: Method[Any], png: Path, given: Sequence[Path]) -> dict[str, Any]:
+    """The pictures of a recipe as arguments of its method; `given` are they, in order, or the one folder they are in.
+
+    Raises RecipeError where one is missing, or is not what it was.
+    """
+    if len(given) == 1 and given[0].is_dir():
+        given = [given[0]] * len(recipe.images)
+    if given and len(given) != len(recipe.images):
+        raise RecipeError(f"{printable(png)} was made from {len(recipe.images)} pictures; {len(given)} were given.")
+    by_part = defaultdict[str, list[Path]](list)
+    for index, note in enumerate(recipe.images):
+        by_part[note.part].append(_picture(note, png, given[index] if given else None))
+    found: dict[str, Any] = {}
+    for name, declared in verb.inputs.items():
+        part = declared.input.part if isinstance(declared.input, ImageInput) else ""
+        if isinstance(declared.input, ImageInput | QueryInput) and by_part[part]:
+            found[name] = by_part[part] if declared.input.many else by_part[part][0]
+    return found
+
+
+def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
+    """The file that has the recorded hash."""
+    name, made = printable(note.name), printable(png)
+    if note.sha256 is None:
+        raise RecipeError(f"{made} was made from {name}, which was no file, so it cannot be made again.")
+    places = list(_places(note, png, given))
+    found = [place for place in places if place.is_file()]
+    for place in found:
+        if open_photo(place).sha256 == note.sha256:
+            return place
+    if found:
+        raise RecipeError(f"{printable(found[0])} has changed since {made} was made from it.")
+    if not places:
+        raise RecipeError(f"{made} was made from {name}, which is no file; say with --image where its picture is.")
+    looked = " and ".join(printable(place) for place in places)
+    raise RecipeError(f"The picture {name} was looked for at {looked}, and is not there; say where it is with --image.")
+
+
+def _places(note: ImageNote, png: Path, given: Path | None) -> Iterator[Path]:
+    """Where a picture may be."""
+    ways = _ways(note.path) if note.path else []
+    if given is not None:
+        yield from (given / way for way in ways) if given.is_dir() else [given]
+        return
+    if note.path and _is_of_this_machine(note.path):  # version 0.1 wrote whole paths
+        yield Path(note.path)
+    yield from dict.fromkeys(folder / way for way in ways for folder in (png.parent, Path()))
+
+
+def _ways(recorded: str) -> list[Path]:
+    """The ways from a folder that may lead to a recorded file: the one recorded, and its name; never up."""
+    path = Path(recorded)
+    ways = [] if path.is_absolute() or ".." in path.parts else [path]
+    return list(dict.fromkeys([*ways, *(Path(name) for name in (path.name, bare_name(recorded)) if name)]))
+
+
+def find_store(recipe: Recipe, png: Path, given: Path | None) -> Path:
+    """The store that a recipe names; `given` is its folder, or that of its pictures. Raises RecipeError without."""
+    if given is not None:
+        return given
+    recorded = str(recipe.options["store"])
+    ways = _ways(recorded)[:1]
+    places = [Path(recorded)] if _is_of_this_machine(recorded) else []
+    places += [folder / way for way in ways for folder in (png.parent, Path(), png.absolute().parent.parent)]
+    for place in places:
+        if table_folder(place).is_dir() or table_folder(place / PLACE).is_dir():
+            return place
+    looked = " and ".join(dict.fromkeys(printable(place) for place in places[:2]))
+    raise RecipeError(
+        f"The store {printable(recorded)} that {printable(png)} was made from was looked for at {looked}, and is not "
+        "there; say where it is with --store."
+    )
+
+
+def _is_of_this_machine(path: str) -> bool:
+    """Whether a path is a whole one, and leads to no other machine, as two strokes at its start do on Windows."""
+    return Path(path).is_absolute() and path[:2] not in ("\\\\", "//")
