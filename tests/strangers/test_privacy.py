@@ -1,7 +1,9 @@
 """What is written into a file tells nothing of whose machine it was made on."""
 
+import base64
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,19 @@ def test_a_relative_way_is_followed_down_and_never_up(home):
     assert _ways("pets/0.png") == [Path("pets/0.png"), Path("0.png")]
     assert _ways("C:\\Users\\lucy\\0.png")[-1] == Path("0.png")
     assert ts.Recipe("saliency", ()).to_json().isascii()
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_report_tells_no_more(outside, home):
+    photo = str(home / "photos" / "0.png") if outside else "pets/0.png"
+    words = ["--collection", "../photos" if outside else "pets", "-m", MODEL]
+    done = call("report", photo, *words, "-o", "x.html", "-q")
+    assert done.exit_code == 0, done.output
+    page = Path("x.html").read_text("utf-8")
+    assert "lucy" not in page
+    shown = page.replace("</span> <span>", " ")
+    assert f"saliency {'0.png' if outside else 'pets/0.png'} " in shown
+    assert "-m mine.py:make" in shown
+    pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
+    assert len(pictures) > 8
+    assert not any(b"lucy" in base64.b64decode(data) for data in pictures)

@@ -153,7 +153,7 @@ def test_the_report_shows_a_collection(folder):
     page = Path("report.html").read_text("utf-8")
     for shown in ("Nearest in 7", "Nearest in pixel space", "1:", "top patches"):
         assert shown in page
-    command = "triscope neighbors photos/2.png photos --layer 7 --k 8"
+    command = "triscope neighbors photos/2.png photos --layer 7 --k 8 -m model.py:make"
     assert command in page.replace("</span> <span>", " ")
 
 

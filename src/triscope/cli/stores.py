@@ -23,4 +23,4 @@ def index_command(store: Store) -> list[str]:
     """The command that goes on with a store."""
     if store.path.name == PLACE:
         return ["triscope", "index", str(store.path.parent)]
-    return ["triscope", "index", store.about.root or "PICTURES", "--store", str(store.path)]
+    return ["triscope", "index", str(store.root or "PICTURES"), "--store", str(store.path)]

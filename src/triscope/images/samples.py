@@ -16,6 +16,15 @@ TEXTURES = {"brick": "brick.png", "grass": "grass.png", "gravel": "gravel.png"}
 _FILES = SAMPLES | TEXTURES
 
 
+def find_sample(file: str) -> Path | None:
+    """A sample photo by the name of its file; None where there is none, or it is not installed."""
+    names = [name for name, known in _FILES.items() if known == file]
+    try:
+        return sample_photo(names[0]) if names else None
+    except ImageError:
+        return None
+
+
 def sample_photo(name: str = "cat") -> Path:
     """The file of a sample photo: cat, coffee, astronaut, rocket, or of a texture: brick, grass, gravel.
 

@@ -9,8 +9,11 @@ Only what differs from the defaults is said.
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from triscope.images import public_path
+from triscope.images.samples import find_sample
 from triscope.methods.inputs import (
     Declared,
     ImageInput,
@@ -23,6 +26,8 @@ from triscope.methods.inputs import (
 from triscope.methods.options import Option
 from triscope.methods.table import Method
 from triscope.network import ImageBatch, Network
+from triscope.network.loading.recorded import options_for
+from triscope.results.recipe import public_source
 
 _STDIN = "-"
 
@@ -40,8 +45,12 @@ def command_line(method: Method[Any], arguments: Mapping[str, Any], *, style: st
         words += said
     words += [word for option, value in said_options(method, arguments) for word in _flag(option, value)]
     words += ["--style", style] if style not in (None, "heat") else []
-    network = arguments.get("network")
+    network, store = arguments.get("network"), arguments.get("store")
     words += network_words(network) or [] if isinstance(network, Network) else []
+    if store is not None and (method.takes("objective") or method.takes("query")):
+        if store.note.source is None:
+            return None
+        words += options_for(store.note.source)  # what of the store's network only the user may name
     return " ".join(map(quoted, ["triscope", method.command, *words]))
 
 
@@ -69,7 +78,7 @@ def network_words(network: Network) -> list[str] | None:
     """The options that name a network, or None where it was made in Python."""
     if network.source is None:
         return None
-    source = dict(network.source)
+    source = public_source(network.source)
     words = ["-m", source["name"]] if source["name"] != "pocket" else []
     words += ["--weights", source["weights"]] if "weights" in source else []
     words += ["--seed", str(source["seed"])] if source.get("seed") else []
@@ -78,6 +87,8 @@ def network_words(network: Network) -> list[str] | None:
 
 def quoted(word: str) -> str:
     """A word as the shell reads it; one that cannot be printed in the bytes it has, as bash and zsh read them."""
+    if word.startswith("~/"):
+        return f"~/{quoted(word[2:])}"
     if word.isprintable():
         return shlex.quote(word)
     kept = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word))
@@ -95,7 +106,7 @@ def _words(declared: Declared, value: Any) -> list[str] | None:
         several = [value] if isinstance(value, Network) else value
         return [] if all(network_words(one) is not None for one in several) else None
     if isinstance(kind, StoreInput):
-        return [os.fspath(value.path.parent if value.path.name.startswith(".") else value.path)]
+        return [_as_word(value.path.parent if value.path.name.startswith(".") else value.path)]
     if isinstance(kind, LayerInput):
         return ["--layer", value if isinstance(value, str) else ",".join(value)]
     if isinstance(kind, ObjectiveInput):
@@ -131,8 +142,13 @@ def _files(value: Any) -> list[str] | None:
 
 
 def _as_word(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    return f"./{text}" if text.startswith("-") else text
+    """A file by its public path; a sample photo, which is not the user's to find, by its way from home."""
+    text = public_path(path)
+    sample = find_sample(text)
+    if sample is not None and sample == Path(path):
+        home = Path("~").expanduser()
+        return f"~/{sample.relative_to(home)}" if sample.is_relative_to(home) else os.fspath(sample)
+    return f"./{text}" if text.startswith(("-", "~")) else text
 
 
 def _flag(option: Option, value: Any) -> list[str]:

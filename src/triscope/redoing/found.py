@@ -7,6 +7,7 @@ from typing import Any
 
 from triscope.errors import RecipeError
 from triscope.images import bare_name, open_photo, printable
+from triscope.images.samples import find_sample
 from triscope.methods import ImageInput, Method, QueryInput
 from triscope.results import ImageNote, Recipe
 from triscope.which.store import PLACE, table_folder
@@ -59,6 +60,8 @@ def _places(note: ImageNote, png: Path, given: Path | None) -> Iterator[Path]:
     if note.path and _is_of_this_machine(note.path):  # version 0.1 wrote whole paths
         yield Path(note.path)
     yield from dict.fromkeys(folder / way for way in ways for folder in (png.parent, Path()))
+    if note.path and (sample := find_sample(bare_name(note.path))):
+        yield sample
 
 
 def _ways(recorded: str) -> list[Path]:

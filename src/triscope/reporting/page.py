@@ -155,7 +155,7 @@ def _footer(number: int, timings: Mapping[str, float]) -> str:
     return f"""<footer id="part-{number}">
 {_head(number, _LAST, f"Everything took {total:.1f} seconds.")}
 {bars(rows, "bars times")}
-<p class="small">Made by triscope {__version__}. Each picture carries its recipe, the path of the photo included: save
-one from this page, and <em>triscope redo</em> makes it again. The page asks nothing of any network and holds no
-script.</p>
+<p class="small">Made by triscope {__version__}. Each picture carries its recipe: save one from this page, and
+<em>triscope redo</em> makes it again. Files are named by their way from the folder in which the page was made, those
+outside it by their names alone. The page asks nothing of any network and holds no script.</p>
 </footer>"""

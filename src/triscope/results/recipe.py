@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import PIL.Image
 
 from triscope.errors import RecipeError
-from triscope.images import bare_name, printable, public_path
+from triscope.images import printable, public_path
 
 Style: TypeAlias = Literal["heat", "overlay", "side-by-side"]
 
@@ -41,8 +41,9 @@ class NetworkNote:
     weights: Callable[[], str | None] = lambda: None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can hold it, the files by their names."""
-        return {"name": self.name, "source": public_source(self.source), "sha256": self.weights()}
+        """As JSON can hold it, the files by their public paths."""
+        source = None if self.source is None else public_source(self.source)
+        return {"name": self.name, "source": source, "sha256": self.weights()}
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,9 @@ class Recipe:
         return cls.from_json(text)
 
 
-def public_source(source: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """How a network was made, with its files named without their folders."""
-    if source is None:
-        return None
-    bare = {name: printable(bare_name(source[name])) for name in ("name", "weights") if name in source}
-    return {**source, **bare}
+def public_source(source: Mapping[str, Any]) -> dict[str, Any]:
+    """How a network was made, its files by their public paths."""
+    return {**source, **{name: public_path(source[name]) for name in ("name", "weights") if name in source}}
 
 
 def _public_store(path: str) -> str:

@@ -64,7 +64,7 @@ class About:
 
     def to_json(self) -> str:
         """As one line."""
-        known = {**asdict(self), "source": public_source(self.source)}
+        known = asdict(self) | {"source": None if self.source is None else public_source(self.source)}
         return json.dumps({**known, "columns": [column.to_json() for column in self.columns]})
 
     @classmethod
@@ -184,6 +184,16 @@ class Store:
         return self.about.precision
 
     @property
+    def root(self) -> Path | None:
+        """The folder that was indexed; None where it was a list, a pattern or a CSV file."""
+        if not self.about.root:
+            return None
+        own = self.path.absolute()
+        if own.name == PLACE and own.parent.is_dir():  # it moves with the pictures it stands among
+            return own.parent
+        return Path(os.path.normpath(own / self.about.root))  # a way from the store; version 0.1 wrote a whole path
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The vectors that are kept of each picture."""
         return self.about.columns
@@ -224,11 +234,7 @@ class Store:
 
     def files(self, rows: Sequence[int] | NDArray[Any]) -> list[Path]:
         """The files of some rows."""
-        own = self.path.absolute()
-        # The root is a way from the store; version 0.1 wrote a whole path.
-        root = Path(os.path.normpath(own / self.about.root)) if self.about.root else None
-        if root is not None and own.name == PLACE and own.parent.is_dir():  # it moves with the pictures it stands among
-            root = own.parent
+        root = self.root
         found = [Path(os.fsdecode(path)) for path in self.table.take(rows, ["path"])["path"]]
         return [root / path if root else path for path in found]
 

@@ -6,9 +6,11 @@ machine or random. A Python file, a file of weights and a download are for the u
 own words alone; what a file says goes through here.
 """
 
+import dataclasses
 import re
 import warnings
 from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
 
 from triscope.errors import NetworkError, TriscopeWarning, UnconfirmedNetwork
 from triscope.images import bare_name, printable
@@ -97,26 +99,33 @@ def load_recorded(recorded: object, name: str, label: str, said: Said = UNSAID) 
     return load(source.name, weights=weights, device=said.device, seed=source.seed, progress=False)
 
 
+def options_for(recorded: object) -> list[str]:
+    """The options that name the parts of a recorded network that only the user may name: files, and what is in them.
+
+    None are needed for a name that `load` knows by itself, which may still be one that has to be downloaded.
+    """
+    source = Source.read(recorded)
+    python = _PYTHON.fullmatch(source.name)
+    words = ["-m", _told(source.name)] if python else []
+    return words + (["--weights", _told(str(source.weights))] if source.weights not in (None, RANDOM) else [])
+
+
 def _unconfirmed(source: Source, label: str) -> NetworkError:
     """Why this source is for the user to name, and how."""
-    if python := _PYTHON.fullmatch(source.name):
-        file, name = _bare(python["file"]), f"{_bare(python['file'])}:{python['function']}"
-        told, options = f"the function {python['function']} of the Python file {file}", ["-m", name]
-    elif is_published(source.name):
-        name, told, options = source.name, source.name, []
-    else:
-        raise NetworkError(
+    python = _PYTHON.fullmatch(source.name)
+    if python is None and not is_published(source.name):
+        return NetworkError(
             f"{label} was made by {printable(source.name)!r}, which is no network that this version of triscope knows."
         )
-    words = [repr(name)]
+    told, words = source.name, [repr(_told(source.name))]
+    if python:
+        told = f"the function {python['function']} of the Python file {_told(python['file'])}"
     if source.weights not in (None, RANDOM):
-        file = _bare(str(source.weights))
-        told += f" with the weights in the file {file}"
-        options += ["--weights", file]
-        words.append(f"weights={file!r}")
+        told += f" with the weights in the file {_told(str(source.weights))}"
+        words.append(f"weights={_told(str(source.weights))!r}")
     return UnconfirmedNetwork(
         f"{label} was made by {told}",
-        options,
+        options_for(dataclasses.asdict(source)),
         f"ts.load({', '.join(words)})",
         "no file is run or read because another names it; where you know and trust it, say where it is",
     )
@@ -127,12 +136,14 @@ def _compare_code(source: Source, network: Network, label: str) -> None:
     code = (network.source or {}).get("code")
     if source.code is not None and code != source.code:
         warnings.warn(
-            f"The Python file {_bare(source.name)} is not as it was when {label} was made; its weights are compared.",
+            f"The Python file {_told(source.name)} is not as it was when {label} was made; its weights are compared.",
             TriscopeWarning,
             stacklevel=3,
         )
 
 
-def _bare(path: str) -> str:
-    """The last part of a path of any system, printable."""
-    return printable(bare_name(path))
+def _told(path: str) -> str:
+    """A recorded path as it may be shown: a way down from the current folder, or else its last part."""
+    parts = PurePosixPath(path).parts + PureWindowsPath(path).parts
+    whole = ".." in parts or any(kind(path).anchor for kind in (PurePosixPath, PureWindowsPath))
+    return printable(bare_name(path) if whole else path)
