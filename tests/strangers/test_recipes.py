@@ -8,10 +8,10 @@ import torch
 
 import triscope as ts
 from tests.strangers.conftest import call, forge_picture, recipe_of, sentence
-from triscope.methods import PASSING
 from triscope.verbs import METHODS
 
 MODEL = "from tests.which.conftest import tiny_network as make\n"
+OPTIONS = [(name, option) for name, verb in METHODS.items() for option in verb.options]
 CANNOT = "This recipe cannot be read: "
 
 
@@ -46,9 +46,9 @@ def test_what_is_not_forged_is_made_again(folder, made):
         ("options", {"channels": ["max"]}, "channels is max, sum, signed, not ['max']"),
         ("options", {"channels": {"max": 1}}, "the option 'channels' is an object"),
         ("options", {"fit": "stretch"}, "fit is crop, pad, keep"),
-        ("options", {"layer": "3"}, "saliency has no layer '3'"),
-        ("options", {"store": "/etc"}, "saliency has no store '/etc'"),
-        ("options", {"query": 3}, "saliency asks about no row 3"),
+        ("options", {"layer": "3"}, "holds no option 'layer'"),
+        ("options", {"store": "/etc"}, "holds no option 'store'"),
+        ("options", {"query": 3}, "holds no option 'query'"),
         ("networks", [], "it names no network"),
         ("networks", {}, "networks is an object"),
         ("networks", ["pocket"], "a network is 'pocket'"),
@@ -57,9 +57,9 @@ def test_what_is_not_forged_is_made_again(folder, made):
         ("networks", [{"name": "a", "weights": "w.pth"}], "a network has a field 'weights'"),
         ("networks", [{"name": "a", "sha256": "../../x"}], "sha256 is '../../x'"),
         ("networks", [{"name": "a"}, {"name": "b"}], "saliency asks one network, and 2 are named"),
-        ("images", [], "takes 1 to"),
+        ("images", [], "saliency takes a picture as images, and none is recorded"),
         ("images", None, "images is nothing"),
-        ("images", [{"name": "a", "part": "mask"}], "no picture as 'mask'"),
+        ("images", [{"name": "a"}, {"name": "b", "part": "mask"}], "no picture as 'mask'"),
         ("images", [{"name": "a", "mode": "w"}], "an image has a field 'mode'"),
         ("objective", 3, "objective is 3"),
         ("objective", [], "objective is a list"),
@@ -88,24 +88,24 @@ def test_what_is_no_recipe_at_all(folder, text):
 
 
 def test_no_recipe_names_a_file_to_write():
-    """Of every method; `start` is read, and only where it is among the pictures, with its hash."""
-    texts = {
-        (name, option.name)
-        for name, verb in METHODS.items()
-        for option in verb.recorded.values()
-        if option.type is str and not option.choices
-    }
-    assert {option for _, option in texts} <= {
-        "blend", "color_by", "content_layers", "layers", "memory", "start", "where"
-    }, "is this the name of a file? A recipe must not say where one is written"  # fmt: skip
-    assert not any(option in verb.recorded for verb in METHODS.values() for option in PASSING)
+    """Of every method: a text that is free is none of those known to name a file."""
+    free = {option.name for _, option in OPTIONS if option.recorded and option.type is str and not option.choices}
+    assert free <= {"color_by", "content_layers", "layers", "where"}, "is this the name of a file?"
+    assert not any(
+        option.recorded for verb in METHODS.values() for option in verb.options if option.name == "checkpoint"
+    )
 
 
-@pytest.mark.parametrize("name", [name for name, verb in METHODS.items() if "checkpoint" in verb.signature.parameters])
+@pytest.mark.parametrize(
+    "name", [name for name, verb in METHODS.items() for option in verb.options if not option.recorded]
+)
 def test_no_method_writes_a_checkpoint_for_a_recipe(name, folder, made):
     place = folder / "written"
-    recipe = made | {"method": name, "options": {"checkpoint": str(place), "steps": 1}, "objective": "3"}
-    forge_picture(folder / "y.png", recipe)
+    images = [{**made["images"][0], "part": part} for part in ("content", "style")]
+    images = images if METHODS[name].takes("content") else made["images"] if METHODS[name].takes("images") else []
+    objective = "3" if METHODS[name].takes("objective") else None
+    recipe = {"method": name, "options": {"checkpoint": str(place)}, "objective": objective, "images": images}
+    forge_picture(folder / "y.png", made | recipe)
     told = sentence(redo(folder / "y.png"))
     assert f"a recipe of {name} holds no option 'checkpoint'" in told
     assert not list(folder.glob("written*"))
@@ -119,7 +119,7 @@ def test_a_picture_that_is_only_named_is_not_opened(folder, made):
     forge_picture(
         folder / "y.png", made | {"method": "stylize", "images": images, "objective": None, "options": options}
     )
-    assert "starts from a picture that is not among its images" in sentence(redo(folder / "y.png"))
+    assert "a picture that is not among those recorded" in sentence(redo(folder / "y.png"))
 
 
 def test_the_number_of_threads_is_the_process_s_own(folder, made, monkeypatch):

@@ -58,8 +58,18 @@ def redo(
 
 def _as_named(made: Recipe, recorded: Recipe) -> Recipe:
     """The recipe of what was made again, which names the same files as they were named before, wherever they are."""
+    networks = [
+        dataclasses.replace(new, source=old.source) if _code(new) == _code(old) else new
+        for new, old in zip(made.networks, recorded.networks, strict=True)
+    ]
     store = {"store": recorded.options["store"]} if "store" in made.options else {}
-    return dataclasses.replace(made, images=recorded.images, options={**made.options, **store})
+    options = {**made.options, **store}
+    return dataclasses.replace(made, networks=tuple(networks), images=recorded.images, options=options)
+
+
+def _code(note: NetworkNote) -> object:
+    """The hash of the Python file that made a network, if one did."""
+    return (note.source or {}).get("code")
 
 
 def _store(
