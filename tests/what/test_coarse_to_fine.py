@@ -18,8 +18,8 @@ from triscope.cli import main
 from triscope.errors import ImageError, LayerNotFound, NetworkError, ObjectiveError, OptionError, RecipeError
 from triscope.images import open_photo, resize
 from triscope.network import Network, load
-from triscope.network.variants.row_tiling import Stripped
-from triscope.network.variants.variant import variant
+from triscope.network.variants.configured import configured
+from triscope.network.variants.row_tiling import RowTiled
 from triscope.objectives.base import Need
 from triscope.objectives.priors import TotalVariation
 from triscope.redoing import redo
@@ -137,7 +137,7 @@ def test_each_preset_is_the_paper(vgg, preset):
         by_paper = sum(
             weight * style(found[place], wanted[place]) for weight, place in zip(weights, places(words), strict=True)
         )
-        asked = variant(vgg, pooling=convention.pooling)
+        asked = configured(vgg, pooling=convention.pooling)
         names = style_layers(vgg, convention)
         terms = style_terms(ts.GramDistance.from_activations(asked.look(example, names), names), convention)
         if kept:
@@ -289,11 +289,11 @@ def test_the_same_seed_is_the_same_picture_and_another_is_another(net):
 
 def test_a_tile_looks_the_same_to_the_network_wherever_it_is_cut(net):
     """On a torus a shifted picture has shifted activations: statistics do not know where the seam is."""
-    wrapped = variant(net, borders="torus")
+    wrapped = configured(net, borders="torus")
     picture = photo(1, (16, 24))
     look, moved = (wrapped.look(one, ["4"])["4"] for one in (picture, picture.roll((5, 7), (2, 3))))
     torch.testing.assert_close(look.roll((5, 7), (2, 3)), moved, atol=1e-5, rtol=1e-4)
-    pocket = variant(load("pocket"), borders="torus")
+    pocket = configured(load("pocket"), borders="torus")
     picture = photo(2, (64, 96))
     look, moved = (pocket.look(one, ["features.9"])["features.9"] for one in (picture, picture.roll(32, 3)))
     assert look.shape[-2:] == (4, 6)
@@ -329,7 +329,7 @@ def test_pooling_can_be_averaged():
     network = Network(Features(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 1)), size=8)
     picture = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
-        plain, averaged = (variant(network, pooling=how).look(picture, ["features.2"])["features.2"]
+        plain, averaged = (configured(network, pooling=how).look(picture, ["features.2"])["features.2"]
                            for how in ("max", "average"))  # fmt: skip
         rectified = network.look(picture, ["features.1"])["features.1"]
     torch.testing.assert_close(plain, F.max_pool2d(rectified, 2))
@@ -338,7 +338,7 @@ def test_pooling_can_be_averaged():
 
 
 def test_bfloat16_keeps_the_image_and_the_gram_in_float32(net):
-    cast = variant(net, precision=torch.bfloat16)
+    cast = configured(net, precision=torch.bfloat16)
     assert net.dtype == next(net.module.parameters()).dtype == torch.float32
     look = cast.look(photo(1), ["input", "4"])
     assert look["input"].dtype == torch.float32
@@ -702,7 +702,7 @@ def test_strips_are_no_strips(vgg, name, cut, height):
 
     whole, gradient = asked(network)
     for rows in (8, 32):
-        parts, found = asked(Stripped(network, cut, rows))
+        parts, found = asked(RowTiled(network, cut, rows))
         torch.testing.assert_close(parts, whole, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(found, gradient, rtol=1e-8, atol=1e-12)
 
@@ -722,7 +722,7 @@ def test_strips_in_float32_agree_to_one_in_a_hundred_thousand():
         score = wanted(network.look(leaf, wanted.needs)).sum()
         return score.detach(), torch.autograd.grad(score, leaf)[0]
 
-    (score, gradient), (found, parts) = asked(network), asked(Stripped(network, 3, 32))
+    (score, gradient), (found, parts) = asked(network), asked(RowTiled(network, 3, 32))
     assert found.item() == pytest.approx(score.item(), rel=1e-5)
     assert (parts - gradient).norm() < 1e-5 * gradient.norm()
 
@@ -734,7 +734,7 @@ def test_a_picture_made_in_strips_is_the_same_picture(monkeypatch):
     plain = ts.stylize(network, content, style, **given)
     asked = []
     monkeypatch.setattr(budget, "_COMFORTABLE", 0)
-    monkeypatch.setattr(Stripped, "look", spied(Stripped.look, asked))
+    monkeypatch.setattr(RowTiled, "look", spied(RowTiled.look, asked))
     strips = ts.stylize(network, content, style, **given)
     assert len(asked) >= 4
     assert (strips.values - plain.values).abs().mean() < 1e-3
@@ -751,11 +751,11 @@ def spied(method, calls):
 
 
 def test_strips_leave_what_they_cannot_do_to_the_whole_pass(vgg):
-    strips = Stripped(vgg, 5, 8)
+    strips = RowTiled(vgg, 5, 8)
     picture = photo(1, (32, 32), torch.float64)
     torch.testing.assert_close(strips.look(picture, ["output"])["output"], vgg.look(picture, ["output"])["output"])
     with pytest.raises(NetworkError, match="not a row of features"):
-        Stripped(nets.network(), 1, 8)
+        RowTiled(nets.network(), 1, 8)
     with pytest.raises(NetworkError, match="reads images of 3 channels"):
         strips.look(torch.rand(1, 1, 32, 32, dtype=torch.float64), ["features.1"])
 
@@ -780,8 +780,8 @@ def test_first_come_strips_then_a_shorter_history_then_adam(vgg):
             ways.append(means(vgg, layers, size, "lbfgs", megabytes * 2**20, whole=False))
         except OptionError:
             break
-    assert not isinstance(ways[0].network, Stripped)
+    assert not isinstance(ways[0].network, RowTiled)
     assert [way.history for way in ways] == sorted((way.history for way in ways), reverse=True)
     assert ways[0].history == 12
     assert ways[-1].optimiser == "adam"
-    assert isinstance(ways[-1].network, Stripped)
+    assert isinstance(ways[-1].network, RowTiled)

@@ -24,19 +24,19 @@ from triscope.network.layers import Layer, Layers
 from triscope.network.look import Look
 from triscope.network.network import Network
 from triscope.network.receptive_field import Span
+from triscope.network.variants.configured import Configured
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import gram, mean, pooled
 
 
-class Stripped(Network):
+class RowTiled(Configured):
     """A network asked in strips of about `rows` rows, cut after the `cut`th of its features."""
 
     def __init__(self, network: Network, cut: int, rows: int) -> None:
         features = getattr(network.module, "features", None)
         if not isinstance(features, nn.Sequential):
             raise NetworkError(f"{network.name} is not a row of features, so it cannot be run in strips.")
-        super().__init__(network.module, **network.settings)
-        self._asked_in = network.dtype
+        super().__init__(network.module, network)
         self._found_by = network
         names = [f"features.{name}" for name, _ in features.named_children()]
         self.shallow, self.deep = names[:cut], names[cut:]
@@ -46,11 +46,6 @@ class Stripped(Network):
         self.spans = {name: span for name, span in spans.items() if span}
         self.unit = self.spans[names[cut - 1]].stride
         self.rows = max(self.unit, rows // self.unit * self.unit)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision of the pictures it is asked about."""
-        return self._asked_in
 
     @property
     def layers(self) -> Layers:
@@ -107,7 +102,7 @@ class _Answered(Look):
 class _Plan:
     """What the strips are asked: needs, and the layer whose maps the deeper ones go on from."""
 
-    network: Stripped
+    network: RowTiled
     twin: nn.Module
     needs: tuple[Need, ...]
     onwards: str | None

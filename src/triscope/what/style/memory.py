@@ -16,7 +16,7 @@ from torch import nn
 
 from triscope.errors import OptionError
 from triscope.network import Network
-from triscope.network.variants.row_tiling import Stripped
+from triscope.network.variants.row_tiling import RowTiled
 
 _COMFORTABLE = 2**30  # what a pass may take before it goes into strips, where nothing was asked
 _HISTORY = (12, 8, 5, 3)
@@ -55,7 +55,7 @@ def means(
             least = min(least, taken)
             kept = memory or cut or whole or not cost.cuts or cost.of(0, 0) <= _COMFORTABLE
             if taken <= aim and kept:
-                return Means(Stripped(network, cut, rows) if cut else network, kind, history)
+                return Means(RowTiled(network, cut, rows) if cut else network, kind, history)
     if memory is None:
         return Means(network, optimiser, _HISTORY[-1])
     raise OptionError(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from triscope.methods import Bytes, Checkpoint, Range, Rate, Seed, Steps
+from triscope.network.variants.configured import Pooling
 from triscope.network.variants.precision import Precision
-from triscope.network.variants.variant import Pooling
 from triscope.objectives.statistics import Statistics
 from triscope.what.style.presets import Preset
 

@@ -27,7 +27,7 @@ from torch import nn
 from triscope.errors import LayerNotFound, ObjectiveError, OptionError
 from triscope.network import Network
 from triscope.network.stages import depths
-from triscope.network.variants.variant import Pooling
+from triscope.network.variants.configured import Pooling
 
 Preset: TypeAlias = Literal["triscope", "gatys2015", "gatys2016", "johnson2016", "neural-style", "tutorial", "cs231n"]
 

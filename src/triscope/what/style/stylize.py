@@ -31,8 +31,8 @@ from triscope.errors import ImageError, OptionError
 from triscope.images import resize
 from triscope.methods import Group, ImageInput, NetworkArg, Range, Step, method
 from triscope.network import ImageBatch, Look, Network
+from triscope.network.variants.configured import configured
 from triscope.network.variants.precision import chosen
-from triscope.network.variants.variant import variant
 from triscope.objectives.base import Need
 from triscope.objectives.statistics import DISTANCES, TextureDistance
 from triscope.what.style.coarse_to_fine import (
@@ -129,7 +129,7 @@ def stylize(
     shares_of = _blend(loss.blend, len(style))
     notes = _checked(content, style)
     number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
-    asked = variant(network, pooling=loss.pooling or convention.pooling, precision=number)
+    asked = configured(network, pooling=loss.pooling or convention.pooling, precision=number)
     photo = fitted(content.images.float(), size)
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
     if loss.tv is None and loss.preset == "triscope" and _skips(network, names):

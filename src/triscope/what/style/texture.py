@@ -28,8 +28,8 @@ from torch import Tensor
 from triscope.errors import OptionError
 from triscope.methods import Group, NetworkArg, Range, Step, WholeImagesArg, method
 from triscope.network import Network
+from triscope.network.variants.configured import Borders, configured
 from triscope.network.variants.precision import chosen
-from triscope.network.variants.variant import Borders, variant
 from triscope.objectives.statistics import DISTANCES, Statistics
 from triscope.what.style.coarse_to_fine import (
     Level,
@@ -87,8 +87,8 @@ def texture(
     # The zeros at an example's border leave traces in its matrices that a tile, which has no border, cannot have.
     seen_by: Borders = "mirror" if tile else "own"
     drawn_by: Borders = "torus" if tile else "own"
-    reader = variant(network, pooling=pools, precision=number, borders=seen_by)
-    drawer = variant(network, pooling=pools, precision=number, borders=drawn_by)
+    reader = configured(network, pooling=pools, precision=number, borders=seen_by)
+    drawer = configured(network, pooling=pools, precision=number, borders=drawn_by)
     rows, cols = _sides(size, aspect, _stride(network, names) if tile else 1, octaves)
     example = images.images.float()
     example = shrunk(fitted(example, min(size, max(example.shape[-2:]))), scale)

@@ -28,7 +28,7 @@ from triscope.images.decode import recognise, to_array
 from triscope.images.photo import MAX_BYTES
 from triscope.network import Network
 from triscope.network.preprocess import Preprocess
-from triscope.network.twin import make_twin
+from triscope.network.variants.configured import configured
 from triscope.objectives.base import Need
 from triscope.which.database.schema import PIXELS, Column
 
@@ -152,7 +152,7 @@ class Embedder:
 
     def __init__(self, network: Network, columns: Iterable[Column], precision: str) -> None:
         self.columns = tuple(columns)
-        self._network = _copy(network, getattr(torch, precision))
+        self._network = configured(network, precision=getattr(torch, precision), normalised=True)
         self._layers = list(dict.fromkeys(column.layer for column in self.columns if column.pool != "pixels"))
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -235,16 +235,3 @@ def ordered(work: Callable[[A], B], items: Iterable[A], workers: int | None, ahe
         finally:
             for _, future in waiting:
                 future.cancel()
-
-
-class _Prepared(Network):
-    """A network that is shown pictures normalised already."""
-
-    def normalise(self, images: Tensor) -> Tensor:
-        return images
-
-
-def _copy(network: Network, dtype: torch.dtype) -> Network:
-    """The network in another precision and layout; the one it is made from stays as it is."""
-    twin = make_twin(network.module, network.name).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return _Prepared(twin, **network.settings)

@@ -1,13 +1,14 @@
-"""Variants: the same weights asked in another way, for methods that care about borders, pooling and speed.
+"""The same weights asked in another way, for methods that care about borders, pooling and speed.
 
     pooling     every max pooling replaced by average pooling (Gatys et al., 2015)
     borders     every convolution and pooling on a torus (what leaves on the right comes in on the left), or with
                 mirrored borders, instead of the zeros that they pad with
     precision   weights and activations in another number format; the image stays in its own
+    normalised  images are given as the module expects them, where whoever asks prepares them by the thousand
 
-A variant is a network of its own around a copy of the module tree; the user's module is not touched, and weights are
-shared where they are not cast. Only modules are changed (`nn.Conv2d`, `nn.MaxPool2d`, `nn.AvgPool2d`): a network that
-pools by function keeps its pooling and its borders.
+A configured network is one of its own around a copy of the module tree; the user's module is not touched, and weights
+are shared where they are not cast. Only modules are changed (`nn.Conv2d`, `nn.MaxPool2d`, `nn.AvgPool2d`): a network
+that pools by function keeps its pooling and its borders.
 """
 
 from functools import partial
@@ -24,22 +25,39 @@ Pooling: TypeAlias = Literal["max", "average"]
 Borders: TypeAlias = Literal["own", "torus", "mirror"]
 
 
-class _Variant(Network):
-    """A network that is asked about pictures of `asked_in`, whatever its weights are in."""
+class Configured(Network):
+    """A network whose module was changed for how it is asked; `asked_in` is the precision of the pictures it is given.
 
-    asked_in: torch.dtype
+    With `normalised`, pictures are given as the module expects them, not in [0, 1].
+    """
+
+    def __init__(
+        self, module: nn.Module, network: Network, *, asked_in: torch.dtype | None = None, normalised: bool = False
+    ) -> None:
+        super().__init__(module, **network.settings)
+        self._asked_in = asked_in or network.dtype
+        self._normalised = normalised
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the pictures it is asked about."""
-        return self.asked_in
+        """The precision of the pictures it is asked about, whatever its weights are in."""
+        return self._asked_in
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """As `Network.normalise`; pictures that are normalised already stay as they are."""
+        return images if self._normalised else super().normalise(images)
 
 
-def variant(
-    network: Network, *, pooling: Pooling = "max", borders: Borders = "own", precision: torch.dtype | None = None
+def configured(
+    network: Network,
+    *,
+    pooling: Pooling = "max",
+    borders: Borders = "own",
+    precision: torch.dtype | None = None,
+    normalised: bool = False,
 ) -> Network:
     """`network`, asked in another way; itself where nothing is changed."""
-    if pooling == "max" and borders == "own" and precision in (None, network.dtype):
+    if pooling == "max" and borders == "own" and precision in (None, network.dtype) and not normalised:
         return network
     module = make_twin(network.module, network.name)
     if pooling == "average":
@@ -47,15 +65,14 @@ def variant(
     if borders != "own":
         for part in module.modules():
             _border(part, borders)
-    if precision is not None and precision != network.dtype:
-        module = module.to(precision)
+    if normalised or precision not in (None, network.dtype):
+        module = module.to(precision or network.dtype)
         for weight in module.parameters():
             if weight.ndim == 4:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    if not normalised and precision not in (None, network.dtype):
         module.register_forward_pre_hook(partial(_cast, precision))
-    made = _Variant(module, **network.settings)
-    made.asked_in = network.dtype
-    return made
+    return Configured(module, network, asked_in=precision if normalised else network.dtype, normalised=normalised)
 
 
 def _cast(precision: torch.dtype, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
