@@ -96,6 +96,7 @@ def ascend(
         optimiser=partial(Lbfgs, 1.0, confine=drawn.confine) if optimiser == "lbfgs" else partial(Adam, parts.rate),
         steps=steps, octaves=octaves, edits=parts.edits(), seed=seed,
         checkpoint=Path(checkpoint) if checkpoint else None,
+        options={"size": size, **vars(parts), "diverse": diverse, "octaves": octaves, "optimiser": optimiser},
     )  # fmt: skip
     classes = asked.classes if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else (None,)
     yield from climb(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))

@@ -79,7 +79,7 @@ def dream(
         transforms=(Jitter(max(1, round(jitter * min(photo.shape[-2:])))),) if jitter else (),
         optimiser=partial(Momentum, rate, 0.5, each=True), pace=steady, steps=steps, octaves=octaves, detail=True,
         seed=seed, checkpoint=Path(checkpoint) if checkpoint else None,
-        label=repr([source.sha256 for source in images.sources]),
+        options={"images": [one.name for one in images.sources], "size": size, "rate": rate, "jitter": jitter},
     )  # fmt: skip
     yield from climb(plan, photo)
 

@@ -32,7 +32,7 @@ are our 0.314 and 0.048.
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import zip_longest
+from itertools import count, takewhile, zip_longest
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, Literal, Self
@@ -62,7 +62,8 @@ from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.render.caption import captioned
 from triscope.results import Note, PerImage, joined_notes
-from triscope.what.optimisation.ascent import climb, noise
+from triscope.what.optimisation.ascent import climb, noise, with_notes
+from triscope.what.optimisation.checkpoint import beside, read_checkpoint, saved_steps
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum, Optimiser
 from triscope.what.optimisation.parametrisation import Fourier, Pixels
 from triscope.what.optimisation.spec import Climb, cosine
@@ -173,11 +174,13 @@ def invert(
     stages = [(name,) for name in depths(network)] if every_stage else [layer or ()]
     done: list[Inversion] = []
     for number, layers in enumerate(stages):
-        plan = _plan(network, images, layers, preset)
-        place = Path(f"{checkpoint}.{number}" if every_stage else checkpoint) if checkpoint else None
-        plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place)
+        plan = _plan(network, images, layers, preset, seed)
+        place = beside(checkpoint, number) if every_stage else Path(checkpoint) if checkpoint else None
+        options = {**vars(preset), "layer": layer, "every_stage": every_stage, "steps": steps, "octaves": octaves}
+        options["images"] = [source.name for source in images.sources]
+        plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place, options=options)
         for step in _climbed(plan, len(images), preset.starts):
-            found = _inversion(network, step.result, plan.asked)
+            found = _inversion(network, step.result, plan.asked, seed)
             joined = _row([*done, found]) if every_stage else found
             yield Step(number * steps + step.index, len(stages) * steps, step.score, step.terms, joined)
         done.append(found)
@@ -192,12 +195,12 @@ class LogDistance(FeatureDistance):
         return (super().__call__(activations) + _CLOSE).log()
 
 
-def _plan(network: Network, images: ImageBatch, layers: Sequence[str], settings: InversionPreset) -> Climb:
+def _plan(network: Network, images: ImageBatch, layers: Sequence[str], settings: InversionPreset, seed: int) -> Climb:
     for name in layers:
         if name not in ("input", "output"):
             network.layer(name)
     with torch.no_grad():
-        look = network.look(images.images, layers)
+        look = network.look(images.images, layers, seed=seed)
     silent = [name for name in layers if not look[Need(name)].flatten(1).any(1).all()]
     if silent:
         raise ObjectiveError(f"{silent[0]} of {network.name} is silent on this picture: there is nothing to draw from.")
@@ -214,30 +217,40 @@ def _plan(network: Network, images: ImageBatch, layers: Sequence[str], settings:
     for weight, prior in ((settings.tv, TotalVariation(2)), (settings.norm, PNorm(6))):
         if weight:
             priors = -weight * prior if priors is None else priors - weight * prior
-    label = repr([[source.sha256 for source in images.sources], float(look[Need(layers[0])].double().sum())])
     return Climb(
         network, asked, drawn, priors=priors, optimiser=makers[settings.optimiser],
-        pace=cosine if settings.schedule == "cosine" else _drops, whole=True, label=label,
+        pace=cosine if settings.schedule == "cosine" else _drops, whole=True, beyond=settings.starts,
     )  # fmt: skip
 
 
-def _climbed(plan: Climb, count: int, starts: int) -> Generator[Step[Imagined]]:
-    """The steps of `count` pictures: from noise, or, each by itself, from what comes of several noises."""
+def _climbed(plan: Climb, pictures: int, starts: int) -> Generator[Step[Imagined]]:
+    """The steps of so many pictures: from noise, or, each by itself, from what comes of several noises."""
     several = min(starts, plan.steps // (2 * _SHORTEST))
+    # A job that was begun with fewer steps, from one noise, goes on as it began.
+    plain = saved_steps(plan.checkpoint) is not None and saved_steps(beside(plan.checkpoint, "start0")) is None
     if several < 2:
-        yield from climb(plan, noise(plan, count, _NOISE, alike=True))
-    elif count == 1:
+        _require_plain(plan if pictures == 1 else _alone(plan, 0), starts)
+    if several < 2 or plain:
+        yield from climb(plan, noise(plan, pictures, _NOISE, alike=True))
+    elif pictures == 1:
         yield from _from_several(plan, several)
     else:
-        yield from _beside([_from_several(_alone(plan, number), several) for number in range(count)])
+        yield from _beside([_from_several(_alone(plan, number), several) for number in range(pictures)])
+
+
+def _require_plain(plan: Climb, starts: int) -> None:
+    """Raise OptionError where a job was begun from several noises, and is to go on from one."""
+    place = beside(plan.checkpoint, "start0")
+    if place is not None:
+        fewer = starts > 1  # then it is the steps that are too few for several
+        read_checkpoint(place, plan.identity(noise(plan, strength=_NOISE)), plan.options, 0 if fewer else plan.steps)
 
 
 def _alone(plan: Climb, number: int) -> Climb:
     """The part of a job for several pictures that makes one of them."""
     ((weight, distance),) = terms_of(plan.asked)
     assert isinstance(distance, FeatureDistance)
-    place = Path(f"{plan.checkpoint}.picture{number}") if plan.checkpoint else None
-    return replace(plan, asked=weight * distance.of(number), checkpoint=place)
+    return replace(plan, asked=weight * distance.of(number), checkpoint=beside(plan.checkpoint, f"picture{number}"))
 
 
 def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagined]]:
@@ -250,6 +263,7 @@ def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagine
             results[0],
             values=torch.cat([one.values for one in results]),
             scores=torch.cat([one.scores for one in results]),
+            parts=torch.cat([one.parts for one in results if one.parts is not None]),
             notes=joined_notes([one.notes for one in results]),
         )
         yield Step(
@@ -263,30 +277,41 @@ def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagine
 
 def _from_several(plan: Climb, several: int) -> Generator[Step[Imagined]]:
     """The steps of one picture, from what comes of several noises."""
-    each = plan.steps // (2 * several)
+    counts = _begun(plan) or [plan.steps // (2 * several)] * several
+    done = 0
+    notes: tuple[str, ...] = ()
     reached: list[Tensor] = []
-    for number in range(several):
-        place = Path(f"{plan.checkpoint}.start{number}") if plan.checkpoint else None
-        early = replace(plan, steps=each, seed=plan.seed + number, checkpoint=place)
+    for number, steps in enumerate(counts):
+        place = beside(plan.checkpoint, f"start{number}")
+        early = replace(plan, steps=steps, seed=plan.seed + number, checkpoint=place)
         for step in climb(early, noise(early, strength=_NOISE)):
-            yield replace(step, index=number * each + step.index, total=plan.steps)
-        reached.append(step.result.values)
+            made = with_notes(step.result, notes)
+            yield replace(step, index=done + step.index, total=plan.steps, result=made)
+        done, notes = done + early.steps, made.notes
+        reached.append(made.values)
         if number == 1 and _agreement(torch.cat(reached)) < _AGREED:
             start, octaves = noise(plan, strength=_NOISE), plan.octaves
             break
     else:
         start, octaves = torch.cat(reached).mean(0, keepdim=True), 1
-    done = len(reached) * each
     late = replace(plan, steps=plan.steps - done, octaves=octaves)
     for step in climb(late, start):
-        yield replace(step, index=done + step.index, total=plan.steps)
+        yield replace(step, index=done + step.index, total=plan.steps, result=with_notes(step.result, notes))
+
+
+def _begun(plan: Climb) -> list[int]:
+    """How many steps each noise had, where the second half was begun before: then they stay, whatever is asked now."""
+    if saved_steps(plan.checkpoint) is None:
+        return []
+    saved = (saved_steps(beside(plan.checkpoint, f"start{number}")) for number in count())
+    return [steps for steps in takewhile(bool, saved) if steps]
 
 
 def _agreement(versions: Tensor) -> float:
     """How much versions (N, C, H, W) of a picture are alike: their mean correlation, by what varies in their mean."""
-    count = len(versions)
+    number = len(versions)
     kept = float(versions.mean(dim=0).var((1, 2)).sum() / versions.var((2, 3)).sum(1).mean())
-    return (count * kept - 1) / (count - 1)
+    return (number * kept - 1) / (number - 1)
 
 
 def _drops(done: float) -> float:
@@ -294,7 +319,7 @@ def _drops(done: float) -> float:
     return 0.1 ** int(3 * done)
 
 
-def _inversion(network: Network, made: Imagined, asked: Objective) -> Inversion:
+def _inversion(network: Network, made: Imagined, asked: Objective, seed: int) -> Inversion:
     ((_, distance),) = terms_of(asked)
     assert isinstance(distance, FeatureDistance)
     scores = made.scores
@@ -304,7 +329,7 @@ def _inversion(network: Network, made: Imagined, asked: Objective) -> Inversion:
         errors = (-scores).clamp_min(0).sqrt()[:, None]
     else:
         with torch.no_grad():
-            errors = distance.errors(network.look(made.values.to(network.dtype), distance.needs))
+            errors = distance.errors(network.look(made.values.to(network.dtype), distance.needs, seed=seed))
     layers = tuple(need.layer for need in distance.targets)
     return Inversion(made.values, scores=scores, objective=None, notes=made.notes, errors=errors, layers=layers)
 

@@ -17,9 +17,9 @@ holds for a network that draws random numbers: every step has its own, and judge
 """
 
 import warnings
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from itertools import count
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ from triscope.network.backward_rules import WAKING, following
 from triscope.objectives.base import Need, Objective, terms_of
 from triscope.objectives.priors import INPUT
 from triscope.results import note_about
-from triscope.what.optimisation.checkpoint import read_checkpoint, write_checkpoint
+from triscope.what.optimisation.checkpoint import Saved, read_checkpoint, worded, write_checkpoint
 from triscope.what.optimisation.optimisers import Answer
 from triscope.what.optimisation.spec import Climb
 from triscope.what.optimisation.transforms import Transform, View, draw
@@ -72,6 +72,11 @@ def regrown(pictures: Tensor, start: Tensor, size: tuple[int, int]) -> Tensor:
     return (_resized(pictures, size) + lost).clamp(0, 1)
 
 
+def with_notes(made: Imagined, earlier: Sequence[str]) -> Imagined:
+    """The picture, with what was noted in the parts of its job that came before."""
+    return replace(made, notes=tuple(dict.fromkeys((*earlier, *made.notes)))) if earlier else made
+
+
 class _Run:
     """A climb under way."""
 
@@ -94,10 +99,11 @@ class _Run:
         self.asked = tuple(self.terms)[: len(terms_of(plan.asked))]
         self.own = {name: one for name, one in self.terms.items() if one[1].needs == {INPUT}}
         self.seen = {name: one for name, one in self.terms.items() if one[1].needs != {INPUT}}
-        state = read_checkpoint(plan.checkpoint, plan.identity()) if plan.checkpoint else None
-        self._begin_octave(state["octave"] if state else 0, self.start)
-        if state:
-            self._restore(state)
+        self.identity = plan.identity(self.start) if plan.checkpoint else {}
+        saved = read_checkpoint(plan.checkpoint, self.identity, plan.options, plan.steps) if plan.checkpoint else None
+        self._begin_octave(saved.state["octave"] if saved else 0, self.start)
+        if saved:
+            self._restore(saved)
 
     @torch.inference_mode(mode=False)
     def step(self) -> Step[Imagined]:
@@ -105,7 +111,7 @@ class _Run:
         plan, first, last = self.plan, self._boundary(self.octave), self._boundary(self.octave + 1)
         self.view, self.seed = self._view(plan.transforms), self._drawn()
         numbers, answer = self.optimiser.advance(
-            self.numbers, self._ask, plan.pace((self.index - first) / max(1, last - first))
+            self.numbers, self._ask, plan.pace(max(0, self.index - first) / max(1, last - first))
         )
         self.numbers = self.canvas.confine(numbers)
         self.index += 1
@@ -115,8 +121,6 @@ class _Run:
         self._say()
         if self.index == last:
             self._end_octave()
-        if self.index == plan.steps:
-            self._say_what_slept()
         step = Step(
             self.index,
             plan.steps,
@@ -132,7 +136,8 @@ class _Run:
 
     def result(self) -> Imagined:
         """The picture so far."""
-        notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in self.notes)
+        told = self.notes + (self._slept() if self.index == self.plan.steps else [])
+        notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in told)
         if self._varies and self.index != self._boundary(self.octave + 1):
             notes += (f"Left at step {self.index} of {self.plan.steps}: the score is that of the last random view.",)
         scores = self.parts.sum(0)
@@ -143,13 +148,19 @@ class _Run:
         if self.plan.checkpoint:
             state = {name: getattr(self, name) for name in _SAVED}
             state |= {"optimiser": self.optimiser.state(), "generator": self.generator.get_state()}
-            write_checkpoint(self.plan.checkpoint, self.plan.identity(), state)
+            saved = Saved(self.identity, worded(self.plan.options), self.plan.steps, state)
+            write_checkpoint(self.plan.checkpoint, saved)
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, saved: Saved) -> None:
         for name in _SAVED:
-            setattr(self, name, state[name])
-        self.optimiser.restore(state["optimiser"], self.numbers)
-        self.generator.set_state(state["generator"])
+            setattr(self, name, saved.state[name])
+        self.optimiser.restore(saved.state["optimiser"], self.numbers)
+        self.generator.set_state(saved.state["generator"])
+        if saved.steps != self.plan.steps:
+            before = saved.options.get("steps", str(saved.steps))
+            now = self.plan.options.get("steps", self.plan.steps)
+            sentence = f"Begun with {before} steps, and gone on to {now}; {now} at once may make another picture."
+            self.notes.append((sentence, list(range(len(self.best)))))
 
     def _boundary(self, octave: int) -> int:
         return round(self.plan.steps * octave / self.plan.octaves)
@@ -282,18 +293,17 @@ class _Run:
         self.notes.append((f"{silence}.", self.silent.nonzero().flatten().tolist()))
         warnings.warn(self.result().notes[-1], TriscopeWarning, stacklevel=2)
 
-    def _say_what_slept(self) -> None:
-        """Put into words which units ended where they do not answer."""
+    def _slept(self) -> list[tuple[str, list[int]]]:
+        """Which units ended where they do not answer, in words."""
         slept = (self.asleep & (self.parts.sum(0).cpu() == 0)).nonzero().flatten().tolist()
-        if slept and not self.silent.any():
-            sentence = (
-                f"{self.plan.asked} in {self.plan.network.name} ended silent: a score of 0 with a gradient of exactly "
-                "zero. Take more steps, or start from another seed."
-            )
-            self.notes.append((sentence, slept))
+        sentence = (
+            f"{self.plan.asked} in {self.plan.network.name} ended silent: a score of 0 with a gradient of exactly "
+            "zero. Take more steps, or start from another seed."
+        )
+        return [(sentence, slept)] if slept and not self.silent.any() else []
 
 
-_SAVED = ("octave", "index", "numbers", "notes", "silent", "drowsy", "best", "best_scores", "parts")
+_SAVED = ("octave", "index", "numbers", "notes", "silent", "asleep", "drowsy", "best", "best_scores", "parts")
 
 
 def _silent(gradient: Tensor) -> Tensor:

@@ -1,15 +1,17 @@
 """What there is to say of a climb before it begins."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from math import cos, pi
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from triscope.network import Network
 from triscope.objectives.base import Objective
+from triscope.what.optimisation.identity import Part, part
 from triscope.what.optimisation.optimisers import Adam, Optimiser
 from triscope.what.optimisation.parametrisation import Canvas
 from triscope.what.optimisation.transforms import Transform
@@ -50,7 +52,8 @@ class Climb:
     redirect    for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in as many
                 first steps counts as dead
     checkpoint  a file to save to, and to go on from where it exists
-    label       what else a checkpoint must agree in
+    options     the caller's options by name; a checkpoint of another job is refused in their words
+    beyond      what shapes the job of which this climb is a part, and is not seen in the climb itself
     """
 
     network: Network
@@ -68,7 +71,8 @@ class Climb:
     redirect: int = 16
     seed: int = 0
     checkpoint: Path | None = None
-    label: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    beyond: Any = None
 
     @property
     def objective(self) -> Objective:
@@ -80,10 +84,21 @@ class Climb:
         factor = 1.4 ** (octave + 1 - self.octaves)
         return max(1, round(self.canvas.height * factor)), max(1, round(self.canvas.width * factor))
 
-    def identity(self) -> str:
-        """What a checkpoint must agree in."""
+    def identity(self, start: Tensor) -> dict[str, Part]:
+        """All that shapes the picture but the number of steps, by name; `start` are the pictures it begins with."""
         made = self.optimiser()
-        return repr((
-            self.network.sha256, self.objective, self.canvas, self.transforms, type(made).__name__, made.rate,
-            self.steps, self.octaves, self.whole, len(self.edits), self.redirect, self.seed, self.label,
-        ))  # fmt: skip
+        return {
+            "the network": part(self.network, f"{self.network.name} with the weights {self.network.sha256[:8]}"),
+            "the question": part(self.asked, str(self.asked)),
+            "seed": part(self.seed),
+            "octaves": part((self.octaves, self.whole, self.detail), str(self.octaves)),
+            "the first picture": part(start, " x ".join(map(str, start.shape))),
+            "the canvas": part(self.canvas),
+            "the random views": part(self.transforms),
+            "what is done after a step": part(self.edits),
+            "the optimiser": part(made, f"{type(made).__name__} with the rate {made.rate:g}"),
+            "the way the rate falls": part(self.pace, self.pace.__name__),
+            "the steps in which silent units are woken": part(self.redirect),
+            "the priors": part(self.priors),
+            "the job": part(self.beyond),
+        }

@@ -10,10 +10,10 @@ the same, and L-BFGS is there sooner than on pixels.
 """
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -29,7 +29,8 @@ from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
 from triscope.objectives.statistics import GramDistance, TextureDistance
 from triscope.results import PerImage
-from triscope.what.optimisation.ascent import climb, regrown
+from triscope.what.optimisation.ascent import climb, regrown, with_notes
+from triscope.what.optimisation.checkpoint import beside, saved_steps
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.optimisation.parametrisation import Spectrum
 from triscope.what.optimisation.spec import Climb
@@ -117,13 +118,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Weave:
-    """How a picture is made from coarse to fine; a tile's sides all double from one level to the next."""
+    """How a picture is made from coarse to fine; a tile's sides all double from one level to the next.
+
+    `options` are the caller's, by name: a checkpoint of another job is refused in their words.
+    """
 
     network: Network
     levels: Sequence[Level]
     means: Means
     synthesis: Synthesis
-    label: str
+    options: Mapping[str, Any]
     tile: bool = False
 
 
@@ -134,28 +138,41 @@ def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[We
     """
     total = sum(level.steps for level in plan.levels)
     done, picture = 0, start
-    for number, level in enumerate(plan.levels):
+    notes: tuple[str, ...] = ()
+    for number, (level, steps) in enumerate(zip(plan.levels, _steps(plan), strict=True)):
         terms = level.terms()
         if start.shape[-1] > picture.shape[-1]:
             picture = regrown(picture, start, level.size)
         elif plan.tile and number:
             picture = doubled(picture)
         canvas = Spectrum(*level.size, plan.network.channels, decay=_DECAY, chroma=_CHROMA)
-        rate, checkpoint = plan.synthesis.rate, plan.synthesis.checkpoint
+        rate = plan.synthesis.rate
         optimiser: Callable[[], Optimiser] = (
             partial(Lbfgs, rate or 1.0, plan.means.history, canvas.confine, search=False)
             if plan.means.optimiser == "lbfgs"
             else partial(Adam, rate or 0.02)
         )
-        place = Path(f"{checkpoint}.{number}") if checkpoint else None
         climbed = Climb(
-            plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=level.steps, seed=plan.synthesis.seed,
-            checkpoint=place, label=plan.label,
+            plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=steps, seed=plan.synthesis.seed,
+            checkpoint=beside(plan.synthesis.checkpoint, number), options=plan.options,
         )  # fmt: skip
         for step in climb(climbed, picture):
-            yield Step(done + step.index, total, step.score, step.terms, step.result), terms
-            picture = step.result.values
-        done += level.steps
+            made = with_notes(step.result, notes)
+            yield Step(done + step.index, total, step.score, step.terms, made), terms
+        picture, notes = made.values, made.notes
+        done += steps
+
+
+def _steps(plan: Weave) -> list[int]:
+    """How many steps each level has. One whose successor was begun before stays as it was then, whatever is asked now:
+    the steps that it lacks are the last level's.
+    """
+    asked = [level.steps for level in plan.levels]
+    saved = [saved_steps(beside(plan.synthesis.checkpoint, number)) for number in range(len(asked))]
+    kept = [before if after else None for before, after in pairwise([*saved, None])]
+    counts = [before or now for before, now in zip(kept, asked, strict=True)]
+    counts[-1] += sum(asked) - sum(counts)
+    return counts
 
 
 def level_sizes(size: tuple[int, int], octaves: int, others: Sequence[Tensor]) -> list[float]:

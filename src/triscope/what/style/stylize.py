@@ -157,9 +157,23 @@ def stylize(
     ]
     require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
     first = _start(start, photo, levels[0].size, synthesis.seed)
-    seen = [content, *style, *masks, *([start] if isinstance(start, ImageBatch) else [])]
-    label = repr([source.sha256 for one in seen for source in one.sources])
-    plan = Weave(asked, levels, way, synthesis, label)
+    plan = Weave(
+        asked,
+        levels,
+        way,
+        synthesis,
+        {
+            "content": content.sources[0].name,
+            "style": [one.sources[0].name for one in style],
+            "masks": [one.sources[0].name for one in masks],
+            "start": start.sources[0].name if isinstance(start, ImageBatch) else start,
+            "size": size,
+            "style_scale": style_scale,
+            "colors": colors,
+            **vars(loss),
+            **vars(synthesis),
+        },
+    )
     finish = _finish(photo, covers, luminance=colors == "luminance")
     for step, terms in weave(plan, first):
         yield woven(step, terms, asked, notes=notes, finish=finish)

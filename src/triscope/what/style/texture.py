@@ -101,8 +101,8 @@ def texture(
         for factor, count in zip(factors, shares(synthesis.steps, len(factors)), strict=True)
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
-    label = repr([one.sha256 for one in images.sources])
-    plan = Weave(drawer, levels, way, synthesis, label, tile)
+    told = {"images": images.sources[0].name, "size": size, "aspect": aspect, "scale": scale, "tile": tile}
+    plan = Weave(drawer, levels, way, synthesis, {**told, **vars(loss), **vars(synthesis)}, tile)
     for step, terms in weave(plan, _noise(example, levels[0].size, synthesis.seed)):
         yield woven(step, terms, drawer)
 
