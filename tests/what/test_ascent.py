@@ -130,7 +130,7 @@ def test_a_resumed_climb_ends_where_an_uninterrupted_one_does(tmp_path, changes,
 def test_another_jobs_checkpoint_and_other_files_are_refused(tmp_path):
     plan = plans(checkpoint=tmp_path / "climb")
     last(plan, noise(plan, 3))
-    other = plans(checkpoint=tmp_path / "climb", steps=9)
+    other = plans(checkpoint=tmp_path / "climb", redirect=9)
     with pytest.raises(OptionError, match="checkpoint of another job"):
         last(other, noise(other, 3))
     (tmp_path / "climb").write_bytes(b"not a checkpoint")

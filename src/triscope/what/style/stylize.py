@@ -128,6 +128,8 @@ def stylize(
     convention = _convention(loss, usual_content_weight(network, kept))
     shares_of = _blend(loss.blend, len(style))
     notes = _checked(content, style)
+    if colors == "luminance" or masks:
+        notes.append("Scores and errors are those of the picture before the content was put back into it.")
     number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
     asked = configured(network, pooling=loss.pooling or convention.pooling, precision=number)
     photo = fitted(content.images.float(), size)
