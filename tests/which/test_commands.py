@@ -183,7 +183,7 @@ def test_interrupting_keeps_what_was_computed(folder):
     program = f"{path}; {HEEDS_INTERRUPTS}; from triscope.cli import main; main()"
     words = ["index", "photos", "-m", "model.py:slow", "--layer", "1", "--batch", "4", "--precision", "float32"]
     with subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True) as process:
-        while not (folder / "photos" / ".triscope" / "lock").exists():
+        while not (folder / "photos" / ".triscope" / "rows.lance").exists():
             time.sleep(0.1)
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)

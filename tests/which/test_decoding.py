@@ -145,13 +145,13 @@ def test_a_csv_names_pictures_and_what_is_known_of_them(tmp_path):
     for number in range(3):
         paint(tmp_path / "photos" / f"{number}.png", number)
     (tmp_path / "list.csv").write_text(
-        "file,animal,key\nphotos/0.png,cat,a\nphotos/2.png,dog's,b\nphotos/9.png,none,c\n"
+        "file,animal,code\nphotos/0.png,cat,a\nphotos/2.png,dog's,b\nphotos/9.png,none,c\n"
     )
     store = Store.build(tiny_network(), tmp_path / "list.csv", tmp_path / "store", layers=["1"])
     assert len(store) == 2
-    assert [name for name, _ in store.errors()] == [str(tmp_path / "photos" / "9.png")]
+    assert [name for name, _ in store.errors()] == ["photos/9.png"]
     assert store.table.rows_where("animal = 'dog''s'").tolist() == [1]
-    (tmp_path / "list.csv").write_text("file,animal,key\nphotos/0.png,lynx,a\nphotos/2.png,dog's,b\n")
+    (tmp_path / "list.csv").write_text("file,animal,code\nphotos/0.png,lynx,a\nphotos/2.png,dog's,b\n")
     store = Store.build(tiny_network(), tmp_path / "list.csv", tmp_path / "store")
     assert sorted(store.table.column("animal")) == ["dog's", "lynx"]
 
@@ -159,13 +159,14 @@ def test_a_csv_names_pictures_and_what_is_known_of_them(tmp_path):
 def test_lists_and_patterns_are_collections(tmp_path):
     paths = [paint(tmp_path / name, 0) for name in ("1.png", "2.jpg", "3.png")]
     assert names([paths[2], paths[0], paths[2]]) == [str(paths[2]), str(paths[0])]
-    assert names(str(tmp_path / "*.png")) == [str(paths[0]), str(paths[2])]
+    assert names(str(tmp_path / "*.png")) == ["1.png", "3.png"]
+    assert Collection(str(tmp_path / "*.png")).root == tmp_path
 
 
 @pytest.mark.parametrize("source", ["nowhere", "table.csv"])
 def test_what_is_no_collection_is_a_sentence(tmp_path, source):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(StoreError, match=r"does not exist|no column"):
+    with pytest.raises(StoreError, match=r"does not exist|names no pictures that are there"):
         Collection(tmp_path / source)
 
 

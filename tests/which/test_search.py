@@ -95,7 +95,7 @@ def test_a_condition_leaves_the_rest_out(store):
     assert len(found) == sum(name.startswith("dogs") for name in store.names(range(40))) - (
         store.names([0])[0][:4] == "dogs"
     )
-    with pytest.raises(StoreError, match="no condition"):
+    with pytest.raises(StoreError, match=r"have no field fodler\. Nearest: folder"):
         neighbors(store, 0, "7", where="fodler = 'dogs'")
 
 

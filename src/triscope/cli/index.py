@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from triscope.cli.common import (
 from triscope.cli.stores import in_words
 from triscope.errors import OptionError
 from triscope.images import printable
+from triscope.images.foreign import RAW_ENDINGS
 from triscope.network import Network
 from triscope.network.loading.recorded import Said
 from triscope.which.collection import Collection
@@ -70,8 +71,8 @@ def command(name: str) -> click.Command:
     triscope index photos/ -m alexnet
     triscope neighbors cat.jpg photos/
 
-    DIR is a folder, a pattern ('photos/**/*.jpg') or a CSV file with a column `path`, whose other columns are kept as
-    metadata. What is stored already is not computed again; it may be interrupted, and goes on where it was.
+    DIR is a folder, a pattern ('photos/**/*.jpg'), or a CSV file that names a picture in each row, whose other columns
+    are kept as metadata. What is stored already is not computed again; it may be interrupted, and goes on where it was.
     """
     return click.Command(name, callback=gathered(_run_index), params=params, help=text.replace("\n    ", "\n"))
 
@@ -106,7 +107,7 @@ def _run_index(
         "unusable": len(errors),
         "seconds": round(last.seconds, 2),
     }
-    facts["removed"] = last.removed
+    facts |= {"removed": last.removed, "left_out": dict(collection.left_out)}
     if list_errors or voice.as_json:
         facts["errors"] = [{"name": name, "error": error} for name, error in errors]
     if list_errors and not voice.as_json:
@@ -114,10 +115,21 @@ def _run_index(
             click.echo(f"{name}\t{error}")
     elif errors:
         voice.note(f"{len(errors)} cannot be used; --list-errors lists them with the reasons")
+    if collection.left_out:
+        voice.note(_left_out(collection.left_out))
     if last.removed:
         voice.note(f"{last.removed} taken out, because their files are gone")
     voice.result(facts, None if list_errors else f"{good} pictures in {printable(place)}")
     voice.close(command="index", network=network.name)
+
+
+def _left_out(endings: Mapping[str, int]) -> str:
+    """How many files of a folder were no pictures, by their endings."""
+    total = sum(endings.values())
+    told = ", ".join(f"{ending or 'no ending'} {count}" for ending, count in endings.items())
+    raw = any(ending in RAW_ENDINGS for ending in endings)
+    hint = "; raw photos are read with rawpy: pip install 'triscope[raw]'" if raw else ""
+    return f"{total} other file{' was' if total == 1 else 's were'} left out: {told}{hint}"
 
 
 def _network(place: Path, chosen: Chosen, voice: Voice) -> Network:

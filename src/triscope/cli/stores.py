@@ -23,4 +23,5 @@ def index_command(store: Store) -> list[str]:
     """The command that goes on with a store."""
     if store.path.name == PLACE:
         return ["triscope", "index", str(store.path.parent)]
-    return ["triscope", "index", str(store.root or "PICTURES"), "--store", str(store.path)]
+    images = "IMAGES" if store.root is None else str(store.root / store.about.within)
+    return ["triscope", "index", images, "--store", str(store.path)]

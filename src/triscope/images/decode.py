@@ -17,6 +17,7 @@ from PIL import ExifTags, ImageCms
 
 from triscope.errors import ImageError, TriscopeWarning
 from triscope.images.files import not_the_file, printable
+from triscope.images.foreign import is_heic, is_raw, open_heic, open_raw
 
 # Every format here is decoded inside this process by a library that ships with Pillow.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -51,7 +52,9 @@ def recognise(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
     if why := not_the_file(data[:4096]):
         raise ImageError(f"{label} {why}.")
     try:
-        image = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+        return _opened(data, label, max_pixels)
+    except ImageError as problem:
+        raise ImageError(f"{label} {problem}.") from problem
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as problem:
         most = min(max_pixels, 2 * (PIL.Image.MAX_IMAGE_PIXELS or max_pixels))  # Pillow's own limit holds too
         raise ImageError(
@@ -61,7 +64,24 @@ def recognise(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
         raise ImageError(f"{label} {_foreign(data)}.") from problem
     except _BROKEN as problem:
         raise ImageError(f"{label} {_damage(problem)}.") from problem
-    return image
+
+
+def _opened(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
+    """The picture by Pillow, or by the package that reads its kind."""
+    if is_raw(data, label):
+        return open_raw(data, max_pixels)
+    try:
+        return PIL.Image.open(io.BytesIO(data), formats=(*_FORMATS, *_by_name(data, label)))
+    except PIL.UnidentifiedImageError:
+        if not is_heic(data):
+            raise
+        return open_heic(data)
+
+
+def _by_name(data: bytes, label: str) -> tuple[str, ...]:
+    """TGA, the one kind without a mark of its own in old files, which are known by their ending alone."""
+    marked = data[-18:-2] == b"TRUEVISION-XFILE"
+    return ("TGA",) if marked or label.lower().endswith((".tga", ".icb", ".vda", ".vst")) else ()
 
 
 def to_array(image: PIL.Image.Image, label: str, max_pixels: int) -> NDArray[Any]:
@@ -139,8 +159,6 @@ def _foreign(data: bytes) -> str:
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in (b"avif", b"avis") and not PIL.features.check("avif"):
         return "is an AVIF picture, and this Pillow was built without the AVIF codec; convert it to PNG or JPEG"
-    if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
-        return "is a HEIC picture, which is not supported; convert it to JPEG or PNG"
     kinds = {b"%PDF": "a PDF", b"%!PS": "PostScript", b"8BPS": "a Photoshop file", b"\xff\x0a": "a JPEG XL picture"}
     kinds |= {b"\0\0\0\x0cJXL ": "a JPEG XL picture", b"PK\3\4": "a zip archive", b"\x93NUMPY": "a NumPy array"}
     kind = next((kind for start, kind in kinds.items() if data.startswith(start)), "")
@@ -149,4 +167,9 @@ def _foreign(data: bytes) -> str:
         kind = "an SVG drawing"
     if kind:
         return f"is {kind}, which is not supported; convert it to PNG or JPEG"
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return (
+            "is a TIFF file, but not of a kind that is supported; read are grey, RGB, RGBA and CMYK of 8 bits, and "
+            "grey of 16 bits or floats: save its channels so"
+        )
     return "is not an image that can be read; known are JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, JPEG 2000 and PNM"

@@ -184,8 +184,10 @@ def _in_range(values: Tensor, label: str) -> Tensor:
     hint = "take the image before normalisation" if low < -_ROUNDING else "clamp it to [0, 1]"
     if low >= 0 and 2 <= high <= 255:
         hint = "divide by 255"
-    elif low >= 0 and high > 255:
+    elif low >= 0 and 255 < high <= 65535 and bool((values == values.round()).all()):
         hint = "divide by 65535"
+    elif low >= 0 and high > 2:
+        hint = f"bring it to that range: (image - {low:g}) / {high - low:g}, or less of it where a few values stand out"
     raise ImageError(f"{label} holds values from {low:g} to {high:g}, and a picture holds 0 to 1; {hint}.")
 
 

@@ -279,7 +279,7 @@ def class_index(name: Class, classes: Sequence[str] | None, count: int, network:
         raise ObjectiveError(
             f"{network} has no class names, so {name!r} means nothing to it; use an index from 0 to {count - 1}."
         )
-    found = [index for index, known in enumerate(classes) if _plain(known) == _plain(name)]
+    found = [index for index, known in enumerate(classes) if plain_name(known) == plain_name(name)]
     if not found:
         near = nearest(name.replace("_", " "), classes)
         raise ObjectiveError(
@@ -292,7 +292,7 @@ def class_index(name: Class, classes: Sequence[str] | None, count: int, network:
     return found[0]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A class name as it is compared: capitals and underscores do not matter."""
     return name.casefold().replace("_", " ")
 

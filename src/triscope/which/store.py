@@ -34,6 +34,7 @@ from triscope.objectives.units import OUTPUT
 from triscope.results import NetworkNote
 from triscope.results.recipe import public_source
 from triscope.which.collection import Collection
+from triscope.which.conditions import as_lance, explained
 from triscope.which.database.arrow import Rows
 from triscope.which.database.durable import locked
 from triscope.which.database.projections import Projection
@@ -45,6 +46,7 @@ from triscope.which.database.table import Table
 PLACE = ".triscope"
 GOOD = "status = 'ok'"
 _FORMAT = 1
+_FIELDS = ("name", "folder", "width", "height", "size", "answer", "certainty", "correct")
 _BATCH_BYTES = 32 << 20
 
 
@@ -60,6 +62,12 @@ class About:
     columns: tuple[Column, ...]
     root: str | None = None
     fields: tuple[str, ...] = ()
+    #: What the collection is (folder, pattern, CSV file, list), how it is called within the root, and its digest.
+    kind: str = "folder"
+    within: str = ""
+    listed: str = ""
+    #: The field that says what a picture is called; "" where the answers are yet to be compared with it.
+    label: str = ""
     format: int = _FORMAT
 
     def to_json(self) -> str:
@@ -96,6 +104,8 @@ class Store:
         self.about = About.from_json(table.about)
         self.table = table
         self._network = network
+        #: What new images are shown to, made when the first one is.
+        self.embedder: Any = None
         #: What was made for searching, by column and version.
         self.spaces: dict[tuple[str, int], Any] = {}
         if network is not None:
@@ -171,7 +181,7 @@ class Store:
         """
         network = load_recorded(self.about.source, self.about.network, printable(self.path), said)
         self._check(network)
-        self._network = network
+        self._network, self.embedder = network, None
 
     @property
     def note(self) -> NetworkNote:
@@ -185,11 +195,13 @@ class Store:
 
     @property
     def root(self) -> Path | None:
-        """The folder that was indexed; None where it was a list, a pattern or a CSV file."""
+        """The folder that names are relative to: that which was indexed, or that of the CSV file; None for a list."""
         if not self.about.root:
             return None
         own = self.path.absolute()
-        if own.name == PLACE and own.parent.is_dir():  # it moves with the pictures it stands among
+        if (
+            own.name == PLACE and own.parent.is_dir() and self.about.kind == "folder"
+        ):  # it moves with the pictures it stands among
             return own.parent
         return Path(os.path.normpath(own / self.about.root))  # a way from the store; version 0.1 wrote a whole path
 
@@ -271,9 +283,24 @@ class Store:
         names = list(dict.fromkeys(column.name for column in sources.values()))
         longest = max(sum(column.length * 4 for column in sources.values()), 1)
         batch = max(1, min(8192, _BATCH_BYTES // longest))
-        for rows in self.table.stream(names, condition(where), batch):
+        for rows in self.table.stream(names, self.condition(where), batch):
             if len(rows["row"]):
                 yield rows["row"], {need: _pooled(rows, column, need) for need, column in sources.items()}
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What is known of each picture and may stand in a condition, and its type, as Arrow names it."""
+        known = (*_FIELDS, *self.about.fields)
+        return {name: str(self.table.schema.field(name).type) for name in known if name in self.table.names}
+
+    def condition(self, where: str | None) -> str:
+        """The SQL for the rows that have vectors, and meet `where`. Raises StoreError where that is no condition."""
+        if not where:
+            return GOOD
+        found = f"{GOOD} AND ({as_lance(where, self.fields)})"
+        with explained(where, self.fields):
+            self.table.count(found)
+        return found
 
     def vectors(self, column: Column, rows: Sequence[int] | NDArray[Any]) -> Tensor:
         """The stored vectors of some rows, float32 (N, D)."""
@@ -325,11 +352,6 @@ class Store:
 
 StoreArg: TypeAlias = Annotated[Store, StoreInput()]
 StoredLayerArg: TypeAlias = Annotated[str, LayerInput(of="store")]
-
-
-def condition(where: str | None) -> str:
-    """The SQL for the rows that have vectors, and meet `where`."""
-    return f"{GOOD} AND ({where})" if where else GOOD
 
 
 def way_to(root: Path, folder: Path) -> str:

@@ -10,12 +10,11 @@ Array: TypeAlias = NDArray[Any]
 #: The rows of a table by column: lists of Python values, or arrays whose first axis is the rows.
 Rows: TypeAlias = dict[str, Any]
 
-_NUMBERS = {"float16": np.float16, "float32": np.float32, "uint16": np.uint16, "int32": np.int32, "int64": np.int64}
-
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a table: `type` is string, binary or a number type; with `length`, a vector of these.
+    """One column of a table: `type` is string, binary, bool, date32, timestamp (to the microsecond) or a number type;
+    with `length`, a vector of these.
 
     `about` is kept beside it, as text.
     """
@@ -30,8 +29,9 @@ def arrow_field(field: Field) -> Any:
     """A column of a table as Arrow describes it."""
     import pyarrow as pa
 
-    types = {"string": pa.string(), "binary": pa.binary()}
-    plain = types.get(field.type) or pa.from_numpy_dtype(_NUMBERS[field.type])
+    types = {"string": pa.string(), "binary": pa.binary(), "bool": pa.bool_(), "date32": pa.date32()}
+    types |= {"timestamp": pa.timestamp("us")}
+    plain = types[field.type] if field.type in types else pa.from_numpy_dtype(np.dtype(field.type))
     kind = plain if field.length is None else pa.list_(plain, field.length)
     return pa.field(field.name, kind, metadata={"triscope": field.about} if field.about else None)
 
@@ -47,7 +47,7 @@ def to_arrow(values: Any, kind: Any, valid: NDArray[np.bool_]) -> Any:
 
 
 def to_numpy(array: Any) -> Any:
-    """An Arrow array as numpy numbers or vectors, or as a list."""
+    """An Arrow array as numpy numbers or vectors, or as a list; numbers are a list where some are missing."""
     import pyarrow as pa
 
     kind = array.type
@@ -55,6 +55,6 @@ def to_numpy(array: Any) -> Any:
         length = kind.list_size
         inner = array.values[array.offset * length : (array.offset + len(array)) * length]
         return inner.to_numpy(zero_copy_only=False).reshape(len(array), length)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not array.null_count:
         return array.to_numpy(zero_copy_only=False)
     return array.to_pylist()

@@ -123,7 +123,7 @@ class Table:
     def column(self, name: str, where: str | None = None) -> Any:
         """One column, whole: an array of numbers, or a list."""
         parts = [rows[name] for rows in self.stream([name], where, batch=65536)]
-        if parts and isinstance(parts[0], np.ndarray):
+        if parts and all(isinstance(part, np.ndarray) for part in parts):
             return np.concatenate(parts)
         return [value for part in parts for value in part]
 
@@ -214,6 +214,21 @@ class Table:
                 yield pa.record_batch(arrays, schema=schema)
 
         self._replace(names, pa.RecordBatchReader.from_batches(schema, found()))
+
+    def put(self, fields: Sequence[Field], rows: Rows) -> None:
+        """New columns, whose values come in the order of the rows; those of the same names are dropped first."""
+        _, pa = _lance()
+        schema = pa.schema([arrow_field(field) for field in fields])
+        valid = np.ones(len(rows[fields[0].name]), bool)
+        made = pa.table([to_arrow(rows[field.name], field.type, valid) for field in schema], schema=schema)
+        self._replace(schema.names, made.to_reader())
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Take columns out."""
+        with writing(self.folder):
+            self._dataset.drop_columns(list(names))
+            self._sync()
+        self.refresh()
 
     def describe(self, about: str) -> None:
         """Put `about` in the place of what `create` was given."""

@@ -6,6 +6,7 @@ for 8 bits is three times as fast as Pillow's and rounds a little differently; t
 docs/methods/indexing.md says what the difference amounts to.
 """
 
+import copy
 import io
 import os
 from collections import deque
@@ -153,13 +154,23 @@ class Embedder:
     def __init__(self, network: Network, columns: Iterable[Column], precision: str) -> None:
         self.columns = tuple(columns)
         self._network = configured(network, precision=getattr(torch, precision), normalised=True)
-        self._layers = list(dict.fromkeys(column.layer for column in self.columns if column.pool != "pixels"))
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that the columns are of."""
+        return list(dict.fromkeys(column.layer for column in self.columns if column.pool != "pixels"))
+
+    def only(self, columns: Iterable[Column]) -> "Embedder":
+        """The same network, asked for these columns alone: copying one takes time, and memory that comes back late."""
+        other = copy.copy(self)
+        other.columns = tuple(columns)
+        return other
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
         """For pictures (B, C, H, W) in [0, 1], or of 8 bits, each column's values (B, ...), as float32 or positions."""
         images = pixels.to(self._network.device)
         with torch.no_grad():
-            look = self._network.look(self._normalised(images), self._layers) if self._layers else {}
+            look = self._network.look(self._normalised(images), self.layers) if self.layers else {}
             return {column.name: self._value(column, look, images).cpu() for column in self.columns}
 
     def _normalised(self, images: Tensor) -> Tensor:

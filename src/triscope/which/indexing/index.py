@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from triscope.errors import StoreError
 from triscope.images import printable
@@ -27,6 +28,7 @@ from triscope.which.database.stored_projections import (
 )
 from triscope.which.database.table import Table
 from triscope.which.indexing.adding import begin, pending
+from triscope.which.indexing.answers import Answers, label_field, output_column, write_answers
 from triscope.which.indexing.decoding import Decoded, Embedder, decode, ordered
 from triscope.which.indexing.known import Known
 from triscope.which.indexing.opening import open_table
@@ -142,6 +144,9 @@ class _Job:
         self._described = self.table.about
         self._about = About.from_json(self._described)
         self._exact = bool(self._about.preprocess["exact"])
+        self._output = output_column(self._about.columns)
+        self._label = self._about.label or label_field(self._about.fields)
+        self._answers = Answers(self.network, self._label)
         size = sum(column.length * 4 for column in self._about.columns)
         self._unit = min(self.unit, max(self.batch, _UNIT_BYTES // size))
         self._met = np.empty(0, np.int64)
@@ -214,13 +219,13 @@ class _Job:
         with locked(self.folder):
             if self._others_wrote():
                 if self.table.about != self._described:
-                    raise StoreError(f"Layers were added to {printable(self.folder)} meanwhile; index again.")
+                    raise StoreError(f"{printable(self.folder)} was given other columns meanwhile; index again.")
                 self._known = Known.of(self.table)
                 news = [row for row in news if not self._known.has(row.entry)]
             if news:
                 valid = np.array([row.vectors is not None for row in news])
                 replaced = any(self._known.place(row.entry.key) is not None for row in news)
-                self.table.append(self._rows(news), valid, instead=replaced)
+                self.table.append(self._rows(news, valid), valid, instead=replaced)
         self._counts["stored"] += len(news)
 
     def _others_wrote(self) -> bool:
@@ -228,7 +233,7 @@ class _Job:
         self.table.refresh()
         return self.table.version != version
 
-    def _rows(self, news: list[Row]) -> Rows:
+    def _rows(self, news: list[Row], valid: NDArray[np.bool_]) -> Rows:
         entries = [row.entry for row in news]
         found = [row.decoded for row in news]
         rows: Rows = {
@@ -240,13 +245,15 @@ class _Job:
         rows["path"] = [entry.id for entry in entries]
         rows["folder"] = [printable(Path(entry.path).parent.name) for entry in entries]
         rows["status"] = ["ok" if decoded.error is None else "error" for decoded in found]
-        rows |= {name: [printable(entry.metadata.get(name, "")) for entry in entries] for name in self._about.fields}
+        rows |= {name: [entry.metadata.get(name) for entry in entries] for name in self._about.fields}
         for column in self._about.columns:
             nothing = np.zeros(column.length, column.dtype)
             rows[column.name] = np.stack([nothing if row.vectors is None else row.vectors[column.name] for row in news])
             if projected_name(column) in self.table.names:
                 model = load_projection(self.folder, self.table.about_field(projected_name(column)))
                 rows[projected_name(column)], rows[rest_name(column)] = project(model, rows[column.name])
+        if self._output is not None and "answer" in self.table.names:
+            rows |= self._answers(rows[self._output.name], rows[self._label], valid)
         return rows
 
     def _remove(self, known: Known) -> None:
@@ -269,9 +276,10 @@ class _Job:
         return bool(np.isin(keys, Known.of(self.table).keys).all())
 
     def finish(self, *, refit: bool) -> None:
-        """Fit the projections where there are none, and tidy up."""
+        """Fit the projections and write the answers where there are none, and tidy up."""
         with locked(self.folder):
             self.table.refresh()
+            write_answers(self.table, self.network)
             fit_projections(self.folder, self.table, About.from_json(self.table.about).columns, refit=refit)
             self.table.tidy()
 

@@ -1,6 +1,7 @@
 """Opening a store to write into: the one that is there, where new rows are of its kind, or a new one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from triscope.errors import StoreError
@@ -12,29 +13,17 @@ from triscope.which.collection import Collection
 from triscope.which.database.arrow import Field
 from triscope.which.database.schema import choose
 from triscope.which.database.table import Table
+from triscope.which.indexing.answers import FIELDS, label_field, output_column
 from triscope.which.store import About, Store, preprocessing, table_folder, way_to
 
-_RESERVED = (
-    "key",
-    "stamp",
-    "path",
-    "name",
-    "folder",
-    "size",
-    "mtime",
-    "height",
-    "width",
-    "status",
-    "error",
-    "thumbnail",
-    "row",
-)
+#: What a store notes of its collection and follows when it moves.
+_TOLD = ("root", "within")
 
 
 def open_table(
     folder: Path,
     network: Network,
-    collection: Collection | None,
+    collection: Collection,
     *,
     layers: Sequence[str | Need],
     maps: Sequence[str] = (),
@@ -49,8 +38,7 @@ def open_table(
     there = table_folder(folder).is_dir()
     old = Store.open(folder, network) if there else None
     columns = old.columns if old else choose(network, layers, maps)
-    fields = tuple(name for name in collection.fields if name not in _RESERVED) if collection else ()
-    root = way_to(collection.root, folder) if collection and collection.root else None
+    root = way_to(collection.root, folder) if collection.root else None
     own = old.about.precision if old and precision == "auto" else None
     about = About(
         network.name,
@@ -60,33 +48,56 @@ def open_table(
         own or str(chosen(precision, network.device)).removeprefix("torch."),
         columns,
         root,
-        fields,
+        tuple(collection.fields),
+        collection.kind,
+        collection.within,
+        collection.digest,
+        label_field(collection.fields),
     )
     if old is None:
-        return Table.create(table_folder(folder), fields_of(about), about.to_json())
+        return Table.create(table_folder(folder), fields_of(about, collection.fields), about.to_json())
     _same(old, about)
+    if old.about.listed != about.listed:
+        _relabel(old.table, collection, old.about)
+        old = Store.open(folder, network)
+    if any(getattr(old.about, name) != getattr(about, name) for name in _TOLD):
+        told = {name: getattr(about, name) for name in _TOLD}
+        old.table.describe(replace(old.about, **told).to_json())
     return old.table
+
+
+def _relabel(table: Table, collection: Collection, was: About) -> None:
+    """What the collection says now of the pictures that are stored, in the place of what it said."""
+    gone = [name for name in was.fields if name not in collection.fields]
+    if gone:
+        table.drop(gone)
+    if collection.fields:
+        known, keys = dict(collection.metadata()), table.column("key").tolist()
+        fields = [Field(name, kind) for name, kind in collection.fields.items()]
+        table.put(fields, {name: [known.get(key, {}).get(name) for key in keys] for name in collection.fields})
+    table.describe(replace(was, fields=tuple(collection.fields), listed=collection.digest, label="").to_json())
 
 
 def _same(old: Store, new: About) -> None:
     """Raise StoreError where new rows would be of another kind than the old."""
     where = printable(old.path)
-    for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision"), ("fields", "metadata")):
+    for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision")):
         was, now = getattr(old.about, name), getattr(new, name)
         if was != now:
             raise StoreError(
                 f"{where} was made with the {is_what} {was}, and this is {now}; index into another folder."
             )
-    if (old.about.root is None) != (new.root is None):
+    if old.about.kind != new.kind:
         raise StoreError(
-            f"{where} was made from {'a folder' if old.about.root else 'a list'}; go on with that, or index into "
+            f"{where} was made from a {old.about.kind}, and this is a {new.kind}; go on with that, or index into "
             "another folder."
         )
 
 
-def fields_of(about: About) -> list[Field]:
-    """The columns of a table of that kind."""
-    texts = [Field(name, "string") for name in about.fields]
+def fields_of(about: About, known: Mapping[str, str]) -> list[Field]:
+    """The columns of a table of that kind; `known` are those of the collection, and their types."""
+    texts = [Field(name, kind) for name, kind in known.items()]
+    texts += FIELDS if output_column(about.columns) else ()
     shared = f"{about.network} {about.sha256} {about.preprocess} {about.precision}"
     vectors = [Field(column.name, column.dtype, column.length, f"{column} of {shared}") for column in about.columns]
     whole = ("key", "stamp", "size", "mtime")

@@ -99,12 +99,16 @@ class Map(Drawn):
         return self.store.names(self.rows)
 
     @cached_property
+    def known(self) -> dict[str, list[Any]]:
+        """What is known of each picture: its folder, what the network answered, and the collection's metadata."""
+        names = [name for name in self.store.fields if name not in ("name", "width", "height", "size")]
+        return {name: list(values) for name, values in self.store.table.take(self.rows, names).items()}
+
+    @cached_property
     def fields(self) -> dict[str, tuple[str, ...]]:
-        """What can be coloured by: each picture's folder, and the collection's metadata, where it varies."""
-        known = ["folder", *self.store.about.fields]
-        taken = self.store.table.take(self.rows, known)
-        texts = {name: tuple(printable(str(value or "")) for value in taken[name]) for name in known}
-        return {name: values for name, values in texts.items() if len(set(values)) > 1}
+        """What is known, as texts, where it varies: what a page offers to colour by."""
+        texts = {name: tuple(map(shown, values)) for name, values in self.known.items()}
+        return {name: values for name, values in texts.items() if len(set(values)) > 1 or name == self.color_by}
 
     def transform(self, images: Images | Sequence[Any]) -> Tensor:
         """Where other pictures would lie on this map: (M, 2). The map itself stays as it is."""
@@ -167,7 +171,7 @@ class Map(Drawn):
     def _table(self) -> dict[str, Any]:
         columns: dict[str, Any] = {"row": self.rows.tolist(), "name": list(self.names)}
         columns |= dict(zip("xy", self.values.T.tolist(), strict=True))
-        return columns | {name if name not in columns else f"{name}_": v for name, v in self.fields.items()}
+        return columns | self.known
 
     def _csv(self) -> bytes:
         text = io.StringIO(newline="")
@@ -224,11 +228,23 @@ class Map(Drawn):
 
 
 def check_field(made: Map, name: str) -> tuple[str, ...]:
-    """The values of a field. Raises StoreError where the pictures have none of that name."""
-    if name not in made.fields:
-        known = f"They have {', '.join(made.fields)}." if made.fields else "They have none that varies."
-        raise StoreError(f"The pictures have no field {name!r} to colour by.{nearest(name, made.fields)} {known}")
-    return made.fields[name]
+    """The values of a field as texts. Raises StoreError where the pictures have none of that name."""
+    if name not in made.known:
+        near = nearest(name, made.known)
+        raise StoreError(f"The pictures have no field {name!r} to colour by.{near} They have {', '.join(made.known)}.")
+    return tuple(map(shown, made.known[name]))
+
+
+def shown(value: Any) -> str:
+    """What is known of a picture, as text; nothing where it is not known."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+    return printable(str(value))
 
 
 def unit(values: Tensor) -> NDArray[np.float32]:

@@ -93,7 +93,9 @@ def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Ten
     if column.pool == "pixels":
         values = small(pixels)
     else:
-        values = Embedder(store.network, [column], store.about.precision)(pixels)[column.name]
+        if store.embedder is None:
+            store.embedder = Embedder(store.network, store.columns, store.about.precision)
+        values = store.embedder.only([column])(pixels)[column.name]
     return values[0].flatten().half().float(), shown
 
 

@@ -27,7 +27,7 @@ from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import decode
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.top import Best
-from triscope.which.store import Store, StoreArg, condition
+from triscope.which.store import Store, StoreArg
 
 
 @method("which")
@@ -73,7 +73,7 @@ def _answers(store: Store, unit: Channel | Neuron, k: int, where: str | None) ->
     peak = next((column for column in store.columns if column.layer == unit.layer and column.pool == "max"), None)
     if isinstance(unit, Channel) and peak is not None:
         place = next(column for column in store.columns if column.layer == unit.layer and column.pool == "place")
-        for rows in store.table.stream([peak.name, place.name], condition(where), 8192):
+        for rows in store.table.stream([peak.name, place.name], store.condition(where), 8192):
             values = torch.from_numpy(np.array(rows[peak.name][:, unit.index], np.float32))
             places = torch.from_numpy(rows[place.name][:, unit.index].astype(np.int64))
             yield Best.none(k) + Best(values, torch.from_numpy(rows["row"]), places, k)
@@ -86,7 +86,7 @@ def _answers(store: Store, unit: Channel | Neuron, k: int, where: str | None) ->
             scores = unit(answers)
             places = torch.full((len(scores),), unit.row * _grid(store, unit.layer)[1] + unit.col)
         else:
-            scores, places = answers[need][:, unit.index].flatten(1).max(1)
+            scores, places = answers[need][:, unit.index].reshape(len(numbers), -1).max(1)
         yield Best.none(k) + Best(scores, torch.from_numpy(numbers), places, k)
 
 

@@ -21,7 +21,7 @@ from triscope.which.database.durable import writing
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import projected_name, rest_name
-from triscope.which.store import GOOD, condition
+from triscope.which.store import GOOD
 
 if TYPE_CHECKING:
     from triscope.which.store import Store
@@ -85,7 +85,7 @@ class Space:
         short = self.projection.directions @ query
         if metric == "cosine" and self._indexed:
             return self.store.table.near(
-                projected_name(self.column), short.numpy(), count, condition(where) if where else None
+                projected_name(self.column), short.numpy(), count, self.store.condition(where) if where else None
             )
         if len(self) <= _COARSE_FROM or where is not None:
             return self._pick(self._guess(self.short, short, self.lengths, metric), count, where)
@@ -101,7 +101,7 @@ class Space:
         if where is None:
             best = guess.topk(min(count, len(guess))).indices
         else:
-            allowed = np.isin(self.rows, self.store.table.rows_where(condition(where)))
+            allowed = np.isin(self.rows, self.store.table.rows_where(self.store.condition(where)))
             places = torch.from_numpy(np.flatnonzero(allowed))
             best = places[guess[places].topk(min(count, len(places))).indices]
         picked: NDArray[np.int64] = self.rows[best.numpy()]

@@ -1,0 +1,88 @@
+"""What the network answered to each picture, as fields that can be asked for, coloured by and exported.
+
+    answer      the name of the most likely class
+    certainty   its softmax probability, in [0, 1]
+    correct     whether that is what the picture is called, where its label names a class; null elsewhere
+
+The label is what a CSV file says in a column of one of the usual names, else the folder that the picture lies in. It
+names a class by the class's name, capitals and underscores aside; a number in a CSV file, or of a network whose classes
+have no names, is the class's index.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from triscope.network import Network
+from triscope.objectives.units import plain_name
+from triscope.which.database.arrow import Field, Rows
+from triscope.which.database.schema import Column
+from triscope.which.database.table import Table
+from triscope.which.store import About
+
+FIELDS = (Field("answer", "string"), Field("certainty", "float32"), Field("correct", "bool"))
+FOLDER = "folder"
+_LABELS = ("label", "labels", "class", "class_name", "classname", "category", "target", "truth", "ground_truth")
+
+
+def output_column(columns: Iterable[Column]) -> Column | None:
+    """The column that holds the scores of two or more classes, if there is one."""
+    kept = (column for column in columns if column.layer == "output" and column.pool == "none")
+    return next((column for column in kept if len(column.shape) == 1 and column.length > 1), None)
+
+
+def label_field(fields: Iterable[str]) -> str:
+    """The field that says what a picture is called."""
+    named = {name.casefold(): name for name in fields}
+    return next((named[name] for name in _LABELS if name in named), FOLDER)
+
+
+class Answers:
+    """The fields of pictures, from the scores that are stored of them and from their labels."""
+
+    def __init__(self, network: Network, label: str) -> None:
+        self._network = network
+        self._indices_count = not network.classes or label != FOLDER
+        self._named: dict[str, set[int]] = {}
+        for index, name in enumerate(network.classes or ()):
+            self._named.setdefault(plain_name(name), set()).add(index)
+
+    def __call__(self, scores: NDArray[Any], labels: Sequence[Any], valid: Sequence[bool] | NDArray[np.bool_]) -> Rows:
+        """`scores` (N, K), `labels` (N,): the three fields; null where a picture has no scores."""
+        sure, best = torch.from_numpy(np.array(scores, np.float32)).softmax(1).max(1)
+        rows: Rows = {"answer": [], "certainty": [], "correct": []}
+        for index, certainty, label, counts in zip(best.tolist(), sure.tolist(), labels, valid, strict=True):
+            meant = self._meant(label, scores.shape[1])
+            rows["answer"].append(self._network.class_name(index) if counts else None)
+            rows["certainty"].append(certainty if counts else None)
+            rows["correct"].append(index in meant if counts and meant else None)
+        return rows
+
+    def _meant(self, label: Any, count: int) -> set[int]:
+        """The classes that a label names: several where they have one name, none where it names none."""
+        text = "" if label is None else str(label)
+        if found := self._named.get(plain_name(text)):
+            return found
+        by_index = self._indices_count and text.isdecimal() and int(text) < count
+        return {int(text)} if by_index else set()
+
+
+def write_answers(table: Table, network: Network) -> None:
+    """Bring the fields up to date: those of a store that was given its classes, or whose labels have changed."""
+    about = About.from_json(table.about)
+    column, label = output_column(about.columns), label_field(about.fields)
+    if column is None or (about.label == label and {field.name for field in FIELDS} <= {*table.names}):
+        return
+    answers = Answers(network, label)
+    rows: Rows = {field.name: [] for field in FIELDS}
+    for part in table.stream([column.name, label, "status"], batch=8192):
+        if len(part["row"]):
+            found = answers(part[column.name], part[label], [status == "ok" for status in part["status"]])
+            for name, values in found.items():
+                rows[name] += values
+    table.put(FIELDS, rows)
+    table.describe(replace(about, label=label).to_json())
