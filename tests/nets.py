@@ -117,6 +117,61 @@ class Tokens(nn.Module):
         return self.head(self.norm(self.block(x)).mean(1))
 
 
+class Attention(nn.Module):
+    """Two heads, as people write them: a fused kernel, a softmax between products ("eager"), or PyTorch's function."""
+
+    def __init__(self, width: int, form: str) -> None:
+        super().__init__()
+        self.form, self.width = form, width
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.form == "module":
+            y, _ = F.multi_head_attention_forward(
+                *[x.transpose(0, 1)] * 3, self.width, 2, self.qkv.weight, self.qkv.bias, None, None, False, 0.0,
+                self.proj.weight, self.proj.bias, training=False, need_weights=False,
+            )  # fmt: skip
+            return y.transpose(0, 1)
+        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3, 2, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        if self.form == "fused":
+            y = F.scaled_dot_product_attention(q, k, v)
+        else:
+            y = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+        return self.proj(y.transpose(1, 2).reshape(x.shape))
+
+
+class ViT(nn.Module):
+    """A vision transformer in small: 3 x 4 patches of 4 x 4 pixels, a class token, two blocks, a classifier."""
+
+    def __init__(self, form: str = "fused", width: int = 8, depth: int = 2) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 4, 4)
+        self.token = nn.Parameter(torch.zeros(1, 1, width))
+        self.place = nn.Parameter(torch.zeros(1, 13, width))
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "norm1": nn.LayerNorm(width),
+                    "attention": Attention(width, form),
+                    "norm2": nn.LayerNorm(width),
+                    "mlp": nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)),
+                }
+            )
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.place
+        for block in self.blocks:
+            x = x + block["attention"](block["norm1"](x))
+            x = x + block["mlp"](block["norm2"](x))
+        return self.head(self.norm(x)[:, 0])
+
+
 class CifarBlock(nn.Module):
     """Two convolutions with functional ReLUs; a shortcut without weights: every second pixel, channels filled up."""
 

@@ -118,6 +118,52 @@ class _Deconvnet(_Method[Heatmap]):
 
 deconvnet: _Deconvnet
 
+class _Relevance(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        composite: Literal[
+            "epsilon-plus-flat",
+            "epsilon-plus",
+            "epsilon-alpha2-beta1-flat",
+            "epsilon-alpha2-beta1",
+            "epsilon-gamma-box",
+            "epsilon",
+            "gamma",
+        ] = ...,
+        first: Literal["same", "flat", "w-square", "z-box"] | None = ...,
+        epsilon: float = ...,
+        gamma: float = ...,
+        channels: Literal["sum", "keep"] = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        composite: Literal[
+            "epsilon-plus-flat",
+            "epsilon-plus",
+            "epsilon-alpha2-beta1-flat",
+            "epsilon-alpha2-beta1",
+            "epsilon-gamma-box",
+            "epsilon",
+            "gamma",
+        ] = ...,
+        first: Literal["same", "flat", "w-square", "z-box"] | None = ...,
+        epsilon: float = ...,
+        gamma: float = ...,
+        channels: Literal["sum", "keep"] = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+relevance: _Relevance
+
 class _Ascend(_Method[Imagined]):
     def __call__(
         self,

@@ -48,6 +48,7 @@ METHODS = (
         "guided_backprop", "triscope.where.modified_backprop", "where", "the pattern in the image that activates a unit"
     ),
     Entry("deconvnet", "triscope.where.modified_backprop", "where", "a unit's activation projected back to the pixels"),
+    Entry("relevance", "triscope.where.relevance", "where", "the score shared out layer by layer among the pixels"),
     Entry("ascend", "triscope.what.ascend", "what", "the image that activates a class or an inner unit most"),
     Entry("regularisers", "triscope.what.compare", "what", "the same unit under every regulariser, side by side"),
     Entry("dream", "triscope.what.dream", "what", "a photo changed until a layer's activations grow"),

@@ -233,11 +233,10 @@ class Network:
         tally = None
         if names - {"input"}:
             watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), to_the_end="output" in names)
-            with self._asking(images):
-                normalised = self.normalise(images)
-                # A mode slows all it sees: the pass alone.
-                with following(rule) if rule else nullcontext() as tally, self._drawn(twin, seed):
-                    output = tap.run(twin, normalised, watch if inner else None)
+            followed = following(rule) if rule else nullcontext()
+            # A mode slows all it sees: the pass alone.
+            with self._asking(images), followed as tally, self._drawn(twin, seed):
+                output = tap.run(twin, self.normalise(images), watch if inner else None)
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
                 kept["output"] = output.detach().requires_grad_() if leaf == "output" else output

@@ -7,10 +7,12 @@ module, functional, method, in place, one module used many times - and only in t
 value is that of the function; what differs is what it sends back.
 """
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +30,24 @@ class Call:
     function: Function
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What the function does, however it is spelled: "add" for `a + b`, `a += b`, `torch.add` and `a.add_`."""
+        return _spelling(self.function)[0]
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the call writes its answer over its first argument."""
+        _, always, place = _spelling(self.function)
+        if always or place is None:
+            return always
+        return bool(self.args[place] if len(self.args) > place else self.kwargs.get("inplace", False))
+
+    @property
+    def subject(self) -> Any:
+        """The first argument: what an elementwise function or a layer reads."""
+        return self.args[0] if self.args else self.kwargs.get("input")
 
     def plain(self) -> Any:
         """What the function gives, with its own gradient."""
@@ -54,6 +74,24 @@ class Call:
         return Call(
             self.function, [changed(value) for value in self.args], {k: changed(v) for k, v in self.kwargs.items()}
         )
+
+
+@lru_cache(maxsize=4096)
+def _spelling(function: Function) -> tuple[str, bool, int | None]:
+    """The plain name of a function, whether it always writes in place, and where its argument `inplace` stands."""
+    name = getattr(function, "__name__", type(function).__name__)
+    if name.startswith("__") and name.endswith("__"):
+        name = name[2:-2]
+        writes = name in _AUGMENTED or name == "setitem"
+        return _AUGMENTED.get(name, name), writes, None
+    if name.endswith("_") and name not in _NOT_WRITING:
+        return name[:-1], True, None
+    parameters = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
+    return name, False, parameters.index("inplace") if "inplace" in parameters else None
+
+
+_AUGMENTED = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div", "ipow": "pow"}
+_NOT_WRITING = {"requires_grad_", "detach_"}
 
 
 @dataclass

@@ -1,0 +1,147 @@
+"""What operations without weights send back in relevance propagation.
+
+Two kinds of messages travel. Behind the first layer with weights, c = R / activation: there most operations send back
+their gradient, which hands c * y to what y was made of. Before it, where tensors are still the image in some order and
+some units, relevance R itself: a normalisation hands it on unchanged.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from triscope.network.backward_rules import Call
+from triscope.where.propagation.layer_rules import LAYER_FUNCTIONS
+
+#: Where |x| is below it, y / x is not meant to be exact: what it is multiplied with is as small.
+_TINY = 1e-12
+
+# What passes a tensor on in another shape, by the names that autograd gives such steps.
+_VIEWS = ("View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Expand", "Permute", "Transpose", "Clone", "T")
+
+
+class _Entered(torch.autograd.Function):
+    """The image, where it meets what is not a layer of the first kind: c becomes relevance, x * c."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *messages: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return messages[0] * x  # type: ignore[no-any-return]
+
+
+class _Unchanged(torch.autograd.Function):
+    """The call; relevance unchanged."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, call: Call) -> Tensor:
+        ctx.shape = x.shape
+        if call.in_place:
+            ctx.mark_dirty(x)
+        return call.plain()  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, *messages: Tensor) -> tuple[Tensor | None, ...]:
+        return messages[0].sum_to_size(ctx.shape), None
+
+
+class _Multiplied(torch.autograd.Function):
+    """The call of an elementwise function; c times a factor (x, y) -> factor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, call: Call, factor: Callable[[Tensor, Tensor], Tensor], gate: bool) -> Tensor:
+        before = x.clone() if call.in_place else x
+        y: Tensor = call.plain()
+        ctx.save_for_backward(factor(before, y))
+        ctx.gate = gate
+        if call.in_place:
+            ctx.mark_dirty(x)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *messages: Tensor) -> tuple[Tensor | None, ...]:
+        (factor,) = ctx.saved_tensors
+        return messages[0] * factor, None, None, None
+
+
+class _Valued(torch.autograd.Function):
+    """The value of one tensor, the gradient of another."""
+
+    @staticmethod
+    def forward(ctx: Any, sender: Tensor, value: Tensor) -> Tensor:
+        del ctx, sender
+        return value.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *messages: Tensor) -> tuple[Tensor | None, ...]:
+        del ctx
+        return messages[0], None
+
+
+_BEHIND = (*LAYER_FUNCTIONS, _Entered)
+
+
+def of_the_image(tensor: Tensor) -> bool:
+    """Whether a tensor that gradients flow through is the image, in whatever order and units.
+
+    The graph behind a tensor says so: one that is behind a layer has a layer's step on each of its ways.
+    """
+    waiting, seen = [tensor.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if getattr(node, "_forward_cls", None) in _BEHIND:
+            return False
+        seen.add(node)
+        waiting += [before for before, _ in node.next_functions]
+    return True
+
+
+def entered(tensor: Tensor) -> Tensor:
+    """The tensor, to which c may be sent back: the image gets x * c."""
+    return _Entered.apply(tensor) if tensor.requires_grad and of_the_image(tensor) else tensor  # type: ignore[no-untyped-call]
+
+
+def unchanged(call: Call, x: Tensor) -> Tensor:
+    """The call, which hands the relevance of its answer to `x` as it is."""
+    return _Unchanged.apply(x, call)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def multiplied(call: Call, factor: Callable[[Tensor, Tensor], Tensor], *, gate: bool = False) -> Tensor:
+    """The call of an elementwise function of its first argument, which sends back c times factor(x, y)."""
+    return _Multiplied.apply(call.subject, call, factor, gate)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def identity(call: Call, *, gate: bool = False) -> Tensor:
+    """The call of an elementwise function, which hands the relevance of y to x: c * y / x."""
+    return multiplied(call, _quotient, gate=gate)
+
+
+def valued(sender: Tensor, value: Tensor) -> Tensor:
+    """`value`, which sends back what `sender` would."""
+    return _Valued.apply(sender, value)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def weakened(tensor: Tensor, factor: float) -> Tensor:
+    """The tensor, whose message is multiplied by `factor` on the way back."""
+    if factor != 1 and tensor.requires_grad:
+        tensor.register_hook(lambda message: message * factor)  # type: ignore[no-untyped-call]
+    return tensor
+
+
+def is_gate(tensor: Tensor) -> bool:
+    """Whether a tensor is what a sigmoid gave, in whatever shape."""
+    node: Any = tensor.grad_fn
+    while node is not None and type(node).__name__.startswith(_VIEWS) and len(node.next_functions) == 1:
+        node = node.next_functions[0][0]
+    return bool(getattr(node, "gate", False))
+
+
+def _quotient(x: Tensor, y: Tensor) -> Tensor:
+    return y / (x + torch.copysign(x.new_tensor(_TINY), x))
