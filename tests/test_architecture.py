@@ -21,7 +21,7 @@ FLOORS = [
     {"methods"},
     {"where", "what", "which", "views"},
     {"verbs"},
-    {"redoing", "reporting"},
+    {"redoing", "reporting", "watching"},
     {"cli"},
     {"__main__", "__init__"},
 ]

@@ -107,7 +107,7 @@ def test_an_unknown_command_is_a_usage_error_that_says_what_is_near():
 def test_a_picture_is_made_under_a_name_that_says_what_was_asked(folder):
     done = ask("guided-backprop", "cat.png", "-u", "2:5@3,4")
     assert (done.exit_code, done.stdout) == (0, "cat.guided-backprop.2-5-3-4.png\n")
-    assert Recipe.of_png("cat.guided-backprop.2-5-3-4.png").objective == "2:5@3,4"
+    assert Recipe.of_file("cat.guided-backprop.2-5-3-4.png").objective == "2:5@3,4"
 
 
 def test_nothing_is_overwritten_unless_forced(folder):
@@ -267,8 +267,8 @@ def test_redo_of_a_picture_without_a_recipe(folder):
         (["saliency", "cat.png", "-m", "cat.png.pth"], "cat.png.pth does not exist"),
         (["saliency", "cat.png", "-m", "model.py:headless"], "one score per class"),
         (["saliency", "cat.png", "-m", "model.py:make", "--device", "cuda:9"], "cuda:9"),
-        (["saliency", "cat.png", "-m", "model.py:make", "-o", "cat.jpg"], ".png"),
-        (["saliency", "cat.png", "-m", "model.py:make", "-o", "gone/cat.png"], "cannot be written"),
+        (["saliency", "cat.png", "-m", "model.py:make", "-o", "cat.tiff"], ".png, .jpg"),
+        (["saliency", "cat.png", "-m", "model.py:make", "-o", "model.py/cat.png"], "cannot be written"),
         (["activations", "cat.png", "-m", "model.py:make", "--layer", "02"], "no layer '02'"),
         (["guided-backprop", "cat.png", "-m", "model.py:headless", "-u", "output:1"], "has none"),
     ],

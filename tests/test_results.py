@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import math
@@ -13,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL.PngImagePlugin import PngInfo
 
 import triscope as ts
@@ -20,7 +22,7 @@ from tests import nets
 from triscope import render
 from triscope.errors import OptionError, RecipeError
 from triscope.network import Box
-from triscope.results import Heatmap, ImageNote, NetworkNote, Picture, Ranking, Recipe
+from triscope.results import Heatmap, ImageNote, NetworkNote, Picture, Ranking, Recipe, require_place, write_file
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_a_png_carries_its_recipe(network, tmp_path):
     heat = ts.saliency(network, torch.rand(2, 3, 5, 7), ts.Logit(["b", 3]), channels="sum")
     path = heat.save(tmp_path / "map.png")
     assert path == tmp_path / "map.png"
-    recipe = Recipe.of_png(path)
+    recipe = Recipe.of_file(path)
     assert recipe.to_json() == heat.recipe.to_json()
     assert recipe.method == "saliency"
     assert recipe.objective == "1|3"
@@ -116,17 +118,55 @@ def test_pngs_without_a_recipe_are_refused(tmp_path):
     plain, wrong, text = tmp_path / "plain.png", tmp_path / "wrong.png", tmp_path / "text.png"
     PIL.Image.new("RGB", (3, 4)).save(plain)
     with pytest.raises(RecipeError, match=r"plain\.png carries no recipe"):
-        Recipe.of_png(plain)
+        Recipe.of_file(plain)
     info = PngInfo()
     info.add_text("triscope", "not a recipe")
     PIL.Image.new("RGB", (3, 4)).save(wrong, pnginfo=info)
     with pytest.raises(RecipeError, match="another version"):
-        Recipe.of_png(wrong)
+        Recipe.of_file(wrong)
     text.write_text("no picture at all")
-    PIL.Image.new("RGB", (3, 4)).save(tmp_path / "photo.jpg")
-    for path in (text, tmp_path / "missing.png", tmp_path, tmp_path / "photo.jpg"):
-        with pytest.raises(RecipeError, match="cannot be read as a PNG"):
-            Recipe.of_png(path)
+    PIL.Image.new("RGB", (3, 4)).save(tmp_path / "photo.gif")
+    for path in (text, tmp_path / "missing.png", tmp_path, tmp_path / "photo.gif"):
+        with pytest.raises(RecipeError, match="cannot be read as a PNG, JPEG or WebP"):
+            Recipe.of_file(path)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "jpeg", "webp"])
+def test_a_jpeg_and_a_webp_carry_their_recipe(network, tmp_path, ending):
+    heat = ts.saliency(network, torch.rand(2, 3, 5, 7), ts.Logit(["b", 3]))
+    path = heat.save(tmp_path / f"map.{ending}")
+    assert Recipe.of_file(path).to_json() == heat.recipe.to_json()
+    with PIL.Image.open(path) as image:
+        assert image.format == {"jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}[ending]
+    assert path.read_bytes() == heat.encode(f".{ending}")
+    smooth = Picture(F.interpolate(torch.rand(1, 3, 4, 5), (60, 80), mode="bicubic").clamp(0, 1))
+    with PIL.Image.open(smooth.save(path)) as image:
+        shown = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    torch.testing.assert_close(shown, smooth.draw(), atol=0.08, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
+def test_comments_of_cameras_are_no_recipes(tmp_path, ending):
+    for number, comment in enumerate((b"ASCII\0\0\0holiday", b"UNICODE\0{}", b"", "text", b"\xff\0")):
+        exif = PIL.Image.Exif()
+        exif.get_ifd(0x8769)[0x9286] = comment
+        path = tmp_path / f"{number}.{ending}"
+        PIL.Image.new("RGB", (8, 8)).save(path, exif=exif)
+        with pytest.raises(RecipeError, match="carries no recipe"):
+            Recipe.of_file(path)
+    PIL.Image.new("RGB", (8, 8)).save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    with pytest.raises(RecipeError, match="carries no recipe"):
+        Recipe.of_file(path)
+
+
+def test_a_recipe_too_long_for_a_jpeg_is_a_sentence_and_fits_the_other_forms(network, tmp_path):
+    heat = ts.saliency(network, torch.rand(1, 3, 5, 7), 1)
+    heat = dataclasses.replace(heat, recipe=dataclasses.replace(heat.recipe, options={"text": "x" * 70_000}))
+    with pytest.raises(OptionError, match=r"longer than a JPEG can carry; save it as \.png or \.webp"):
+        heat.save(tmp_path / "map.jpg")
+    for ending in ("png", "webp"):
+        assert Recipe.of_file(heat.save(tmp_path / f"map.{ending}")).options == heat.recipe.options
 
 
 def test_npy_holds_the_raw_values(network, tmp_path):
@@ -139,11 +179,13 @@ def test_npy_holds_the_raw_values(network, tmp_path):
 def test_endings_are_chosen_by_name_and_others_refused(network, tmp_path):
     heat = ts.saliency(network, torch.rand(1, 3, 5, 7), 1)
     assert heat.save(str(tmp_path / "MAP.PNG")).read_bytes() == heat.png()
-    for name in ("map.jpg", "map", "map.json", "map.png.gz"):
-        with pytest.raises(OptionError, match=rf"A Heatmap is saved as \.png, \.npy, not as {name}"):
+    for name in ("map.tiff", "map.json", "map.png.gz"):
+        with pytest.raises(OptionError, match=rf"A heatmap is saved as \.png, \.jpg, .*\.npy, not as {name}"):
             heat.save(tmp_path / name)
+    with pytest.raises(OptionError, match="and map has no ending"):
+        heat.save(tmp_path / "map")
     ranking = ts.predict(network, torch.rand(1, 3, 5, 7))
-    with pytest.raises(OptionError, match=r"A Ranking is saved as \.json, \.csv, not as rank\.png"):
+    with pytest.raises(OptionError, match=r"A ranking is saved as \.json, \.csv, not as rank\.png"):
         ranking.save(tmp_path / "rank.png")
     assert [path.name for path in tmp_path.iterdir()] == ["MAP.PNG"]
 
@@ -163,8 +205,53 @@ def test_saving_replaces_a_file_whole_or_not_at_all(network, tmp_path, monkeypat
     os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
     assert [file.name for file in tmp_path.iterdir()] == ["map.png"]
-    with pytest.raises(OptionError, match=r"nowhere.map\.png cannot be written: No such file or directory"):
-        heat.save(tmp_path / "nowhere" / "map.png")
+    assert heat.save(tmp_path / "new" / "folder" / "map.png").read_bytes() == heat.png()
+    with pytest.raises(OptionError, match=r"map\.png.x\.png cannot be written: "):
+        heat.save(path / "x.png")
+
+
+def test_a_new_file_is_never_made_over_one_that_is_there(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    write_file(path, b"first", replace=False)
+    with pytest.raises(OptionError, match=r"Another program has made .*x\.png meanwhile; it was not overwritten"):
+        write_file(path, b"second", replace=False)
+
+    def linkless(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", linkless)  # as on exFAT
+    with pytest.raises(OptionError, match="not overwritten"):
+        write_file(path, b"second", replace=False)
+    assert path.read_bytes() == b"first"
+    write_file(tmp_path / "y.png", b"second", replace=False)
+    assert (tmp_path / "y.png").read_bytes() == b"second"
+    assert {file.name for file in tmp_path.iterdir()} == {"x.png", "y.png"}
+
+
+def test_a_place_is_looked_at_without_leaving_anything(tmp_path):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    require_place(tmp_path / "x.png")
+    require_place(tmp_path / "new" / "folder" / "x.png")
+    require_place(tmp_path / "file")
+    for name, said in (
+        ("", "is a folder"),
+        ("file/x.png", "cannot be written: Not a directory"),
+        ("pipe.png", "is a pipe or device"),
+        ("x" * 300 + ".png", "cannot be written: File name too long"),
+        ("nul\0.png", "holds a zero byte"),
+    ):
+        with pytest.raises(OptionError, match=said):
+            require_place(tmp_path / name)
+    assert {file.name for file in tmp_path.iterdir()} == {"file", "pipe.png"}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind the superuser")
+def test_a_folder_without_permission_is_noticed_by_looking(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o555)
+    for name in ("closed/x.png", "closed/new/x.png"):
+        with pytest.raises(OptionError, match="cannot be written to: Permission denied"):
+            require_place(tmp_path / name)
 
 
 def interrupt(*_):

@@ -102,6 +102,7 @@ NAMES = {
     "triscope.redoing": ("redo",),
     "triscope.reporting": ("report",),
     "triscope.results": ("Grid", "Heatmap", "Picture", "Ranking", "Recipe", "Result"),
+    "triscope.watching": ("watch",),
     "triscope.what.invert": ("InversionPreset",),
     "triscope.what.optimisation.regularisers": ("Regulariser",),
     "triscope.what.picture": ("Imagined",),

@@ -648,12 +648,13 @@ def test_the_commands(run):
                "--frames", "way.webp")  # fmt: skip
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == "scene.stylize.wave.night.png"
-    assert [note.name for note in ts.Recipe.of_png("scene.stylize.wave.night.png").images] == ["scene", "wave", "night"]
+    recipe = ts.Recipe.of_file("scene.stylize.wave.night.png")
+    assert [note.name for note in recipe.images] == ["scene", "wave", "night"]
     with PIL.Image.open("way.webp") as moving:
         assert moving.n_frames > 1
     done = run("stylize", "scene.png", "wave.png", "--mask", "mask.png", "--steps", "2", "--size", "20", "-f")
     assert done.exit_code == 0, done.output
-    assert [note.part for note in ts.Recipe.of_png("scene.stylize.wave.png").images] == ["content", "style", "mask"]
+    assert [note.part for note in ts.Recipe.of_file("scene.stylize.wave.png").images] == ["content", "style", "mask"]
     done = run("stylize", "scene.png", "scene.png")
     assert done.exit_code == 1
     assert "both the content and the style" in done.stderr

@@ -8,9 +8,9 @@ import torch
 from click.testing import CliRunner
 
 from triscope.cli import main
-from triscope.cli.run import progress
 from triscope.methods import Step
 from triscope.results import Recipe
+from triscope.watching import progress
 
 MODEL = """
 import torch
@@ -40,7 +40,7 @@ def test_ascend_writes_a_picture_named_after_what_was_asked(run):
     done = run("ascend", "tabby", "--steps", "3", "--seed", "5")
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == "ascend.tabby.png"
-    recipe = Recipe.of_png("ascend.tabby.png")
+    recipe = Recipe.of_file("ascend.tabby.png")
     assert (recipe.objective, recipe.options["seed"], recipe.options["steps"]) == ("1", 5, 3)
 
 
@@ -93,7 +93,7 @@ def test_an_interrupted_job_leaves_the_picture_so_far_and_its_checkpoint(run, mo
     assert "interrupted" in done.stderr
     with PIL.Image.open("ascend.cup.png") as picture:
         assert picture.size == (16, 16)
-    assert Recipe.of_png("ascend.cup.png").method == "ascend"
+    assert Recipe.of_file("ascend.cup.png").method == "ascend"
     assert torch.load("job", weights_only=True)["state"]["index"] == 3
     with PIL.Image.open("way.gif") as moving:
         assert moving.n_frames > 1

@@ -1,13 +1,16 @@
 """The verbs of WHAT on tiny networks: what each promises, and each bad question its own sentence."""
 
 import contextlib
+import io
 import shutil
 import subprocess
 from itertools import pairwise
 
+import numpy as np
 import PIL.Image
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import triscope as ts
@@ -82,7 +85,7 @@ def test_several_classes_are_several_pictures(net):
 def test_a_picture_carries_its_recipe_and_can_be_made_again(net, tmp_path):
     made = ts.ascend(net, "3:1", steps=5, seed=7, size=12, checkpoint=str(tmp_path / "job"))
     path = made.save(tmp_path / "made.png")
-    recipe = ts.Recipe.of_png(path)
+    recipe = ts.Recipe.of_file(path)
     assert recipe.objective == "3:1"
     assert recipe.options["seed"] == 7
     assert "checkpoint" not in recipe.options
@@ -321,6 +324,11 @@ def test_the_pixels_that_contribute_least_are_set_to_grey():
     assert contribution_clipped(pictures, slope, 5, part=0.25) is pictures
 
 
+def smooth(rows, cols):
+    """A picture that survives the compression of a WebP and the 256 colours of a GIF."""
+    return F.interpolate(torch.rand(1, 3, 2, 3), (rows, cols), mode="bilinear", align_corners=True)
+
+
 @pytest.mark.parametrize("suffix", ["webp", "gif"])
 def test_frames_are_a_moving_picture(net, tmp_path, suffix):
     frames = Frames(tmp_path / f"way.{suffix}", most=5)
@@ -330,6 +338,45 @@ def test_frames_are_a_moving_picture(net, tmp_path, suffix):
     with PIL.Image.open(tmp_path / f"way.{suffix}") as moving:
         assert 5 <= moving.n_frames <= 7
         assert moving.size == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif"])
+def test_each_frame_is_the_picture_that_was_added(tmp_path, suffix):
+    """As Pillow reads them, which did not join them: the pictures, how long they are shown, and that they go on."""
+    frames, pictures = Frames(tmp_path / f"way.{suffix}", rate=20), [smooth(30, 47) for _ in range(4)]
+    for index, picture in enumerate(pictures, 1):
+        frames.add(index, 4, Picture(picture))
+    with PIL.Image.open(frames.save()) as moving:
+        assert (moving.n_frames, moving.size, moving.info["loop"]) == (4, (47, 30), 0)
+        for number, picture in enumerate(pictures):
+            moving.seek(number)
+            shown = torch.from_numpy(np.array(moving.convert("RGB"))).permute(2, 0, 1) / 255
+            assert moving.info["duration"] == (50 if number < 3 else 2000)
+            assert (shown - picture[0]).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif"])
+def test_frames_are_small_and_all_of_the_size_of_the_last(tmp_path, suffix):
+    frames, large = Frames(tmp_path / f"way.{suffix}", size=64), smooth(96, 128)
+    frames.add(1, 3, Picture(F.interpolate(large, (24, 32))))
+    frames.add(2, 3, Picture(large))
+    frames.add(3, 3, Picture(large))
+    with PIL.Image.open(io.BytesIO(frames.encode())) as moving:
+        assert (moving.n_frames, moving.size) == (3, (64, 48))
+        shown = torch.from_numpy(np.array(moving.convert("RGB"))).permute(2, 0, 1) / 255
+    assert (shown - F.interpolate(large, (48, 64), mode="area")[0]).abs().mean() < 0.05
+
+
+def test_a_row_that_grows_is_not_stretched(tmp_path):
+    """What is as high as the row, and not as wide, stands at its left, on white."""
+    frames = Frames(tmp_path / "way.gif")
+    frames.add(1, 2, Picture(torch.zeros(1, 3, 20, 30)))
+    frames.add(2, 2, Picture(torch.zeros(1, 3, 20, 90)))
+    with PIL.Image.open(io.BytesIO(frames.encode())) as moving:
+        shown = np.array(moving.convert("L"))
+    assert shown.shape == (20, 90)
+    assert (shown[:, :29] < 30).all()
+    assert (shown[:, 31:] > 225).all()
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="MP4 frames need the program ffmpeg")

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
@@ -18,6 +19,8 @@ from triscope.errors import StoreError
 from triscope.network.stages import depths
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
+from triscope.which.database.table import Table
+from triscope.which.indexing import index as index_module
 from triscope.which.indexing.index import index
 from triscope.which.search.neighbors import neighbors
 from triscope.which.search.patches import patches
@@ -118,6 +121,60 @@ def test_what_was_computed_when_it_is_stopped_is_kept(network, photos, tmp_path)
     assert 4 <= len(Store.open(tmp_path / "store")) < 12
     whole = build(network, folder, tmp_path / "whole", batch=2)
     assert contents(build(network, folder, tmp_path / "store", batch=2)) == contents(whole)
+
+
+def test_what_is_computed_is_committed_by_time_too(network, photos, tmp_path, monkeypatch):
+    """A clock that goes on by a second for each batch: every third of them is committed."""
+    clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    embed = index_module.embedded
+
+    def slowly(*arguments):
+        clock.now += 1.0
+        return embed(*arguments)
+
+    monkeypatch.setattr(index_module, "time", clock)
+    monkeypatch.setattr(index_module, "embedded", slowly)
+    steps = index(network, photos(14), tmp_path / "store", layers=LAYERS, precision="float32", batch=2, every=3.0)
+    told = [(step.done, step.stored, len(Store.open(tmp_path / "store"))) for step in steps]
+    assert [stored for _, stored, _ in told[:8]] == [0, 0, 0, 6, 6, 6, 12, 12]
+    assert [done for done, _, _ in told[:8]] == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert all(stored == on_disk for _, stored, on_disk in told)
+
+
+def test_a_table_of_many_commits_is_tidied_on_the_way(network, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "_TIDY_EVERY", 3)
+    tidied, tidy = [], Table.tidy
+
+    def counted(self):
+        tidied.append(len(contents(Store.open(self.folder.parent))))
+        tidy(self)
+
+    monkeypatch.setattr(Table, "tidy", counted)
+    folder = photos(20)
+    options = {"layers": LAYERS, "precision": "float32", "batch": 2, "every": 0.0}
+    *_, last = index(network, folder, tmp_path / "store", **options)
+    assert tidied == [6, 12, 18, 20]
+    assert last.stored == 20
+    assert contents(Store.open(tmp_path / "store")) == contents(build(network, folder, tmp_path / "whole", batch=2))
+
+
+def test_a_commit_that_is_interrupted_is_made_again_and_stores_each_once(network, photos, tmp_path, monkeypatch):
+    """Before it, and after it when nobody has been told yet."""
+    folder = photos(8)
+    append = Table.append
+    for when in ("before", "after"):
+
+        def interrupted(self, *arguments, when=when, **options):
+            monkeypatch.setattr(Table, "append", append)
+            if when == "after":
+                append(self, *arguments, **options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Table, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(index(network, folder, tmp_path / when, layers=LAYERS, precision="float32", batch=2, every=0.0))
+        assert len(contents(Store.open(tmp_path / when))) == 2
+        assert len(contents(build(network, folder, tmp_path / when, batch=2))) == 8
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -324,5 +324,5 @@ def test_a_gallery_can_be_saved(store, tmp_path):
         assert found.save(tmp_path / f"found{suffix}").stat().st_size
     told = json.loads((tmp_path / "found.json").read_text("utf-8"))
     assert [entry["name"] for entry in told["found"]] == list(found.names)
-    assert ts.Recipe.of_png(tmp_path / "found.png").method == "neighbors"
+    assert ts.Recipe.of_file(tmp_path / "found.png").method == "neighbors"
     assert found[1].names == found.names[1:2]

@@ -4,9 +4,10 @@ Commands are loaded when they are called, so that `triscope --help` does not wai
 the catalogue. Those of the methods are made from their declarations (`build.py`) and run by one function (`run.py`);
 the others stand in files of their own. Each file has a function `command(name)`.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; what was finished by then is saved.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM; what there is by then is kept.
 """
 
+import errno
 import importlib
 import sys
 import warnings
@@ -17,6 +18,8 @@ from click.shell_completion import CompletionItem
 
 from triscope import catalog
 from triscope._version import __version__
+from triscope.cli.interruption import Interrupted, exit_code, interruptible
+from triscope.cli.stdout import forget_stdout
 from triscope.errors import TriscopeError, TriscopeWarning, UnconfirmedNetwork, nearest
 
 #: Every command, with what the overview says of it, by the headings it stands under.
@@ -27,6 +30,7 @@ OVERVIEW = {
 COMMANDS = {name: text for commands in OVERVIEW.values() for name, text in commands.items()}
 _TOOLS = {tool.command: tool.module for tool in catalog.TOOLS}
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _WORDS = "triscope.words"  # where click's context keeps what was typed
 
 
@@ -78,9 +82,20 @@ class Commands(click.Group):
         """The commands that begin so."""
         return [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
 
+    def main(self, *args: Any, **given: Any) -> Any:  # click's signature
+        """Run the program; a stdout that takes nothing more becomes a sentence."""
+        try:
+            return super().main(*args, **given)
+        except OSError as error:
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            forget_stdout()
+            click.echo(f"triscope: stdout cannot be written: {error.strerror}.", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors become a sentence, warnings a note, an interruption exit code 130."""
-        with warnings.catch_warnings():
+        """Run the command; errors become a sentence, warnings a note, an interruption exit code 130 or 143."""
+        with interruptible(), warnings.catch_warnings():
             warnings.simplefilter("always", TriscopeWarning)
             warnings.filterwarnings("ignore", module=r"PIL\.")  # of files that are read all the same, or refused
             show = warnings.showwarning
@@ -95,9 +110,11 @@ class Commands(click.Group):
                 raise Failure(error.command(["triscope", *ctx.meta[_WORDS]])) from error
             except TriscopeError as error:
                 raise Failure(str(error)) from error
+            except Interrupted:
+                sys.exit(exit_code())
             except KeyboardInterrupt:
-                click.echo("triscope: interrupted; what was finished is saved", err=True)
-                sys.exit(130)
+                click.echo("triscope: interrupted; nothing was finished, so nothing is saved", err=True)
+                sys.exit(exit_code())
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import click
 
 from triscope.cli.common import gathered, network_options, out_options, recorded_options, saying_options
+from triscope.cli.on_the_way import way_options
 from triscope.cli.run import run
 from triscope.methods import (
     ImageInput,
@@ -19,7 +20,7 @@ from triscope.methods import (
     StoreInput,
 )
 from triscope.methods.inputs import Declared
-from triscope.results import Drawn, Heatmap, Style
+from triscope.results import Heatmap, Style
 from triscope.verbs import METHODS
 
 _UNIT = "a class, LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN"
@@ -108,10 +109,7 @@ def _drawing(method: Method[Any]) -> list[click.Parameter]:
     params += [
         click.Option([f"--{form}"], is_flag=True, help=text) for form, text in method.returns.asked_forms.items()
     ]
-    if method.long and method.takes("network") and issubclass(method.returns, Drawn):
-        text = "write the optimisation as a moving .webp, .gif or .mp4"
-        params.append(click.Option(["--frames"], metavar="FILE", help=text))
-    return params
+    return params + way_options(method)
 
 
 def _option(option: Option) -> click.Option:

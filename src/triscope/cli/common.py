@@ -3,20 +3,18 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import click
 
-from triscope.errors import OptionError
-from triscope.images import printable, slug
+from triscope.cli.interruption import Interrupted, was_interrupted
+from triscope.cli.output import Target
+from triscope.errors import TriscopeError
 from triscope.network import Network, load
 from triscope.network.loading.recorded import Said
-from triscope.results import Result, write_file
-
-STREAM = "-"
 
 Callback = Callable[..., None]
 
@@ -92,16 +90,21 @@ class Voice:
     verbose: bool = False
     told: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         """Something to know, on stderr."""
         if not self.quiet:
-            click.echo(text, err=True)
+            _complain(text)
 
     def detail(self, text: str) -> None:
         """Something for those who asked for more, on stderr."""
         if self.verbose:
-            click.echo(text, err=True)
+            _complain(text)
+
+    def keep(self, what: str | None) -> None:
+        """Something was saved: the files that an interruption names. None is stdout."""
+        self.kept.append(what or "stdout")
 
     def result(self, facts: dict[str, Any], text: str | os.PathLike[str] | None) -> None:
         """One result: as `text`, or as `facts` when JSON is wanted."""
@@ -109,10 +112,31 @@ class Voice:
         if text is not None and not self.as_json:
             click.echo(os.fsencode(text) if isinstance(text, os.PathLike) else text)
 
-    def failure(self, what: str, error: Exception) -> None:
-        """One of several things failed; the others go on."""
-        self.failed.append({"image": what, "error": str(error)})
-        click.echo(f"triscope: {error}", err=True)
+    @contextmanager
+    def attempt(self, what: str, *, alone: bool) -> Iterator[None]:
+        """One of several things, or the only one: where it fails, it is listed, and the others go on.
+
+        What is not a TriscopeError ends the command where it is `alone`, as a fault of the program does.
+        """
+        try:
+            yield
+        except Exception as error:
+            if was_interrupted() or (alone and not isinstance(error, TriscopeError)):
+                raise
+            text = str(error) if isinstance(error, TriscopeError) else f"{what} failed: {error!r}"
+            self.failed.append({"image": what, "error": text})
+            _complain(f"triscope: {text}")
+
+    def interrupted(self) -> None:
+        """Say what there is of a command that was interrupted, and where."""
+        if self.as_json:
+            click.echo(json.dumps({"interrupted": True, "results": self.told, "failed": self.failed}, indent=1))
+        said = "nothing was finished, so nothing is saved"
+        if self.told:
+            said = f"finished: {len(self.told)}"
+        if self.kept:
+            said = f"saved: {', '.join(self.kept)}"
+        _complain(f"triscope: interrupted; {said}")
 
     def close(self, **facts: Any) -> None:
         """The JSON object, where it is wanted; exit code 1 where something failed."""
@@ -153,85 +177,6 @@ class Chosen:
         return replace(self, model=model, weights=None, arch=None)
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where results go: what the options of `out_options` say."""
-
-    out: str | None
-    force: bool
-
-    def places(self, *, several: bool = False) -> "Places":
-        """The places for one result, or for several."""
-        return Places(self.out, self.force, several)
-
-
-@dataclass
-class Places:
-    """Where results go: never over what is there, unless forced, and never two to one place."""
-
-    out: str | None
-    force: bool
-    several: bool
-    _taken: set[Path] = field(default_factory=set)
-
-    @property
-    def to_stdout(self) -> bool:
-        """Whether the result goes to stdout instead of a file."""
-        return self.out == STREAM
-
-    def __post_init__(self) -> None:
-        """Several results need a folder."""
-        if self.out is None or self.to_stdout:
-            if self.to_stdout and self.several:
-                raise OptionError("stdout takes one picture; for several, name a folder with --out.")
-            return
-        folder = Path(self.out)
-        if self.several and folder.exists() and not folder.is_dir():
-            raise OptionError(
-                f"{printable(self.out)} is a file, and there are several results; name a folder with --out."
-            )
-
-    def find(self, parts: Sequence[str], suffix: str = ".png") -> Path:
-        """The file for a result whose name is made of `parts`. Raises OptionError where it may not be written."""
-        name = ".".join(slug(part, 100 if index == 0 else 60) for index, part in enumerate(parts)) + suffix
-        if self.out is None:
-            path = Path(name)
-        elif self.several or Path(self.out).is_dir() or self.out.endswith(("/", os.sep)):
-            Path(self.out).mkdir(parents=True, exist_ok=True)
-            path = Path(self.out) / name
-        else:
-            path = Path(self.out)
-        return self.at(path)
-
-    def at(self, path: Path) -> Path:
-        """A file, or one beside it where a result of this command has it already. Raises OptionError as `find`."""
-        first, number = path, 2
-        while path in self._taken:
-            path = first.with_stem(f"{first.stem}-{number}")
-            number += 1
-        if path.exists() and not self.force:
-            raise OptionError(f"{printable(path)} exists; use --force to overwrite it, or --out to name another place.")
-        self._taken.add(path)
-        return path
-
-
-def put(result: Result, path: Path | None) -> None:
-    """Write a result to its place; None is stdout, which has its picture, or else the first of its forms."""
-    if path is None:
-        forms = result.forms
-        sys.stdout.buffer.write((forms.get(".png") or next(iter(forms.values())))())
-    else:
-        result.save(path)
-
-
-def put_bytes(data: bytes, path: Path | None) -> None:
-    """Write bytes to their place; None is stdout."""
-    if path is None:
-        sys.stdout.buffer.write(data)
-    else:
-        write_file(path, data)
-
-
 def read_stdin() -> bytes:
     """The picture on stdin."""
     return sys.stdin.buffer.read()
@@ -255,6 +200,20 @@ def gathered(run: Callback) -> Callback:
             names = [str(option.name) for option in options]
             if all(name in given for name in names):
                 shared[name] = kind(**{each: given.pop(each) for each in names})
-        run(**shared, **given)
+        try:
+            run(**shared, **given)
+        except (KeyboardInterrupt, Exception) as error:
+            if isinstance(error, Exception) and not was_interrupted():
+                raise
+            if isinstance(error, TriscopeError):
+                _complain(f"triscope: {error}")
+            shared["voice"].interrupted()
+            raise Interrupted from error
 
     return callback
+
+
+def _complain(text: str) -> None:
+    """A line on stderr; where nobody reads it, that is no reason to end a job."""
+    with suppress(OSError):
+        click.echo(text, err=True)

@@ -1,8 +1,7 @@
 """The command that makes and updates a store: index."""
 
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,11 @@ from triscope.images import printable
 from triscope.images.foreign import RAW_ENDINGS
 from triscope.network import Network
 from triscope.network.loading.recorded import Said
+from triscope.watching import ProgressDisplay
 from triscope.which.collection import Collection
 from triscope.which.indexing.index import Progress
 from triscope.which.indexing.index import index as index_steps
 from triscope.which.store import Store, place_of
-
-_EVERY = 0.5  # seconds between two words of progress on a terminal
 
 
 def command(name: str) -> click.Command:
@@ -95,7 +93,7 @@ def _run_index(
     place = place_of(source, path)
     network = _network(place, chosen, voice)
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
-    last = _tell(steps, voice)
+    last = _tell(steps, place, voice)
     store = Store.open(place)
     with in_words(store):
         for layer in ivf:
@@ -143,19 +141,17 @@ def _network(place: Path, chosen: Chosen, voice: Voice) -> Network:
     return store.network
 
 
-def _tell(steps: Iterator[Progress], voice: Voice) -> Progress:
-    """Go through the steps, saying now and then how far they are."""
-    terminal = sys.stderr.isatty() and not voice.quiet
-    said, told, last = 0.0, ("", 0), Progress()
-    for last in steps:
-        if terminal and time.monotonic() - said > _EVERY:
-            click.echo(f"\r{last}\033[K", err=True, nl=False)
-            said = time.monotonic()
-        elif not terminal and last.stored and (last.what, last.stored) != told:
-            voice.note(str(last))
-            told = (last.what, last.stored)
-    if terminal:
-        click.echo("\r\033[K", err=True, nl=False)
+def _tell(steps: Generator[Progress], place: Path, voice: Voice) -> Progress:
+    """Go through the steps, saying now and then how far they are; where they are interrupted, what is stored."""
+    display, last = ProgressDisplay(quiet=voice.quiet), Progress()
+    try:
+        with closing(steps):
+            for last in steps:
+                display.tell(str(last), last.done / max(1, last.total))
+    finally:
+        display.close()
+        if (place / "rows.lance").is_dir() and (stored := len(Store.open(place))):
+            voice.keep(f"{stored} pictures in {printable(place)}; the same command goes on from there")
     return last
 
 

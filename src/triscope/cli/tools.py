@@ -13,20 +13,17 @@ import click
 
 from triscope._version import __version__
 from triscope.cli.common import (
-    STREAM,
     Callback,
     Chosen,
-    Target,
     Voice,
     gathered,
     network_options,
     out_options,
-    put,
-    put_bytes,
     read_stdin,
     recorded_options,
     saying_options,
 )
+from triscope.cli.output import STREAM, Target
 from triscope.errors import TriscopeError
 from triscope.network.loading.recorded import Said
 from triscope.results import Recipe
@@ -74,7 +71,7 @@ def layers(
 
 
 @_command(
-    click.Argument(["picture"], metavar="PNG"),
+    click.Argument(["picture"], metavar="PICTURE"),
     click.Option(
         ["--image", "images"],
         multiple=True,
@@ -89,20 +86,25 @@ def layers(
 def redo(*, picture: str, images: tuple[str, ...], store: str | None, said: Said, target: Target, voice: Voice) -> None:
     """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
 
-    A recipe names files without their folders: they are looked for beside the PNG, in the current folder, and where
+    A recipe names files without their folders: they are looked for beside the picture, in the current folder, and where
     --image and --store say. A Python file, a file of weights or a download that the recipe names is only taken where -m
     or --weights names it, too.
     """
     from triscope.redoing import redo as make_again
+    from triscope.results import Drawn
+    from triscope.verbs import METHODS
 
-    places = target.places()
-    path = None if places.to_stdout else places.find([Path(picture).stem, "redo"])
+    recipe = Recipe.of_file(picture)
+    made_by = METHODS.get(recipe.method)
+    places = target.places((made_by.returns if made_by else Drawn).require_ending)
+    place = places.find([Path(picture).stem, "redo"], Path(picture).suffix.lower())
     start = time.perf_counter()
-    with _threads(Recipe.of_png(picture).threads):
+    with _threads(recipe.threads):
         result = make_again(picture, images=images, store=store, said=said)
-    put(result, path)
+    place.save(result)
+    voice.keep(place.name)
     voice.detail(f"{result.recipe.method} took {time.perf_counter() - start:.2f} s")
-    voice.result({"from": picture, "method": result.recipe.method, "out": None if path is None else str(path)}, path)
+    voice.result({"from": picture, "method": result.recipe.method, "out": place.name}, place.path)
     voice.close(command="redo")
 
 
@@ -136,13 +138,14 @@ def report(
 ) -> None:
     """One picture through everything, as one HTML file that needs nothing else."""
     from triscope.images.samples import sample_photo
+    from triscope.reporting import Report
     from triscope.reporting import report as make
     from triscope.reporting.sections import SECTIONS
 
-    places = target.places()
+    places = target.places(Report.require_ending)
     source = read_stdin() if image == STREAM else image or sample_photo(sample)
     name = "stdin" if image == STREAM else Path(image).stem if image else sample
-    path = None if places.to_stdout else places.find([name, "report"], ".html")
+    place = places.find([name, "report"], ".html")
     network = chosen.load(voice)
     with tempfile.TemporaryDirectory() as scratch:
         sections = (*SECTIONS, *_on_a_collection(network, collection, None if image else Path(scratch), voice))
@@ -152,8 +155,9 @@ def report(
             sections=sections,
             progress=lambda title, done, total: voice.note(f"{done} of {total}: {title}"),
         )
-    put_bytes(made.html.encode(), path)
-    voice.result({"out": None if path is None else str(path), "seconds": made.timings}, path)
+    place.save_bytes(made.html.encode(), ".html")
+    voice.keep(place.name)
+    voice.result({"out": place.name, "seconds": made.timings}, place.path)
     voice.close(command="report", network=network.name)
 
 

@@ -30,18 +30,18 @@ def redo(
     store: str | os.PathLike[str] | None = None,
     said: Said = UNSAID,
 ) -> Result:
-    """The result that the PNG at `path` shows, made again; on the same machine, byte for byte the same when saved.
+    """The result that the picture at `path` shows, made again; on the same machine, byte for byte the same when saved.
 
     The network is loaded by the name in the recipe, unless it is given; a Python file, a file of weights or a download
     that a recipe names is taken only where `network` or `said` names it, too. Pictures, and a store, are looked for by
-    their names beside the PNG and in the current folder, unless they or their folders are given. The process's number
+    their names beside the picture and in the current folder, unless they or their folders are given. The process's number
     of threads is left alone; a warning says where it is not the recipe's, since rounding may then differ.
 
     Raises UnconfirmedNetwork, and RecipeError where the recipe cannot be read, or something is missing or is not what
     it was.
     """
     png = Path(path)
-    recipe = Recipe.of_png(png)
+    recipe = Recipe.of_file(png)
     verb, arguments = checked(recipe, png)
     arguments |= find_pictures(recipe, verb, png, [Path(image) for image in images])
     if verb.takes("store"):

@@ -17,13 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from triscope.images import ImageSource
+from triscope.errors import OptionError
+from triscope.images import ImageSource, printable
 from triscope.network import Fit, Network
 from triscope.reporting.blocks import Section
 from triscope.reporting.page import page
 from triscope.reporting.sections import SECTIONS
 from triscope.reporting.subject import Subject
 from triscope.results import write_file
+
+_ENDINGS = (".html", ".htm")
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,11 +36,18 @@ class Report:
     html: str
     timings: Mapping[str, float]
 
+    @staticmethod
+    def require_ending(path: str | os.PathLike[str]) -> None:
+        """Raise OptionError where a file of that name would be no page."""
+        name = Path(path)
+        if name.suffix.lower() not in _ENDINGS:
+            raise OptionError(f"A report is one HTML page, saved as {', '.join(_ENDINGS)}, not as {printable(name)}.")
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file; returns its path. What was there is replaced. Raises OptionError."""
-        path = Path(path)
-        write_file(path, self.html.encode())
-        return path
+        self.require_ending(path)
+        write_file(Path(path), self.html.encode())
+        return Path(path)
 
     def __repr__(self) -> str:
         seconds = sum(self.timings.values())

@@ -1,23 +1,24 @@
 """What a method returns: numbers that can be drawn, saved, and made again.
 
     Result              values, recipe; save, [i]
-    ├── Drawn           can be drawn: save as PNG, notebook display
+    ├── Drawn           can be drawn: save as PNG, JPEG or WebP, notebook display
     │   ├── Heatmap     where: signed values over what was seen
     │   ├── Grid        many small pictures: filters, activation maps
     │   └── Picture     pixels
     └── Ranking         the best of many, with their scores
 
-`values` are raw. They are normalised only when drawn, and the scale is stated. A PNG carries its recipe as text, so
-that `triscope redo x.png` makes it again.
+`values` are raw. They are normalised only when drawn, and the scale is stated. A picture carries its recipe, so that
+`triscope redo x.png` makes it again.
 """
 
-from triscope.results.base import Result, write_file
+from triscope.results.base import Result
 from triscope.results.batch import Note, PerImage, joined_notes, note_about
 from triscope.results.drawn import Drawn, Grid, Heatmap, Picture
 from triscope.results.ranking import Ranking
 from triscope.results.recipe import ImageNote, NetworkNote, Recipe, Style
+from triscope.results.writing import require_folder, require_place, write_file
 
 __all__ = [
     "Drawn", "Grid", "Heatmap", "ImageNote", "joined_notes", "NetworkNote", "Note", "note_about", "PerImage",
-    "Picture", "Ranking", "Recipe", "Result", "Style", "write_file",
+    "Picture", "Ranking", "Recipe", "require_folder", "require_place", "Result", "Style", "write_file",
 ]  # fmt: skip

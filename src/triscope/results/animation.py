@@ -1,6 +1,7 @@
 """Frames: a long job as a moving picture.
 
-WebP through Pillow, GIF where the ending asks for it, MP4 through an ffmpeg that is found on the path.
+WebP and GIF through Pillow, MP4 through an ffmpeg that is found on the path. Each picture is encoded when it comes, so
+that a job that is interrupted after an hour has its frames at once: what is left to do then is to join them.
 """
 
 import io
@@ -14,60 +15,104 @@ import PIL.Image
 from triscope.errors import OptionError
 from triscope.images import printable, to_pil
 from triscope.results import Drawn, write_file
+from triscope.results.containers import join_gif, join_webp
 
-_KINDS = (".webp", ".gif", ".mp4")
-_RATE = 15  # frames a second
+KINDS = (".webp", ".gif", ".mp4")
+_STILLS = {
+    ".webp": ("WEBP", {"quality": 85, "method": 2}),
+    ".gif": ("GIF", {"interlace": 0}),
+    ".mp4": ("PNG", {"compress_level": 1}),
+}
+_LAST = 2000  # milliseconds that the last frame stays
 
 
 class Frames:
-    """Collects the pictures of a job's steps: about `most` of them, evenly spread, and the last."""
+    """Collects the pictures of a job's steps: about `most` of them, evenly spread, and the last.
 
-    def __init__(self, path: str | Path, most: int = 120) -> None:
+    They are shrunk to at most `size` pixels on the longer side, and shown `rate` a second. All have the size of the
+    last: earlier ones of a job that grows its picture are enlarged, and stand on white where their shape is another.
+    """
+
+    def __init__(self, path: str | Path, *, most: int = 100, size: int = 480, rate: int = 10) -> None:
         """Raises OptionError at once where the ending is none of .webp, .gif, .mp4, or ffmpeg is wanted and not
         there.
         """
         self.path = Path(path)
-        self.most = most
-        self._pictures: list[PIL.Image.Image] = []
-        suffix = self.path.suffix.lower()
-        if suffix not in _KINDS:
-            raise OptionError(f"Frames are written as {', '.join(_KINDS)}, not as {printable(self.path.name)}.")
-        if suffix == ".mp4" and shutil.which("ffmpeg") is None:
+        self.most, self.side, self.rate = most, size, rate
+        self._size = (0, 0)
+        self._stills: list[bytes] = []
+        self._kind = self.path.suffix.lower()
+        if self._kind not in KINDS:
+            raise OptionError(f"Frames are written as {', '.join(KINDS)}, not as {printable(self.path.name)}.")
+        if self._kind == ".mp4" and shutil.which("ffmpeg") is None:
             raise OptionError("MP4 needs the program ffmpeg, which is not on the path; use .webp or .gif.")
+
+    def __len__(self) -> int:
+        return len(self._stills)
 
     def add(self, index: int, total: int, result: Drawn) -> None:
         """The picture of step `index` of `total`, where it is one that is kept."""
-        if index == total or (index - 1) * self.most // total != index * self.most // total or index == 1:
-            self._pictures.append(to_pil(result.draw()))
+        if index not in (1, total) and (index - 1) * self.most // total == index * self.most // total:
+            return
+        picture = to_pil(result.draw())
+        picture.thumbnail((self.side, self.side), PIL.Image.Resampling.BICUBIC)
+        if picture.size != self._size:
+            self._size = picture.size
+            self._stills = [self._still(_placed(_opened(still), self._size)) for still in self._stills]
+        self._stills.append(self._still(picture))
+
+    def encode(self) -> bytes | None:
+        """The moving picture of what there is, as the content of a file; None where there is nothing.
+
+        Raises OptionError where ffmpeg fails.
+        """
+        if not self._stills:
+            return None
+        if self._kind == ".mp4":
+            return _mp4([_opened(still) for still in self._stills], self.rate)
+        times = [1000 // self.rate] * (len(self._stills) - 1) + [_LAST]
+        join = join_gif if self._kind == ".gif" else join_webp
+        return join(self._stills, self._size, times)
 
     def save(self) -> Path | None:
-        """Write what there is; None where there is nothing. Every frame has the size of the last."""
-        if not self._pictures:
+        """Write what there is; None where there is nothing. What was there is replaced."""
+        data = self.encode()
+        if data is None:
             return None
-        size = self._pictures[-1].size
-        pictures = [
-            one if one.size == size else one.resize(size, PIL.Image.Resampling.BICUBIC) for one in self._pictures
-        ]
-        write_file(self.path, _mp4(pictures) if self.path.suffix.lower() == ".mp4" else _animated(pictures, self.path))
+        write_file(self.path, data)
         return self.path
 
-
-def _animated(pictures: Sequence[PIL.Image.Image], path: Path) -> bytes:
-    kind = path.suffix.lower().removeprefix(".")
-    times = [1000 // _RATE] * (len(pictures) - 1) + [2000]
-    buffer = io.BytesIO()
-    extra = {"quality": 85, "method": 2} if kind == "webp" else {}
-    first, *rest = pictures
-    first.save(buffer, kind.upper(), save_all=True, append_images=rest, duration=times, loop=0, **extra)
-    return buffer.getvalue()
+    def _still(self, picture: PIL.Image.Image) -> bytes:
+        form, how = _STILLS[self._kind]
+        if form == "GIF":  # a hundred times as fast as the usual choice of colours, and as near to the picture
+            picture = picture.quantize(256, PIL.Image.Quantize.FASTOCTREE)
+        buffer = io.BytesIO()
+        picture.save(buffer, form, **how)
+        return buffer.getvalue()
 
 
-def _mp4(pictures: Sequence[PIL.Image.Image]) -> bytes:
+def _opened(still: bytes) -> PIL.Image.Image:
+    with PIL.Image.open(io.BytesIO(still)) as image:
+        return image.convert("RGB")
+
+
+def _placed(picture: PIL.Image.Image, size: tuple[int, int]) -> PIL.Image.Image:
+    """A picture as large as fits, at the top left of white where its shape is another."""
+    scale = min(size[0] / picture.width, size[1] / picture.height)
+    fitted = (round(picture.width * scale), round(picture.height * scale))
+    if abs(fitted[0] - size[0]) <= 1 and abs(fitted[1] - size[1]) <= 1:
+        return picture.resize(size, PIL.Image.Resampling.BICUBIC)
+    paper = PIL.Image.new("RGB", size, "white")
+    paper.paste(picture.resize((max(1, fitted[0]), max(1, fitted[1])), PIL.Image.Resampling.BICUBIC))
+    return paper
+
+
+def _mp4(pictures: Sequence[PIL.Image.Image], rate: int) -> bytes:
     """H.264 in a container that can be written to a pipe; sides are made even, as the format wants them."""
     width, height = pictures[0].size
     command = [
         "ffmpeg", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
-        "-r", str(_RATE), "-i", "-",
+        "-r", str(rate), "-i", "-",
         "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p",
         "-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "-",
     ]  # fmt: skip

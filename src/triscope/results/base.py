@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +14,16 @@ from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.results.batch import PerImage, fields_of, notes_of
 from triscope.results.recipe import Recipe
+from triscope.results.writing import write_file
 
 
 @dataclass(frozen=True, eq=False)
 class Result(ABC):
     """Numbers, and the recipe that made them. `notes` are sentences about them that a reader should know."""
+
+    #: What messages call such a result, and the endings of the files that it may be written to.
+    kind: ClassVar[str] = "result"
+    endings: ClassVar[tuple[str, ...]] = ()
 
     values: PerImage[Tensor]
     recipe: Recipe = field(default=Recipe("", ()), kw_only=True)
@@ -54,17 +58,34 @@ class Result(ABC):
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
         """How the result is written to a file, by the file's ending (".png")."""
 
+    @classmethod
+    def require_ending(cls, path: str | os.PathLike[str]) -> str:
+        """The ending of a file that this kind of result may be written to. Raises OptionError for others."""
+        name = Path(path)
+        ending = name.suffix.lower()
+        if ending not in cls.endings:
+            has = f"not as {printable(name.name)}" if ending else f"and {printable(name.name)} has no ending"
+            raise OptionError(f"A {cls.kind} is saved as {', '.join(cls.endings)}, {has}.")
+        return ending
+
+    def encode(self, ending: str) -> bytes:
+        """The result as the content of a file with that ending (".png"). Raises OptionError where it has no such form.
+
+        A kind of result may have an ending that one of them does not: what is empty is not drawn.
+        """
+        forms = self.forms
+        if ending not in forms:
+            raise OptionError(f"This {self.kind} can be saved as {', '.join(forms)}, not as {ending}.")
+        return forms[ending]()
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the result to a file of the kind its ending names; returns the path. What was there is replaced.
 
-        Raises OptionError for endings that this kind of result does not have.
+        Missing folders are made. Raises OptionError for endings that this kind of result does not have, and where the
+        folder does not take the file.
         """
-        path = Path(path)
-        forms = self.forms
-        if path.suffix.lower() not in forms:
-            raise OptionError(f"A {type(self).__name__} is saved as {', '.join(forms)}, not as {printable(path.name)}.")
-        write_file(path, forms[path.suffix.lower()]())
-        return path
+        write_file(Path(path), self.encode(self.require_ending(path)))
+        return Path(path)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -81,23 +102,6 @@ class Result(ABC):
             objective=_one_of(self.recipe.objective, index) if asked is None else str(asked),
         )
         return dataclasses.replace(self, **own, notes=notes_of(self.notes, index), recipe=recipe)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all. Raises OptionError where the folder does not take it."""
-    temporary = path.parent / f".triscope-{secrets.token_hex(8)}"
-    try:
-        # The system itself takes the umask off the mode; to read it would be to change it, for all threads.
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OptionError(f"{printable(path)} cannot be written: {error.strerror}.") from error
 
 
 def _one_of(objective: str | None, index: int) -> str | None:

@@ -5,7 +5,7 @@ import io
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 import torch
@@ -19,10 +19,16 @@ from triscope.results.base import Result
 from triscope.results.batch import PerImage
 from triscope.results.recipe import KEY, Style
 
+_QUALITY = 92  # of JPEG and WebP, of 100
+_MOST_EXIF = 65_500  # bytes that a JPEG has room for
+
 
 @dataclass(frozen=True, eq=False)
 class Drawn(Result):
-    """A result that can be drawn. It is saved as .png, with its recipe, or as .npy, the raw values."""
+    """A result that can be drawn. It is saved as a picture, with its recipe, or as .npy, the raw values."""
+
+    kind: ClassVar[str] = "picture"
+    endings: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".npy")
 
     @abstractmethod
     def draw(self) -> Tensor:
@@ -36,6 +42,25 @@ class Drawn(Result):
         to_pil(self.draw()).save(buffer, "PNG", pnginfo=info)
         return buffer.getvalue()
 
+    def jpeg(self) -> bytes:
+        """The picture as a JPEG of high quality, its colours at full size, that carries the recipe.
+
+        Raises OptionError where the recipe is too long for one.
+        """
+        return self._photo("JPEG", subsampling=0)
+
+    def webp(self) -> bytes:
+        """The picture as a WebP of high quality that carries the recipe."""
+        return self._photo("WEBP")
+
+    def _photo(self, form: str, **how: Any) -> bytes:
+        exif = self.recipe.to_exif()
+        if form == "JPEG" and len(exif.tobytes()) > _MOST_EXIF:
+            raise OptionError("The recipe of this picture is longer than a JPEG can carry; save it as .png or .webp.")
+        buffer = io.BytesIO()
+        to_pil(self.draw()).save(buffer, form, quality=_QUALITY, exif=exif, **how)
+        return buffer.getvalue()
+
     def npy(self) -> bytes:
         """The raw values as NumPy writes them."""
         buffer = io.BytesIO()
@@ -45,7 +70,9 @@ class Drawn(Result):
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
         """A picture with its recipe, or the raw values."""
-        return {".png": self.png, ".npy": self.npy}
+        return {
+            ".png": self.png, ".jpg": self.jpeg, ".jpeg": self.jpeg, ".webp": self.webp, ".npy": self.npy,
+        }  # fmt: skip
 
     def _repr_png_(self) -> bytes:
         return self.png()
@@ -58,6 +85,8 @@ class Heatmap(Drawn):
     `boxes` say where that lies in each original picture; `scores` (B,) is the objective's answer; `asked` names the
     unit of each image in words. C is 1, or 3 where the colour of the gradient is kept.
     """
+
+    kind: ClassVar[str] = "heatmap"
 
     image: PerImage[Tensor]
     boxes: PerImage[tuple[Any, ...]]

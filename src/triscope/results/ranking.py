@@ -17,6 +17,9 @@ from triscope.results.batch import PerImage
 class Ranking(Result):
     """The best of many: scores (B, k), best first, and for each the index and the name of what has it."""
 
+    kind: ClassVar[str] = "ranking"
+    endings: ClassVar[tuple[str, ...]] = (".json", ".csv")
+
     indices: PerImage[Tensor]
     names: PerImage[tuple[tuple[str, ...], ...]]
     usual_form: ClassVar[str] = ".json"

@@ -1,4 +1,4 @@
-"""Recipes: what a result was made by and from, as text that a PNG carries.
+"""Recipes: what a result was made by and from, as text that a picture carries.
 
 A recipe is passed on with its picture, so it tells nothing of whose it was: files are named by their way from the
 current folder, or by their last part alone (`public_path`). And it comes from anywhere, so reading one is checking it:
@@ -16,14 +16,16 @@ from pathlib import PurePath
 from typing import Any, Literal, TypeAlias, get_args
 
 import PIL.Image
+from PIL.ExifTags import IFD, Base
 
 from triscope.errors import RecipeError
 from triscope.images import printable, public_path
 
 Style: TypeAlias = Literal["heat", "overlay", "side-by-side"]
 
-#: What the recipe is called among the texts of a PNG.
+#: What the recipe is called among the texts of a PNG. A JPEG or WebP has it as the comment of its EXIF.
 KEY = "triscope"
+_ASCII = b"ASCII\0\0\0"  # how a comment in EXIF says how it is written
 #: The number of threads that a recipe may state.
 THREADS = range(1, 4097)
 
@@ -94,20 +96,40 @@ class Recipe:
                 f"This recipe cannot be read: {reason}. It is damaged, or another version of triscope made it."
             ) from error
 
+    def to_exif(self) -> PIL.Image.Exif:
+        """The recipe as the EXIF of a JPEG or WebP."""
+        exif = PIL.Image.Exif()
+        exif[Base.Software] = f"triscope {self.version}"
+        exif.get_ifd(IFD.Exif)[Base.UserComment] = _ASCII + self.to_json().encode("ascii")
+        return exif
+
     @classmethod
-    def of_png(cls, path: str | os.PathLike[str]) -> "Recipe":
-        """The recipe that a PNG carries. Raises RecipeError where there is none."""
+    def of_file(cls, path: str | os.PathLike[str]) -> "Recipe":
+        """The recipe that a picture carries: a PNG, JPEG or WebP. Raises RecipeError where there is none."""
         try:
-            with PIL.Image.open(path, formats=("PNG",)) as image:
+            with PIL.Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
                 image.load()
-                text = getattr(image, "text", {}).get(KEY)
+                text = getattr(image, "text", {}).get(KEY) or _comment(image)
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-            raise RecipeError(f"{printable(path)} cannot be read as a PNG, so there is no recipe in it.") from error
+            raise RecipeError(
+                f"{printable(path)} cannot be read as a PNG, JPEG or WebP, so there is no recipe in it."
+            ) from error
         if text is None:
             raise RecipeError(
                 f"{printable(path)} carries no recipe: triscope did not make it, or something has stripped it."
             )
         return cls.from_json(text)
+
+
+def _comment(image: PIL.Image.Image) -> str | None:
+    """The comment in a picture's EXIF, where it looks like a recipe: cameras write comments too."""
+    try:
+        comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment)
+    except Exception:  # noqa: BLE001 - EXIF that is damaged fails in many ways, and holds no recipe
+        return None
+    if not isinstance(comment, bytes) or not comment.startswith(_ASCII + b"{"):
+        return None
+    return comment.removeprefix(_ASCII).decode("ascii", errors="replace")
 
 
 def public_source(source: Mapping[str, Any]) -> dict[str, Any]:

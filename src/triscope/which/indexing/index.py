@@ -3,7 +3,7 @@
 import os
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,8 @@ from triscope.which.indexing.rows import Row, embedded
 from triscope.which.store import About, place_of
 
 UNIT = 2048
+_COMMIT_EVERY = 5.0  # seconds: a process that is killed loses no more, or the batch that it was at
+_TIDY_EVERY = 1000  # commits: each lists all files of the table, so that they must not become too many
 _UNIT_BYTES = 256 << 20
 
 
@@ -84,12 +86,13 @@ def index(
     batch: int = 64,
     workers: int | None = None,
     unit: int = UNIT,
+    every: float = _COMMIT_EVERY,
     refit: bool = False,
-) -> Iterator[Progress]:
-    """What `Store.build` does, telling how far it is: after each batch, and after each unit that is on disk.
+) -> Generator[Progress]:
+    """What `Store.build` does, telling how far it is: after each batch, and after each commit.
 
-    Leaving the iteration stops it; what was computed by then is committed. `unit` is how many pictures make one commit;
-    `refit` fits the projections anew.
+    Leaving the iteration stops it; what was computed by then is committed. A commit is made after `unit` pictures, and
+    after `every` seconds wherever a batch ends; `refit` fits the projections anew.
     """
     if not 1 <= shard[0] <= shard[1]:
         raise StoreError(f"A shard is i of n, from 1 to n; {shard[0]} of {shard[1]} is none.")
@@ -107,10 +110,10 @@ def index(
         )
         begin(folder, table, network, layers, maps)
     batch = 1 if network.layers.single else batch
-    job = _Job(network, collection, folder, table, shard, batch, workers, unit)
+    job = _Job(network, collection, folder, table, shard, batch, workers, unit, every)
     yield from job.run()
     for addition in pending(folder):
-        more = _Job(network, collection, folder, addition.table, shard, batch, workers, unit, str(addition))
+        more = _Job(network, collection, folder, addition.table, shard, batch, workers, unit, every, str(addition))
         try:
             yield from more.run()
         except StoreError:
@@ -134,11 +137,15 @@ class _Job:
     batch: int
     workers: int | None
     unit: int
+    every: float
     what: str = ""
     _counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("done", "total", "known", "failed", "stored", "removed"), 0)
     )
     _started: float = 0.0
+    _committed: float = 0.0
+    _commits: int = 0
+    _unsure: bool = False
 
     def __post_init__(self) -> None:
         self._described = self.table.about
@@ -166,7 +173,7 @@ class _Job:
                 "was changed."
             )
         embed = Embedder(self.network, self._about.columns, self._about.precision)
-        self._started = time.monotonic()
+        self._started = self._committed = time.monotonic()
         yield self.progress()
         met = array("q")
         fresh = self._fresh(known, met)
@@ -190,7 +197,9 @@ class _Job:
                 yield entry
 
     def _do(self, unit: list[Entry], embed: Embedder) -> Iterator[Progress]:
-        """One unit: computed batch by batch, and committed, also where the iteration is left in the middle."""
+        """One unit: computed batch by batch, and committed, also where the iteration is left in the middle or a unit
+        takes long.
+        """
         rows: list[Row] = []
         try:
             waiting: list[tuple[Entry, Decoded]] = []
@@ -199,6 +208,8 @@ class _Job:
                 if len(waiting) == self.batch:
                     rows += embedded(waiting, embed, self.batch)
                     waiting = []
+                    if time.monotonic() - self._committed >= self.every:
+                        self._commit(rows)
                     yield self._with(len(rows))
             if waiting:
                 rows += embedded(waiting, embed, self.batch)
@@ -213,20 +224,28 @@ class _Job:
         return decode(entry.path, self.network.preprocess, self.network.channels, exact=self._exact)
 
     def _commit(self, rows: list[Row]) -> None:
-        self._counts["done"] += len(rows)
-        self._counts["failed"] += sum(row.decoded.error is not None for row in rows)
+        """Put rows on disk, and take them out of the list. Where that was interrupted, it can be done again."""
         news = [row for row in rows if not self._known.same_failure(row.entry, row.decoded.error)]
         with locked(self.folder):
-            if self._others_wrote():
+            if self._others_wrote() or self._unsure:
                 if self.table.about != self._described:
                     raise StoreError(f"{printable(self.folder)} was given other columns meanwhile; index again.")
                 self._known = Known.of(self.table)
                 news = [row for row in news if not self._known.has(row.entry)]
             if news:
                 valid = np.array([row.vectors is not None for row in news])
+                self._unsure = True  # until it is known that they are stored
                 replaced = any(self._known.place(row.entry.key) is not None for row in news)
                 self.table.append(self._rows(news, valid), valid, instead=replaced)
+                self._commits += 1
+                if self._commits % _TIDY_EVERY == 0:
+                    self.table.tidy()
         self._counts["stored"] += len(news)
+        self._counts["done"] += len(rows)
+        self._counts["failed"] += sum(row.decoded.error is not None for row in rows)
+        self._committed = time.monotonic()
+        rows.clear()
+        self._unsure = False
 
     def _others_wrote(self) -> bool:
         version = self.table.version

@@ -48,9 +48,12 @@ class Map(Drawn):
 
     `title` and `captions` say what was done and what may be read off it. `kept` is the part of all variance that each
     principal component keeps. `form` says whether `draw` makes the map or a mosaic, on a square of `size` pixels;
-    `color_by` which metadata its frames are coloured by. Saved as .html (a page with the pictures on it), .png, .csv,
-    .parquet or .npy.
+    `color_by` which metadata its frames are coloured by. Saved as .html (a page with the pictures on it), as a picture,
+    .csv, .parquet or .npy.
     """
+
+    kind: ClassVar[str] = "map"
+    endings: ClassVar[tuple[str, ...]] = (".html", *Drawn.endings, ".csv", ".parquet")
 
     store: Store
     column: Column

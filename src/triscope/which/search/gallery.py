@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ class Gallery(Drawn):
     what the network saw. `groups` (k,) say what belongs together. `query` is the picture that was asked about, if there
     was one. `score` says what the values are.
     """
+
+    kind: ClassVar[str] = "gallery"
+    endings: ClassVar[tuple[str, ...]] = (*Drawn.endings, ".json", ".csv")
 
     rows: PerImage[tuple[int, ...]]
     names: PerImage[tuple[str, ...]]
@@ -81,8 +84,7 @@ class Gallery(Drawn):
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
         """A picture where there are some, the raw values, entries with the recipe, or a table."""
-        drawn = super().forms
-        drawn = drawn if self.pictures else {ending: make for ending, make in drawn.items() if ending != ".png"}
+        drawn = super().forms if self.pictures else {".npy": self.npy}
         return {**drawn, ".json": self._json, ".csv": self._csv}
 
     def _json(self) -> bytes:

@@ -1,0 +1,109 @@
+"""What a job writes on the way to its result: frames, a preview, a checkpoint. Their places are checked first, too."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triscope.cli.common import Voice
+from triscope.cli.output import Destination, Places, Preview, Target
+from triscope.errors import OptionError
+from triscope.methods import Method, Step
+from triscope.results import Drawn
+from triscope.results.animation import Frames
+
+_SLOW, _LARGE = ("stylize", "texture"), 512  # what shows itself on the way, from how many pixels on
+
+
+def way_options(method: Method[Any]) -> list[click.Parameter]:
+    """The options of a method that works long on a picture."""
+    if not (method.long and method.takes("network") and issubclass(method.returns, Drawn)):
+        return []
+    preview = "the picture so far, written every few seconds"
+    params: list[click.Parameter] = [
+        click.Option(["--frames"], metavar="FILE", help="write the optimisation as a moving .webp, .gif or .mp4"),
+        click.Option(
+            ["--frames-size"], type=click.IntRange(16, 8192), default=480, metavar="PIXELS", show_default=True,
+            help="the longer side of the frames, at most",
+        ),
+        click.Option(
+            ["--frames-rate"], type=click.IntRange(1, 60), default=10, metavar="N", show_default=True,
+            help="how many frames are shown a second",
+        ),
+    ]  # fmt: skip
+    if method.name not in _SLOW:
+        return [*params, click.Option(["--preview"], metavar="FILE", help=preview)]
+    preview += f"  [default: the result's own file, above {_LARGE} pixels]"
+    off = click.Option(["--no-preview"], is_flag=True, help="write nothing before the end")
+    return [*params, click.Option(["--preview"], metavar="FILE", help=preview), off]
+
+
+@dataclass(frozen=True)
+class WayPlaces:
+    """Where the frames, previews and checkpoints of a command's results go."""
+
+    frames: Places | None
+    preview: Places | None
+    checkpoint: Places | None
+    film: Callable[[Path], Frames]
+    shows_itself: bool
+
+    @classmethod
+    def of(cls, method: Method[Any], target: Target, given: dict[str, Any]) -> "WayPlaces":
+        """Takes the options of `way_options`, and the checkpoint, out of `given`. Raises OptionError."""
+        frames, preview, checkpoint = (given.pop(name, None) for name in ("frames", "preview", "checkpoint"))
+        film = partial(Frames, size=given.pop("frames_size", 480), rate=given.pop("frames_rate", 10))
+        off = given.pop("no_preview", False)
+        if preview and off:
+            raise OptionError("--preview and --no-preview contradict each other; leave one out.")
+        return cls(
+            target.beside(frames, film) if frames else None,
+            target.beside(preview, method.returns.require_ending) if preview else None,
+            Target(None, force=True).beside(checkpoint, lambda path: path) if checkpoint else None,  # gone on with
+            film,
+            method.name in _SLOW and not off and given["size"] > _LARGE,
+        )
+
+    def find(self, parts: Sequence[str], written: Sequence[Destination], voice: Voice) -> "Way":
+        """The places of one result, which itself goes to `written`. Raises OptionError."""
+        frames = self.frames.find(parts, ".webp") if self.frames else None
+        preview = self.preview.find(parts) if self.preview else None
+        if preview is None and self.shows_itself:
+            preview = next((one for one in written if one.path and one.path.suffix.lower() != ".npy"), None)
+        return Way(
+            voice,
+            frames,
+            self.film(frames.path) if frames and frames.path else None,
+            Preview(preview, voice.note) if preview else None,
+            {"checkpoint": str(self.checkpoint.find(parts, ".job").path)} if self.checkpoint else {},
+        )
+
+
+@dataclass(frozen=True)
+class Way:
+    """What one job writes on the way, and the `arguments` that tell the method of it."""
+
+    voice: Voice
+    place: Destination | None = None
+    frames: Frames | None = None
+    preview: Preview | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+    def add(self, step: Step[Any]) -> None:
+        """A step was made."""
+        if self.frames:
+            self.frames.add(step.index, step.total, step.result)
+        if self.preview and step.index < step.total:
+            self.preview.show(step.result)
+
+    def save(self) -> str | None:
+        """Write the frames; where they are."""
+        data = self.frames.encode() if self.frames else None
+        if self.place is None or self.frames is None or data is None:
+            return None
+        self.place.save_bytes(data, self.frames.path.suffix.lower())
+        self.voice.keep(self.place.name)
+        return self.place.name
