@@ -374,7 +374,7 @@ def test_large_styles_and_textures_show_themselves_on_the_way(folder, monkeypatc
 
 
 def test_a_preview_is_asked_for_or_not(folder):
-    said = sentence(ask("ascend", "cup", "--preview", "x.png", "--no-preview"))
+    said = sentence(ask("texture", "a.png", "--preview", "x.png", "--no-preview"))
     assert "contradict" in said
 
 

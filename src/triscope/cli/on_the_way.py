@@ -94,16 +94,17 @@ class Way:
 
     def add(self, step: Step[Any]) -> None:
         """A step was made."""
-        if self.frames:
+        if self.frames is not None:
             self.frames.add(step.index, step.total, step.result)
         if self.preview and step.index < step.total:
             self.preview.show(step.result)
 
     def save(self) -> str | None:
         """Write the frames; where they are."""
-        data = self.frames.encode() if self.frames else None
-        if self.place is None or self.frames is None or data is None:
+        if self.place is None or self.frames is None or not self.frames:
             return None
+        data = self.frames.encode()
+        assert data is not None
         self.place.save_bytes(data, self.frames.path.suffix.lower())
         self.voice.keep(self.place.name)
         return self.place.name
