@@ -184,7 +184,8 @@ def test_interrupting_keeps_what_was_computed(folder, sent):
     program = f"{path}; {HEEDS_INTERRUPTS}; from triscope.cli import main; main()"
     words = ["index", "photos", "-m", "model.py:slow", "--layer", "1", "--batch", "4", "--precision", "float32"]
     with subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not list((folder / "photos/.triscope/rows.lance").glob("data/*")):
+        versions = folder / "photos/.triscope/rows.lance/_versions"
+        while process.poll() is None and len(list(versions.glob("*.manifest"))) < 2:
             time.sleep(0.1)  # until something is committed, after five seconds
         committed = len(Store.open("photos"))
         time.sleep(1)
