@@ -13,7 +13,7 @@ import triscope as ts
 from tests import nets
 from tests.contract.asking import ASKING, ask, pictures
 from tests.contract.test_scores import assert_scored
-from tests.network.test_borrowing import in_training, untouched
+from tests.network.test_borrowing import in_training, untouched, world
 
 
 class AlwaysOn(nn.Module):
@@ -94,12 +94,12 @@ def test_threads_get_the_answer_of_one_alone(kind):
     images = [pictures(1, seed=seed) for seed in range(8)]
     alone = [ts.saliency(network, image, 1).values for image in images]
     fresh = nets.network(drawing(kind))  # the threads also race to find out that it draws
-    state = torch.get_rng_state()
+    before = world()
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda image: ts.saliency(fresh, image, 1).values, images * 5))
     for number, values in enumerate(together):
         assert torch.equal(values, alone[number % len(images)])
-    assert torch.equal(torch.get_rng_state(), state)
+    assert world() == before
 
 
 def test_a_network_says_whether_it_draws():

@@ -1,13 +1,20 @@
 """The network is borrowed: after any call, finished, raised or interrupted, all is bit for bit as before."""
 
 import copy
+import gc
+import logging
 import random
+import signal
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
+import PIL.ImageFile
 import pytest
 import torch
 import torch.nn.functional as F
@@ -58,10 +65,20 @@ def world():
         random.getstate(),
         torch.overrides._len_torch_function_stack(),
         torch.utils._python_dispatch._len_torch_dispatch_stack(),
+        torch.utils._python_dispatch.is_in_torch_dispatch_mode(),
         len(torch.nn.modules.module._global_forward_hooks),
         threading.active_count(),
         torch.relu,
         F.relu,
+        torch.get_float32_matmul_precision(),
+        (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32),
+        list(sys.path),
+        Path.cwd(),
+        np.geterr(),
+        (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES),
+        [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        (logging.root.level, list(logging.root.handlers)),
+        gc.isenabled(),
     )
 
 

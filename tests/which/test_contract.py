@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import triscope as ts
+from tests.contract.test_process import watched
 from tests.which.conftest import paint, tiny_network
 from triscope.network import Network
 from triscope.verbs import METHODS
@@ -105,7 +106,7 @@ def test_a_map_is_no_batch(name, folder):
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_the_network_is_as_before(name, folder):
+def test_the_network_is_as_before(name, folder, monkeypatch):
     network = tiny_network()
     module = network.module.train()
     for parameter in module.parameters():
@@ -113,7 +114,9 @@ def test_the_network_is_as_before(name, folder):
     before = {key: value.clone() for key, value in module.state_dict().items()}
     layout = [parameter.stride() for parameter in module.parameters()]
     state = torch.random.get_rng_state()
-    ask(name, build(network, folder))
+    with watched(monkeypatch) as called:
+        ask(name, build(network, folder))
+    assert called == []
     assert module.training
     assert all(parameter.requires_grad and (parameter.grad == 1).all() for parameter in module.parameters())
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())

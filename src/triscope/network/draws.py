@@ -14,11 +14,11 @@ computed again on the way back (torch.utils.checkpoint).
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
 #: Held while a global generator is not as its owner left it.
 _AWAY = threading.RLock()
@@ -32,6 +32,19 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
         self.drew = False
         self._seed = seed
         self._states: dict[torch.device, Tensor] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: what is asked is never compiled, and to load the compiler takes seconds."""
+        return False
+
+    def __enter__(self) -> Self:
+        """As the class above has it, without its flags: they are the process's, and two threads would mix them up."""
+        _push_mode(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _pop_mode()
 
     def __torch_dispatch__(
         self,

@@ -266,7 +266,12 @@ def _timm(name: str, weights: str | None) -> Network:
 def _factory(name: str, weights: str | None) -> Network:
     """What a function in the user's own Python file returns. That file is run: it is theirs."""
     file, _, function = name.rpartition(":")
-    make = getattr(_run_file(Path(file)), function, None)
+    folder = str(Path(file).absolute().parent)
+    sys.path.insert(0, folder)  # so that it can import its neighbours, as it can when it is run
+    try:
+        make = getattr(_run_file(Path(file)), function, None)
+    finally:
+        sys.path.remove(folder)
     if not callable(make):
         raise NetworkError(f"{printable(file)} has no function {function}.")
     made = make()
@@ -287,12 +292,7 @@ def _run_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise NetworkError(f"{printable(path)} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.absolute().parent)
-    sys.path.insert(0, folder)  # so that it can import its neighbours, as it can when it is run
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
+    spec.loader.exec_module(module)
     return module
 
 

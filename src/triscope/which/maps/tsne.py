@@ -15,7 +15,6 @@ Zupan, "openTSNE: a modular Python library for t-SNE dimensionality reduction an
 Berens, "The art of using t-SNE for single-cell transcriptomics", 2019 (initialisation, learning rate).
 """
 
-import warnings
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,12 +129,10 @@ def _embedding(found: Coordinates, start: Any, perplexity: float, seed: int) -> 
             "t-SNE needs openTSNE, which is not installed: pip install 'triscope[collections]'."
         ) from error
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own dependencies, and where many pictures are the same
-        affinities = openTSNE.affinity.PerplexityBasedNN(
-            found.values.double().numpy(), perplexity=perplexity, n_jobs=1, random_state=seed
-        )
-        return openTSNE.TSNEEmbedding(start, affinities, n_jobs=1, random_state=seed)
+    affinities = openTSNE.affinity.PerplexityBasedNN(
+        found.values.double().numpy(), perplexity=perplexity, n_jobs=1, random_state=seed
+    )
+    return openTSNE.TSNEEmbedding(start, affinities, n_jobs=1, random_state=seed)
 
 
 def place(found: Coordinates, values: Tensor, perplexity: float, projected: Tensor, seed: int) -> Tensor:
