@@ -48,13 +48,20 @@ def watched(monkeypatch):
     """The names of the functions that triscope itself calls of those above."""
     called = []
 
+    def note(name):
+        if sys._getframe(2).f_globals.get("__name__", "").startswith("triscope"):
+            called.append(name)
+
     def watching(name, function):
         def call(*args, **kwargs):
-            if sys._getframe(1).f_globals.get("__name__", "").startswith("triscope"):
-                called.append(name)
+            note(name)
             return function(*args, **kwargs)
 
-        return call
+        def begin(self, *args, **kwargs):
+            note(name)
+            function.__init__(self, *args, **kwargs)
+
+        return type(function.__name__, (function,), {"__init__": begin}) if isinstance(function, type) else call
 
     with monkeypatch.context() as patch:
         for module, name in SETTING:
@@ -77,8 +84,9 @@ def test_a_method_sets_nothing_that_belongs_to_the_process(name, monkeypatch, tm
 
 def test_watching_sees_what_it_is_to_see(monkeypatch):
     with watched(monkeypatch) as called:
-        exec("import os; os.umask(os.umask(0o22))", {"__name__": "triscope.of_a_test"})
-    assert called == ["os.umask", "os.umask"]
+        code = "import os, warnings; os.umask(os.umask(0o22)); warnings.catch_warnings()"
+        exec(code, {"__name__": "triscope.of_a_test"})
+    assert called == ["os.umask", "os.umask", "warnings.catch_warnings"]
 
 
 def test_a_network_is_loaded_and_a_picture_made_again_without_setting_anything(monkeypatch, tmp_path):
