@@ -1,6 +1,7 @@
 """The commands of WHAT: files, frames, JSON, and the picture so far when a job is interrupted."""
 
 import json
+from pathlib import Path
 
 import PIL.Image
 import pytest
@@ -8,6 +9,9 @@ import torch
 from click.testing import CliRunner
 
 from triscope.cli import main
+from triscope.cli.output import Destination
+from triscope.errors import OptionError
+from triscope.images import to_pil
 from triscope.methods import Step
 from triscope.results import Recipe
 from triscope.watching import progress
@@ -97,6 +101,48 @@ def test_an_interrupted_job_leaves_the_picture_so_far_and_its_checkpoint(run, mo
     assert torch.load("job", weights_only=True)["state"]["index"] == 3
     with PIL.Image.open("way.gif") as moving:
         assert moving.n_frames > 1
+
+
+JOBS = {
+    "ascend": ("ascend", "cup"),
+    "invert": ("invert", "photo.png", "--every-stage"),
+    "stylize": ("stylize", "photo.png", "other.png", "--layers", "1", "--content-layers", "1", "--size", "24"),
+}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_that_is_done_and_saved_needs_its_checkpoint_no_more(run, name):
+    picture = torch.rand(3, 24, 20, generator=torch.Generator().manual_seed(0))
+    to_pil(picture).save("other.png")
+    to_pil(picture.flip(1)).save("photo.png")
+    done = run(*JOBS[name], "--steps", "3", "--checkpoint", "job", "-o", "made.png")
+    assert done.exit_code == 0, done.output
+    assert "note: the job is done; removed: job" in done.stderr
+    assert [path.name for path in Path().glob("job*")] == []
+    kept = run(*JOBS[name], "--steps", "3", "--checkpoint", "job", "--keep-checkpoint", "-o", "kept.png")
+    assert "removed" not in kept.stderr
+    assert list(Path().glob("job*"))
+    more = run(*JOBS[name], "--steps", "5", "--checkpoint", "job", "-o", "more.png", "--json")
+    assert more.exit_code == 0, more.output
+    (told,) = json.loads(more.stdout)["results"]
+    assert told["steps"] == told["of"]
+    assert any("gone on to 5" in note for note in told["notes"])
+    assert list(Path().glob("job*")) == []
+
+
+def test_a_checkpoint_stays_where_the_result_is_not_in_a_file(run, monkeypatch):
+    done = run("ascend", "cup", "--steps", "2", "--checkpoint", "job", "-o", "-")
+    assert done.exit_code == 0
+    assert Path("job").exists()
+
+    def full(self, data):
+        raise OptionError("made.png cannot be written: No space left on device.")
+
+    monkeypatch.setattr(Destination, "write", full)
+    done = run("ascend", "cup", "--steps", "2", "--checkpoint", "job", "-o", "made.png")
+    assert done.exit_code == 1
+    assert "No space left" in done.stderr
+    assert Path("job").exists()
 
 
 @pytest.mark.parametrize(

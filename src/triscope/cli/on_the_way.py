@@ -11,9 +11,11 @@ import click
 from triscope.cli.common import Voice
 from triscope.cli.output import Destination, Places, Preview, Target
 from triscope.errors import OptionError
+from triscope.images import printable
 from triscope.methods import Method, Step
 from triscope.results import Drawn
 from triscope.results.animation import Frames
+from triscope.what.optimisation.checkpoint import remove_checkpoints
 
 _SLOW, _LARGE = ("stylize", "texture"), 512  # what shows itself on the way, from how many pixels on
 
@@ -34,6 +36,9 @@ def way_options(method: Method[Any]) -> list[click.Parameter]:
             help="how many frames are shown a second",
         ),
     ]  # fmt: skip
+    if any(option.name == "checkpoint" for option in method.options):
+        text = "keep the checkpoint of a job that is done, to go on from it with more steps"
+        params.append(click.Option(["--keep-checkpoint"], is_flag=True, help=text))
     if method.name not in _SLOW:
         return [*params, click.Option(["--preview"], metavar="FILE", help=preview)]
     preview += f"  [default: the result's own file, above {_LARGE} pixels]"
@@ -48,6 +53,7 @@ class WayPlaces:
     frames: Places | None
     preview: Places | None
     checkpoint: Places | None
+    keeps_checkpoint: bool
     film: Callable[[Path], Frames]
     shows_itself: bool
 
@@ -63,6 +69,7 @@ class WayPlaces:
             target.beside(frames, film) if frames else None,
             target.beside(preview, method.returns.require_ending) if preview else None,
             Target(None, force=True).beside(checkpoint, lambda path: path) if checkpoint else None,  # gone on with
+            given.pop("keep_checkpoint", False),
             film,
             method.name in _SLOW and not off and given["size"] > _LARGE,
         )
@@ -79,6 +86,7 @@ class WayPlaces:
             self.film(frames.path) if frames and frames.path else None,
             Preview(preview, voice.note) if preview else None,
             {"checkpoint": str(self.checkpoint.find(parts, ".job").path)} if self.checkpoint else {},
+            self.keeps_checkpoint,
         )
 
 
@@ -91,6 +99,7 @@ class Way:
     frames: Frames | None = None
     preview: Preview | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
+    keeps_checkpoint: bool = False
 
     def add(self, step: Step[Any]) -> None:
         """A step was made."""
@@ -108,3 +117,11 @@ class Way:
         self.place.save_bytes(data, self.frames.path.suffix.lower())
         self.voice.keep(self.place.name)
         return self.place.name
+
+    def close(self) -> None:
+        """The job is done, and all of it is written: its checkpoint is of no more use, unless more steps are wanted."""
+        if "checkpoint" in self.arguments and not self.keeps_checkpoint:
+            removed = remove_checkpoints(self.arguments["checkpoint"])
+            if removed:
+                names = ", ".join(map(printable, removed))
+                self.voice.note(f"note: the job is done; removed: {names} (--keep-checkpoint keeps it for more steps)")

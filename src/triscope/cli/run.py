@@ -142,6 +142,8 @@ class _Job:
             place.save(self._styled(result, place.path))
             voice.keep(place.name)
         frames = way.save()
+        if step.index == step.total and any(place.path is not None for place in written):
+            way.close()
         voice.detail(f"{self.method.command} took {seconds:.2f} s")
         for line in result.details:
             voice.detail(line)

@@ -9,6 +9,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,12 @@ def remove_checkpoints(checkpoint: str | Path) -> list[Path]:
     first = Path(checkpoint)
     names = sorted(one for one in first.parent.glob(f"{_literal(first.name)}*") if one.is_file())
     found = [one for one in names if one == first or _BESIDE.fullmatch(one.name.removeprefix(first.name))]
-    removed = [one for one in found if _is_checkpoint(one)]
-    for one in removed:
-        one.unlink()
+    removed = []
+    for one in found:
+        if _is_checkpoint(one):
+            with suppress(OSError):  # a folder that takes no changes keeps its files
+                one.unlink()
+                removed.append(one)
     return removed
 
 
