@@ -50,6 +50,8 @@ from triscope.what.style.options import Synthesis as Synthesis
 from triscope.what.style.options import TextureLoss as TextureLoss
 from triscope.where.gradient import gradient as gradient
 from triscope.which.collection import Collection as Collection
+from triscope.which.confusion.changes import Changes as Changes
+from triscope.which.confusion.matrix import Confusion as Confusion
 from triscope.which.maps.map import Map as Map
 from triscope.which.search.gallery import Gallery as Gallery
 from triscope.which.search.neighbors import Query as _Query
@@ -570,6 +572,18 @@ class _Tsne(_Method[Map]):
     ) -> Iterator[Step[Map]]: ...
 
 tsne: _Tsne
+
+class _Confusion(_Method[Confusion]):
+    def __call__(self, store: Store, *, by: str | None = ..., where: str | None = ...) -> Confusion: ...
+    def steps(self, store: Store, *, by: str | None = ..., where: str | None = ...) -> Iterator[Step[Confusion]]: ...
+
+confusion: _Confusion
+
+class _Changes(_Method[Changes]):
+    def __call__(self, store: Store, other: Store, *, where: str | None = ...) -> Changes: ...
+    def steps(self, store: Store, other: Store, *, where: str | None = ...) -> Iterator[Step[Changes]]: ...
+
+changes: _Changes
 
 class _Filters(_Method[Grid]):
     def __call__(

@@ -73,6 +73,18 @@ METHODS = (
     Entry(
         "tsne", "triscope.which.maps.tsne", "which", "the images of a store on a map with similar ones close together"
     ),
+    Entry(
+        "confusion",
+        "triscope.which.confusion.confusion",
+        "which",
+        "which labels of a store are answered as which classes, and by which images",
+    ),
+    Entry(
+        "changes",
+        "triscope.which.confusion.changes",
+        "which",
+        "the images that the networks of two stores answer differently",
+    ),
     Entry("filters", "triscope.views", "view", "the filters of the first layer, or of another, as images"),
     Entry("activations", "triscope.views", "view", "the activation maps of a layer"),
     Entry("predict", "triscope.views", "view", "the most likely classes of an image"),
@@ -109,6 +121,8 @@ NAMES = {
     "triscope.what.style.options": ("StyleLoss", "Synthesis", "TextureLoss"),
     "triscope.where.gradient": ("gradient",),
     "triscope.which.collection": ("Collection",),
+    "triscope.which.confusion.changes": ("Changes",),
+    "triscope.which.confusion.matrix": ("Confusion",),
     "triscope.which.maps.map": ("Map",),
     "triscope.which.search.gallery": ("Gallery",),
     "triscope.which.store": ("Store",),

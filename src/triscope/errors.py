@@ -19,6 +19,7 @@ condition it explains; here are the kinds, and the wording that many messages sh
 import difflib
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class TriscopeError(Exception):
@@ -73,12 +74,12 @@ class StoreError(TriscopeError):
 
 
 class LayerNotKept(StoreError):
-    """A store does not keep `layer`, or (`whole`) not its whole maps. `said` says so without advice."""
+    """The `store` does not keep `layer`, or (`whole`) not its whole maps. `said` says so without advice."""
 
-    def __init__(self, said: str, layer: str, *, whole: bool = False) -> None:
+    def __init__(self, said: str, store: Any, layer: str, *, whole: bool = False) -> None:
         option = "maps" if whole else "layers"
         super().__init__(f"{said} Store.build(network, pictures, store, {option}=[{layer!r}]) adds it.")
-        self.said, self.layer, self.whole = said, layer, whole
+        self.said, self.store, self.layer, self.whole = said, store, layer, whole
 
 
 class TriscopeWarning(UserWarning):

@@ -55,7 +55,7 @@ def network() -> Network:
 @pytest.fixture
 def forged_store(folder: Path, network: Network) -> Callable[..., Path]:
     """A store in photos/ whose manifest says this."""
-    store = Store.build(network, folder / "photos", layers=["3", "7"], precision="float32")
+    store = Store.build(network, folder / "photos", layers=["3", "7", "output"], precision="float32")
 
     def forge(**said: Any) -> Path:
         return forge_store(store.path, **said)

@@ -8,6 +8,7 @@ import pytest
 import triscope as ts
 from tests.strangers.conftest import call, forge_picture, recipe_of, sentence
 from triscope.errors import UnconfirmedNetwork
+from triscope.methods import StoreInput
 from triscope.network.loading.recorded import Said, load_recorded
 from triscope.verbs import METHODS
 from triscope.which.store import Store
@@ -37,7 +38,8 @@ VERBS = {name: verb for name, verb in METHODS.items() if verb.takes("store")}
 def words_of(name: str) -> list[str]:
     """The command that asks photos/ with this verb."""
     subjects = [word for subject, word in SUBJECTS.items() if VERBS[name].takes(subject)]
-    return [VERBS[name].command, *subjects, "photos", "-o", f"{name}.png"]
+    stores = ["photos" for declared in VERBS[name].inputs.values() if isinstance(declared.input, StoreInput)]
+    return [VERBS[name].command, *subjects, *stores, "-o", f"{name}.png"]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -12,6 +12,8 @@ from triscope.verbs import METHODS
 from triscope.which.store import Store
 
 ASKED = {
+    "changes": {},
+    "confusion": {},
     "duplicates": {},
     "neighbors": {"query": 2, "layer": "7"},
     "patches": {"objective": "3:2"},
@@ -20,6 +22,7 @@ ASKED = {
     "tsne": {"steps": 25, "size": 128},
 }
 MAPS = ("pca", "tsne")
+TABLES = ("changes", "confusion")
 WRONG = {"duplicates": {"least": 0.2}} | {name: {"size": 3} for name in MAPS}
 MODES = {
     "no_grad": torch.no_grad,
@@ -36,10 +39,12 @@ def folder(tmp_path):
 
 
 def build(network, folder):
-    return Store.build(network, folder, layers=["3", "7"], precision="float32")
+    return Store.build(network, folder, layers=["3", "7", "output"], precision="float32")
 
 
 def ask(name, store, **given):
+    if name == "changes":
+        given["other"] = store
     return METHODS[name](store, **(ASKED[name] | given))
 
 
@@ -60,7 +65,7 @@ def test_a_map_gives_what_it_says(name, folder):
     assert ts.Recipe.from_json(found.recipe.to_json()).to_json() == found.recipe.to_json()
 
 
-@pytest.mark.parametrize("name", sorted(ASKED.keys() - set(MAPS)))
+@pytest.mark.parametrize("name", sorted(ASKED.keys() - {*MAPS, *TABLES}))
 def test_gives_what_it_says(name, folder):
     store = build(tiny_network(), folder)
     if name == "duplicates":
@@ -80,7 +85,7 @@ def test_gives_what_it_says(name, folder):
     assert ts.Recipe.from_json(recipe.to_json()).to_json() == recipe.to_json()
 
 
-@pytest.mark.parametrize("name", sorted(ASKED.keys() - set(MAPS)))
+@pytest.mark.parametrize("name", sorted(ASKED.keys() - {*MAPS, *TABLES}))
 def test_one_of_a_gallery_is_one_picture_and_all_that_is_said_of_it(name, folder):
     for number in range(2):
         paint(folder / f"copy{number}.png", number)
@@ -103,6 +108,20 @@ def test_one_of_a_gallery_is_one_picture_and_all_that_is_said_of_it(name, folder
 def test_a_map_is_no_batch(name, folder):
     with pytest.raises(ts.TriscopeError, match="A map is one picture"):
         ask(name, build(tiny_network(), folder))[0]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_gives_what_it_says_and_is_no_batch(name, folder):
+    store = build(tiny_network(), folder)
+    found = ask(name, store)
+    assert isinstance(found, METHODS[name].returns)
+    assert found.values.shape == (len(found.labels), len(found.answers))
+    assert found.values.sum() == (6 if name == "confusion" else 0)
+    assert found.png() == ask(name, store).png()
+    assert [note.weights() for note in found.recipe.networks] == [store.network.sha256] * (1 + (name == "changes"))
+    assert ts.Recipe.from_json(found.recipe.to_json()).to_json() == found.recipe.to_json()
+    with pytest.raises(ts.TriscopeError, match="A table of counts is one result"):
+        found[0]
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -129,12 +148,14 @@ def test_the_network_is_as_before(name, folder, monkeypatch):
 def test_the_callers_modes_do_not_matter(mode, folder, tmp_path):
     plain = build(tiny_network(), folder)
     with MODES[mode]():
-        moded = Store.build(tiny_network(), folder, tmp_path / "moded", layers=["3", "7"], precision="float32")
+        moded = Store.build(
+            tiny_network(), folder, tmp_path / "moded", layers=["3", "7", "output"], precision="float32"
+        )
         for name in ASKED:
             torch.testing.assert_close(ask(name, moded).values.clone(), ask(name, plain).values)
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", sorted(ASKED.keys() - set(TABLES)))
 def test_options_out_of_their_range_are_refused(name, folder):
     store = build(tiny_network(), folder)
     with pytest.raises(ts.TriscopeError, match="lies in"):

@@ -62,7 +62,7 @@ def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter
             text = "another network, shown beside; may be repeated"
             params.append(click.Option(["--beside"], multiple=True, metavar="NAME", help=text))
         case StoreInput():
-            params.append(click.Argument([name], metavar="STORE"))
+            params.append(click.Argument([name], metavar=name.upper()))
         case QueryInput():
             params.append(click.Argument([name], metavar="IMAGE"))
         case ObjectiveInput() as unit if declared.required:

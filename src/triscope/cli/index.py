@@ -95,7 +95,7 @@ def _run_index(
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
     last = _tell(steps, place, voice)
     store = Store.open(place)
-    with in_words(store):
+    with in_words():
         for layer in ivf:
             store.add_index(layer)
     good, errors = len(store), store.errors()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from triscope.cli.on_the_way import Way, WayPlaces
 from triscope.cli.output import STREAM, Destination, Places, Target
 from triscope.cli.stores import in_words
 from triscope.images import printable
-from triscope.methods import ImageInput, Method, Step
+from triscope.methods import ImageInput, Method, Step, StoreInput
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said
 from triscope.objectives.parsing import question
@@ -106,10 +106,9 @@ class _Job:
         arguments = {key: _read(self.method, key, value) for key, value in {**given, **way.arguments}.items()}
         start = time.perf_counter()
         last: Step[Any] | None = None
-        stored = in_words(self.asked) if isinstance(self.asked, Store) else nullcontext()
         try:
             steps = watch(self.method.steps(**{name: self.asked}, **arguments), quiet=self.voice.quiet)
-            with stored, closing(steps):
+            with in_words(), closing(steps):
                 for step in steps:
                     last = step
                     way.add(step)
@@ -192,8 +191,10 @@ def name_parts(method: Method[Any], asked: Network | list[Network] | Store, give
 
 
 def _read(method: Method[Any], name: str, value: Any) -> Any:
-    """An argument's value; - as an image is what stands on stdin."""
+    """An argument's value; - as an image is what stands on stdin, a further store is opened."""
     declared = method.inputs.get(name)
+    if declared and isinstance(declared.input, StoreInput):
+        return Store.open(value)
     return read_stdin() if declared and isinstance(declared.input, ImageInput) and value == STREAM else value
 
 

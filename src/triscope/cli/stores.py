@@ -10,12 +10,12 @@ from triscope.which.store import PLACE, Store
 
 
 @contextmanager
-def in_words(store: Store) -> Iterator[None]:
+def in_words() -> Iterator[None]:
     """What is not kept is said with the command that adds it, and not with a call."""
     try:
         yield
     except LayerNotKept as error:
-        command = [*index_command(store), "--maps" if error.whole else "--layer", error.layer]
+        command = [*index_command(error.store), "--maps" if error.whole else "--layer", error.layer]
         raise StoreError(f"{error.said} To add it: {printable(shlex.join(command))}") from error
 
 

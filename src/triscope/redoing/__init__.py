@@ -14,11 +14,13 @@ import torch
 
 from triscope.errors import RecipeError, TriscopeWarning, UnconfirmedNetwork
 from triscope.images import printable
+from triscope.methods import StoreInput
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said, load_recorded
 from triscope.redoing.checked import checked
 from triscope.redoing.found import find_pictures, find_store
 from triscope.results import Heatmap, NetworkNote, Recipe, Result
+from triscope.verbs import METHODS
 from triscope.which.store import Store
 
 
@@ -44,9 +46,12 @@ def redo(
     recipe = Recipe.of_file(png)
     verb, arguments = checked(recipe, png)
     arguments |= find_pictures(recipe, verb, png, [Path(image) for image in images])
-    if verb.takes("store"):
-        arguments["store"] = _store(recipe, png, store, network, said)
-    else:
+    stores = [name for name, declared in verb.inputs.items() if isinstance(declared.input, StoreInput)]
+    for name, note in zip(stores, recipe.networks, strict=bool(stores)):
+        first = name == stores[0]  # what the user says of a store and its network is for that one
+        given = (store, network, said) if first else (None, None, UNSAID)
+        arguments[name] = _store(name, note, recipe, png, *given)
+    if not stores:
         networks = _networks(recipe, network, printable(path), said)
         arguments["network"] = networks[0] if len(networks) == 1 else networks
     _note_threads(recipe, png)
@@ -62,8 +67,9 @@ def _as_named(made: Recipe, recorded: Recipe) -> Recipe:
         dataclasses.replace(new, source=old.source) if _code(new) == _code(old) else new
         for new, old in zip(made.networks, recorded.networks, strict=True)
     ]
-    store = {"store": recorded.options["store"]} if "store" in made.options else {}
-    options = {**made.options, **store}
+    verb = METHODS[made.method]
+    stores = [name for name, declared in verb.inputs.items() if isinstance(declared.input, StoreInput)]
+    options = {**made.options, **{name: recorded.options[name] for name in stores}}
     return dataclasses.replace(made, networks=tuple(networks), images=recorded.images, options=options)
 
 
@@ -73,6 +79,8 @@ def _code(note: NetworkNote) -> object:
 
 
 def _store(
+    name: str,
+    note: NetworkNote,
     recipe: Recipe,
     png: Path,
     given: str | os.PathLike[str] | None,
@@ -80,8 +88,7 @@ def _store(
     said: Said,
 ) -> Store:
     """The store that was asked, made by the network that is recorded; which is only loaded if it is needed."""
-    opened = Store.open(find_store(recipe, png, None if given is None else Path(given)))
-    (note,) = recipe.networks
+    opened = Store.open(find_store(recipe, png, None if given is None else Path(given), name))
     _compare(note, opened.about.sha256)
     if network is not None:
         (one,) = [network] if isinstance(network, Network) else network

@@ -94,8 +94,11 @@ class _Reading:
 
     def _store(self, name: str) -> None:
         value = self.options.pop(name, None)
-        if not isinstance(value, str) or len(self.recipe.networks) > 1:
-            raise OptionError(f"{self.verb.name} asks one store of one network, and its {name} is {value!r}")
+        stores = sum(isinstance(declared.input, StoreInput) for declared in self.verb.inputs.values())
+        if not isinstance(value, str) or len(self.recipe.networks) != stores:
+            raise OptionError(
+                f"{self.verb.name} asks {stores} stores, each of one network, and its {name} is {value!r}"
+            )
 
     def _objective(self, *, required: bool) -> Any:
         if self.recipe.objective is None and required:

@@ -71,11 +71,11 @@ def _ways(recorded: str) -> list[Path]:
     return list(dict.fromkeys([*ways, *(Path(name) for name in (path.name, bare_name(recorded)) if name)]))
 
 
-def find_store(recipe: Recipe, png: Path, given: Path | None) -> Path:
-    """The store that a recipe names; `given` is its folder, or that of its pictures. Raises RecipeError without."""
+def find_store(recipe: Recipe, png: Path, given: Path | None, name: str = "store") -> Path:
+    """The store that a recipe calls `name`; `given` is its folder, or its images'. Raises RecipeError without."""
     if given is not None:
         return given
-    recorded = str(recipe.options["store"])
+    recorded = str(recipe.options[name])
     ways = _ways(recorded)[:1]
     places = [Path(recorded)] if _is_of_this_machine(recorded) else []
     places += [folder / way for way in ways for folder in (png.parent, Path(), png.absolute().parent.parent)]

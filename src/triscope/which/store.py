@@ -339,7 +339,7 @@ class Store:
         what = f"the whole maps of {layer}" if whole else layer
         near = "" if layer in known else nearest(layer, known)
         said = f"{printable(self.path)} does not keep {what}.{near} It keeps {', '.join(known)}."
-        return LayerNotKept(said, layer, whole=whole)
+        return LayerNotKept(said, self, layer, whole=whole)
 
     def _check(self, network: Network) -> None:
         if network.sha256 != self.about.sha256:

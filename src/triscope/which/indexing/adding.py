@@ -96,7 +96,7 @@ def begin(
     if not new:
         return None
     beside = replace(about, columns=new, fields=())
-    fields = [field for field in fields_of(beside, {}) if field.name in _KEPT or field.length is not None]
+    fields = [field for field in fields_of(beside, {}, network) if field.name in _KEPT or field.length is not None]
     name = hashlib.sha256(" ".join(map(str, new)).encode()).hexdigest()[:8]
     return Addition(Table.create(folder / f"adding-{name}.lance", fields, beside.to_json()))
 

@@ -9,6 +9,7 @@ names a class by the class's name, capitals and underscores aside; a number in a
 have no names, is the class's index.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,9 +25,27 @@ from triscope.which.database.schema import Column
 from triscope.which.database.table import Table
 from triscope.which.store import About
 
-FIELDS = (Field("answer", "string"), Field("certainty", "float32"), Field("correct", "bool"))
+_NAMES = ("answer", "certainty", "correct")
 FOLDER = "folder"
-_LABELS = ("label", "labels", "class", "class_name", "classname", "category", "target", "truth", "ground_truth")
+_LABELS = (
+    *("label", "labels", "class", "class_name", "classname", "category", "target", "truth", "ground_truth"),
+    *("class_index", "class_id", "label_index", "label_id", "target_index"),
+)
+
+
+def answer_fields(network: Network) -> tuple[Field, ...]:
+    """The fields as columns of a table; the names of the classes are kept beside the answer."""
+    classes = json.dumps(network.classes) if network.classes else ""
+    return Field("answer", "string", None, classes), Field("certainty", "float32"), Field("correct", "bool")
+
+
+def class_names(table: Table) -> tuple[str, ...]:
+    """The names of the classes that a table's answers are of; none where they have none."""
+    try:
+        known = json.loads(table.about_field("answer") or "[]")
+    except ValueError:
+        return ()
+    return tuple(known) if isinstance(known, list) and all(isinstance(name, str) for name in known) else ()
 
 
 def output_column(columns: Iterable[Column]) -> Column | None:
@@ -75,14 +94,14 @@ def write_answers(table: Table, network: Network) -> None:
     """Bring the fields up to date: those of a store that was given its classes, or whose labels have changed."""
     about = About.from_json(table.about)
     column, label = output_column(about.columns), label_field(about.fields)
-    if column is None or (about.label == label and {field.name for field in FIELDS} <= {*table.names}):
+    if column is None or (about.label == label and {*_NAMES} <= {*table.names}):
         return
     answers = Answers(network, label)
-    rows: Rows = {field.name: [] for field in FIELDS}
+    rows: Rows = {name: [] for name in _NAMES}
     for part in table.stream([column.name, label, "status"], batch=8192):
         if len(part["row"]):
             found = answers(part[column.name], part[label], [status == "ok" for status in part["status"]])
             for name, values in found.items():
                 rows[name] += values
-    table.put(FIELDS, rows)
+    table.put(answer_fields(network), rows)
     table.describe(replace(about, label=label).to_json())

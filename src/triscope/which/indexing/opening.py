@@ -13,7 +13,7 @@ from triscope.which.collection import Collection
 from triscope.which.database.arrow import Field
 from triscope.which.database.schema import choose
 from triscope.which.database.table import Table
-from triscope.which.indexing.answers import FIELDS, label_field, output_column
+from triscope.which.indexing.answers import answer_fields, label_field, output_column
 from triscope.which.store import About, Store, preprocessing, table_folder, way_to
 
 #: What a store notes of its collection and follows when it moves.
@@ -55,7 +55,7 @@ def open_table(
         label_field(collection.fields),
     )
     if old is None:
-        return Table.create(table_folder(folder), fields_of(about, collection.fields), about.to_json())
+        return Table.create(table_folder(folder), fields_of(about, collection.fields, network), about.to_json())
     _same(old, about)
     if old.about.listed != about.listed:
         _relabel(old.table, collection, old.about)
@@ -94,10 +94,10 @@ def _same(old: Store, new: About) -> None:
         )
 
 
-def fields_of(about: About, known: Mapping[str, str]) -> list[Field]:
+def fields_of(about: About, known: Mapping[str, str], network: Network) -> list[Field]:
     """The columns of a table of that kind; `known` are those of the collection, and their types."""
     texts = [Field(name, kind) for name, kind in known.items()]
-    texts += FIELDS if output_column(about.columns) else ()
+    texts += answer_fields(network) if output_column(about.columns) else ()
     shared = f"{about.network} {about.sha256} {about.preprocess} {about.precision}"
     vectors = [Field(column.name, column.dtype, column.length, f"{column} of {shared}") for column in about.columns]
     whole = ("key", "stamp", "size", "mtime")

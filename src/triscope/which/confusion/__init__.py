@@ -1,0 +1,1 @@
+"""What a network answers, beside what images are called, or beside what another network answers."""
