@@ -142,7 +142,7 @@ def test_public_names_are_sorted(file):
 
 def test_the_public_face_delivers_what_it_lists():
     assert [name for name in triscope.__all__ if not hasattr(triscope, name)] == []
-    assert sorted(set(triscope.__all__), key=str.casefold) == triscope.__all__
+    assert sorted(set(triscope.__all__), key=lambda name: (name.casefold(), name)) == triscope.__all__
 
 
 def test_what_follows_from_the_declarations_of_methods_is_up_to_date():

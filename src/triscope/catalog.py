@@ -130,7 +130,9 @@ NAMES = {
 
 
 def homes() -> dict[str, str]:
-    """The module of every public name, in the order in which they are listed: sorted, ignoring case."""
+    """The module of every public name, in the order in which they are listed: sorted, ignoring case; of two names that
+    differ in it alone, the one with the capital first.
+    """
     found = {name: module for module, names in NAMES.items() for name in names}
     found |= {entry.name: entry.module for entry in METHODS}
-    return dict(sorted(found.items(), key=lambda item: item[0].casefold()))
+    return dict(sorted(found.items(), key=lambda item: (item[0].casefold(), item[0])))
