@@ -139,7 +139,7 @@ def test_what_is_not_followed_is_said_to_see_everything(name):
     field = network.layer(layer).receptive_field
     if name == "uneven bins":  # 29 rows make no 6 even bins, 35 columns no 8
         assert str(field) == "all"
-    _, rows, cols = network.layer(layer).shape
+    rows, cols = network.layer(layer).grid
     for row, col in ((0, 0), (rows // 2, cols // 2), (rows - 1, cols - 1)):
         top, left, height, width = field.box(row, col, *SIZE)
         seen = reached(network, layer, row, col)

@@ -24,10 +24,13 @@ class Everything(nn.Module):
 
     def forward(self, x):
         y = self.conv(x)
+        z = torch.einsum("bchw->bchw", y)  # whose places are not followed
         count, channels, rows, cols = y.shape
-        windows = y.view(count, channels, rows // 4, 4, cols // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 8)
-        first = self.first(y.flatten(2).permute(2, 0, 1))
-        proposals = self.proposals(y.flatten(2).transpose(1, 2)[:, :3].flatten(0, 1))
+        windows = z.view(count, channels, rows // 4, 4, cols // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 8)
+        first = self.first(z.flatten(2).permute(2, 0, 1))
+        tokens = y.flatten(2).transpose(1, 2)
+        best = tokens.sum(2).topk(3).indices
+        proposals = self.proposals(tokens.gather(1, best[:, :, None].expand(-1, -1, 8)).flatten(0, 1))
         table = self.spread(self.table(x.new_ones(1, 2)).expand(count, -1))
         pooled = self.windows(windows).view(count, -1, 8).mean(1) + first.mean(0) + proposals.view(count, 3, 8).mean(1)
         return self.head(pooled + table)

@@ -1,64 +1,137 @@
 """Finding a network's layers: two different pictures are passed through it, and what its modules give is looked at.
 
-A layer can be asked about pictures only where it answers each picture in a row of its own. Two pictures tell: where a
-module gives any other number of rows (windows folded into the batch, a row per proposal, tokens that come first), its
-rows are not pictures, and where both rows are the same it may not see the picture at all (a table of positions). Then
-two more pictures, drawn at random, decide.
+A layer can be asked about pictures only where it answers for each picture on its own. Two pictures tell: where the
+numbers are those of windows, or tokens come first, they are put back (`triscope.network.positions` says where each
+belongs); where a module gives any other number of rows (one per proposal), its rows are not pictures; and where it says
+the same of both pictures it may not see them at all (a table of positions). Then two more pictures decide.
+
+The first picture is grey. The second is grey with noise in some places. So a layer whose numbers look like a grid of
+positions, but could not be followed, can prove it: its response has to change where the picture does.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triscope.network import tap
 from triscope.network.layers import Layer, Layers, nearest_rows
 from triscope.network.layout import Layout, guess
-from triscope.network.receptive_field import WHOLE, Fields, ReceptiveField
+from triscope.network.positions import Reader, State, Tracker
+from triscope.network.positions.raster import Raster
+from triscope.network.receptive_field import WHOLE
+
+#: What a module raises that cannot run on a batch.
+REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 
 SILENT = "silent here"
 _SAME = "gives the same for every picture"
-#: What a module raises that cannot run on a batch.
-REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
+_UNPROVEN = "has no positions that follow the picture"
+_PATCHES = 7  # so many rows and columns of patches, half of them noise
+_LEAST = 0.3  # the least correlation between where the picture changes and where the response does
+_FEWEST = 9  # positions; with fewer the correlation says nothing
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the user said of the tokens: the (rows, columns) of their grid, and how many are before and after it."""
+
+    grid: tuple[int, int] | None = None
+    extra: tuple[int, int] | None = None
 
 
 @dataclass
 class _Heard:
-    """What is known of one call of a module: its output's shape, and whether its rows were all zero, or the same."""
+    """What is known of one call of a module that gave a tensor: of two pictures, once the second has passed."""
 
     name: str
     module: nn.Module
     shape: tuple[int, ...]
-    field: ReceptiveField
+    state: State
+    guess: Layout | None  # told by the shape, where the places could not be followed
     silent: bool
-    same: bool
-    first: Tensor | None = None  # its row for the first picture, where pictures go through one by one
+    same: bool = False
+    change: Tensor | None = None  # for a guess, where the response changes between the pictures, (h, w)
+    kept: Tensor | None = None  # its values, where pictures go one by one
+
+
+@dataclass
+class _Listener:
+    """Notes each call of a module as it finishes."""
+
+    size: tuple[int, int]
+    tracker: Tracker
+    pictures: int
+    heard: list[_Heard] = field(default_factory=list)
+
+    def hear(self, name: str, module: nn.Module, output: object) -> None:
+        """Told of a module."""
+        if isinstance(output, Tensor) and output.ndim >= 2:
+            self.note(name, module, output)
+
+    def note(self, name: str, module: nn.Module, output: Tensor) -> None:
+        """What is to be remembered of a tensor; the tensor itself only where pictures go one by one."""
+        with self.tracker.paused():
+            self.tracker.named(output, name)
+            values = output.dequantize() if output.is_quantized else output.detach()
+            shape, state = tuple(values.shape), self.tracker.of(output)
+            rows = bool(shape) and shape[0] == self.pictures
+            made = guess(shape, self.size, None, None) if rows and state is None else None
+            one = _Heard(name, module, shape, state, made, _zero(values))
+            if rows and self.pictures == 2:
+                _compare(one, values[:1], values[1:], self.size)
+            elif self.pictures == 1:
+                one.kept = values.clone()
+            self.heard.append(one)
+
+
+def _zero(values: Tensor) -> bool:
+    """Whether all is zero. Looking at a few numbers first saves looking at all of them."""
+    flat = values.reshape(-1)
+    return not (bool(flat[:: max(1, len(flat) // 1000)].any()) or bool(flat.any()))
+
+
+def _compare(one: _Heard, first: Tensor, second: Tensor, size: tuple[int, int]) -> None:
+    """Whether two pictures (1, ...) are answered in the same way, and where a guess says otherwise."""
+    one.same = torch.equal(first, second)
+    if one.guess and one.guess.grid:
+        one.change = one.guess.view((second - first).abs(), 1, size, {})[0].float().sum(0)
 
 
 def find_layers(
-    twin: nn.Module,
-    normalise: Callable[[Tensor], Tensor],
-    grey: Tensor,
-    network: str,
-    tokens: tuple[int, int] | None = None,
+    twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor, network: str, stated: Stated
 ) -> Layers:
-    """The layers of `twin`, found by running it on `grey`, a picture (1, C, H, W), and on one of noise.
+    """The layers of `twin`, found by running it on `grey`, a picture (1, C, H, W), and on one with noise in places.
 
     Where the module cannot run on two pictures at once they go one after the other, and `Layers.single` is set. Raises
     what the module raises where it cannot run on one either.
     """
-    pictures = torch.cat([grey, _noise(grey, seed=0)])
-    heard, single = _both(twin, normalise, pictures)
+    size = (grey.shape[-2], grey.shape[-1])
+    where = _places(size)
+    pictures = torch.cat([grey, torch.where(where.to(grey.device), _noise(grey, seed=0), grey)])
+    try:
+        heard, single = _listen(twin, normalise, pictures), False
+    except REFUSALS:
+        heard, single = _one_by_one(twin, normalise, pictures), True
     if any(one.same and not one.silent for one in heard):
         others = torch.cat([_noise(grey, seed=1), _noise(grey, seed=2)])
-        again = _one_by_one(twin, normalise, others) if single else _listen(twin, normalise, others)
+        again = (_one_by_one if single else _listen)(twin, normalise, others)
         # A network that took another way for these pictures says nothing about the layers of the first.
         alike = [one.name for one in heard] == [one.name for one in again]
         for one, more in zip(heard, again, strict=False):
             one.same = one.same and alike and more.same and not more.silent
-    return Layers(_table(heard, grey.shape[-2:], tokens), _calls(heard), _aliases(twin), network, single)
+    return Layers(
+        _table(heard, size, where, 1 if single else 2, stated), _calls(heard), _aliases(twin), network, single
+    )
+
+
+def _places(size: tuple[int, int]) -> Tensor:
+    """Where the second picture is noise: (H, W), true in half of its patches."""
+    patches = torch.rand(1, 1, _PATCHES, _PATCHES, generator=torch.Generator().manual_seed(0)) < 0.5
+    return F.interpolate(patches.float(), size, mode="nearest")[0, 0] > 0
 
 
 def _noise(like: Tensor, seed: int) -> Tensor:
@@ -67,83 +140,97 @@ def _noise(like: Tensor, seed: int) -> Tensor:
     return noise.to(like.device, like.dtype)
 
 
-def _both(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor) -> tuple[list[_Heard], bool]:
-    """What is heard of two pictures, and whether they had to go one by one."""
-    try:
-        return _listen(twin, normalise, pictures), False
-    except REFUSALS:
-        return _one_by_one(twin, normalise, pictures), True
-
-
 def _listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor) -> list[_Heard]:
-    """One pass over all the pictures, each call of a module judged as it finishes."""
-    heard: list[_Heard] = []
+    """One pass over all the pictures."""
     images = normalise(pictures)
-    fields = Fields(images)
-    alone = len(pictures) == 1
-
-    def note(name: str, module: nn.Module, output: Tensor) -> None:
-        values = output.dequantize() if output.is_quantized else output.detach()
-        silent = not bool(values.any())
-        two = values.ndim > 0 and len(pictures) == len(values) == 2
-        same = two and torch.equal(values[0], values[1])
-        kept = values.clone() if alone else None
-        heard.append(_Heard(name, module, tuple(values.shape), fields.of(output), silent, same, kept))
-
-    def hear(name: str, module: nn.Module, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim >= 2:
-            note(name, module, output)
-
-    with torch.no_grad(), fields:
-        output = tap.run(twin, images, hear)
+    tracker = Tracker(images)
+    listener = _Listener((images.shape[-2], images.shape[-1]), tracker, len(pictures))
+    with torch.no_grad(), tracker:
+        output = tap.run(twin, images, listener.hear)
     if isinstance(output, Tensor):
-        note("output", twin, output)
-    return heard
+        listener.note("output", twin, output)
+    return listener.heard
 
 
 def _one_by_one(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor) -> list[_Heard]:
-    """The same for a module that takes one picture at a time: shapes are as if both had been in one batch."""
+    """The same for a module that takes one picture at a time."""
     first, second = (_listen(twin, normalise, picture[None]) for picture in pictures)
-    alike = [one.name for one in first] == [one.name for one in second]
-    for one, other in zip(first, second, strict=False):
-        if one.first is not None and other.first is not None and alike:
-            one.same = torch.equal(one.first, other.first)
-            one.silent = one.silent and other.silent
-        one.shape = (2 * one.shape[0], *one.shape[1:]) if one.shape else ()
-        one.first = None
+    if [(one.name, one.shape) for one in first] != [(other.name, other.shape) for other in second]:
+        return first
+    for one, other in zip(first, second, strict=True):
+        if one.kept is not None and other.kept is not None and one.shape[:1] == (1,):
+            _compare(one, one.kept, other.kept, (pictures.shape[-2], pictures.shape[-1]))
+        one.silent = one.silent and other.silent
     return first
 
 
-def _table(heard: Sequence[_Heard], size: Sequence[int], tokens: tuple[int, int] | None) -> dict[str, Layer]:
-    calls, so_far = _calls(heard), Counter[str]()
+def _table(
+    heard: Sequence[_Heard], size: tuple[int, int], where: Tensor, pictures: int, stated: Stated
+) -> dict[str, Layer]:
+    calls, so_far, reader = _calls(heard), Counter[str](), Reader(pictures)
     layers: dict[str, Layer] = {}
     for one in heard:
         so_far[one.name] += 1
         call = tap.call_name(one.name, so_far[one.name]) if calls[one.name] > 1 else one.name
         parameters = sum(parameter.numel() for parameter in one.module.parameters())
-        layout, shape, note = _judged(one, size, tokens)
-        field = one.field if layout.kind in ("maps", "maps-last") else WHOLE
-        layers[call] = Layer(call, type(one.module).__name__, shape, parameters, field, layout, note)
+        layout, note = _judged(one, size, where, pictures, stated, reader)
+        seen = one.state.field if isinstance(one.state, Raster) and layout.kind in ("maps", "maps-last") else WHOLE
+        shape = _shape_of_one(one.shape, layout, pictures)
+        layers[call] = Layer(call, type(one.module).__name__, shape, parameters, seen, layout, note)
     wrong = [name for name, layer in layers.items() if not layer.layout.pictures]
     return layers | {name: replace(layers[name], instead=nearest_rows(layers, name)) for name in wrong}
 
 
 def _judged(
-    one: _Heard, size: Sequence[int], tokens: tuple[int, int] | None
-) -> tuple[Layout, tuple[int, ...], str | None]:
-    """The layout of a layer, its shape for one picture, and what is to be said of it."""
+    one: _Heard, size: tuple[int, int], where: Tensor, pictures: int, stated: Stated, reader: Reader
+) -> tuple[Layout, str | None]:
+    """The layout of a layer, and what is to be said of it."""
     rows = one.shape[0] if one.shape else 1
-    if rows != 2:
-        each = one.shape if rows % 2 else (rows // 2, *one.shape[1:])
-        shown = (
-            f"gives {rows} row{'s' * (rows > 1)} for 2 pictures"
-            if rows % 2
-            else f"gives {rows // 2} rows for each picture"
-        )
-        return Layout("other", pictures=False), each, shown
+    layout = _layout(one, size, where, pictures, stated, reader)
+    if not layout.rows_fit(one.shape, pictures):
+        each = f"{rows // pictures} rows for each picture"
+        shown = f"{rows} row{'s' * (rows > 1)} for {pictures} pictures" if rows % pictures else each
+        return Layout("other", pictures=False), f"gives {shown}"
     if one.same and not one.silent and one.name != "output":
-        return Layout("other", pictures=False), one.shape[1:], _SAME
-    return guess(one.shape, size[0], size[1], tokens), one.shape[1:], SILENT if one.silent else None
+        return Layout("other", pictures=False), _SAME
+    if layout.kind == "tokens" and layout.grid:
+        layout = replace(layout, patch=(size[0] / layout.grid[0], size[1] / layout.grid[1]))
+    return layout, SILENT if one.silent else layout.why
+
+
+def _layout(one: _Heard, size: tuple[int, int], where: Tensor, pictures: int, stated: Stated, reader: Reader) -> Layout:
+    """What is stated, or was followed through the pass, or is a guess that was proven."""
+    fits = bool(one.shape) and one.shape[0] == pictures
+    if len(one.shape) == 2 and fits:
+        return Layout("vector")
+    if (stated.grid or stated.extra) and len(one.shape) == 3 and fits:
+        return guess(one.shape, size, stated.grid, stated.extra)
+    if one.state is not None:
+        return reader.read(one.state, one.shape)
+    if one.guess is None or not (one.silent or _proven(one.change, where)):
+        return Layout("other", why=_UNPROVEN if one.guess else None)
+    return one.guess
+
+
+def _shape_of_one(shape: tuple[int, ...], layout: Layout, pictures: int) -> tuple[int, ...]:
+    """What a layer gives for one picture, without the dimension of pictures where there is one."""
+    rows = shape[0] if shape else 1
+    if rows == pictures:
+        return shape[1:]
+    if layout.order:
+        return layout.order.shape_of_one(shape, pictures)
+    return shape if rows % pictures else (rows // pictures, *shape[1:])
+
+
+def _proven(change: Tensor | None, where: Tensor) -> bool:
+    """Whether a response changes where the picture does; a single position, and what has none, need no proof."""
+    if change is None or change.numel() == 1:
+        return True
+    if change.numel() < _FEWEST:
+        return False
+    wanted = F.adaptive_avg_pool2d(where[None, None].float(), (change.shape[0], change.shape[1]))[0, 0]
+    both = torch.stack([wanted.flatten().to(change), change.flatten()])
+    return float(torch.corrcoef(both)[0, 1]) >= _LEAST
 
 
 def _calls(heard: Iterable[_Heard]) -> Mapping[str, int]:

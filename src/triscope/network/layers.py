@@ -34,10 +34,7 @@ class Layer:
     @property
     def grid(self) -> tuple[int, int] | None:
         """The (rows, columns) of its maps for an image of the network's default size; None where it has none."""
-        if self.layout.kind not in ("maps", "maps-last"):
-            return None
-        rows, cols = self.shape[1:] if self.layout.kind == "maps" else self.shape[:2]
-        return rows, cols
+        return self.layout.grid
 
     def require_pictures(self) -> None:
         """Raise NetworkError where the layer has not one row for each picture that depends on the picture."""
@@ -54,6 +51,8 @@ class Layer:
                 f"{self.name} gives {' x '.join(map(str, self.shape))} for an image, which is neither maps, nor a "
                 "vector, nor a grid of tokens. If it is tokens, state the grid: Network(..., tokens=(rows, columns))."
             )
+        if self.layout.order:
+            return self.layout.order.channels
         return self.shape[0] if self.layout.kind in ("maps", "vector") else self.shape[-1]
 
 

@@ -1,8 +1,9 @@
-"""How a layer's numbers are arranged, told by their shape."""
+"""How a layer's numbers are arranged, and how they are seen as maps or vectors."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 
 from torch import Tensor
 
@@ -11,47 +12,141 @@ from triscope.errors import NetworkError
 _MOST_PREFIX_TOKENS = 8
 
 
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Where the positions of a picture are in a tensor that holds them in any order.
+
+    The positions lie along the dimensions `along`; flattened, `run` of one picture are followed by as many of the next
+    one, and so on, `count` of each picture in all. `places` are those of the rows and columns, in order. Each position
+    has so many `channels`.
+    """
+
+    along: tuple[int, ...]
+    run: int
+    count: int
+    channels: int
+    places: Tensor
+
+    def shape_of_one(self, shape: Sequence[int], pictures: int) -> tuple[int, ...]:
+        """The shape that one picture alone would have."""
+        inside, lengths = 1, list(shape)
+        for dim in reversed(self.along):
+            if inside * shape[dim] > self.run:  # the pictures lie along this one
+                lengths[dim] //= pictures
+                break
+            inside *= shape[dim]
+        return tuple(lengths)
+
+    def fits(self, shape: Sequence[int], pictures: int) -> bool:
+        """Whether a tensor of this shape can hold so many pictures."""
+        return math.prod(shape[dim] for dim in self.along) == pictures * self.count
+
+    def put(self, values: Tensor, pictures: int) -> Tensor:
+        """`values` (...) as (B, positions, C), the positions row by row."""
+        rest = [dim for dim in range(values.ndim) if dim not in self.along]
+        flat = values.permute(*self.along, *rest).reshape(-1, pictures, self.run, self.channels)
+        each = flat.transpose(0, 1).reshape(pictures, self.count, self.channels)
+        return each.index_select(1, self.places.to(values.device))
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a layer's numbers are arranged, and how to see them as maps (B, C, h, w) or vectors (B, D).
 
-    `maps` (B, C, h, w), `maps-last` (B, h, w, C), `tokens` (B, prefix + h * w, C), `vector` (B, D), or `other`. A token
-    stands for a `patch` of rows x columns pixels. `other` may also have rows that are no `pictures`.
+    maps        (B, C, h, w)
+    maps-last   (B, h, w, C)
+    tokens      (B, prefix + h * w + suffix, C), row by row
+    windows     positions in any other order, in `order`: windows in the batch, units of a mask, tokens that come first
+    vector      (B, D)
+    other       none of these; its rows may also be no `pictures`
+
+    `grid` is (h, w) for a picture of the network's usual size. At another size tokens have every `step`th row and
+    column of the layer `source`, else as many as patches of `patch` pixels are in the picture. `why` says why a layer
+    is `other`.
     """
 
     kind: str
     prefix: int = 0
-    patch: tuple[float, float] = (1.0, 1.0)
+    suffix: int = 0
+    grid: tuple[int, int] | None = None
+    patch: tuple[float, float] | None = None
+    source: str | None = None
+    step: tuple[int, int] = (1, 1)
+    order: Order | None = field(default=None, compare=False)
     pictures: bool = True
+    why: str | None = None
 
-    def view(self, values: Tensor, height: int, width: int) -> Tensor:
-        """`values` as maps or vectors, for an image of height x width pixels. Class tokens are left out."""
+    def rows_fit(self, shape: Sequence[int], pictures: int) -> bool:
+        """Whether a tensor of this shape can hold so many pictures."""
+        return self.order.fits(shape, pictures) if self.order else bool(shape) and shape[0] == pictures
+
+    def view(
+        self, values: Tensor, pictures: int, size: tuple[int, int], grids: Mapping[str, tuple[int, int]]
+    ) -> Tensor:
+        """`values` as maps or vectors, for pictures of `size`; `grids` are the rows and columns of sources in that
+        pass. What is no position, such as class tokens, is left out.
+        """
         if self.kind == "maps-last":
             return values.permute(0, 3, 1, 2)
         if self.kind == "tokens":
-            rows, cols = max(1, round(height / self.patch[0])), max(1, round(width / self.patch[1]))
-            if values.shape[1] != self.prefix + rows * cols:
-                raise NetworkError(
-                    f"{values.shape[1]} tokens do not make {self.prefix} and a grid of {rows} x {cols} for an image of "
-                    f"{height} x {width} pixels; state the grid: Network(..., tokens=(rows, columns))."
-                )
-            return values[:, self.prefix :].transpose(1, 2).reshape(len(values), -1, rows, cols)
-        return values
+            rows, cols = self._grid(values.shape[1], size, grids)
+            positions = values[:, self.prefix : self.prefix + rows * cols]
+        elif self.order and self.grid:
+            (rows, cols), positions = self.grid, self.order.put(values, pictures)
+        else:
+            return values
+        return positions.transpose(1, 2).reshape(len(positions), -1, rows, cols)
+
+    def rows_and_cols(self, shape: Sequence[int]) -> tuple[int, int] | None:
+        """The (rows, columns) of maps of this shape."""
+        if self.kind not in ("maps", "maps-last"):
+            return None
+        rows, cols = shape[2:] if self.kind == "maps" else shape[1:3]
+        return rows, cols
+
+    def _grid(self, count: int, size: tuple[int, int], grids: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+        """The rows and columns that so many tokens make. Raises NetworkError where they make none."""
+        left = count - self.prefix - self.suffix
+        if self.source is not None and self.source in grids:
+            rows, cols = (-(-length // step) for length, step in zip(grids[self.source], self.step, strict=True))
+        elif self.patch:
+            exact = [length / patch for length, patch in zip(size, self.patch, strict=True)]
+            rows, cols = (max(1, round(length)) for length in exact)
+            if rows * cols != left:  # a patch embedding may also cut off, or fill up
+                both = [sorted({max(1, math.floor(length)), math.ceil(length)}) for length in exact]
+                rows, cols = next((pair for pair in product(*both) if pair[0] * pair[1] == left), (rows, cols))
+        else:
+            rows, cols = self.grid or (1, 1)
+        if rows * cols != left:
+            extra = f"{self.prefix} and {self.suffix}" if self.suffix else f"{self.prefix}"
+            raise NetworkError(
+                f"{count} tokens do not make {extra} and a grid of {rows} x {cols} for an image of "
+                f"{size[0]} x {size[1]} pixels; state the grid: Network(..., tokens=(rows, columns))."
+            )
+        return rows, cols
 
 
-def guess(shape: tuple[int, ...], height: int, width: int, tokens: tuple[int, int] | None) -> Layout:
-    """The layout of a layer of this shape (B, ...), for images of height x width pixels."""
+def guess(
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    tokens: tuple[int, int] | None,
+    extra: tuple[int, int] | None,
+) -> Layout:
+    """The layout that a layer of this shape (B, ...) may have, for pictures of `size`.
+
+    Where it is stated, with `tokens` in rows and columns, and `extra` ones before and after.
+    """
+    height, width = size
     if len(shape) == 2:
         return Layout("vector")
     if len(shape) == 4:
         # A map is as square as the picture; channels that come last are found by that.
         last = _alike(shape[1], shape[2], height, width) and not _alike(shape[2], shape[3], height, width)
-        return Layout("maps-last" if last else "maps")
+        return Layout("maps-last", grid=(shape[1], shape[2])) if last else Layout("maps", grid=(shape[2], shape[3]))
     if len(shape) == 3:
-        grids = [tokens] if tokens else list(_grids(shape[1], height, width))
-        for rows, cols in grids:
-            if shape[1] >= rows * cols:
-                return Layout("tokens", shape[1] - rows * cols, (height / rows, width / cols))
+        for prefix, suffix, (rows, cols) in _grids(shape[1], height, width, tokens, extra):
+            patch = (height / rows, width / cols)
+            return Layout("tokens", grid=(rows, cols), prefix=prefix, suffix=suffix, patch=patch)
     return Layout("other")
 
 
@@ -59,15 +154,22 @@ def _alike(rows: int, cols: int, height: int, width: int) -> bool:
     return abs(rows * width - cols * height) <= max(height, width)
 
 
-def _grids(count: int, height: int, width: int) -> Iterator[tuple[int, int]]:
-    """The grids, as wide as the image is, that `count` tokens may be, the fewest extra tokens first."""
-    for prefix in range(min(_MOST_PREFIX_TOKENS, count - 1) + 1):
-        rows = round(math.sqrt((count - prefix) * height / width))
-        cols = (count - prefix) // rows if rows else 0
-        if (
-            rows > 1
-            and cols > 1
-            and rows * cols == count - prefix
-            and abs(rows * width - cols * height) < max(height, width) / 2
-        ):
-            yield rows, cols
+def _grids(
+    count: int, height: int, width: int, tokens: tuple[int, int] | None, extra: tuple[int, int] | None
+) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """How many tokens come before and after which grid, where there are `count`: what is stated, else grids as wide as
+    the picture is, the fewest extra tokens first.
+    """
+    if tokens:
+        rows, cols = tokens
+        left = count - rows * cols
+        if left >= 0 and (extra is None or sum(extra) == left):
+            yield (*(extra or (left, 0)), tokens)
+        return
+    pairs = [extra] if extra else [(prefix, 0) for prefix in range(min(_MOST_PREFIX_TOKENS, count - 1) + 1)]
+    for prefix, suffix in pairs:
+        left = count - prefix - suffix
+        rows = round(math.sqrt(max(left, 0) * height / width))
+        cols = left // rows if rows else 0
+        if rows > 1 and cols > 1 and rows * cols == left and abs(rows * width - cols * height) < max(height, width) / 2:
+            yield prefix, suffix, (rows, cols)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError
 from triscope.network.backward_rules import Tally
-from triscope.network.layers import Layer
+from triscope.network.layout import Layout
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import pooled
 
@@ -18,21 +18,25 @@ if TYPE_CHECKING:
 class Look(Mapping[Need, Tensor]):
     """What one pass showed, asked by `Need`. Pooled answers are computed when asked for.
 
-    Maps are (B, C, h, w), also where the module keeps channels last or gives tokens; vectors are (B, D).
+    Maps are (B, C, h, w), also where the module keeps channels last, gives tokens or works in windows; vectors are
+    (B, D). `layouts` say how the module arranges each layer, `grids` how many rows and columns those layers had in this
+    pass whose maps were made tokens.
     """
 
     def __init__(
         self,
-        layers: Mapping[str, Layer],
+        layouts: Mapping[str, Layout],
         needs: Iterable[Need],
         kept: Mapping[str, Tensor],
-        leaf: str | None,
-        tally: Tally | None,
+        leaf: str | None = None,
+        tally: Tally | None = None,
+        grids: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
-        self._layers = layers
+        self._layouts = layouts
+        self._grids = grids or {}
         self._kept = kept
         self._needs = tuple(dict.fromkeys([*needs, *([Need(leaf)] if leaf else [])]))
-        self._size = kept["input"].shape[-2:]
+        self._pictures, _, *self._size = kept["input"].shape
         self._answers: dict[Need, Tensor] = {}
         #: The tensor that gradients flow to: the output of `leaf`, as the module gave it.
         self.leaf = kept[leaf] if leaf else None
@@ -49,7 +53,8 @@ class Look(Mapping[Need, Tensor]):
         """`values`, arranged as the module arranges `layer`, as maps or vectors."""
         if layer in ("input", "output"):
             return values
-        return self._layers[layer].layout.view(values, *self._size)
+        rows, cols = self._size
+        return self._layouts[layer].view(values, self._pictures, (rows, cols), self._grids)
 
     def _answer(self, need: Need) -> Tensor:
         return pooled(self.view(need.layer, self._kept[need.layer]), need.pool)
@@ -61,9 +66,9 @@ class Look(Mapping[Need, Tensor]):
         return len(self._needs)
 
 
-def require_rows(layer: str, values: Tensor, pictures: int, network: "Network") -> None:
+def require_rows(layer: str, layout: Layout | None, values: Tensor, pictures: int, network: "Network") -> None:
     """Raise NetworkError where a layer's rows cannot be the pictures that were asked about."""
-    if values.ndim and len(values) == pictures:
+    if layout.rows_fit(values.shape, pictures) if layout else values.ndim and len(values) == pictures:
         return
     rows = len(values) if values.ndim else 1
     near = network.layers.near(layer)

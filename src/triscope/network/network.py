@@ -13,8 +13,9 @@ from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.backward_rules import Rule, following
 from triscope.network.draws import Draws
-from triscope.network.finding import REFUSALS, find_layers
+from triscope.network.finding import REFUSALS, Stated, find_layers
 from triscope.network.layers import Layer, Layers
+from triscope.network.layout import Layout
 from triscope.network.look import Look, require_rows
 from triscope.network.preprocess import Fit, ImageBatch, Images, Interpolation, Preprocess, prepare
 from triscope.network.twin import TwinKeeper, held_by
@@ -22,6 +23,7 @@ from triscope.objectives.base import Need
 from triscope.objectives.units import Class, class_index
 
 _DEFAULT_SIZE = 224
+_SIZES = 8  # other sizes than the usual one for which layers are remembered
 
 
 class Network:
@@ -37,6 +39,8 @@ class Network:
     resize      what a picture's short side is resized to before its centre is cropped to `size`; `size` if left out.
     classes     the class names, in order.
     tokens      (rows, columns) of the token grid at that size, where it is not found by itself.
+    extra_tokens    how many tokens are (before, after) the grid: class and register tokens, detection tokens; where
+                that is not found by itself. May be stated alone.
     source      how `load` made the network, for recipes.
     missing     names of weights that were not given (a classifier that a file lacks).
     """
@@ -52,6 +56,7 @@ class Network:
         interpolation: Interpolation = "bilinear",
         classes: Sequence[str] | None = None,
         tokens: tuple[int, int] | None = None,
+        extra_tokens: tuple[int, int] | None = None,
         name: str | None = None,
         source: Mapping[str, str] | None = None,
         missing: Iterable[str] = (),
@@ -61,7 +66,7 @@ class Network:
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
         self._hash: tuple[tuple[tuple[int, int], ...], str] | None = None
-        self._found: tuple[nn.Module, Layers] | None = None
+        self._found: tuple[nn.Module, dict[tuple[int, int], Layers]] | None = None
         self._drawing: tuple[nn.Module, bool] | None = None
         self.module = self._keeper.module
         self.name = name or type(self.module).__name__
@@ -73,7 +78,7 @@ class Network:
         rows, cols = (size, size) if isinstance(size, int) else size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
         self.preprocess = Preprocess((rows, cols), resize or min(rows, cols), interpolation)
         self.classes = tuple(classes) if classes is not None else None
-        self.tokens = tokens
+        self.tokens, self.extra_tokens = tokens, extra_tokens
         self.source = dict(source) if source else None
         self.missing = frozenset(missing)
 
@@ -88,6 +93,7 @@ class Network:
             "interpolation": self.preprocess.interpolation,
             "classes": self.classes,
             "tokens": self.tokens,
+            "extra_tokens": self.extra_tokens,
             "name": self.name,
             "missing": self.missing,
         }
@@ -131,13 +137,24 @@ class Network:
         """
         return self._layers_of(self._keeper.peek())
 
-    def _layers_of(self, twin: nn.Module) -> Layers:
+    def _layers_of(self, twin: nn.Module, size: tuple[int, int] | None = None) -> Layers:
+        """The layers for pictures of the usual size, or of another."""
+        size = size or self.size
         with self._lock:
             if self._found is None or self._found[0] is not twin:
-                grey = torch.full((1, self.channels, *self.size), 0.5, dtype=self.dtype, device=self.device)
+                self._found = (twin, {})
+            known = self._found[1]
+            if size not in known:
+                grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
                 with self._asking(grey), self._drawn(twin, 0):
-                    self._found = (twin, find_layers(twin, self.normalise, grey, self.name, self.tokens))
-            return self._found[1]
+                    known[size] = find_layers(twin, self.normalise, grey, self.name, self._stated)
+                for other in [other for other in known if other != self.size][:-_SIZES]:
+                    del known[other]
+            return known[size]
+
+    @property
+    def _stated(self) -> Stated:
+        return Stated(self.tokens, self.extra_tokens)
 
     def layer(self, name: str) -> Layer:
         """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
@@ -231,12 +248,15 @@ class Network:
             images = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
         kept: dict[str, Tensor] = {"input": images}
         tally = None
+        shapes: dict[str, tuple[int, ...]] = {}
         if names - {"input"}:
-            watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), to_the_end="output" in names)
+            sources = frozenset(source for name in inner if (source := layers[name].layout.source))
+            watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), "output" in names, sources)
             followed = following(rule) if rule else nullcontext()
             # A mode slows all it sees: the pass alone.
             with self._asking(images), followed as tally, self._drawn(twin, seed):
                 output = tap.run(twin, self.normalise(images), watch if inner else None)
+            shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
                 kept["output"] = output.detach().requires_grad_() if leaf == "output" else output
@@ -244,9 +264,17 @@ class Network:
             raise NetworkError(
                 f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
             )
+        layouts = {name: self._layout(twin, layers[name], (images.shape[-2], images.shape[-1])) for name in inner}
         for name in sorted(names - {"input"}):
-            require_rows(name, kept[name], len(images), self)
-        return Look(layers, wanted, kept, leaf, tally)
+            require_rows(name, layouts.get(name), kept[name], len(images), self)
+        grids = {name: grid for name, shape in shapes.items() if (grid := layers[name].layout.rows_and_cols(shape))}
+        return Look(layouts, wanted, kept, leaf, tally, grids)
+
+    def _layout(self, twin: nn.Module, layer: Layer, size: tuple[int, int]) -> Layout:
+        """How a layer is arranged for pictures of `size`: windows lie otherwise in every size."""
+        if layer.layout.order is None or size == self.size:
+            return layer.layout
+        return self._layers_of(twin, size)[layer.name].layout
 
     @contextmanager
     def _asking(self, images: Tensor) -> Iterator[None]:
@@ -260,7 +288,7 @@ class Network:
             with no_autocast(images.device):
                 yield
         except REFUSALS as error:
-            if len(images) > 1 and self._found and self._found[1].single:
+            if len(images) > 1 and self._takes_one():
                 raise NetworkError(
                     f"{self.name} takes one picture at a time; {len(images)} were given together."
                 ) from error
@@ -269,6 +297,11 @@ class Network:
                 f"{self.name} cannot run on an image of {rows} x {cols} pixels ({reason.rstrip('.')}). Its usual size "
                 f"is {self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
             ) from error
+
+    def _takes_one(self) -> bool:
+        """Whether layers were found, and found to be of a network that takes one picture at a time."""
+        found = self._found
+        return found is not None and any(layers.single for layers in found[1].values())
 
     def _versions(self) -> tuple[tuple[int, int], ...]:
         """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""

@@ -49,14 +49,11 @@ class _Tree:
 
     def positions(self, layer: Layer) -> int:
         """At how many places of the image a layer answers: 1 for a vector, 0 where that cannot be said."""
-        kind, shape = layer.layout.kind, layer.shape
-        if kind == "tokens":
-            return shape[0] - layer.layout.prefix
-        if kind in ("maps", "maps-last"):
-            rows, cols = shape[1:] if kind == "maps" else shape[:2]
-            alike = abs(rows * self._width - cols * self._height) <= max(self._height, self._width)
-            return rows * cols if alike else 0
-        return 1 if kind == "vector" else 0
+        if layer.layout.kind == "vector":
+            return 1
+        rows, cols = layer.grid or (0, 0)
+        alike = abs(rows * self._width - cols * self._height) <= max(self._height, self._width)
+        return rows * cols if alike else 0
 
     def vectors(self) -> list[Layer]:
         """The hidden vectors: what comes before the answer and does more than hand a vector on."""

@@ -64,6 +64,8 @@ def _tap(twin: nn.Module, name: str) -> Callable[[nn.Module, object, object], Te
 class Watch:
     """Keeps the outputs of the calls in `wanted`, and stops the pass after the last of them.
 
+    Of the calls in `measured`, only the shape is kept, where they come before that.
+
     What is kept is a clone, so that in-place operations that follow do not overwrite it. The output of `leaf` is cut
     from what made it and gets a gradient of its own; what is passed on is then a clone of that.
     """
@@ -71,19 +73,24 @@ class Watch:
     wanted: frozenset[str]
     leaf: str | None = None
     to_the_end: bool = False
+    measured: frozenset[str] = frozenset()
     kept: dict[str, Tensor] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
     _modules: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._modules = self.wanted | {call.rpartition("~")[0] for call in self.wanted}
+        calls = self.wanted | self.measured
+        self._modules = calls | {call.rpartition("~")[0] for call in calls}
 
     def __call__(self, name: str, module: nn.Module, output: object) -> Tensor | None:
         """Told of the module `name`: keep its output if it is wanted."""
         if name not in self._modules:
             return None
         self._calls[name] += 1
-        call = name if name in self.wanted else call_name(name, self._calls[name])
+        call = name if name in self.wanted | self.measured else call_name(name, self._calls[name])
+        if call in self.measured and isinstance(output, Tensor):
+            self.shapes[call] = tuple(output.shape)
         if call not in self.wanted or not isinstance(output, Tensor):
             return None
         last = len(self.kept) == len(self.wanted) - 1 and not self.to_the_end

@@ -11,7 +11,7 @@ It needs a network whose `features` are modules in a row (VGG, AlexNet, SqueezeN
 fields. Deeper than the cut, the pass is whole.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network.backward_rules import Rule
-from triscope.network.layers import Layer, Layers
+from triscope.network.layers import Layers
 from triscope.network.look import Look
 from triscope.network.network import Network
 from triscope.network.receptive_field import Span
@@ -85,16 +85,14 @@ class RowTiled(Configured):
             answers |= dict(zip(shallow, found, strict=False))
             if deep:
                 answers |= _below(twin, found[-1], self.deep, deep)
-        return _Answered(answers, self.layers, wanted, images)
+        return _Answered(answers, wanted, images)
 
 
 class _Answered(Look):
     """A look whose answers are already there."""
 
-    def __init__(
-        self, answers: dict[Need, Tensor], layers: Mapping[str, Layer], needs: Sequence[Need], images: Tensor
-    ) -> None:
-        super().__init__(layers, needs, {"input": images}, None, None)
+    def __init__(self, answers: dict[Need, Tensor], needs: Sequence[Need], images: Tensor) -> None:
+        super().__init__({}, needs, {"input": images})
         self._answers |= answers
 
 

@@ -1,0 +1,241 @@
+"""Where numbers belong in the picture, whatever order a network keeps them in."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import triscope as ts
+from tests import nets
+from triscope.errors import NetworkError
+
+SIZE = (24, 32)  # 6 x 8 positions
+
+
+class Arranged(nn.Module):
+    """Maps of 8 channels, put into another arrangement by `arrange`, where `inside` mixes the last dimension."""
+
+    def __init__(self, arrange, width=8):
+        super().__init__()
+        self.patches, self.inside, self.head = nn.Conv2d(3, 8, 4, 4), nn.Linear(width, 5), nn.Linear(8, 4)
+        self.extra, self.arrange = nn.Parameter(torch.ones(1, 3, 8)), arrange
+
+    def forward(self, x):
+        y = self.patches(x)
+        self.inside(self.arrange(y, self.extra))
+        return self.head(y.mean((2, 3)))
+
+
+def windows(y, side=2, shift=0):
+    """Windows in the batch, rolled before and filled up to whole windows, as Swin does."""
+    y = y.permute(0, 2, 3, 1)
+    y = torch.roll(y, (-shift, -shift), (1, 2))
+    y = F.pad(y, (0, 0, 0, -y.shape[2] % side, 0, -y.shape[1] % side))
+    count, rows, cols, channels = y.shape
+    y = y.view(count, rows // side, side, cols // side, side, channels)
+    return y.permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, side, side, channels)
+
+
+def units(y):
+    """Tokens unit by unit, of 2 x 2 units of 3 x 4 positions, as Hiera keeps them."""
+    y = y.flatten(2).transpose(1, 2).view(len(y), 2, 3, 2, 4, 8)
+    return y.permute(0, 2, 4, 1, 3, 5).reshape(len(y), -1, 8)
+
+
+def unfolded(y):
+    """Every 2 x 2 positions apart in the batch, as MobileViT does."""
+    count, channels, rows, cols = y.shape
+    y = y.reshape(count * channels * rows // 2, 2, cols // 2, 2).transpose(1, 2)
+    y = y.reshape(count, channels, rows * cols // 4, 4).transpose(1, 3)
+    return y.reshape(count * 4, -1, channels)
+
+
+def tokens(y):
+    return y.flatten(2).transpose(1, 2)
+
+
+ARRANGEMENTS = {
+    "channels last": lambda y, extra: y.permute(0, 2, 3, 1),
+    "tokens": lambda y, extra: tokens(y),
+    "a class token": lambda y, extra: torch.cat([extra[:, :1].expand(len(y), -1, -1), tokens(y)], 1),
+    "registers": lambda y, extra: torch.cat([extra.repeat(len(y), 1, 1), tokens(y)], 1) + 1,
+    "tokens at the end": lambda y, extra: torch.cat([tokens(y), extra.expand(len(y), -1, -1)], dim=1),
+    "tokens on both sides": lambda y, extra: torch.cat(
+        [extra[:, :1].expand(len(y), -1, -1), tokens(y), extra[:, 1:].expand(len(y), -1, -1)], 1
+    ),
+    "tokens first": lambda y, extra: y.flatten(2).permute(2, 0, 1),
+    "flat": lambda y, extra: tokens(y).flatten(0, 1),
+    "rows in the batch": lambda y, extra: y.permute(0, 2, 3, 1).flatten(0, 1),
+    "columns first": lambda y, extra: y.permute(3, 2, 0, 1),
+    "windows": lambda y, extra: windows(y),
+    "flat windows": lambda y, extra: windows(y).view(-1, 4, 8),
+    "shifted windows": lambda y, extra: windows(y, 2, 1),
+    "padded windows": lambda y, extra: windows(y, 5),
+    "padded shifted windows": lambda y, extra: windows(y, 5, 2),
+    "windows beside the batch": lambda y, extra: windows(y).view(len(y), -1, 4, 8),
+    "windows and a token in each": lambda y, extra: torch.cat(
+        [extra[:, :1].expand(len(y) * 12, -1, -1), windows(y).flatten(1, 2)], 1
+    ),
+    "windows and back": lambda y, extra: (
+        windows(y).view(-1, 3, 4, 2, 2, 8).permute(0, 1, 3, 2, 4, 5).reshape(-1, 6, 8, 8)
+    ),
+    "units": lambda y, extra: units(y),
+    "unfolded": lambda y, extra: unfolded(y),
+    "turned": lambda y, extra: y.transpose(2, 3).permute(0, 2, 3, 1),
+    "mirrored": lambda y, extra: y.flip(3).permute(0, 2, 3, 1),
+    "stacked and split": lambda y, extra: torch.stack([tokens(y), tokens(y) * 2], 2).unbind(2)[0],
+    "cut out": lambda y, extra: torch.cat([extra.expand(len(y), -1, -1), tokens(y)], 1)[:, 3:],
+    "heads": lambda y, extra: tokens(y).view(len(y), -1, 2, 4).transpose(1, 2).transpose(1, 2).reshape(len(y), -1, 8),
+    "attention to oneself": lambda y, extra: (
+        (1e4 * tokens(y) @ tokens(y).transpose(1, 2) - 1e9 * (1 - torch.eye(y[0, 0].numel()))).softmax(-1) @ tokens(y)
+    ),
+    "attention by a function": lambda y, extra: F.scaled_dot_product_attention(
+        tokens(y), tokens(y), tokens(y), attn_mask=-1e9 * (1 - torch.eye(y[0, 0].numel()))
+    ),
+}
+
+
+def expected(module, images):
+    """What `inside` gives at each position, wherever it is kept: a convolution of 1 x 1."""
+    y = module.patches(nets.Normalise()(images))
+    return F.conv2d(y, module.inside.weight[:, :, None, None], module.inside.bias)
+
+
+@pytest.mark.parametrize("name", ARRANGEMENTS)
+def test_positions_are_put_back_in_their_places(name):
+    module = nets.fill(Arranged(ARRANGEMENTS[name])).eval()
+    network, layer = nets.network(module, size=SIZE), "inside"
+    assert network.layer(layer).grid == (6, 8)
+    assert network.layer(layer).channels == 5
+    assert network.layer(layer).note is None
+    for count in (1, 2, 5):
+        images = torch.rand(count, 3, *SIZE)
+        wanted = expected(module, images)
+        wanted = wanted + 0 * (name == "registers")
+        got = network.look(images, [layer])[layer]
+        if name == "registers":  # they are moved by one, in all channels
+            wanted = F.conv2d(
+                module.patches(nets.Normalise()(images)) + 1, module.inside.weight[:, :, None, None], module.inside.bias
+            )
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+    images = torch.rand(2, 3, *SIZE)
+    found = ts.gradient(network, images, ts.Neuron(layer, 3, 4, 1), at=layer)
+    assert found.values.nonzero().tolist() == [[0, 3, 4, 1], [1, 3, 4, 1]]
+    heat = ts.saliency(network, images, ts.Neuron(layer, 3, 4, 1)).values
+    assert {tuple(place) for place in (heat[0, 0] > 0).nonzero().tolist()} <= {
+        (row, col) for row in range(16, 20) for col in range(4, 8)
+    }
+
+
+@pytest.mark.parametrize("size", [(16, 16), (27, 39), (40, 24)])
+@pytest.mark.parametrize("name", ["tokens", "registers", "tokens on both sides", "tokens first", "flat", "windows"])
+def test_positions_at_another_size(name, size):
+    """The patch embedding cuts off what is left over, and tokens do as it does."""
+    module = nets.fill(Arranged(ARRANGEMENTS["padded windows" if name == "windows" else name])).eval()
+    network, images = nets.network(module, size=SIZE), torch.rand(3, 3, *size)
+    wanted = expected(module, images)
+    if name == "registers":
+        wanted = wanted + module.inside.weight.sum(1)[:, None, None]
+    torch.testing.assert_close(network.look(images, ["inside"])["inside"], wanted, rtol=1e-4, atol=1e-4)
+
+
+class Merged(nn.Module):
+    """Tokens whose neighbours are merged by fours, as Swin of transformers does; filled up where they are odd."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.norm, self.merge = nn.Conv2d(3, 8, 4, 4), nn.LayerNorm(32), nn.Linear(32, 6)
+
+    def forward(self, x):
+        y = self.patches(x).permute(0, 2, 3, 1)
+        y = F.pad(y, (0, 0, 0, y.shape[2] % 2, 0, y.shape[1] % 2))
+        y = torch.cat([y[:, 0::2, 0::2], y[:, 1::2, 0::2], y[:, 0::2, 1::2], y[:, 1::2, 1::2]], -1)
+        return self.merge(self.norm(y.flatten(1, 2))).mean(1)
+
+
+@pytest.mark.parametrize("size", [SIZE, (16, 16), (28, 20), (45, 39)])
+def test_merged_tokens(size):
+    module = nets.fill(Merged()).eval()
+    network, images = nets.network(module, size=SIZE), torch.rand(2, 3, *size)
+    assert network.layer("merge").grid == network.layer("norm").grid == (3, 4)
+    y = module.patches(nets.Normalise()(images))
+    y = F.pad(y, (0, y.shape[3] % 2, 0, y.shape[2] % 2))
+    weight = module.norm.weight, module.norm.bias
+    four = F.pixel_unshuffle(y, 2).unflatten(1, (8, 2, 2)).permute(0, 3, 2, 1, 4, 5).flatten(1, 3)
+    four = F.layer_norm(four.permute(0, 2, 3, 1), (32,), *weight).permute(0, 3, 1, 2)
+    torch.testing.assert_close(network.look(images, ["norm"])["norm"], four, rtol=1e-4, atol=1e-4)
+
+
+class Attending(nn.Module):
+    """Attention maps, queries that are learned, and channels that attend to channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.queries = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.randn(1, 16, 8))
+        self.maps, self.answers, self.channels = nn.Softmax(-1), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.mixed, self.twice, self.head = nn.Linear(48, 7), nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        y = self.patches(x).flatten(2).transpose(1, 2)
+        heads = y.view(len(y), -1, 2, 4).transpose(1, 2)
+        maps = self.maps(heads @ heads.transpose(-2, -1))
+        answers = F.scaled_dot_product_attention(self.queries.expand(len(y), -1, -1), y, y)
+        channels = self.channels((y.transpose(1, 2) @ y @ y.transpose(1, 2)).transpose(1, 2))
+        self.mixed(y.transpose(1, 2))
+        self.twice(torch.cat([y, y], 1))
+        y = y + (maps @ heads).transpose(1, 2).flatten(2) + channels
+        return self.head(y.mean(1) + self.answers(answers).mean(1))
+
+
+def test_what_has_no_positions_is_told_from_what_has():
+    network = nets.network(nets.fill(Attending()), size=SIZE)
+    kinds = {name: (layer.layout.kind, layer.note) for name, layer in network.layers.items() if len(layer.shape) > 1}
+    assert kinds == {
+        "patches": ("maps", None),
+        "maps": ("other", "relates pairs of positions"),
+        "channels": ("tokens", None),
+        "mixed": ("other", "has no positions"),
+        "twice": ("other", "has positions that make no rows and columns"),
+        "answers": ("other", "has no positions that follow the picture"),
+    }
+    for layer in ("maps", "answers", "mixed", "twice"):
+        with pytest.raises(NetworkError, match=rf"{layer} gives .* for an image, which is neither maps"):
+            ts.saliency(network, torch.rand(1, 3, *SIZE), f"{layer}:1")
+
+
+class Unfollowed(nn.Module):
+    """Tokens that were made by a function which is not followed, in order or shuffled."""
+
+    def __init__(self, shuffled):
+        super().__init__()
+        self.patches, self.inside, self.head = nn.Conv2d(3, 8, 2, 2), nn.Linear(8, 5), nn.Linear(5, 4)
+        self.order = torch.randperm(192) if shuffled else torch.arange(192)
+
+    def forward(self, x):
+        y = torch.einsum("bchw->bhwc", self.patches(x)).flatten(1, 2)
+        return self.head(self.inside(y[:, self.order]).mean(1))
+
+
+def test_a_grid_that_could_not_be_followed_has_to_prove_itself():
+    straight = nets.network(nets.fill(Unfollowed(False)), size=SIZE)
+    assert straight.layer("inside").layout.kind == "tokens"
+    images = torch.rand(1, 3, *SIZE)
+    module = straight.module
+    torch.testing.assert_close(straight.look(images, ["inside"])["inside"], expected(module, images))
+    shuffled = nets.network(nets.fill(Unfollowed(True)), size=SIZE)
+    assert shuffled.layer("inside").note == "has no positions that follow the picture"
+    assert nets.network(shuffled.module, size=SIZE, tokens=(12, 16)).layer("inside").grid == (12, 16)  # as it is stated
+
+
+@pytest.mark.parametrize(
+    ("stated", "prefix", "suffix", "grid"),
+    [({"extra_tokens": (1, 2)}, 1, 2, (6, 8)), ({"tokens": (6, 8), "extra_tokens": (0, 3)}, 0, 3, (6, 8))],
+)
+def test_tokens_before_and_after_the_grid_can_be_stated(stated, prefix, suffix, grid):
+    module = nets.fill(Arranged(lambda y, extra: torch.cat([extra.expand(len(y), -1, -1), tokens(y)], 1)))
+    network = nets.network(module, size=SIZE, **stated)
+    layout = network.layer("inside").layout
+    assert (layout.prefix, layout.suffix, layout.grid) == (prefix, suffix, grid)
+    assert network.settings | stated == network.settings
+    with pytest.raises(NetworkError, match=r"51 tokens do not make .* of 7 x 8 for an image of 28 x 32 pixels"):
+        ts.Network(module, **network.settings | {"size": SIZE}).look(torch.rand(1, 3, 28, 32)[:, :, :27], ["inside"])
