@@ -237,5 +237,12 @@ def test_tokens_before_and_after_the_grid_can_be_stated(stated, prefix, suffix, 
     layout = network.layer("inside").layout
     assert (layout.prefix, layout.suffix, layout.grid) == (prefix, suffix, grid)
     assert network.settings | stated == network.settings
-    with pytest.raises(NetworkError, match=r"51 tokens do not make .* of 7 x 8 for an image of 28 x 32 pixels"):
-        ts.Network(module, **network.settings | {"size": SIZE}).look(torch.rand(1, 3, 28, 32)[:, :, :27], ["inside"])
+    odd = torch.rand(1, 3, 28, 27)  # 7 x 6 patches, and a column of pixels that no patch reaches
+    assert network.look(odd, ["inside"])["inside"].shape == (1, 5, 7, 6)
+
+
+def test_a_stated_grid_that_makes_no_sense_at_another_size_says_so():
+    network = nets.network(nets.fill(Arranged(lambda y, extra: tokens(y))), size=SIZE, tokens=(4, 12))
+    assert network.look(torch.rand(1, 3, *SIZE), ["inside"])["inside"].shape == (1, 5, 4, 12)
+    with pytest.raises(NetworkError, match=r"42 tokens do not make 0 and a grid of 5 x 10 for an image of 28 x 27"):
+        network.look(torch.rand(1, 3, 28, 27), ["inside"])["inside"]

@@ -101,13 +101,30 @@ def _compare(one: _Heard, first: Tensor, second: Tensor, size: tuple[int, int]) 
         one.change = one.guess.view((second - first).abs(), 1, size, {})[0].float().sum(0)
 
 
-def find_layers(
-    twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor, network: str, stated: Stated
-) -> Layers:
-    """The layers of `twin`, found by running it on `grey`, a picture (1, C, H, W), and on one with noise in places.
+@dataclass(frozen=True)
+class Findings:
+    """What was heard of a network, of which its layers are read."""
 
-    Where the module cannot run on two pictures at once they go one after the other, and `Layers.single` is set. Raises
-    what the module raises where it cannot run on one either.
+    heard: Sequence[_Heard]
+    size: tuple[int, int]
+    where: Tensor  # the places at which the second picture is noise
+    single: bool
+
+    def layers(self, twin: nn.Module, network: str, stated: Stated) -> Layers:
+        """The layers of `twin`. `Layers.single` says that it takes one picture at a time."""
+        return Layers(_table(self, stated), _calls(self.heard), _aliases(twin), network, self.single)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures passed at once."""
+        return 1 if self.single else 2
+
+
+def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor) -> Findings:
+    """What `twin` says of `grey`, a picture (1, C, H, W), and of one with noise in places.
+
+    Where the module cannot run on two pictures at once they go one after the other. Raises what the module raises where
+    it cannot run on one either.
     """
     size = (grey.shape[-2], grey.shape[-1])
     where = _places(size)
@@ -123,9 +140,7 @@ def find_layers(
         alike = [one.name for one in heard] == [one.name for one in again]
         for one, more in zip(heard, again, strict=False):
             one.same = one.same and alike and more.same and not more.silent
-    return Layers(
-        _table(heard, size, where, 1 if single else 2, stated), _calls(heard), _aliases(twin), network, single
-    )
+    return Findings(heard, size, where, single)
 
 
 def _places(size: tuple[int, int]) -> Tensor:
@@ -164,29 +179,38 @@ def _one_by_one(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures
     return first
 
 
-def _table(
-    heard: Sequence[_Heard], size: tuple[int, int], where: Tensor, pictures: int, stated: Stated
-) -> dict[str, Layer]:
-    calls, so_far, reader = _calls(heard), Counter[str](), Reader(pictures)
+def _table(found: Findings, stated: Stated) -> dict[str, Layer]:
+    calls, so_far, reader = _calls(found.heard), Counter[str](), Reader(found.pictures)
     layers: dict[str, Layer] = {}
-    for one in heard:
+    for one in found.heard:
         so_far[one.name] += 1
         call = tap.call_name(one.name, so_far[one.name]) if calls[one.name] > 1 else one.name
         parameters = sum(parameter.numel() for parameter in one.module.parameters())
-        layout, note = _judged(one, size, where, pictures, stated, reader)
+        layout, note = _judged(one, _layout(one, found, stated, reader), found)
         seen = one.state.field if isinstance(one.state, Raster) and layout.kind in ("maps", "maps-last") else WHOLE
-        shape = _shape_of_one(one.shape, layout, pictures)
+        shape = _shape_of_one(one.shape, layout, found.pictures)
         layers[call] = Layer(call, type(one.module).__name__, shape, parameters, seen, layout, note)
     wrong = [name for name, layer in layers.items() if not layer.layout.pictures]
     return layers | {name: replace(layers[name], instead=nearest_rows(layers, name)) for name in wrong}
 
 
-def _judged(
-    one: _Heard, size: tuple[int, int], where: Tensor, pictures: int, stated: Stated, reader: Reader
-) -> tuple[Layout, str | None]:
-    """The layout of a layer, and what is to be said of it."""
-    rows = one.shape[0] if one.shape else 1
-    layout = _layout(one, size, where, pictures, stated, reader)
+def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader) -> Layout:
+    """What is stated, or was followed through the pass, or is a guess that was proven."""
+    fits = bool(one.shape) and one.shape[0] == found.pictures
+    if len(one.shape) == 2 and fits:
+        return Layout("vector")
+    if (stated.grid or stated.extra) and len(one.shape) == 3 and fits:
+        return guess(one.shape, found.size, stated.grid, stated.extra)
+    if one.state is not None:
+        return reader.read(one.state, one.shape)
+    if one.guess is None or not (one.silent or _proven(one.change, found.where)):
+        return Layout("other", why=_UNPROVEN if one.guess else None)
+    return one.guess
+
+
+def _judged(one: _Heard, layout: Layout, found: Findings) -> tuple[Layout, str | None]:
+    """The layout that a layer is asked by, and what is to be said of it."""
+    rows, pictures = one.shape[0] if one.shape else 1, found.pictures
     if not layout.rows_fit(one.shape, pictures):
         each = f"{rows // pictures} rows for each picture"
         shown = f"{rows} row{'s' * (rows > 1)} for {pictures} pictures" if rows % pictures else each
@@ -194,22 +218,9 @@ def _judged(
     if one.same and not one.silent and one.name != "output":
         return Layout("other", pictures=False), _SAME
     if layout.kind == "tokens" and layout.grid:
-        layout = replace(layout, patch=(size[0] / layout.grid[0], size[1] / layout.grid[1]))
+        (height, width), (rows, cols) = found.size, layout.grid
+        layout = replace(layout, patch=(height / rows, width / cols))
     return layout, SILENT if one.silent else layout.why
-
-
-def _layout(one: _Heard, size: tuple[int, int], where: Tensor, pictures: int, stated: Stated, reader: Reader) -> Layout:
-    """What is stated, or was followed through the pass, or is a guess that was proven."""
-    fits = bool(one.shape) and one.shape[0] == pictures
-    if len(one.shape) == 2 and fits:
-        return Layout("vector")
-    if (stated.grid or stated.extra) and len(one.shape) == 3 and fits:
-        return guess(one.shape, size, stated.grid, stated.extra)
-    if one.state is not None:
-        return reader.read(one.state, one.shape)
-    if one.guess is None or not (one.silent or _proven(one.change, where)):
-        return Layout("other", why=_UNPROVEN if one.guess else None)
-    return one.guess
 
 
 def _shape_of_one(shape: tuple[int, ...], layout: Layout, pictures: int) -> tuple[int, ...]:

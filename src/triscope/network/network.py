@@ -1,6 +1,5 @@
 """A network that can be asked: a borrowed module, and what is known of its pictures and classes."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,12 +12,14 @@ from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.backward_rules import Rule, following
 from triscope.network.draws import Draws
-from triscope.network.finding import REFUSALS, Stated, find_layers
+from triscope.network.finding import REFUSALS, Stated, listen
 from triscope.network.layers import Layer, Layers
 from triscope.network.layout import Layout
 from triscope.network.look import Look, require_rows
+from triscope.network.normalisation import Normalisation
 from triscope.network.preprocess import Fit, ImageBatch, Images, Interpolation, Preprocess, prepare
 from triscope.network.twin import TwinKeeper, held_by
+from triscope.network.weights import Weights
 from triscope.objectives.base import Need
 from triscope.objectives.units import Class, class_index
 
@@ -65,15 +66,13 @@ class Network:
             raise NetworkError(f"A Network is made from a torch.nn.Module, not from {type(module).__name__}.")
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
-        self._hash: tuple[tuple[tuple[int, int], ...], str] | None = None
         self._found: tuple[nn.Module, dict[tuple[int, int], Layers]] | None = None
         self._drawing: tuple[nn.Module, bool] | None = None
         self.module = self._keeper.module
+        self._weights = Weights(self.module)
         self.name = name or type(self.module).__name__
-        self.mean, self.std = _statistics(mean, std)
-        self._columns = [
-            torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (self.mean, self.std) if values
-        ]
+        self._normalise = Normalisation(mean, std)
+        self.mean, self.std = self._normalise.mean, self._normalise.std
         self.channels = _channels(self.module, self.mean)
         rows, cols = (size, size) if isinstance(size, int) else size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
         self.preprocess = Preprocess((rows, cols), resize or min(rows, cols), interpolation)
@@ -116,18 +115,15 @@ class Network:
     @property
     def sha256(self) -> str:
         """A hash of the weights: names, shapes, types and every number. Remembered while they stay the same."""
-        state = self._versions()
-        if self._hash is None or self._hash[0] != state:
-            self._hash = (state, _hash(self.module))
-        return self._hash[1]
+        return self._weights.sha256
 
     def fingerprint(self) -> Callable[[], str | None]:
         """The hash of the weights as they are now, for later: hashing takes longer than asking.
 
         Calling what comes back gives `sha256`, or None where the weights have been trained on in the meantime.
         """
-        state = self._versions()
-        return lambda: self.sha256 if self._versions() == state else None
+        state = self._weights.versions()
+        return lambda: self.sha256 if self._weights.versions() == state else None
 
     @property
     def layers(self) -> Layers:
@@ -147,14 +143,11 @@ class Network:
             if size not in known:
                 grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
                 with self._asking(grey), self._drawn(twin, 0):
-                    known[size] = find_layers(twin, self.normalise, grey, self.name, self._stated)
+                    findings = listen(twin, self.normalise, grey)
+                known[size] = findings.layers(twin, self.name, Stated(self.tokens, self.extra_tokens))
                 for other in [other for other in known if other != self.size][:-_SIZES]:
                     del known[other]
             return known[size]
-
-    @property
-    def _stated(self) -> Stated:
-        return Stated(self.tokens, self.extra_tokens)
 
     def layer(self, name: str) -> Layer:
         """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
@@ -196,10 +189,7 @@ class Network:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the module expects them; always a new tensor, so that the module may write to it."""
-        if not self._columns:
-            return images.clone()
-        mean, std = (values.to(images) for values in self._columns)
-        return (images - mean).div_(std)  # in place: one copy of the batch less
+        return self._normalise(images)
 
     @property
     def random(self) -> bool:
@@ -303,13 +293,6 @@ class Network:
         found = self._found
         return found is not None and any(layers.single for layers in found[1].values())
 
-    def _versions(self) -> tuple[tuple[int, int], ...]:
-        """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""
-        return tuple(
-            (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - documented under autograd
-            for tensor in held_by(self.module)
-        )
-
     def _floats(self) -> Iterator[Tensor]:
         return (tensor for tensor in held_by(self.module) if tensor.is_floating_point())
 
@@ -322,29 +305,6 @@ def no_autocast(device: torch.device) -> AbstractContextManager[object]:
     """The caller's autocast switched off. Switching takes longer than asking whether there is anything to switch."""
     on = torch.is_autocast_enabled(device.type)
     return torch.autocast(device.type, enabled=False) if on else nullcontext()
-
-
-def _hash(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _statistics(
-    mean: Sequence[float] | None, std: Sequence[float] | None
-) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    if mean is None and std is None:
-        return None, None
-    channels = len(mean if mean is not None else std or ())
-    mean = tuple(mean) if mean is not None else (0.0,) * channels
-    std = tuple(std) if std is not None else (1.0,) * channels
-    if len(mean) != len(std) or min(std) <= 0:
-        raise NetworkError(
-            f"mean and std give one number per channel, and std is positive; here they are {mean} and {std}."
-        )
-    return mean, std
 
 
 def _channels(module: nn.Module, mean: Sequence[float] | None) -> int:
