@@ -110,7 +110,7 @@ class Layers(Mapping[str, Layer]):
                 "x".join(map(str, layer.shape)),
                 f"{layer.parameters:,}",
                 str(layer.receptive_field),
-                layer.note or "",
+                layer.note or _seen_as(layer),
             )
             for layer in self.values()
         ]
@@ -120,6 +120,12 @@ class Layers(Mapping[str, Layer]):
         widths = [max(len(row[column]) for row in rows) for column in range(6)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([*lines, *(["It takes one picture at a time."] if self.single else [])])
+
+
+def _seen_as(layer: Layer) -> str:
+    """The maps that a layer is seen as, where its shape does not say so."""
+    maps = (layer.channels, *layer.grid) if layer.layout.order and layer.grid else ()
+    return f"seen as {'x'.join(map(str, maps))}" if maps else ""
 
 
 def nearest_rows(layers: Mapping[str, Layer], name: str) -> str | None:

@@ -33,6 +33,7 @@ from triscope.objectives.pooling import pooled
 from triscope.objectives.units import OUTPUT
 from triscope.results import NetworkNote
 from triscope.results.recipe import public_source
+from triscope.which.checked import refuse_wrong, warn_if_unsure
 from triscope.which.collection import Collection
 from triscope.which.conditions import as_lance, explained
 from triscope.which.database.arrow import Rows
@@ -69,6 +70,8 @@ class About:
     #: The field that says what a picture is called; "" where the answers are yet to be compared with it.
     label: str = ""
     format: int = _FORMAT
+    #: Whether it was made by a version that looks whether the rows of a layer are pictures.
+    checked: bool = False
 
     def to_json(self) -> str:
         """As one line."""
@@ -110,6 +113,8 @@ class Store:
         self.spaces: dict[tuple[str, int], Any] = {}
         if network is not None:
             self._check(network)
+        elif not self.about.checked:
+            warn_if_unsure(self.about.network, self.about.source, printable(path))
 
     @classmethod
     def build(
@@ -348,6 +353,8 @@ class Store:
                 "networks are not "
                 "mixed. Give the network that made it, or index into another folder."
             )
+        if not self.about.checked:
+            refuse_wrong(self.columns, network, printable(self.path))
 
 
 StoreArg: TypeAlias = Annotated[Store, StoreInput()]

@@ -16,8 +16,8 @@ from triscope.which.database.table import Table
 from triscope.which.indexing.answers import answer_fields, label_field, output_column
 from triscope.which.store import About, Store, preprocessing, table_folder, way_to
 
-#: What a store notes of its collection and follows when it moves.
-_TOLD = ("root", "within")
+#: What a store notes of its collection and follows when it moves; and that its layers were looked at, if only now.
+_TOLD = ("root", "within", "checked")
 
 
 def open_table(
@@ -53,6 +53,7 @@ def open_table(
         collection.within,
         collection.digest,
         label_field(collection.fields),
+        checked=True,
     )
     if old is None:
         return Table.create(table_folder(folder), fields_of(about, collection.fields, network), about.to_json())
