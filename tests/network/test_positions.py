@@ -166,6 +166,29 @@ def test_merged_tokens(size):
     torch.testing.assert_close(network.look(images, ["norm"])["norm"], four, rtol=1e-4, atol=1e-4)
 
 
+class Twice(nn.Module):
+    """One patch embedding for the picture and for its left half, each made tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.left, self.whole = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 6), nn.Linear(8, 6)
+
+    def forward(self, x):
+        left = self.left(tokens(self.patches(x[..., : x.shape[-1] // 2])))
+        whole = self.whole(tokens(self.patches(x)))
+        return left.mean(1) + whole.mean(1)
+
+
+@pytest.mark.parametrize("size", [SIZE, (18, 41)])
+def test_each_call_of_a_patch_embedding_has_a_grid_of_its_own(size):
+    network, images = nets.network(nets.fill(Twice()), size=SIZE), torch.rand(2, 3, *size)
+    assert network.layer("left").layout.source == "patches~1"
+    assert network.layer("whole").layout.source == "patches~2"
+    look = network.look(images, ["left", "whole"])
+    assert look["left"].shape[2:] == (size[0] // 4, size[1] // 2 // 4)
+    assert look["whole"].shape[2:] == (size[0] // 4, size[1] // 4)
+
+
 class Attending(nn.Module):
     """Attention maps, queries that are learned, and channels that attend to channels."""
 

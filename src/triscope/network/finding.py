@@ -12,6 +12,7 @@ positions, but could not be followed, can prove it: its response has to change w
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from triscope.network import tap
 from triscope.network.layers import Layer, Layers, nearest_rows
 from triscope.network.layout import Layout, guess
-from triscope.network.positions import Reader, State, Tracker
+from triscope.network.positions import Reader, Recorder, State, follow
 from triscope.network.positions.raster import Raster
+from triscope.network.positions.recording import Record
 from triscope.network.receptive_field import WHOLE
 
 #: What a module raises that cannot run on a batch.
@@ -50,7 +52,7 @@ class _Heard:
     name: str
     module: nn.Module
     shape: tuple[int, ...]
-    state: State
+    number: int | None  # in the record of the pass
     guess: Layout | None  # told by the shape, where the places could not be followed
     silent: bool
     same: bool = False
@@ -63,56 +65,61 @@ class _Listener:
     """Notes each call of a module as it finishes."""
 
     size: tuple[int, int]
-    tracker: Tracker
+    recorder: Recorder
     pictures: int
     heard: list[_Heard] = field(default_factory=list)
+    _calls: Counter[str] = field(default_factory=Counter)
 
     def hear(self, name: str, module: nn.Module, output: object) -> None:
         """Told of a module."""
-        if isinstance(output, Tensor) and output.ndim >= 2:
-            self.note(name, module, output)
+        with torch._C.DisableTorchFunction():  # noqa: SLF001 - nothing of this is part of the pass
+            if isinstance(output, Tensor) and output.ndim >= 2:
+                self._calls[name] += 1
+                self.recorder.named(output, tap.call_name(name, self._calls[name]))
+                self.note(name, module, output)
 
     def note(self, name: str, module: nn.Module, output: Tensor) -> None:
         """What is to be remembered of a tensor; the tensor itself only where pictures go one by one."""
-        with self.tracker.paused():
-            self.tracker.named(output, name)
-            values = output.dequantize() if output.is_quantized else output.detach()
-            shape, state = tuple(values.shape), self.tracker.of(output)
-            rows = bool(shape) and shape[0] == self.pictures
-            made = guess(shape, self.size, None, None) if rows and state is None else None
-            one = _Heard(name, module, shape, state, made, _zero(values))
-            if rows and self.pictures == 2:
-                _compare(one, values[:1], values[1:], self.size)
-            elif self.pictures == 1:
-                one.kept = values.clone()
-            self.heard.append(one)
+        values = output.dequantize() if output.is_quantized else output.detach()
+        shape, number = tuple(values.shape), self.recorder.number(output)
+        rows = bool(shape) and shape[0] == self.pictures
+        made = guess(shape, self.size, None, None) if rows and self.recorder.lost(number) else None
+        few = _few(values)
+        one = _Heard(name, module, shape, number, made, not (bool(few.any()) or bool(values.any())))
+        if rows and self.pictures == 2:
+            _compare(one, values[0], values[1], self.size)
+        elif self.pictures == 1:
+            one.kept = values.clone()
+        self.heard.append(one)
 
 
-def _zero(values: Tensor) -> bool:
-    """Whether all is zero. Looking at a few numbers first saves looking at all of them."""
-    flat = values.reshape(-1)
-    return not (bool(flat[:: max(1, len(flat) // 1000)].any()) or bool(flat.any()))
+def _few(values: Tensor) -> Any:
+    """Some of the numbers, from all over: as NumPy's where that is possible, whose calls are shorter."""
+    plain = values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64, torch.float16)
+    flat = values.numpy().ravel(order="K") if plain else values.reshape(-1)
+    return flat[:: max(1, len(flat) // 1000)]
 
 
 def _compare(one: _Heard, first: Tensor, second: Tensor, size: tuple[int, int]) -> None:
-    """Whether two pictures (1, ...) are answered in the same way, and where a guess says otherwise."""
-    one.same = torch.equal(first, second)
+    """Whether two pictures are answered in the same way, and where a guess says otherwise."""
+    one.same = bool((_few(first) == _few(second)).all()) and torch.equal(first, second)
     if one.guess and one.guess.grid:
-        one.change = one.guess.view((second - first).abs(), 1, size, {})[0].float().sum(0)
+        one.change = one.guess.view((second - first).abs()[None], 1, size, {})[0].float().sum(0)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was heard of a network, of which its layers are read."""
+    """What was heard of a network in a recorded pass, of which its layers are read."""
 
     heard: Sequence[_Heard]
+    record: Record
     size: tuple[int, int]
     where: Tensor  # the places at which the second picture is noise
     single: bool
 
     def layers(self, twin: nn.Module, network: str, stated: Stated) -> Layers:
         """The layers of `twin`. `Layers.single` says that it takes one picture at a time."""
-        return Layers(_table(self, stated), _calls(self.heard), _aliases(twin), network, self.single)
+        return Layers(_table(twin, self, stated), _calls(self.heard), _aliases(twin), network, self.single)
 
     @property
     def pictures(self) -> int:
@@ -130,17 +137,17 @@ def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor)
     where = _places(size)
     pictures = torch.cat([grey, torch.where(where.to(grey.device), _noise(grey, seed=0), grey)])
     try:
-        heard, single = _listen(twin, normalise, pictures), False
+        (heard, record), single = _listen(twin, normalise, pictures), False
     except REFUSALS:
-        heard, single = _one_by_one(twin, normalise, pictures), True
+        (heard, record), single = _one_by_one(twin, normalise, pictures), True
     if any(one.same and not one.silent for one in heard):
         others = torch.cat([_noise(grey, seed=1), _noise(grey, seed=2)])
-        again = (_one_by_one if single else _listen)(twin, normalise, others)
+        again, _ = (_one_by_one if single else _listen)(twin, normalise, others)
         # A network that took another way for these pictures says nothing about the layers of the first.
         alike = [one.name for one in heard] == [one.name for one in again]
         for one, more in zip(heard, again, strict=False):
             one.same = one.same and alike and more.same and not more.silent
-    return Findings(heard, size, where, single)
+    return Findings(heard, record, size, where, single)
 
 
 def _places(size: tuple[int, int]) -> Tensor:
@@ -155,56 +162,62 @@ def _noise(like: Tensor, seed: int) -> Tensor:
     return noise.to(like.device, like.dtype)
 
 
-def _listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor) -> list[_Heard]:
+def _listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor) -> tuple[list[_Heard], Record]:
     """One pass over all the pictures."""
     images = normalise(pictures)
-    tracker = Tracker(images)
-    listener = _Listener((images.shape[-2], images.shape[-1]), tracker, len(pictures))
-    with torch.no_grad(), tracker:
+    recorder = Recorder(images)
+    listener = _Listener((images.shape[-2], images.shape[-1]), recorder, len(pictures))
+    with torch.no_grad(), recorder:
         output = tap.run(twin, images, listener.hear)
     if isinstance(output, Tensor):
         listener.note("output", twin, output)
-    return listener.heard
+    return listener.heard, recorder.record
 
 
-def _one_by_one(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor) -> list[_Heard]:
-    """The same for a module that takes one picture at a time."""
-    first, second = (_listen(twin, normalise, picture[None]) for picture in pictures)
+def _one_by_one(
+    twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor
+) -> tuple[list[_Heard], Record]:
+    """The same for a module that takes one picture at a time; the record is of the first."""
+    (first, record), (second, _) = (_listen(twin, normalise, picture[None]) for picture in pictures)
     if [(one.name, one.shape) for one in first] != [(other.name, other.shape) for other in second]:
-        return first
+        return first, record
     for one, other in zip(first, second, strict=True):
         if one.kept is not None and other.kept is not None and one.shape[:1] == (1,):
-            _compare(one, one.kept, other.kept, (pictures.shape[-2], pictures.shape[-1]))
+            _compare(one, one.kept[0], other.kept[0], (pictures.shape[-2], pictures.shape[-1]))
         one.silent = one.silent and other.silent
-    return first
+    return first, record
 
 
-def _table(found: Findings, stated: Stated) -> dict[str, Layer]:
+def _table(twin: nn.Module, found: Findings, stated: Stated) -> dict[str, Layer]:
     calls, so_far, reader = _calls(found.heard), Counter[str](), Reader(found.pictures)
+    states, sizes = follow(found.record), _sizes(twin)
     layers: dict[str, Layer] = {}
     for one in found.heard:
         so_far[one.name] += 1
         call = tap.call_name(one.name, so_far[one.name]) if calls[one.name] > 1 else one.name
-        parameters = sum(parameter.numel() for parameter in one.module.parameters())
-        layout, note = _judged(one, _layout(one, found, stated, reader), found)
-        seen = one.state.field if isinstance(one.state, Raster) and layout.kind in ("maps", "maps-last") else WHOLE
+        parameters = sizes[one.module]
+        state = None if one.number is None else states.get(one.number)
+        layout, note = _judged(one, _layout(one, found, stated, reader, state), found)
+        if layout.source and calls[source := layout.source.rpartition("~")[0]] == 1:
+            layout = replace(layout, source=source)
+        seen = state.field if isinstance(state, Raster) and layout.kind in ("maps", "maps-last") else WHOLE
         shape = _shape_of_one(one.shape, layout, found.pictures)
         layers[call] = Layer(call, type(one.module).__name__, shape, parameters, seen, layout, note)
     wrong = [name for name, layer in layers.items() if not layer.layout.pictures]
     return layers | {name: replace(layers[name], instead=nearest_rows(layers, name)) for name in wrong}
 
 
-def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader) -> Layout:
+def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader, state: State) -> Layout:
     """What is stated, or was followed through the pass, or is a guess that was proven."""
     fits = bool(one.shape) and one.shape[0] == found.pictures
     if len(one.shape) == 2 and fits:
         return Layout("vector")
     if (stated.grid or stated.extra) and len(one.shape) == 3 and fits:
         return guess(one.shape, found.size, stated.grid, stated.extra)
-    if one.state is not None:
-        return reader.read(one.state, one.shape)
-    if one.guess is None or not (one.silent or _proven(one.change, found.where)):
-        return Layout("other", why=_UNPROVEN if one.guess else None)
+    if state is not None:
+        return reader.read(state, one.shape)
+    if one.guess is None or (one.guess.grid and not (one.silent or _proven(one.change, found.where))):
+        return Layout("other", why=_UNPROVEN if len(one.shape) in (3, 4) else None)
     return one.guess
 
 
@@ -246,6 +259,17 @@ def _proven(change: Tensor | None, where: Tensor) -> bool:
 
 def _calls(heard: Iterable[_Heard]) -> Mapping[str, int]:
     return Counter(one.name for one in heard)
+
+
+def _sizes(twin: nn.Module) -> Mapping[nn.Module, int]:
+    """How many numbers the parameters of each module and its parts are, each parameter once."""
+    modules = dict(twin.named_modules(remove_duplicate=False))
+    held: dict[nn.Module, dict[int, int]] = {module: {} for module in modules.values()}
+    for path, parameter in twin.named_parameters(remove_duplicate=False):
+        parts = path.split(".")[:-1]
+        for depth in range(len(parts) + 1):
+            held[modules[".".join(parts[:depth])]][id(parameter)] = parameter.numel()
+    return {module: sum(counts.values()) for module, counts in held.items()}
 
 
 def _aliases(twin: nn.Module) -> dict[str, str]:

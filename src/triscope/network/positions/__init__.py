@@ -6,11 +6,13 @@ A tensor that depends on the picture is followed in one of three ways:
     Scattered   every number has a place, in any order and along any dimensions (tokens, windows, units of a mask)
     None        nothing is known of its places
 
-A mode over torch's functions follows them, so functional operations, branches and shared modules count as modules do.
-What it does not know it takes to lose the places: a layer is then told by its shape, and has to prove it.
+A mode over torch's functions records the pass, so functional operations, branches and shared modules count as modules
+do; the places are followed through the record afterwards. A function that is not known is taken to lose the places: a
+layer is then told by its shape, and has to prove it.
 """
 
+from triscope.network.positions.following import State, follow
 from triscope.network.positions.reading import Reader
-from triscope.network.positions.tracker import State, Tracker
+from triscope.network.positions.recording import Recorder
 
-__all__ = ["Reader", "State", "Tracker"]
+__all__ = ["follow", "Reader", "Recorder", "State"]

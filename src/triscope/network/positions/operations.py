@@ -83,3 +83,6 @@ POINTWISE = _names(
 
 #: What leaves each number in its place, and lets it depend on others.
 SPREADING = _names("softmax log_softmax normalize rms_norm group_norm instance_norm")
+
+#: All functions whose effect on places is known.
+KNOWN = POINTWISE | SPREADING | MOVES | LAST | SUMS | PRODUCTS | ATTENTION | frozenset(WINDOWS)

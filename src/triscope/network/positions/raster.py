@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from torch import Tensor
-
+from triscope.network.positions.noted import Noted
 from triscope.network.receptive_field import WHOLE, ReceptiveField, Span
 
 
@@ -41,7 +40,7 @@ Arguments: TypeAlias = Sequence[Any]
 Named: TypeAlias = Mapping[str, Any]
 
 
-def pointwise(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def pointwise(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """The union of what the inputs see, position by position."""
     first, shape = max(before, key=lambda known: (len(known[1]), _count(*known)))
     if output.ndim != len(shape) or any(output.shape[dim] != shape[dim] for dim in first.dims):
@@ -57,18 +56,18 @@ def _count(raster: Raster, shape: tuple[int, ...]) -> int:
     return shape[raster.row_dim] * shape[raster.col_dim]
 
 
-def joined(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def joined(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Joined along channels; joined along rows or columns, positions of two pictures would lie side by side."""
     dims = {(raster.dims, tuple(shape[dim] for dim in raster.dims)) for raster, shape in before}
     return pointwise(before, output, args, kwargs) if len(dims) == 1 else None
 
 
-def last(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def last(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """What mixes the last dimension, and nothing else."""
     return pointwise(before, output, args, kwargs) if max(before[0][0].dims) < output.ndim - 1 else None
 
 
-def view(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def view(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Regrouping channels keeps the first dimension and the last two; anything else is followed number by number."""
     raster, shape = before[0]
     maps = raster.dims == (0, len(shape) - 2, len(shape) - 1)
@@ -76,14 +75,14 @@ def view(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Rast
     return replace(raster, row_dim=output.ndim - 2, col_dim=output.ndim - 1) if maps and same else None
 
 
-def permute(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def permute(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Dimensions in another order."""
     order = kwargs.get("dims") or (args[1] if isinstance(args[1], tuple | list) else args[1:])
     raster, shape = before[0]
     return raster.moved([dim % len(shape) for dim in order])
 
 
-def transpose(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def transpose(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Two dimensions swapped."""
     raster, shape = before[0]
     order = list(range(len(shape)))
@@ -97,7 +96,7 @@ def transpose(before: Before, output: Tensor, args: Arguments, kwargs: Named) ->
 def window(names: Sequence[str], first: int) -> Any:
     """The rule of a window with kernel, stride, padding, dilation; `names` from positional argument `first` on."""
 
-    def follow(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+    def follow(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
         raster, shape = before[0]
         if not _maps(raster, shape):
             return None
@@ -138,7 +137,7 @@ def geometry(names: Sequence[str], first: int, args: Arguments, kwargs: Named) -
     return kernel, stride, _padding(given.get("padding", 0), kernel, dilation), dilation
 
 
-def adaptive(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def adaptive(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Even bins are windows; one bin, or uneven ones, see the whole axis."""
     raster, shape = before[0]
     if not _maps(raster, shape):
@@ -152,13 +151,13 @@ def adaptive(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> 
     return _along(raster, output.ndim - len(shape), follow)
 
 
-def resampled(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def resampled(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Another grid of the same picture; what its positions see is not worked out."""
     raster, shape = before[0]
     return Raster(WHOLE, *raster.dims) if _maps(raster, shape) and output.ndim == len(shape) else None
 
 
-def pad(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def pad(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Zeros, and the edge repeated, move the positions; what is wrapped around sees the other side."""
     raster, shape = before[0]
     given = dict(zip(("pad", "mode"), args[1:], strict=False)) | dict(kwargs)
@@ -170,7 +169,7 @@ def pad(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raste
     return _shifted(raster, starts, {})
 
 
-def index(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def index(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """Slices move the positions and thin them out; other indices are followed number by number."""
     raster, shape = before[0]
     parts = args[1] if isinstance(args[1], tuple) else (args[1],)
@@ -186,7 +185,7 @@ def index(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Ras
     return _shifted(raster, starts, steps).moved(left)
 
 
-def unsqueeze(before: Before, output: Tensor, args: Arguments, kwargs: Named) -> Raster | None:
+def unsqueeze(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
     """A new dimension of length 1."""
     raster, shape = before[0]
     new = (kwargs["dim"] if "dim" in kwargs else args[1]) % (len(shape) + 1)

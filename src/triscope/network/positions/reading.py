@@ -22,6 +22,7 @@ class Reader:
     def __init__(self, pictures: int) -> None:
         self._pictures = pictures
         self._known: dict[tuple[object, ...], Layout] = {}
+        self._codes: dict[int, tuple[Tensor, Tensor]] = {}  # by identity, beside what they come to
 
     def read(self, state: Raster | Scattered, shape: Sequence[int]) -> Layout:
         """The layout of a tensor of this shape with these places.
@@ -31,7 +32,9 @@ class Reader:
         """
         if isinstance(state, Raster):
             return _straight(state, shape, self._pictures) or _ordered(scattered(state, shape), shape, self._pictures)
-        codes = squeezed(state.codes)
+        if id(state.codes) not in self._codes:
+            self._codes[id(state.codes)] = (state.codes, squeezed(state.codes))
+        _, codes = self._codes[id(state.codes)]
         key = (codes.numpy().tobytes(), *codes.shape, *shape, state.rows, state.cols, state.source, state.pairs)
         if key not in self._known:
             state = replace(state, codes=codes)

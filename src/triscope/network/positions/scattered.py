@@ -7,18 +7,30 @@ the one it describes, with length 1 along those on which the place does not depe
 them, as the patches do that Swin merges; where all the places of a picture are added up, none is left.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from triscope.network.positions.noted import Noted, flat
 from triscope.network.positions.raster import Pair, Raster
 from triscope.network.receptive_field import WHOLE
 
 #: What can be done to codes as they are, with length 1 along some dimensions.
-_LENGTHS_DO_NOT_MATTER = {"permute", "transpose", "swapaxes", "movedim", "moveaxis", "unsqueeze", "__get__", "t"}
+_LENGTHS_DO_NOT_MATTER = {
+    "permute",
+    "transpose",
+    "swapaxes",
+    "movedim",
+    "moveaxis",
+    "unsqueeze",
+    "__get__",
+    "t",
+    "flip",
+}
 
 #: The code of what has no place: class tokens, padding. Larger than any place.
 NOWHERE = 2**31 - 1
@@ -66,33 +78,36 @@ def scattered(raster: Raster, shape: Sequence[int]) -> Scattered:
     return Scattered(codes.permute(order).reshape(lengths), rows, cols, raster.source)
 
 
-def moved(func: Function, args: Sequence[Any], kwargs: Any, known: Callable[[Tensor], Scattered | None]) -> list[Any]:
+def moved(
+    func: Function, args: Sequence[Any], kwargs: Mapping[str, Any], known: Callable[[Noted], Scattered | None]
+) -> list[Scattered | None]:
     """What `func`, which only moves numbers about, does to the codes: the states of its results, in order.
 
-    `known` gives the state of a followed tensor. Where the inputs are on different grids, or the codes do not bear what
-    the numbers bear, no place is known any more.
+    `known` gives the state of a tensor that is followed. Where the inputs are on different grids, or the codes do not
+    bear what the numbers bear, no place is known any more.
     """
-    tensors = [value for value in flat((*args, *kwargs.values())) if isinstance(value, Tensor)]
+    tensors = [value for value in flat((*args, *kwargs.values())) if isinstance(value, Noted)]
     states = [state for value in tensors if (state := known(value)) is not None]
     first = states[0]
     if any((state.rows, state.cols, state.pairs) != (first.rows, first.cols, first.pairs) for state in states):
         return []
+    name = getattr(func, "__name__", "")
+    short = name in _LENGTHS_DO_NOT_MATTER or (name == "roll" and (len(args) > 2 or "dims" in kwargs))
     many = bool(args) and isinstance(args[0], tuple | list)  # put together: what is not followed has no place
-    whole = getattr(func, "__name__", "") not in _LENGTHS_DO_NOT_MATTER
 
     def told(value: Any) -> Any:
-        if isinstance(value, tuple | list):
-            return type(value)(told(inner) for inner in value) if type(value) in (tuple, list) else value
-        if not isinstance(value, Tensor):
+        if type(value) in (tuple, list):
+            return type(value)(told(inner) for inner in value)
+        if not isinstance(value, Noted):
             return value
         state = known(value)
         if state is not None:
-            return state.codes.expand(value.shape) if whole else state.codes
+            return state.codes if short else state.codes.expand(value.shape)
         nowhere = torch.full((1,) * value.ndim, NOWHERE, dtype=torch.int32)
-        return nowhere.expand(value.shape) if many else value.cpu()
+        return value.values.cpu() if value.values is not None and not many else nowhere.expand(value.shape)
 
-    arguments = {name: told(value) for name, value in kwargs.items()}
-    if getattr(func, "__name__", "") == "pad":
+    arguments = {key: told(value) for key, value in kwargs.items()}
+    if name == "pad":
         arguments["value"], args = NOWHERE, args[:3]
     try:
         results = func(*[told(value) for value in args], **arguments)
@@ -102,10 +117,13 @@ def moved(func: Function, args: Sequence[Any], kwargs: Any, known: Callable[[Ten
     return [replace(first, codes=compact(one)) if isinstance(one, Tensor) else None for one in made]
 
 
-def reshaped(state: Scattered, before: Sequence[int], after: Sequence[int]) -> Scattered:
-    """What was of one shape, in another. Last dimensions that stay, and have no places, are left aside: that saves a
-    copy of their size.
+def reshaped(state: Scattered, before: Sequence[int], after: Sequence[int]) -> Scattered | None:
+    """What was of one shape, in another; None for numbers seen as others of another length.
+
+    Last dimensions that stay, and have no places, are left aside: that saves a copy of their size.
     """
+    if math.prod(before) != math.prod(after):
+        return None
     aside = 0
     while (
         aside < min(len(before), len(after)) - 1
@@ -135,17 +153,17 @@ def squeezed(codes: Tensor) -> Tensor:
     return codes
 
 
-def strongest(states: Sequence[tuple[Scattered, tuple[int, ...]]], output: Tensor) -> Scattered | None:
+def strongest(states: Sequence[tuple[Scattered, tuple[int, ...]]], output: Noted) -> Scattered | None:
     """Of what is put together number by number, the one with the most places: the others are spread over it."""
     state, shape = max(states, key=lambda known: known[0].codes.numel())
     more = output.ndim - len(shape)
-    codes = state.codes.view(*(1,) * more, *state.codes.shape)
+    codes = state.codes.view(*(1,) * more, *state.codes.shape) if more > 0 else state.codes
     fits = more >= 0 and all(code in (1, length) for code, length in zip(codes.shape, output.shape, strict=True))
     return replace(state, codes=codes, pairs=any(one.pairs for one, _ in states)) if fits else None
 
 
 def product(
-    left: Scattered | None, right: Scattered | None, output: Tensor, shapes: Sequence[tuple[int, ...]]
+    left: Scattered | None, right: Scattered | None, output: Noted, shapes: Sequence[tuple[int, ...]]
 ) -> Scattered | None:
     """Of a matrix product: rows have the places of the left one's rows, columns those of the right one's columns.
 
@@ -204,8 +222,3 @@ def _steps(places: Tensor) -> bool:
     return bool((places == places[:1]).all()) and (
         steps.numel() == 0 or bool((steps == steps[0, 0]).all() and steps[0, 0] > 0)
     )
-
-
-def flat(values: Sequence[Any]) -> list[Any]:
-    """The values, with tuples and lists of them opened once (cat takes a list, chunk returns a tuple)."""
-    return [inner for value in values for inner in (value if isinstance(value, tuple | list) else (value,))]
