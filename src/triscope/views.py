@@ -95,14 +95,17 @@ def activations(
 
 @method("view")
 def predict(network: NetworkArg, images: ImagesArg, *, k: Annotated[int, Range(1, 100_000)] = 5) -> Ranking:
-    """The classes the network finds most likely in each image, with their softmax probabilities (B, k).
+    """The classes the network finds most likely in each image, with their probabilities (B, k).
+
+    Of a network that gives one number for each image, that number. Raises NetworkError for embeddings and maps.
 
     k       how many classes
     """
     network.require_classifier()
     with torch.no_grad():
         output = network.look(images.images, ["output"])[Need("output")]
-    best = output.softmax(1).topk(min(k, output.shape[1]))
+    told = output if network.task == "number" else network.probabilities(output)
+    best = told.topk(min(k, output.shape[1]))
     names = tuple(tuple(network.class_name(index) for index in row) for row in best.indices.tolist())
     return Ranking(best.values, indices=best.indices, names=names)
 

@@ -127,7 +127,7 @@ class Findings:
         return 1 if self.single else 2
 
 
-def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor) -> Findings:
+def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor, ask: tap.Ask) -> Findings:
     """What `twin` says of `grey`, a picture (1, C, H, W), and of one with noise in places.
 
     Where the module cannot run on two pictures at once they go one after the other. Raises what the module raises where
@@ -137,12 +137,12 @@ def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor)
     where = _places(size)
     pictures = torch.cat([grey, torch.where(where.to(grey.device), _noise(grey, seed=0), grey)])
     try:
-        (heard, record), single = _listen(twin, normalise, pictures), False
+        (heard, record), single = _listen(twin, normalise, pictures, ask), False
     except REFUSALS:
-        (heard, record), single = _one_by_one(twin, normalise, pictures), True
+        (heard, record), single = _one_by_one(twin, normalise, pictures, ask), True
     if any(one.same and not one.silent for one in heard):
         others = torch.cat([_noise(grey, seed=1), _noise(grey, seed=2)])
-        again, _ = (_one_by_one if single else _listen)(twin, normalise, others)
+        again, _ = (_one_by_one if single else _listen)(twin, normalise, others, ask)
         # A network that took another way for these pictures says nothing about the layers of the first.
         alike = [one.name for one in heard] == [one.name for one in again]
         for one, more in zip(heard, again, strict=False):
@@ -162,23 +162,25 @@ def _noise(like: Tensor, seed: int) -> Tensor:
     return noise.to(like.device, like.dtype)
 
 
-def _listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor) -> tuple[list[_Heard], Record]:
+def _listen(
+    twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask
+) -> tuple[list[_Heard], Record]:
     """One pass over all the pictures."""
     images = normalise(pictures)
     recorder = Recorder(images)
     listener = _Listener((images.shape[-2], images.shape[-1]), recorder, len(pictures))
     with torch.no_grad(), recorder:
-        output = tap.run(twin, images, listener.hear)
+        output = tap.run(twin, images, listener.hear, ask)
     if isinstance(output, Tensor):
         listener.note("output", twin, output)
     return listener.heard, recorder.record
 
 
 def _one_by_one(
-    twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor
+    twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask
 ) -> tuple[list[_Heard], Record]:
     """The same for a module that takes one picture at a time; the record is of the first."""
-    (first, record), (second, _) = (_listen(twin, normalise, picture[None]) for picture in pictures)
+    (first, record), (second, _) = (_listen(twin, normalise, picture[None], ask) for picture in pictures)
     if [(one.name, one.shape) for one in first] != [(other.name, other.shape) for other in second]:
         return first, record
     for one, other in zip(first, second, strict=True):

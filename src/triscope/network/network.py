@@ -1,8 +1,10 @@
 """A network that can be asked: a borrowed module, and what is known of its pictures and classes."""
 
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from triscope.network import tap
 from triscope.network.backward_rules import Rule, following
 from triscope.network.draws import Draws
 from triscope.network.finding import REFUSALS, Stated, listen
+from triscope.network.interface import Call, Interface, NoOutput, Output
 from triscope.network.layers import Layer, Layers
 from triscope.network.layout import Layout
 from triscope.network.look import Look, require_rows
@@ -21,6 +24,7 @@ from triscope.network.preprocess import Fit, ImageBatch, Images, Interpolation, 
 from triscope.network.twin import TwinKeeper, held_by
 from triscope.network.weights import Weights
 from triscope.objectives.base import Need
+from triscope.objectives.outputs import Task, guess, log_probabilities
 from triscope.objectives.units import Class, class_index
 
 _DEFAULT_SIZE = 224
@@ -44,6 +48,11 @@ class Network:
                 that is not found by itself. May be stated alone.
     source      how `load` made the network, for recipes.
     missing     names of weights that were not given (a classifier that a file lacks).
+    output      which tensor of what the module returns is its output: "auto", a key or index, or a function; see
+                `triscope.network.interface`.
+    call        how the module is called, `lambda m, x: m(pixel_values=x)`; with the images alone, if left out.
+    task        what the numbers of the output are: classes, probabilities, binary, labels, embedding or maps; as far as
+                that is certain, if left out.
     """
 
     def __init__(
@@ -61,6 +70,9 @@ class Network:
         name: str | None = None,
         source: Mapping[str, str] | None = None,
         missing: Iterable[str] = (),
+        output: Output = "auto",
+        call: Call | None = None,
+        task: Task | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise NetworkError(f"A Network is made from a torch.nn.Module, not from {type(module).__name__}.")
@@ -80,6 +92,10 @@ class Network:
         self.tokens, self.extra_tokens = tokens, extra_tokens
         self.source = dict(source) if source else None
         self.missing = frozenset(missing)
+        self._interface = Interface(call, output)
+        self._task = task
+        self._no_output: str | None = None
+        self._probed: list[Tensor] = []
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -95,6 +111,9 @@ class Network:
             "extra_tokens": self.extra_tokens,
             "name": self.name,
             "missing": self.missing,
+            "output": self._interface.output,
+            "call": self._interface.call,
+            "task": self._task,
         }
 
     @property
@@ -143,7 +162,8 @@ class Network:
             if size not in known:
                 grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
                 with self._asking(grey), self._drawn(twin, 0):
-                    findings = listen(twin, self.normalise, grey)
+                    self._probed = []
+                    findings = listen(twin, self.normalise, grey, self._probe)
                 known[size] = findings.layers(twin, self.name, Stated(self.tokens, self.extra_tokens))
                 for other in [other for other in known if other != self.size][:-_SIZES]:
                     del known[other]
@@ -164,19 +184,59 @@ class Network:
         shape = layers["output"].shape if "output" in layers else None
         if shape is not None and len(shape) == 1:
             return shape[0]
-        gives = "no tensor" if shape is None else " x ".join(map(str, shape or (1,))) + " numbers"
+        if shape is None:
+            why = self._no_output or "it gives no tensor"
+            raise NetworkError(
+                f"{self.name} has no scores of classes: {why}. Inner units (LAYER:CHANNEL) can be asked."
+            )
         raise NetworkError(
-            f"{self.name} gives {gives} for an image, not one score per class. Ask an inner unit instead, such as "
-            "LAYER:CHANNEL."
+            f"{self.name} gives {' x '.join(map(str, shape))} numbers for an image, not one score per class: ask a "
+            "unit of its output, such as output:15 or output:15@10,20, or an inner unit, LAYER:CHANNEL."
         )
+
+    @property
+    def task(self) -> Task:
+        """What the numbers of the output are: as stated, or as far as that is certain (see `objectives.outputs`)."""
+        if self._task is not None:
+            return self._task
+        layers = self.layers
+        shape = layers["output"].shape if "output" in layers else ()
+        if getattr(self.module, "num_classes", None) == 0 and len(shape) == 1:  # as timm says that a head was taken off
+            return "embedding"
+        return guess(shape, [output for output in self._probed if output.shape[1:] == shape])
+
+    def probabilities(self, output: Tensor) -> Tensor:
+        """The probabilities that an output (B, K) stands for: (B, K). Raises NetworkError where it stands for none."""
+        if self.task in ("embedding", "number"):
+            what = "an embedding" if self.task == "embedding" else "one number"
+            raise NetworkError(
+                f"{self.name} gives {what} for an image, and no probabilities. If its outputs are scores, say so: "
+                'Network(..., task="classes"), "binary" or "labels".'
+            )
+        return log_probabilities(output, self.task).exp()
+
+    def _probe(self, twin: nn.Module, images: Tensor) -> Tensor | NoOutput:
+        """A pass by which layers are found; what it gives is kept, to tell what the numbers of the output are."""
+        output = self._ask(twin, images)
+        if isinstance(output, Tensor) and output.ndim == 2:
+            self._probed.append(output.detach().clone())
+        return output
+
+    def _ask(self, twin: nn.Module, images: Tensor) -> Tensor | NoOutput:
+        """A pass of the twin: its output, or why there is none."""
+        output = self._interface(twin, images)
+        self._no_output = output.why if isinstance(output, NoOutput) else None
+        return output
 
     def class_index(self, name: Class) -> int:
         """The index of a class given by name or index. Raises ObjectiveError where there is none."""
         return class_index(name, self.classes, self.require_classifier(), self.name)
 
     def class_name(self, index: int) -> str:
-        """The name of a class; "class 7" where names are not known."""
-        return self.classes[index] if self.classes and index < len(self.classes) else f"class {index}"
+        """The name of a class; "class 7" where names are not known, "output 7" where it is none."""
+        if self.classes and index < len(self.classes):
+            return self.classes[index]
+        return f"output {index}" if self.task in ("embedding", "number") else f"class {index}"
 
     def prepare(self, images: Images, fit: Fit = "crop") -> ImageBatch:
         """What the network sees of `images`: paths, PIL images, arrays, bytes, a tensor, or a list of these.
@@ -237,7 +297,7 @@ class Network:
         if leaf == "input":
             images = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
         kept: dict[str, Tensor] = {"input": images}
-        tally = None
+        tally, output = None, None
         shapes: dict[str, tuple[int, ...]] = {}
         if names - {"input"}:
             sources = frozenset(source for name in inner if (source := layers[name].layout.source))
@@ -245,12 +305,14 @@ class Network:
             followed = following(rule) if rule else nullcontext()
             # A mode slows all it sees: the pass alone.
             with self._asking(images), followed as tally, self._drawn(twin, seed):
-                output = tap.run(twin, self.normalise(images), watch if inner else None)
+                output = tap.run(twin, self.normalise(images), watch if inner else None, self._ask)
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
                 kept["output"] = output.detach().requires_grad_() if leaf == "output" else output
         if unseen := sorted(names - kept.keys()):
+            if unseen == ["output"] and isinstance(output, NoOutput):
+                raise NetworkError(f"{self.name} has no output to be asked: {output.why}.")
             raise NetworkError(
                 f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
             )
@@ -277,15 +339,24 @@ class Network:
         try:
             with no_autocast(images.device):
                 yield
+        except (TypeError, AttributeError, KeyError) as error:
+            raise NetworkError(
+                f"{self.name} stopped in its own code ({type(error).__name__}: {_reason(error)}{_place(error)}). If it "
+                "is not called with images (B, C, H, W) alone, say how: Network(m, call=lambda m, x: m(x, ...))."
+            ) from error
         except REFUSALS as error:
             if len(images) > 1 and self._takes_one():
                 raise NetworkError(
                     f"{self.name} takes one picture at a time; {len(images)} were given together."
                 ) from error
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            size = (
+                f"Its usual size is {self.size[0]} x {self.size[1]}; ask with that."
+                if (rows, cols) != self.size
+                else f"If {rows} x {cols} is not the size it is made for, state it: Network(..., size=)."
+            )
             raise NetworkError(
-                f"{self.name} cannot run on an image of {rows} x {cols} pixels ({reason.rstrip('.')}). Its usual size "
-                f"is {self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
+                f"{self.name} cannot run on an image of {rows} x {cols} pixels ({_reason(error)}{_place(error)}). "
+                f"{size}"
             ) from error
 
     def _takes_one(self) -> bool:
@@ -298,7 +369,24 @@ class Network:
 
     def __repr__(self) -> str:
         known = f", {len(self.classes)} classes" if self.classes else ""
+        known += f", {self._interface}" if str(self._interface) else ""
+        known += f", task {self._task}" if self._task else ""
         return f"<Network {self.name}: {self.channels} x {self.size[0]} x {self.size[1]}{known}>"
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+
+
+def _place(error: Exception) -> str:
+    """Where in the user's own code it was raised, if it was there: ", line 12 of net.py: ..."."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if not {"site-packages", "triscope"} & set(path.parts) and path.is_file():
+            return f", line {frame.lineno} of {path.name}: {frame.line}"
+    return ""
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 Hear = Callable[[str, nn.Module, object], Tensor | None]
+#: Runs a twin on images, and takes the output out of what it returns.
+Ask = Callable[[nn.Module, Tensor], object]
 
 _listening: ContextVar[tuple[nn.Module, Hear] | None] = ContextVar("listening", default=None)
 
@@ -35,15 +37,15 @@ def layer_name(path: str) -> str:
     return f"self.{path}" if path in ("input", "output") else path
 
 
-def run(twin: nn.Module, images: Tensor, hear: Hear | None) -> object:
-    """The result of twin(images), or None where `hear` stopped the pass. `hear(name, module, output)` is told of every
-    module as it finishes, and may return what is passed on instead. With None, nobody is told of anything.
+def run(twin: nn.Module, images: Tensor, hear: Hear | None, ask: Ask) -> object:
+    """The result of ask(twin, images), or None where `hear` stopped the pass. `hear(name, module, output)` is told of
+    every module as it finishes, and may return what is passed on instead. With None, nobody is told of anything.
     """
     if hear is None:
-        return twin(images)
+        return ask(twin, images)
     token = _listening.set((twin, hear))
     try:
-        return twin(images)
+        return ask(twin, images)
     except _Stop:
         return None
     finally:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError, ObjectiveError, nearest
 from triscope.objectives.base import Activations, Need, Objective, Spatial
+from triscope.objectives.outputs import Task, log_probabilities
 
 if TYPE_CHECKING:
     from triscope.network import Network
@@ -25,6 +26,8 @@ OUTPUT = Need("output")
 
 Form: TypeAlias = Literal["logit", "probability", "log-probability"]
 Class: TypeAlias = int | str
+
+_GIVES = {"embedding": "an embedding", "number": "one number"}
 
 
 @dataclass(frozen=True, repr=False, init=False)
@@ -37,13 +40,15 @@ class Logit(Objective):
 
     classes: Class | tuple[Class, ...]
     form: Form = "logit"
+    task: Task = "classes"
 
-    def __init__(self, classes: Class | Iterable[Class], form: Form = "logit") -> None:
+    def __init__(self, classes: Class | Iterable[Class], form: Form = "logit", task: Task = "classes") -> None:
         if isinstance(classes, str) or not isinstance(classes, Iterable) or getattr(classes, "ndim", 1) == 0:
             object.__setattr__(self, "classes", _class(classes))
         else:
             object.__setattr__(self, "classes", tuple(map(_class, classes)))
         object.__setattr__(self, "form", form)
+        object.__setattr__(self, "task", task)
         if form not in ("logit", "probability", "log-probability"):
             raise ObjectiveError(f"A class score is a logit, a probability or a log-probability, not {form!r}.")
         if self.classes == ():
@@ -58,7 +63,7 @@ class Logit(Objective):
         """The score of the class in each image: (B,). Raises ObjectiveError where images and classes do not pair up."""
         output = _scores(activations[OUTPUT])
         if self.form != "logit":
-            output = output.log_softmax(1)
+            output = log_probabilities(output, self.task)
         if isinstance(self.classes, tuple):
             if len(self.classes) != len(output):
                 raise ObjectiveError(
@@ -72,13 +77,18 @@ class Logit(Objective):
 
     def bind(self, network: "Network") -> "Logit":
         """The same question with class names turned into indices."""
+        if self.form != "logit" and network.task in ("embedding", "number"):
+            raise ObjectiveError(
+                f"{self} asks for a probability, and {network.name} gives {_GIVES[network.task]} for an image; ask for "
+                "the number itself, without prob:, or say what it is: Network(..., task=)."
+            )
         if isinstance(self.classes, tuple):
-            return Logit([network.class_index(name) for name in self.classes], self.form)
-        return Logit(network.class_index(self.classes), self.form)
+            return Logit([network.class_index(name) for name in self.classes], self.form, network.task)
+        return Logit(network.class_index(self.classes), self.form, network.task)
 
     def of(self, image: int) -> "Logit":
         """The class asked of that image."""
-        return Logit(self.classes[image], self.form) if isinstance(self.classes, tuple) else self
+        return Logit(self.classes[image], self.form, self.task) if isinstance(self.classes, tuple) else self
 
     def __str__(self) -> str:
         names = self.classes if isinstance(self.classes, tuple) else (self.classes,)

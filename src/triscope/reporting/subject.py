@@ -62,7 +62,7 @@ class Subject:
     def classes(self) -> list[tuple[int, str, float]]:
         """All classes, the best first: index, name, softmax share. Raises NetworkError where the network has none."""
         self.network.require_classifier()
-        shares = self.look[Need("output")][0].float().softmax(0)
+        shares = self.network.probabilities(self.look[Need("output")].float())[0]
         best = shares.argsort(descending=True).tolist()
         return [(index, self.network.class_name(index), float(shares[index])) for index in best]
 

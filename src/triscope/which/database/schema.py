@@ -106,7 +106,7 @@ def usual(network: Network) -> list[str]:
         network.require_classifier()
     except NetworkError:
         return depths(network)
-    return [*depths(network), "output"]
+    return [*depths(network), "output"] if network.task not in ("embedding", "number") else depths(network)
 
 
 def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:

@@ -72,7 +72,7 @@ class Answers:
 
     def __call__(self, scores: NDArray[Any], labels: Sequence[Any], valid: Sequence[bool] | NDArray[np.bool_]) -> Rows:
         """`scores` (N, K), `labels` (N,): the three fields; null where a picture has no scores."""
-        sure, best = torch.from_numpy(np.array(scores, np.float32)).softmax(1).max(1)
+        sure, best = self._network.probabilities(torch.from_numpy(np.array(scores, np.float32))).max(1)
         rows: Rows = {"answer": [], "certainty": [], "correct": []}
         for index, certainty, label, counts in zip(best.tolist(), sure.tolist(), labels, valid, strict=True):
             meant = self._meant(label, scores.shape[1])

@@ -1,0 +1,154 @@
+"""How a module is called with images, and which tensor of what it returns is the network's output.
+
+    Network(m, output="logits")                             a key or attribute of what forward returns; "0", or "a.b"
+    Network(m, output=lambda y: y[0][:, 4:].amax(2))        a function of it
+    Network(m, call=lambda m, x: m(pixel_values=x))         how the module is called: keywords, further inputs, a list
+
+Left to itself ("auto"), the output is what is returned where that is a tensor, the only tensor in it where there is
+one, or else what is called `logits` or `out`.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from triscope.errors import NetworkError
+
+#: Which tensor is the output: "auto", a key, attribute or index (dotted for what lies deeper), or a function.
+Output: TypeAlias = str | int | Callable[[Any], Any]
+#: How a module is called with images as it expects them (B, C, H, W).
+Call: TypeAlias = Callable[[nn.Module, Tensor], Any]
+
+_USUAL = ("logits", "out")
+_SHOWN = 8
+
+
+class NoOutput:
+    """What a pass has instead of an output, and why."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Interface:
+    """How a module is called, and which tensor of its answer is the output."""
+
+    call: Call | None = None
+    output: Output = "auto"
+
+    def __call__(self, module: nn.Module, images: Tensor) -> Tensor | NoOutput:
+        """The output of a pass. Raises NetworkError where the module wants other arguments than images."""
+        if self.call is None:
+            require_images_alone(module)
+            return take(module(images), self.output)
+        return take(self.call(module, images), self.output)
+
+    def __str__(self) -> str:
+        """What was said of it, for repr and recipes."""
+        parts = [] if self.call is None else ["called by a function"]
+        if callable(self.output):
+            parts.append("output by a function")
+        elif self.output != "auto":
+            parts.append(f"output {self.output!r}")
+        return ", ".join(parts)
+
+
+def take(returned: object, output: Output) -> Tensor | NoOutput:
+    """The output in what a module returned; one number for each picture (B,) is (B, 1)."""
+    if callable(output):
+        found: object = output(returned)
+    elif output == "auto":
+        found = _automatic(returned)
+    else:
+        found = _named(returned, str(output))
+    if isinstance(found, NoOutput):
+        return found
+    if not isinstance(found, Tensor):
+        return NoOutput(f"its output is a {type(found).__name__} and no tensor; it returns {described(returned)}")
+    return found[:, None] if found.ndim == 1 else found
+
+
+def tensors(returned: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in what a module returned, by the names under which `output=` finds them."""
+    if isinstance(returned, Tensor):
+        yield prefix, returned
+        return
+    for name, part in _parts(returned):
+        yield from tensors(part, f"{prefix}.{name}" if prefix else name)
+
+
+def described(returned: object) -> str:
+    """What a module returned, in words: the names and shapes of its tensors, without the dimension of pictures."""
+    found = list(tensors(returned))
+    if not found:
+        return f"a {type(returned).__name__} without any tensor"
+    shown = [f"{name} ({' x '.join(map(str, tensor.shape[1:])) or 'one number'})" for name, tensor in found[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+def require_images_alone(module: nn.Module) -> None:
+    """Raise NetworkError, with the lines that mend it, where forward does not take a picture alone, by position."""
+    try:
+        parameters = list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):
+        return
+    first = next((one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)), None)
+    some = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    needed = [
+        one.name
+        for one in parameters
+        if one is not first and one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if (first is None and not some) or needed:
+        wanted = needed if first is not None else [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+        takes = ", ".join(one.name for one in parameters)
+        value = "x" if first is None else "..."
+        example = ", ".join(["x"] * (first is not None) + [f"{name}={value}" for name in wanted])
+        raise NetworkError(
+            f"{type(module).__name__} is not called with images alone: forward takes {takes or 'nothing'}. Say how it "
+            f"is called: Network(module, call=lambda m, x: m({example}))."
+        )
+
+
+def _automatic(returned: object) -> object:
+    if isinstance(returned, Tensor):
+        return returned
+    found = dict(tensors(returned))
+    if len(found) == 1:
+        return next(iter(found.values()))
+    for name in _USUAL:
+        if name in found:
+            return found[name]
+    example = next((name for name, tensor in found.items() if tensor.ndim == 2), next(iter(found), ""))
+    hint = f'; say which is the output: Network(module, output="{example}")' if found else ""
+    return NoOutput(f"it returns {described(returned)}{hint}")
+
+
+def _named(returned: object, path: str) -> object:
+    part: object = returned
+    for name in path.split("."):
+        inner = dict(_parts(part))
+        if name not in inner:
+            return NoOutput(f"it returns {described(returned)}, and no {path!r}")
+        part = inner[name]
+    return part
+
+
+def _parts(returned: object) -> Iterator[tuple[str, object]]:
+    """What a dict, dataclass, named tuple, tuple or list holds, by name or number; None is left out."""
+    if isinstance(returned, Mapping):  # transformers' outputs are mappings, too
+        pairs = [(str(key), value) for key, value in returned.items()]
+    elif dataclasses.is_dataclass(returned) and not isinstance(returned, type):
+        pairs = [(item.name, getattr(returned, item.name)) for item in dataclasses.fields(returned)]
+    elif isinstance(returned, tuple) and hasattr(returned, "_fields"):
+        pairs = list(zip(returned._fields, returned, strict=True))
+    elif isinstance(returned, list | tuple):
+        pairs = [(str(number), value) for number, value in enumerate(returned)]
+    else:
+        pairs = []
+    yield from ((name, value) for name, value in pairs if value is not None)
