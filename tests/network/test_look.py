@@ -243,27 +243,28 @@ class Inside(nn.Module):
 
 
 RESULTS = {
-    "dict": lambda y: {"out": y},
-    "tuple": lambda y: (y, y.mean()),
-    "list": lambda y: [y],
-    "maps": lambda y: y,
-    "scalars": lambda y: y.mean((1, 2, 3)),
-    "one number": lambda y: y.mean(),
-    "nothing": lambda y: None,
+    "maps": (lambda y: y, r"gives 6 x 3 x 5 numbers .* not one score per class: ask a unit of its output"),
+    "dict of maps": (lambda y: {"out": y}, "gives 6 x 3 x 5 numbers"),
+    "tuple": (lambda y: (y, y.mean((2, 3))), r"returns 0 \(6 x 3 x 5\), 1 \(6\); say which is the output"),
+    "one number": (lambda y: y.mean(), "one number for all images together"),
+    "nothing": (lambda y: None, "returns a NoneType without any tensor"),
 }
 
 
 @pytest.mark.parametrize("kind", RESULTS)
 def test_a_network_that_is_no_classifier_answers_about_inner_units(kind):
-    network, images = nets.network(nets.fill(Inside(RESULTS[kind]))), torch.rand(2, 3, 5, 7)
+    form, why = RESULTS[kind]
+    network, images = nets.network(nets.fill(Inside(form))), torch.rand(2, 3, 5, 7)
     assert network.layers["conv"].shape == (6, 3, 5)
     assert ts.saliency(network, images, "conv:2").values.shape == (2, 1, 5, 7)
     for ask in (lambda: ts.saliency(network, images), lambda: ts.predict(network, images)):
-        with pytest.raises(NetworkError, match=r"not one score per class. Ask an inner unit instead"):
+        with pytest.raises(NetworkError, match=why):
             ask()
-    if kind in ("dict", "tuple", "list", "nothing"):
-        with pytest.raises(NetworkError, match="gave no tensor for output"):
+    if kind in ("tuple", "one number", "nothing"):
+        with pytest.raises(NetworkError, match="has no output to be asked"):
             network.look(images, ["output"])
+    else:
+        assert network.look(images, ["output"])["output"].shape == (2, 6, 3, 5)
 
 
 class Choosing(nn.Module):
@@ -293,7 +294,7 @@ def test_images_the_network_cannot_take_are_refused_in_a_sentence():
         NetworkError, match=r"cannot run on an image of 9 x 7 pixels .* usual size is 5 x 7; if that is"
     ):
         ts.saliency(network, torch.rand(1, 3, 9, 7), 1)
-    with pytest.raises(NetworkError, match=r"if that is wrong, state it: Network\(\.\.\., size=\)"):
+    with pytest.raises(NetworkError, match=r"state it: Network\(\.\.\., size=\)"):
         nets.network(nets.fill(flat), size=(8, 8)).layers  # noqa: B018
     with pytest.raises(NetworkError, match="reads images of 3 channels; these have 1"):
         network.look(torch.rand(1, 1, 5, 7), ["0"])

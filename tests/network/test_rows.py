@@ -203,5 +203,7 @@ def test_a_network_that_runs_on_no_picture_is_refused_as_before(wrong):
         def forward(self, x):
             raise wrong("no such thing")
 
-    with pytest.raises(NetworkError, match=r"cannot run on an image of 5 x 7 pixels \(no such thing\)"):
+    with pytest.raises(
+        NetworkError, match=r"cannot run on an image of 5 x 7 pixels \(no such thing, line \d+ of test_rows.py"
+    ):
         nets.network(Never(), mean=None, std=None).layers  # noqa: B018

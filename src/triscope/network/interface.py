@@ -70,6 +70,8 @@ def take(returned: object, output: Output) -> Tensor | NoOutput:
         return found
     if not isinstance(found, Tensor):
         return NoOutput(f"its output is a {type(found).__name__} and no tensor; it returns {described(returned)}")
+    if found.ndim == 0:
+        return NoOutput("it gives one number for all images together")
     return found[:, None] if found.ndim == 1 else found
 
 

@@ -213,7 +213,7 @@ class Network:
                 f"{self.name} gives {what} for an image, and no probabilities. If its outputs are scores, say so: "
                 'Network(..., task="classes"), "binary" or "labels".'
             )
-        return log_probabilities(output, self.task).exp()
+        return output.softmax(1) if self.task == "classes" else log_probabilities(output, self.task).exp()
 
     def _probe(self, twin: nn.Module, images: Tensor) -> Tensor | NoOutput:
         """A pass by which layers are found; what it gives is kept, to tell what the numbers of the output are."""
@@ -350,9 +350,9 @@ class Network:
                     f"{self.name} takes one picture at a time; {len(images)} were given together."
                 ) from error
             size = (
-                f"Its usual size is {self.size[0]} x {self.size[1]}; ask with that."
+                f"Its usual size is {self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
                 if (rows, cols) != self.size
-                else f"If {rows} x {cols} is not the size it is made for, state it: Network(..., size=)."
+                else f"If it is made for another size than {rows} x {cols}, state it: Network(..., size=)."
             )
             raise NetworkError(
                 f"{self.name} cannot run on an image of {rows} x {cols} pixels ({_reason(error)}{_place(error)}). "
