@@ -329,3 +329,39 @@ def test_functional_softmax_is_not_needed_for_probabilities():
     assert torch.allclose(ts.predict(network, images, k=5).values.sum(1), torch.ones(2))
     best = F.softmax(output, 1).max(1)
     assert torch.equal(ts.predict(network, images, k=1).values[:, 0], best.values)
+
+
+def test_gradients_at_several_layers_at_once_are_those_at_each():
+    """Also where one lies on the way to another; nothing is tracked before the first of them."""
+    module = nets.fill(nets.PreActivation()).double()
+    images = torch.rand(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    network = nets.network(module)
+    names = ["stem", "relu~1", "inside", "relu~2", "output"]
+    look = network.look(images, ["output"], leaf=names)
+    together = torch.autograd.grad(look["output"][:, 1].sum(), list(look.leaves.values()))
+    for name, found in zip(names, together, strict=True):
+        torch.testing.assert_close(found, ts.gradient(network, images, 1, at=name).values)
+    assert list(look.leaves) == names
+    assert look.leaves["stem"].is_leaf
+    assert not look["input"].requires_grad
+
+
+def test_an_edit_changes_what_follows_and_nothing_else():
+    module, images = nets.fill(nets.cnn()).eval(), torch.rand(2, 3, 5, 7)
+    network = nets.network(module)
+    before = network.look(images, ["0", "3", "output"])
+    look = network.look(images, ["0", "3", "output"], edits={"3": lambda values: values * 0})
+    assert torch.equal(look["0"], before["0"])
+    assert not look["3"].any()
+    torch.testing.assert_close(look["output"], module[8].bias.expand(2, -1))
+    unseen = network.look(images, ["output"], edits={"3": lambda values: values * 0})
+    assert torch.equal(unseen["output"], look["output"])
+    assert torch.equal(network.look(images, ["output"])["output"], before["output"])
+
+
+def test_an_edit_may_fan_one_image_out_into_several():
+    network, image = nets.network(), torch.rand(1, 3, 5, 7)
+    scales = torch.tensor([0.0, 1.0, 2.0]).view(3, 1, 1, 1)
+    look = network.look(image, ["4", "output"], edits={"2": lambda values: values * scales})
+    assert look["4"].shape == (3, 6, 5, 7)
+    torch.testing.assert_close(look["output"][1:2], network.look(image, ["output"])["output"])

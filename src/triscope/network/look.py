@@ -1,6 +1,6 @@
 """What one pass showed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -28,18 +28,20 @@ class Look(Mapping[Need, Tensor]):
         layouts: Mapping[str, Layout],
         needs: Iterable[Need],
         kept: Mapping[str, Tensor],
-        leaf: str | None = None,
+        leaves: Sequence[str] = (),
         tally: Tally | None = None,
         grids: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self._layouts = layouts
         self._grids = grids or {}
         self._kept = kept
-        self._needs = tuple(dict.fromkeys([*needs, *([Need(leaf)] if leaf else [])]))
+        self._needs = tuple(dict.fromkeys([*needs, *map(Need, leaves)]))
         self._pictures, _, *self._size = kept["input"].shape
         self._answers: dict[Need, Tensor] = {}
-        #: The tensor that gradients flow to: the output of `leaf`, as the module gave it.
-        self.leaf = kept[leaf] if leaf else None
+        #: The tensors that gradients flow to: the outputs of those layers, as the module gave them.
+        self.leaves = {leaf: kept[leaf] for leaf in leaves}
+        #: The first of them, or None.
+        self.leaf = next(iter(self.leaves.values()), None)
         #: The nonlinearities met, where a rule was followed.
         self.tally = tally
 

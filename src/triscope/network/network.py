@@ -273,35 +273,46 @@ class Network:
         images: Tensor,
         needs: Iterable[Need | str],
         *,
-        leaf: str | None = None,
+        leaf: str | Sequence[str] | None = None,
         rule: Rule | None = None,
+        edits: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         seed: int = 0,
     ) -> Look:
         """What the network computes of `images` (B, C, H, W), in one pass stopped after the deepest layer needed.
 
         `needs` are layer names, or `Need`s (a layer and how it is pooled); "input" is the image before normalisation,
         "output" the module's result. Gradients flow back to `images` where they are asked for; with `leaf`, they flow
-        to that layer instead, and `leaf` is among the answers. With `rule`, every ReLU of the pass sends back what the
-        rule says. What a network draws as it answers follows `seed`. Raises LayerNotFound, and NetworkError where the
-        network cannot run on images of this size, or a layer has not one row for each image.
+        to that layer instead, or to several, which are among the answers. With `rule`, every ReLU of the pass sends
+        back what the rule says. `edits` change what inner layers give, as the module arranges it, before anything that
+        follows sees it; they may make more images of one. What a network draws as it answers follows `seed`. Raises
+        LayerNotFound, and NetworkError where the network cannot run on images of this size, or a layer has not one row
+        for each image.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
-        names = {need.layer for need in wanted} | ({leaf} if leaf else set())
-        inner = names - {"input", "output"}
+        leaves = (leaf,) if isinstance(leaf, str) else tuple(leaf or ())
+        edits = edits or {}
+        names = {need.layer for need in wanted}.union(leaves)
+        inner = names.union(edits) - {"input", "output"}
         twin = self._keeper.get()
         layers = self._layers_of(twin) if inner else dict[str, Layer]()
         calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
         for name in sorted(inner):
             layers[name].require_pictures()
         images = images.to(self.device)
-        if leaf == "input":
-            images = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
+        if leaves:
+            images = images.clone() if images.is_inference() else images.detach()
+            images.requires_grad_("input" in leaves)
         kept: dict[str, Tensor] = {"input": images}
         tally, output = None, None
         shapes: dict[str, tuple[int, ...]] = {}
         if names - {"input"}:
-            sources = frozenset(source for name in inner if (source := layers[name].layout.source))
-            watch = tap.Watch(frozenset(calls.values()), calls.get(leaf or ""), "output" in names, sources)
+            watch = tap.Watch(
+                wanted=frozenset(calls[name] for name in names & inner),
+                leaves=frozenset(calls[name] for name in inner.intersection(leaves)),
+                edits={calls[name]: edit for name, edit in edits.items()},
+                to_the_end="output" in names,
+                measured=frozenset(source for name in inner if (source := layers[name].layout.source)),
+            )
             followed = following(rule) if rule else nullcontext()
             # A mode slows all it sees: the pass alone.
             with self._asking(images), followed as tally, self._drawn(twin, seed):
@@ -309,7 +320,7 @@ class Network:
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
-                kept["output"] = output.detach().requires_grad_() if leaf == "output" else output
+                kept["output"] = tap.as_leaf(output) if "output" in leaves else output
         if unseen := sorted(names - kept.keys()):
             if unseen == ["output"] and isinstance(output, NoOutput):
                 raise NetworkError(f"{self.name} has no output to be asked: {output.why}.")
@@ -317,10 +328,10 @@ class Network:
                 f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
             )
         layouts = {name: self._layout(twin, layers[name], (images.shape[-2], images.shape[-1])) for name in inner}
-        for name in sorted(names - {"input"}):
+        for name in sorted(names - {"input"} if not edits else ()):
             require_rows(name, layouts.get(name), kept[name], len(images), self)
         grids = {name: grid for name, shape in shapes.items() if (grid := layers[name].layout.rows_and_cols(shape))}
-        return Look(layouts, wanted, kept, leaf, tally, grids)
+        return Look(layouts, wanted, kept, leaves, tally, grids)
 
     def _layout(self, twin: nn.Module, layer: Layer, size: tuple[int, int]) -> Layout:
         """How a layer is arranged for pictures of `size`: windows lie otherwise in every size."""

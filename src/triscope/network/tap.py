@@ -5,7 +5,7 @@ for its twin, so threads that ask one network at once do not see each other.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -68,42 +68,55 @@ class Watch:
 
     Of the calls in `measured`, only the shape is kept, where they come before that.
 
-    What is kept is a clone, so that in-place operations that follow do not overwrite it. The output of `leaf` is cut
-    from what made it and gets a gradient of its own; what is passed on is then a clone of that.
+    What is kept is a clone, so that in-place operations that follow do not overwrite it. The outputs of `leaves` get a
+    gradient: each is cut from what made it, unless that comes from another leaf; what is passed on is then a clone.
+    `edits` change an output before it is kept and passed on.
     """
 
     wanted: frozenset[str]
-    leaf: str | None = None
+    leaves: frozenset[str] = frozenset()
+    edits: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     to_the_end: bool = False
     measured: frozenset[str] = frozenset()
     kept: dict[str, Tensor] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
+    _named: frozenset[str] = field(init=False)
     _modules: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        calls = self.wanted | self.measured
-        self._modules = calls | {call.rpartition("~")[0] for call in calls}
+        self._named = self.wanted | self.edits.keys() | self.measured
+        self._modules = self._named | {call.rpartition("~")[0] for call in self._named}
 
     def __call__(self, name: str, module: nn.Module, output: object) -> Tensor | None:
         """Told of the module `name`: keep its output if it is wanted."""
         if name not in self._modules:
             return None
         self._calls[name] += 1
-        call = name if name in self.wanted | self.measured else call_name(name, self._calls[name])
-        if call in self.measured and isinstance(output, Tensor):
-            self.shapes[call] = tuple(output.shape)
-        if call not in self.wanted or not isinstance(output, Tensor):
+        call = name if name in self._named else call_name(name, self._calls[name])
+        if call not in self._named or not isinstance(output, Tensor):
             return None
+        if call in self.measured:
+            self.shapes[call] = tuple(output.shape)
+        edit = self.edits.get(call)
+        if edit is not None:
+            output = edit(output)
+        if call not in self.wanted:
+            return None if edit is None else output
         last = len(self.kept) == len(self.wanted) - 1 and not self.to_the_end
-        if call == self.leaf:
-            output = output.detach()
         self.kept[call] = output if last else output.clone()  # nothing comes after the last
-        if call == self.leaf:
-            self.kept[call].requires_grad_()
+        if call in self.leaves:
+            self.kept[call] = as_leaf(self.kept[call])
         if last:
             raise _Stop
-        return self.kept[call].clone() if call == self.leaf else None
+        if call in self.leaves:
+            return self.kept[call].clone()
+        return None if edit is None else output
+
+
+def as_leaf(values: Tensor) -> Tensor:
+    """`values` with a gradient of their own; those that have one already stay in their graph."""
+    return values if values.requires_grad else values.detach().requires_grad_()
 
 
 def call_name(name: str, call: int) -> str:

@@ -11,7 +11,7 @@ It needs a network whose `features` are modules in a row (VGG, AlexNet, SqueezeN
 fields. Deeper than the cut, the pass is whole.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +62,21 @@ class RowTiled(Configured):
         images: Tensor,
         needs: Iterable[Need | str],
         *,
-        leaf: str | None = None,
+        leaf: str | Sequence[str] | None = None,
         rule: Rule | None = None,
+        edits: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         seed: int = 0,
     ) -> Look:
         """What the network computes of `images`: Gram matrices, means and maps of features, as `Network.look` gives.
 
-        A leaf, a rule, maxima and layers that are none of the features are asked whole, and so is a network that draws.
+        A leaf, a rule, edits, maxima and layers that are none of the features are asked whole, and so is a network that
+        draws.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         known = {*self.shallow, *self.deep, "input"}
         other = any(need.layer not in known or need.pool == "max" for need in wanted)
-        if leaf or rule or other or self.random:  # a strip that draws would draw anew on the way back
-            return self._found_by.look(images, wanted, leaf=leaf, rule=rule, seed=seed)
+        if leaf or rule or edits or other or self.random:  # a strip that draws would draw anew on the way back
+            return self._found_by.look(images, wanted, leaf=leaf, rule=rule, edits=edits, seed=seed)
         shallow = [need for need in wanted if need.layer in self.shallow]
         deep = [need for need in wanted if need.layer in self.deep]
         answers: dict[Need, Tensor] = {Need("input"): images}
