@@ -49,6 +49,9 @@ from triscope.what.style.options import StyleLoss as StyleLoss
 from triscope.what.style.options import Synthesis as Synthesis
 from triscope.what.style.options import TextureLoss as TextureLoss
 from triscope.where.gradient import gradient as gradient
+from triscope.where.path_averages import PathHeatmap as _PathHeatmap
+from triscope.where.smoothing import smooth as smooth
+from triscope.where.superpixels import SegmentHeatmap as _SegmentHeatmap
 from triscope.which.collection import Collection as Collection
 from triscope.which.confusion.changes import Changes as Changes
 from triscope.which.confusion.matrix import Confusion as Confusion
@@ -121,26 +124,17 @@ class _Deconvnet(_Method[Heatmap]):
 
 deconvnet: _Deconvnet
 
-class _Relevance(_Method[Heatmap]):
+class _GradCam(_Method[Heatmap]):
     def __call__(
         self,
         network: Network,
         images: _Images,
         objective: _Question | None = ...,
         *,
-        composite: Literal[
-            "epsilon-plus-flat",
-            "epsilon-plus",
-            "epsilon-alpha2-beta1-flat",
-            "epsilon-alpha2-beta1",
-            "epsilon-gamma-box",
-            "epsilon",
-            "gamma",
-        ] = ...,
-        first: Literal["same", "flat", "w-square", "z-box"] | None = ...,
-        epsilon: float = ...,
-        gamma: float = ...,
-        channels: Literal["sum", "keep"] = ...,
+        layer: str | Sequence[str] | None = ...,
+        weights: Literal["gradient", "gradient++", "hires", "layer", "ablation", "score", "eigen"] = ...,
+        relu: bool = ...,
+        batch_size: int = ...,
         fit: _Fit = ...,
     ) -> Heatmap: ...
     def steps(
@@ -149,23 +143,260 @@ class _Relevance(_Method[Heatmap]):
         images: _Images,
         objective: _Question | None = ...,
         *,
-        composite: Literal[
-            "epsilon-plus-flat",
-            "epsilon-plus",
-            "epsilon-alpha2-beta1-flat",
-            "epsilon-alpha2-beta1",
-            "epsilon-gamma-box",
-            "epsilon",
-            "gamma",
-        ] = ...,
-        first: Literal["same", "flat", "w-square", "z-box"] | None = ...,
-        epsilon: float = ...,
-        gamma: float = ...,
-        channels: Literal["sum", "keep"] = ...,
+        layer: str | Sequence[str] | None = ...,
+        weights: Literal["gradient", "gradient++", "hires", "layer", "ablation", "score", "eigen"] = ...,
+        relu: bool = ...,
+        batch_size: int = ...,
         fit: _Fit = ...,
     ) -> Iterator[Step[Heatmap]]: ...
 
-relevance: _Relevance
+grad_cam: _GradCam
+
+class _GuidedGradCam(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        layer: str | Sequence[str] | None = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        layer: str | Sequence[str] | None = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+guided_grad_cam: _GuidedGradCam
+
+class _IntegratedGradients(_Method[_PathHeatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        baseline: _Images | None = ...,
+        baselines: int = ...,
+        steps: int = ...,
+        tolerance: float = ...,
+        rule: Literal["gauss-legendre", "trapezoid"] = ...,
+        channels: Literal["sum", "keep"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> _PathHeatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        baseline: _Images | None = ...,
+        baselines: int = ...,
+        steps: int = ...,
+        tolerance: float = ...,
+        rule: Literal["gauss-legendre", "trapezoid"] = ...,
+        channels: Literal["sum", "keep"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_PathHeatmap]]: ...
+
+integrated_gradients: _IntegratedGradients
+
+class _ExpectedGradients(_Method[_PathHeatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        references: _Images | None = ...,
+        samples: int = ...,
+        channels: Literal["sum", "keep"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> _PathHeatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        references: _Images | None = ...,
+        samples: int = ...,
+        channels: Literal["sum", "keep"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_PathHeatmap]]: ...
+
+expected_gradients: _ExpectedGradients
+
+class _SmoothGrad(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        samples: int = ...,
+        noise: float = ...,
+        statistic: Literal["mean", "squared", "variance"] = ...,
+        channels: Literal["max", "sum", "signed"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        samples: int = ...,
+        noise: float = ...,
+        statistic: Literal["mean", "squared", "variance"] = ...,
+        channels: Literal["max", "sum", "signed"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+smooth_grad: _SmoothGrad
+
+class _Occlusion(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        window: int | None = ...,
+        stride: int | None = ...,
+        fill: Literal["grey", "black", "mean", "blur", "inpainted"] = ...,
+        batch_size: int = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        window: int | None = ...,
+        stride: int | None = ...,
+        fill: Literal["grey", "black", "mean", "blur", "inpainted"] = ...,
+        batch_size: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+occlusion: _Occlusion
+
+class _Rise(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        masks: int = ...,
+        cells: int = ...,
+        visible: float = ...,
+        fill: Literal["grey", "black", "mean", "blur"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        masks: int = ...,
+        cells: int = ...,
+        visible: float = ...,
+        fill: Literal["grey", "black", "mean", "blur"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+rise: _Rise
+
+class _Shapley(_Method[_SegmentHeatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        orders: int = ...,
+        segments: int = ...,
+        division: Literal["slic", "grid"] = ...,
+        fill: Literal["grey", "black", "mean", "blur", "inpainted"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> _SegmentHeatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        orders: int = ...,
+        segments: int = ...,
+        division: Literal["slic", "grid"] = ...,
+        fill: Literal["grey", "black", "mean", "blur", "inpainted"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_SegmentHeatmap]]: ...
+
+shapley: _Shapley
+
+class _Lime(_Method[_SegmentHeatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        samples: int = ...,
+        kernel: Literal["lime", "shapley"] = ...,
+        segments: int = ...,
+        division: Literal["slic", "grid"] = ...,
+        fill: Literal["grey", "black", "mean", "blur", "inpainted"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> _SegmentHeatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        samples: int = ...,
+        kernel: Literal["lime", "shapley"] = ...,
+        segments: int = ...,
+        division: Literal["slic", "grid"] = ...,
+        fill: Literal["grey", "black", "mean", "blur", "inpainted"] = ...,
+        batch_size: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_SegmentHeatmap]]: ...
+
+lime: _Lime
 
 class _Ascend(_Method[Imagined]):
     def __call__(

@@ -33,6 +33,13 @@ ROWS = {
     "dream": Row({"steps": 2, "size": 16, "octaves": 1, "layer": "3"}),
     "fool": Row({"steps": 2, "objective": 1}, one_class=True),
     "invert": Row({"steps": 2, "layer": "3"}),
+    "expected_gradients": Row({"references": pictures(3, seed=5), "samples": 3}),
+    "integrated_gradients": Row({"steps": 4}),
+    "lime": Row({"samples": 20, "segments": 4}),
+    "occlusion": Row({"window": 3}),
+    "rise": Row({"masks": 6, "cells": 3}),
+    "shapley": Row({"segments": 4, "orders": 2}),
+    "smooth_grad": Row({"samples": 3}),
     "texture": Row({"steps": 2, "size": 16}, single=True),
     "stylize": Row({"steps": 2, "size": 16, "content": pictures(1), "style": pictures(1, seed=4)}),
 }

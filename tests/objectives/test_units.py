@@ -282,10 +282,3 @@ def test_objectives_are_values():
         ts.Logit(1).classes = 2
     bound = ts.Logit("cat").bind(nets.network(nets.linear(WEIGHT), mean=None, std=None, classes=CLASSES))
     assert bound == ts.Logit(0)
-
-
-def test_a_question_for_a_batch_of_chosen_images():
-    asked = ts.Logit([4, 2, 0]) - 0.5 * ts.Channel("3", 1)
-    assert asked.each([2, 0, 2]) == ts.Logit([0, 4, 0]) - 0.5 * ts.Channel("3", 1)
-    assert ts.Logit(3).each([1, 1]) == ts.Logit(3)
-    assert ts.Logit([1, 2], "probability").each([1]) == ts.Logit([2], "probability")

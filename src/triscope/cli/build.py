@@ -1,6 +1,7 @@
 """The command of a method, made from its declarations: inputs become arguments and options, options become options."""
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, get_args
 
@@ -128,8 +129,22 @@ def _option(option: Option) -> click.Option:
     elif option.range is not None:
         least, most = option.range.least, option.range.most
         kind = click.IntRange(int(least), int(most)) if option.type is int else click.FloatRange(least, most)
+    if option.words:
+        kind = _OrWord(kind, option.words)
     default = ",".join(map(str, option.default)) if option.many and option.default else option.default
     return _Ranged(names, type=kind, default=default, show_default=default is not None, help=option.help)
+
+
+class _OrWord(click.ParamType[Any]):
+    """What another type takes, or one of a few words."""
+
+    def __init__(self, inner: Any, words: Sequence[str]) -> None:
+        self.inner, self.words = inner, words
+        self.name = f"{inner.name}|{'|'.join(words)}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word, or the value as the other type has it."""
+        return value if value in self.words else self.inner.convert(value, param, ctx)
 
 
 class _Ranged(click.Option):

@@ -22,13 +22,26 @@ from triscope.methods.inputs import (
     StoreLike,
     WholeImagesArg,
 )
-from triscope.methods.options import Bytes, Checkpoint, Formerly, Group, Help, Option, Range, Rate, RunOnly, Seed, Steps
+from triscope.methods.options import (
+    BatchSize,
+    Bytes,
+    Checkpoint,
+    Formerly,
+    Group,
+    Help,
+    Option,
+    Range,
+    Rate,
+    RunOnly,
+    Seed,
+    Steps,
+)
 from triscope.methods.steps import Step
 from triscope.methods.table import METHODS, Method, method
 
 __all__ = [
-    "Bytes", "Checkpoint", "Formerly", "Group", "Help", "ImageInput", "ImagesArg", "Input", "LayerArg", "LayerInput",
-    "LayersArg", "Method", "method", "METHODS", "NetworkArg", "NetworkInput", "ObjectiveArg", "ObjectiveInput",
-    "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Step", "Steps", "StoreInput", "StoreLike",
-    "WholeImagesArg",
+    "BatchSize", "Bytes", "Checkpoint", "Formerly", "Group", "Help", "ImageInput", "ImagesArg", "Input",
+    "LayerArg", "LayerInput", "LayersArg", "Method", "method", "METHODS", "NetworkArg", "NetworkInput", "ObjectiveArg",
+    "ObjectiveInput", "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Step", "Steps", "StoreInput",
+    "StoreLike", "WholeImagesArg",
 ]  # fmt: skip

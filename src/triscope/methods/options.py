@@ -1,6 +1,7 @@
 """Options: the keyword arguments of a method, read from its signature, with their types, ranges, choices and help.
 
     steps: Annotated[int, Range(1, 100_000)] = 256              a number in a range
+    steps: Annotated[int, Range(1, 100)] | Literal["auto"]      a number, or a word
     style: Literal["heat", "overlay"] = "heat"                  one of several words
     layers: Annotated[Sequence[str] | None, ...] = None         a list; "a,b" in text
     memory: Annotated[int | None, Bytes()] = None               bytes; "2G" in text
@@ -73,6 +74,7 @@ class Group:
 
 Steps: TypeAlias = Annotated[int, Range(1, 100_000), Help("number of steps")]
 Seed: TypeAlias = Annotated[int, Range(0, 2**62), Help("random seed")]
+BatchSize: TypeAlias = Annotated[int, Range(1, 1024), Help("how many images the network is shown at once")]
 Rate: TypeAlias = Annotated[float | None, Range(0, 1e6), Help("step size of the optimiser")]
 Checkpoint: TypeAlias = Annotated[
     str | None, RunOnly(), Help("file to save the job to; a job that was interrupted resumes from it")
@@ -83,7 +85,8 @@ Checkpoint: TypeAlias = Annotated[
 class Option:
     """One option: its type (int, float, bool or str; of each item, where there are `many`), its default and its help.
 
-    `of` is the parameter of the function that takes it: the option itself, or the group whose field it is.
+    `words` may stand instead of a number. `of` is the parameter of the function that takes it: the option itself, or
+    the group whose field it is.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     range: Range | None = None
+    words: tuple[str, ...] = ()
     many: bool = False
     bytes: bool = False
     recorded: bool = True
@@ -120,6 +124,7 @@ class Option:
             "many": self.many,
             "default": list(self.default) if self.many and self.default is not None else self.default,
             "choices": list(self.choices),
+            "words": list(self.words),
             "range": [self.range.least, self.range.most] if self.range else None,
             "help": self.help,
             "recorded": self.recorded,
@@ -135,12 +140,15 @@ class Option:
             raise OptionError(f"{self.name} is a list of {_plural(self.type)}, and {item!r} is none.") from error
 
     def _one(self, value: Any) -> Any:
+        if isinstance(value, str) and value in self.words:
+            return value
         if self.choices and value not in self.choices:
             near = nearest(str(value), self.choices) if isinstance(value, str) else ""
             raise OptionError(f"{self.name} is {', '.join(self.choices)}, not {value!r}.{near}")
         number = int | float if self.type is float else self.type
         if not isinstance(value, number) or (isinstance(value, bool) and self.type is not bool):
-            raise OptionError(f"{self.name} is of type {self.type.__name__}, and {value!r} is not.")
+            words = "".join(f", or {word}" for word in self.words)
+            raise OptionError(f"{self.name} is of type {self.type.__name__}{words}, and {value!r} is not.")
         if self.range and not self.range.least <= typing.cast("float", value) <= self.range.most:
             raise OptionError(f"{self.name} lies in {self.range}, and {value!r} does not.")
         return value
@@ -148,7 +156,8 @@ class Option:
 
 def read_option(name: str, hint: Any, default: Any, text: str, *, of: str = "") -> Option:
     """The option that a parameter or a field of this type declares."""
-    kind, extras = unwrapped(hint)
+    kind, words = _without_words(hint)
+    kind, extras = unwrapped(kind)
     found = {type(extra): extra for extra in extras}
     many = isinstance(get_origin(kind), type) and issubclass(get_origin(kind), Sequence)
     if many:
@@ -162,6 +171,7 @@ def read_option(name: str, hint: Any, default: Any, text: str, *, of: str = "") 
         text or (found[Help].text if Help in found else ""),
         choices,
         found.get(Range),
+        words,
         many=many,
         bytes=Bytes in found,
         recorded=RunOnly not in found,
@@ -196,6 +206,16 @@ def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
         if len(parts) == 1:
             return unwrapped(parts[0])
     return hint, ()
+
+
+def _without_words(hint: Any) -> tuple[Any, tuple[str, ...]]:
+    """A number's type, and the words that may stand instead: `int | Literal["auto"]`."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+    literals = [part for part in parts if get_origin(part) is Literal]
+    others = [part for part in parts if part not in literals]
+    if not literals or all(part is NoneType for part in others):
+        return hint, ()
+    return Union[tuple(others)], tuple(word for part in literals for word in get_args(part))  # noqa: UP007 - made here
 
 
 def described(doc: str) -> dict[str, str]:

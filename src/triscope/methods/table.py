@@ -10,7 +10,7 @@ import inspect
 import math
 import typing
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing, contextmanager
 from functools import cached_property, partial, update_wrapper
 from typing import Any, Generic, TypeVar, get_args
 
@@ -288,7 +288,10 @@ def _asked(value: Any) -> Network:
     return network
 
 
-def _precise(values: Mapping[str, Any]) -> AbstractContextManager[object]:
-    """The caller's autocast switched off: a method says itself in which precision it works."""
+@contextmanager
+def _precise(values: Mapping[str, Any]) -> Iterator[None]:
+    """The caller's autocast and inference mode switched off: a method says itself in which precision it works."""
     network = values.get("network")
-    return no_autocast(network.device if isinstance(network, Network) else torch.device("cpu"))
+    device = network.device if isinstance(network, Network) else torch.device("cpu")
+    with torch.inference_mode(mode=False), no_autocast(device):
+        yield

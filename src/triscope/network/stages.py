@@ -7,8 +7,8 @@ hidden vector, if there is one, comes at the end.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Collection, Sequence
+from itertools import groupby, takewhile
 
 from torch import nn
 
@@ -35,6 +35,24 @@ def depths(network: Network) -> list[str]:
     return chosen + [layer.name for layer in tree.vectors()[-1:]]
 
 
+def maps_before(network: Network, layers: Collection[str]) -> list[str]:
+    """Names of layers of maps or tokens that come before all of `layers` ("output": the answer), the best first.
+
+    The first is where the last step before them is complete, and before a pooling that follows: what class activation
+    maps are made of. The others, from the last to the first, are for a unit that does not depend on it: the answer of a
+    transformer that is read off a class token, or a parallel branch.
+    """
+    tree = _Tree(network)
+    maps = [layer for layer in tree.before(layers) if tree.positions(layer) > 1]
+    leaf = next((layer for layer in reversed(maps) if tree.computes(layer)), None)
+    if leaf is None:
+        return []
+    around = [layer for layer in maps if leaf.name.startswith(f"{_module(layer)}.") and layer.type not in _CONTAINERS]
+    *_, best = [leaf, *(layer for layer in around if tree.positions(layer) == tree.positions(leaf))]
+    alike = [layer for layer in maps if layer.layout == best.layout and layer.shape == best.shape]
+    return list(dict.fromkeys(layer.name for layer in [best, *reversed(alike), *reversed(maps)]))
+
+
 class _Tree:
     """A network's layers that can be seen as maps or vectors, and which of them lie inside which."""
 
@@ -46,6 +64,18 @@ class _Tree:
         #: The layers between the first and the last that have weights of their own; the last gives the answer.
         self._inside = known[known.index(weighted[0]) : known.index(weighted[-1])] if weighted else []
         self.layers = [layer for layer in known if self.positions(layer)]
+        self._all = network.layers
+
+    def computes(self, layer: Layer) -> bool:
+        """Whether it is a leaf of the module tree that does more than pool or rearrange."""
+        return self._is_leaf(layer) and bool(layer.parameters or hasattr(nn.modules.activation, layer.type))
+
+    def before(self, names: Collection[str]) -> list[Layer]:
+        """The inner layers that finish before all of those, and are no parts of them."""
+        ends = {self._all[name].name for name in names if name not in ("input", "output")}
+        parts = tuple(f"{_module(self._all[end])}." for end in ends)
+        before = list(takewhile(lambda layer: layer.name not in ends, self._inside))
+        return [layer for layer in before if not layer.name.startswith(parts)]
 
     def positions(self, layer: Layer) -> int:
         """At how many places of the image a layer answers: 1 for a vector, 0 where that cannot be said."""

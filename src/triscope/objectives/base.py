@@ -9,7 +9,7 @@ know where the answers come from - a live pass of a network, or vectors stored l
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -65,14 +65,6 @@ class Objective(ABC):
     def of(self, image: int) -> "Objective":
         """What is asked of the image at that place in the batch. Itself, unless it asks each image something else."""
         del image
-        return self
-
-    def each(self, images: Sequence[int]) -> "Objective":
-        """The question for a batch that holds the images of those places, in that order; one may come several times.
-
-        Itself, unless it asks each image something else.
-        """
-        del images
         return self
 
     def __add__(self, other: "Objective") -> "Objective":
@@ -146,10 +138,6 @@ class Sum(Objective):
     def of(self, image: int) -> "Sum":
         """Every term, as it is asked of that image."""
         return Sum(tuple((weight, term.of(image)) for weight, term in self.terms))
-
-    def each(self, images: Sequence[int]) -> "Sum":
-        """Every term, as it is asked of those images."""
-        return Sum(tuple((weight, term.each(images)) for weight, term in self.terms))
 
     def __repr__(self) -> str:
         """The arithmetic that made it: `Logit(1) - 0.5 * Logit(2)`."""

@@ -90,12 +90,6 @@ class Logit(Objective):
         """The class asked of that image."""
         return Logit(self.classes[image], self.form, self.task) if isinstance(self.classes, tuple) else self
 
-    def each(self, images: Sequence[int]) -> "Logit":
-        """The classes asked of those images."""
-        if not isinstance(self.classes, tuple):
-            return self
-        return Logit([self.classes[image] for image in images], self.form)
-
     def __str__(self) -> str:
         names = self.classes if isinstance(self.classes, tuple) else (self.classes,)
         prefix = {"logit": "", "probability": "prob:", "log-probability": "logprob:"}[self.form]

@@ -13,7 +13,7 @@ from torch import Tensor
 from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.results.batch import PerImage, fields_of, notes_of
-from triscope.results.recipe import Recipe
+from triscope.results.recipe import ImageNote, Recipe
 from triscope.results.writing import write_file
 
 
@@ -95,13 +95,20 @@ class Result(ABC):
         index = range(len(self))[index]
         own = fields_of(self, index)
         asked = own.get("objective")
-        images = self.recipe.images
         recipe = dataclasses.replace(
             self.recipe,
-            images=images[index : index + 1] if len(images) == len(self) else images,
+            images=_images_of(self.recipe, index, len(self)),
             objective=_one_of(self.recipe.objective, index) if asked is None else str(asked),
         )
         return dataclasses.replace(self, **own, notes=notes_of(self.notes, index), recipe=recipe)
+
+
+def _images_of(recipe: Recipe, index: int, count: int) -> tuple[ImageNote, ...]:
+    """The images that one of `count` results was made from: its own, and those that all of them share."""
+    own = [image for image in recipe.images if not image.part]
+    if len(own) != count:
+        return recipe.images
+    return tuple(image for image in recipe.images if image.part or image is own[index])
 
 
 def _one_of(objective: str | None, index: int) -> str | None:

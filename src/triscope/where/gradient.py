@@ -1,21 +1,18 @@
 """The gradient of a question: what every method of WHERE that propagates back is made of."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from triscope.errors import NetworkError, TriscopeWarning
+from triscope.errors import TriscopeWarning
 from triscope.network import Fit, ImageBatch, Images, Network
 from triscope.network.backward_rules import Rule, Tally, gradient_following
-from triscope.network.network import no_autocast
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.parsing import Question, question
-from triscope.objectives.units import Logit
 from triscope.results import Heatmap
+from triscope.where.target import in_words, require_dependence, with_gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +47,16 @@ def gradient(
     """
     seen = network.prepare(images, fit)
     asked = question(objective).bind(network)
-    with _alone(network.device):
+    with with_gradients(network.device):
         look = network.look(seen.images, asked.needs, leaf=at, rule=rule)
         scores = asked(look)
-        if look.leaf is None or not scores.requires_grad:
-            raise NetworkError(
-                f"{_read(asked)} does not depend on {at} of {network.name}; ask for a layer that comes before it."
-            )
+        require_dependence(scores, asked, at, network)
         if rule and look.tally:
             look.tally.meet_functions_behind(scores)
             rule.check(look.tally, network.name)
-            values = gradient_following(rule, scores, look.leaf)
+            values = gradient_following(rule, scores, look.leaves[at])
         else:
-            (values,) = torch.autograd.grad(scores.sum(), look.leaf)
+            (values,) = torch.autograd.grad(scores.sum(), look.leaves[at])
     low, high = values.aminmax()  # any() takes four times as long
     if low == high == 0:
         warnings.warn(
@@ -86,23 +80,3 @@ def heatmap(network: Network, found: Gradient, values: Tensor, notes: tuple[str,
         asked=in_words(network, found.objective, len(values)),
         notes=notes,
     )
-
-
-def in_words(network: Network, objective: Objective, count: int) -> tuple[str, ...]:
-    """What was asked of each of `count` images, with class names: "tabby", "features.10:42"."""
-    each = [objective.of(image) for image in range(count)]
-    return tuple(
-        network.class_name(int(one.classes)) if isinstance(one, Logit) and isinstance(one.classes, int) else str(one)
-        for one in each
-    )
-
-
-@contextmanager
-def _alone(device: torch.device) -> Iterator[None]:
-    """Gradients on, whatever modes the caller is in; autocast would lower the precision of the way back, too."""
-    with torch.inference_mode(mode=False), torch.enable_grad(), no_autocast(device):
-        yield
-
-
-def _read(objective: Objective) -> str:
-    return f"{objective} (which reads {', '.join(sorted(need.layer for need in objective.needs))})"

@@ -1,0 +1,124 @@
+"""Class activation maps: the maps of a late layer, added up with a weight for each, and enlarged to the image.
+
+    map = relu( sum over channels k of  w_k A_k )        A (C, h, w) activations, G their gradients, S the score
+
+    gradient       w_k = mean of G_k                                    Grad-CAM
+    gradient++     w_k = sum of a_k relu(G_k), a = G^2 / (2 G^2 + (sum of A_k) G^3)    Grad-CAM++
+    hires          w   = G, at each position                            HiResCAM
+    layer          w   = relu(G), at each position                      LayerCAM
+    ablation       w_k = S - S without A_k                              Ablation-CAM
+    score          w   = softmax over k of S(image * A_k, enlarged)     Score-CAM
+    eigen          w   = first right singular vector of A as positions x channels      EigenCAM
+
+The question may be any objective, and the layer any layer of maps or tokens before it.
+
+**When it misleads.** The map has the resolution of the layer: its outline is that of the enlargement. Positions of a
+late layer see far more of the image than the cell they are drawn at. Grad-CAM averages the gradient over positions, so
+that it can mark places whose gradient is negative (Draelos and Carin, 2020); `hires` does not. `eigen` is the same map
+for every class.
+
+**References.** R. Selvaraju et al., "Grad-CAM", ICCV 2017. A. Chattopadhay et al., "Grad-CAM++", WACV 2018. R. Draelos,
+L. Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks", 2020. P. Jiang
+et al., "LayerCAM", IEEE TIP 2021. H. Ramaswamy et al., "Ablation-CAM", WACV 2020. H. Wang et al., "Score-CAM", CVPR
+workshop 2020. M. Muhammad, M. Yeasin, "EigenCAM", IJCNN 2020.
+
+**Where ours departs.** The ReLU is there for all of them, as in most, and can be left out. Grad-CAM++ leaves out the
+factor exp(S), which is the same everywhere. Ablation-CAM divides the drop by S; that only scales the map, and turns it
+around where S is negative, so we do not. EigenCAM leaves the sign open; ours makes the map's sum positive. Several
+layers are scaled to a largest magnitude of 1 and averaged.
+"""
+
+import dataclasses
+from collections.abc import Generator, Sequence
+
+import torch
+from torch import Tensor
+
+from triscope.methods import BatchSize, ImagesArg, LayersArg, NetworkArg, ObjectiveArg, Step, method
+from triscope.objectives.units import TOP_CLASS
+from triscope.render import resize
+from triscope.results import Heatmap
+from triscope.where.cam_layers import LayerMaps, look_at_maps, warn_of_silence
+from triscope.where.cam_weights import Weighting, weights_of
+from triscope.where.modified_backprop import guided_backprop
+from triscope.where.target import Target
+
+
+@method("where")
+def grad_cam(
+    network: NetworkArg,
+    images: ImagesArg,
+    objective: ObjectiveArg = TOP_CLASS,
+    *,
+    layer: LayersArg | None = None,
+    weights: Weighting = "gradient",
+    relu: bool = True,
+    batch_size: BatchSize = 16,
+) -> Generator[Step[Heatmap]]:
+    """A late layer's maps, added up by how much each of them counts for the score (Selvaraju et al., 2017).
+
+    Values (B, 1, H, W), enlarged from the layer's size; the unit is that of the weights times activations. Without a
+    layer, the last one with maps or tokens that the score depends on; several are scaled to 1 and averaged. Raises
+    NetworkError where the layer has no maps, or the score does not depend on it.
+
+    weights       gradient (Grad-CAM), gradient++, hires, layer (LayerCAM), ablation, score, or eigen, which ignores
+                  what is asked
+    relu          keep only what raises the score, as the papers do; otherwise values have both signs
+    batch_size    for ablation and score: how many images the network is shown at once
+    """
+    target, maps = look_at_maps(network, images, objective, layer)
+    if weights in ("gradient", "gradient++", "hires", "layer"):
+        warn_of_silence(target, maps)
+    notes = _notes(target, maps, layer is not None, weights)
+    made: list[Tensor] = []
+    for number, one in enumerate(maps):
+        for done, total, found in weights_of(weights, target, one, batch_size):
+            made[number:] = [_weighed(one, found, relu)]
+            result = target.heatmap(resize(_together(made), *images.images.shape[-2:]), notes)
+            yield Step(number * total + done, len(maps) * total, float(target.scores.mean()), {}, result)
+
+
+@method("where")
+def guided_grad_cam(
+    network: NetworkArg,
+    images: ImagesArg,
+    objective: ObjectiveArg = TOP_CLASS,
+    *,
+    layer: LayersArg | None = None,
+) -> Heatmap:
+    """Guided backprop where Grad-CAM says that it counts: the product of the two (Selvaraju et al., 2017).
+
+    Values (B, 3, H, W), signed, in colour. Raises NetworkError where there is no ReLU, or no layer with maps.
+
+    """
+    where = grad_cam(network, images, objective, layer=layer)
+    fine = guided_backprop(network, images, where.objective)
+    return dataclasses.replace(fine, values=fine.values * where.values, notes=where.notes + fine.notes)
+
+
+def _weighed(maps: LayerMaps, weights: Tensor, relu: bool) -> Tensor:
+    """The weighted sum of a layer's maps: (B, 1, h, w)."""
+    total = (weights * maps.activations).sum(1, keepdim=True)
+    return total.relu() if relu else total
+
+
+def _together(maps: Sequence[Tensor]) -> Tensor:
+    """One map of several, (B, 1, h, w) each: scaled to 1, enlarged to the largest, and averaged."""
+    if len(maps) == 1:
+        return maps[0]
+    size = max(one.shape[-2] for one in maps), max(one.shape[-1] for one in maps)
+    scaled = [one / one.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30) for one in maps]
+    return torch.stack([resize(one, *size) for one in scaled]).mean(0)
+
+
+def _notes(target: Target, maps: Sequence[LayerMaps], chosen: bool, weights: Weighting) -> list[str]:
+    notes = []
+    if not chosen:
+        (one,) = maps
+        size = " x ".join(map(str, one.activations.shape[-2:]))
+        notes.append(
+            f"Made of {one.name} ({size}), the last layer of maps that the score depends on; layer= names another."
+        )
+    if weights == "eigen":
+        notes.append("EigenCAM does not look at what is asked: its map is the same for every unit.")
+    return notes

@@ -1,0 +1,182 @@
+"""What is explained: the images, and the question as it is asked of each of them.
+
+Methods that change a picture again and again - hide a part of it, add noise, walk towards another picture - give the
+copies one by one; they are answered in batches of a bounded size, each by the question of the image it was made of.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from triscope.errors import NetworkError
+from triscope.network import ImageBatch, Network
+from triscope.network.network import no_autocast
+from triscope.objectives.base import Activations, Objective
+from triscope.objectives.units import Logit
+from triscope.results import Heatmap
+
+K = TypeVar("K")
+H = TypeVar("H", bound=Heatmap)
+
+
+@dataclass(frozen=True, eq=False)
+class Changed(Generic[K]):
+    """A changed copy `picture` (C, H, W) of image number `image` of a batch; `key` is what the method knows it by."""
+
+    image: int
+    picture: Tensor
+    key: K
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Generic[K]):
+    """Several changed copies: `pictures` (n, C, H, W), the images they were made of, and their keys."""
+
+    images: tuple[int, ...]
+    pictures: Tensor
+    keys: tuple[K, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Images, and what is asked of each of them in the end: `scores` (B,) are the answers."""
+
+    network: Network
+    seen: ImageBatch
+    objective: Objective
+    scores: Tensor
+
+    @classmethod
+    def of(cls, network: Network, images: ImageBatch, objective: Objective) -> "Target":
+        """Ask once, so that the top class is known, and what the images themselves score."""
+        with without_gradients(network.device):
+            look = network.look(images.images, objective.needs)
+            scores = objective(look)
+        return cls(network, images, objective.resolve(look), scores)
+
+    @property
+    def images(self) -> Tensor:
+        """What the network sees: (B, C, H, W) in [0, 1]."""
+        return self.seen.images
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def ask(self, pictures: Tensor, images: Sequence[int]) -> Tensor:
+        """The scores (n,) of pictures (n, C, H, W), each asked what the image of that number is asked."""
+        with without_gradients(self.network.device):
+            return scores_of(self.objective, self.network.look(pictures, self.objective.needs), images)
+
+    def differentiate(self, pictures: Tensor, images: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The scores (n,), and their gradients at the pictures (n, C, H, W)."""
+        with with_gradients(self.network.device):
+            look = self.network.look(pictures, self.objective.needs, leaf="input")
+            scores = scores_of(self.objective, look, images)
+            require_dependence(scores, self.objective, "input", self.network)
+            (gradients,) = torch.autograd.grad(scores.sum(), look.leaves["input"])
+        return scores.detach(), gradients
+
+    def heatmap(self, values: Tensor, notes: Sequence[str] = ()) -> Heatmap:
+        """The result that `values` (B, C, H, W) make."""
+        return self.result(Heatmap, values, notes)
+
+    def result(self, kind: type[H], values: Tensor, notes: Sequence[str] = (), **more: Any) -> H:
+        """A heatmap that holds more than one does."""
+        return kind(
+            values,
+            image=self.images,
+            boxes=self.seen.boxes,
+            scores=self.scores,
+            objective=self.objective,
+            asked=in_words(self.network, self.objective, len(values)),
+            notes=tuple(notes),
+            **more,
+        )
+
+
+def scores_of(objective: Objective, activations: Activations, images: Sequence[int]) -> Tensor:
+    """The scores (n,) of n rows of activations, each by what the image of that number is asked."""
+    asked = {image: objective.of(image) for image in images}
+    if all(one is objective for one in asked.values()):
+        return objective(activations)
+    rows = {image: [row for row, other in enumerate(images) if other == image] for image in asked}
+    answers = {
+        image: one({need: activations[need][rows[image]] for need in objective.needs}) for image, one in asked.items()
+    }
+    return torch.stack([answers[image][rows[image].index(row)] for row, image in enumerate(images)])
+
+
+def in_batches(changed: Iterable[Changed[K]], size: int) -> Iterator[Batch[K]]:
+    """The changed copies, `size` of them at a time; no more are held."""
+    copies = iter(changed)
+    while several := tuple(islice(copies, size)):
+        yield Batch(
+            tuple(one.image for one in several),
+            torch.stack([one.picture for one in several]),
+            tuple(one.key for one in several),
+        )
+
+
+def in_words(network: Network, objective: Objective, count: int) -> tuple[str, ...]:
+    """What was asked of each of `count` images, with class names: "tabby", "features.10:42"."""
+    each = [objective.of(image) for image in range(count)]
+    return tuple(
+        network.class_name(int(one.classes)) if isinstance(one, Logit) and isinstance(one.classes, int) else str(one)
+        for one in each
+    )
+
+
+def require_dependence(scores: Tensor, objective: Objective, layer: str, network: Network) -> None:
+    """Raise NetworkError where no gradient of the scores can reach `layer`."""
+    if not scores.requires_grad:
+        raise NetworkError(
+            f"{reading(objective)} does not depend on {layer} of {network.name}; ask for a layer that comes before it."
+        )
+
+
+def reading(objective: Objective) -> str:
+    """The question in words, with the layers that it reads."""
+    return f"{objective} (which reads {', '.join(sorted(need.layer for need in objective.needs))})"
+
+
+@contextmanager
+def with_gradients(device: torch.device) -> Iterator[None]:
+    """Gradients on, whatever modes the caller is in; autocast would lower the precision of the way back, too."""
+    with torch.inference_mode(mode=False), torch.enable_grad(), no_autocast(device):
+        yield
+
+
+@contextmanager
+def without_gradients(device: torch.device) -> Iterator[None]:
+    """Gradients off, whatever modes the caller is in."""
+    with torch.inference_mode(mode=False), torch.no_grad(), no_autocast(device):
+        yield
+
+
+class Sums:
+    """Weighted sums of maps, for each of `count` rows: what many changed copies of few images add up to."""
+
+    def __init__(self, count: int, like: Tensor) -> None:
+        """`like` (..., C, H, W) says how large one map is, and of which type."""
+        with without_gradients(like.device):
+            self.values = torch.zeros(count, *like.shape[-3:], dtype=like.dtype, device=like.device)
+            self.weights = torch.zeros(count, dtype=like.dtype, device=like.device)
+
+    def add(self, rows: Sequence[int], weights: Tensor, values: Tensor) -> None:
+        """Add `values` (n, C, H, W), each with its weight (n,), to those rows."""
+        met = sorted(set(rows))
+        with without_gradients(values.device):
+            shares = torch.zeros(len(met), len(rows), dtype=values.dtype, device=values.device)
+            shares[[met.index(row) for row in rows], range(len(rows))] = weights.to(shares)
+            self.weights[met] += shares.sum(1)
+            self.values[met] += (shares @ values.flatten(1)).view(len(met), *values.shape[1:])
+
+    def means(self) -> Tensor:
+        """The weighted means so far: (count, C, H, W), zero where there is nothing yet."""
+        with without_gradients(self.values.device):
+            return self.values / self.weights.clamp_min(1e-30).view(-1, 1, 1, 1)
