@@ -287,7 +287,7 @@ def test_the_layer_before_an_inner_unit():
     assert maps_before(network, ["features.4", "output"])[0] == "features.3"
     heat = ts.grad_cam(network, torch.rand(1, 3, 64, 64), "features.4.expand1x1:7")
     assert heat.notes[0].startswith("Made of features.4.squeeze_activation (")
-    with pytest.raises(NetworkError, match="No layer of SqueezeNet before features.0:3"):
+    with pytest.raises(NetworkError, match=r"No layer of SqueezeNet before features\.0:3"):
         ts.grad_cam(network, torch.rand(1, 3, 64, 64), "features.0:3")
 
 

@@ -78,7 +78,7 @@ def random_masks(count: int, size: tuple[int, int], cells: int, visible: float, 
         grid = (torch.rand(1, 1, cells + 1, cells + 1, generator=generator) < visible).float()
         large = F.interpolate(grid, [(cells + 1) * step for step in steps], mode="bilinear", align_corners=False)
         top, left = (int(torch.randint(step, (), generator=generator)) for step in steps)
-        yield large[0, :, top : top + size[0], left : left + size[1]]
+        yield large[0, :, top : top + size[0], left : left + size[1]].clamp(0, 1)
 
 
 class _Correlation:

@@ -146,7 +146,8 @@ def _exact(game: Game, image: int, batch_size: int) -> Iterator[tuple[int, Tenso
         if done < 2**players - 2:
             yield done, torch.zeros(players, dtype=torch.float64), torch.full((players,), math.inf)
     sizes = members.sum(1)
-    shares = torch.tensor([1 / (players * math.comb(players - 1, min(int(size), players - 1))) for size in sizes])
+    chances = [1 / (players * math.comb(players - 1, size)) for size in range(players)]
+    shares = torch.tensor([*chances, 0.0], dtype=torch.float64)[sizes]
     values = [
         ((scores[members[:, one] == 1] - scores[members[:, one] == 0]) * shares[members[:, one] == 0]).sum()
         for one in range(players)
