@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from triscope import catalog
@@ -80,7 +80,9 @@ def _parameters(method: Method) -> Iterator[str]:
         if name in method.inputs:
             kind = _accepted(method.inputs[name])
         elif name in method.groups:
-            kind = method.groups[name][0].__name__ + (f" | {_literal(options[name])}" if name in options else "")
+            kind = method.groups[name][0].__name__ + (
+                f" | {_literal(options[name].choices)}" if name in options else ""
+            )
         else:
             kind = _option(options[name])
         yield f"{name}: {kind}{default}"
@@ -95,7 +97,9 @@ def _accepted(declared: Declared) -> str:
 
 
 def _option(option: Option) -> str:
-    kind = _literal(option) if option.choices else option.type.__name__
+    kind = _literal(option.choices) if option.choices else option.type.__name__
+    if option.words:
+        kind = f"{kind} | {_literal(option.words)}"
     if option.name == "fit":
         kind = "_Fit"
     if option.bytes:
@@ -105,8 +109,8 @@ def _option(option: Option) -> str:
     return f"{kind} | None" if option.default is None else kind
 
 
-def _literal(option: Option) -> str:
-    return f"Literal[{', '.join(map(repr, option.choices))}]"
+def _literal(words: Sequence[str]) -> str:
+    return f"Literal[{', '.join(map(repr, words))}]"
 
 
 def _formatted(text: str) -> str:
@@ -143,6 +147,7 @@ def _values(option: Option) -> str:
         return "yes, **no**" if not default else "**yes**, no"
     kind = {int: "a whole number", float: "a number", str: "text"}[option.type]
     kind = "such as 800M or 2G" if option.bytes else "a list" if option.many else kind
+    kind = " or ".join([kind, *option.words])
     return (
         kind
         if default is None

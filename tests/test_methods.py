@@ -32,6 +32,7 @@ def echo():
         rate: Annotated[float | None, Range(0, 0.5)] = None,
         kind: Literal["one", "two"] = "one",
         loud: bool = False,
+        size: Annotated[int, Range(1, 9)] | Literal["auto"] = 2,
     ) -> Picture:
         """Give back what was given,
         on two lines.
@@ -43,6 +44,7 @@ def echo():
         rate    how fast
         kind    of what kind
         loud    whether it is loud
+        size    how large
         """
         given.update(locals())
         return Picture(images.images)
@@ -66,7 +68,7 @@ def test_a_method_says_what_it_is(echo):
 def test_options_are_read_from_the_signature_and_the_docstring(echo):
     verb, _ = echo
     options = {option.name: option for option in verb.options}
-    assert list(options) == ["count", "rate", "kind", "loud", "fit"]
+    assert list(options) == ["count", "rate", "kind", "loud", "size", "fit"]
     count, rate, kind, loud = (options[name] for name in ("count", "rate", "kind", "loud"))
     assert (count.type, count.default, count.range, count.choices) == (int, 3, Range(1, 9), ())
     assert count.help == "how many, and this text goes on here"
@@ -74,6 +76,8 @@ def test_options_are_read_from_the_signature_and_the_docstring(echo):
     assert (rate.type, rate.default, rate.range) == (float, None, Range(0, 0.5))
     assert (kind.type, kind.choices, kind.help) == (str, ("one", "two"), "of what kind")
     assert (loud.type, loud.default) == (bool, False)
+    size = options["size"]
+    assert (size.type, size.default, size.range, size.words) == (int, 2, Range(1, 9), ("auto",))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +92,8 @@ def test_options_are_read_from_the_signature_and_the_docstring(echo):
         ({"rate": float("nan")}, r"^rate lies in 0 to 0\.5, and nan does not\.$"),
         ({"rate": "0.1"}, r"^rate is of type float, and '0\.1' is not\.$"),
         ({"kind": "tow"}, r"^kind is one, two, not 'tow'\. Nearest: two\.$"),
+        ({"size": "all"}, r"^size is of type int, or auto, and 'all' is not\.$"),
+        ({"size": 10}, r"^size lies in 1 to 9, and 10 does not\.$"),
         ({"loud": 1}, r"^loud is of type bool, and 1 is not\.$"),
         ({"fit": "stretch"}, r"^fit is crop, pad, keep, not 'stretch'\.$"),
     ],
@@ -100,7 +106,7 @@ def test_bad_options_are_refused_before_anything_is_read(echo, given, message):
 
 
 @pytest.mark.parametrize(
-    "given", [{"count": 1}, {"count": 9}, {"rate": 0}, {"rate": 0.5}, {"rate": None}, {"loud": True}]
+    "given", [{"count": 1}, {"count": 9}, {"rate": 0}, {"rate": 0.5}, {"rate": None}, {"loud": True}, {"size": "auto"}]
 )
 def test_the_ends_of_a_range_are_allowed(echo, given):
     verb, seen = echo

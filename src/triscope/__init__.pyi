@@ -50,6 +50,7 @@ from triscope.what.style.options import Synthesis as Synthesis
 from triscope.what.style.options import TextureLoss as TextureLoss
 from triscope.where.gradient import gradient as gradient
 from triscope.where.path_averages import PathHeatmap as _PathHeatmap
+from triscope.where.shapley import ShapleyHeatmap as _ShapleyHeatmap
 from triscope.where.smoothing import smooth as smooth
 from triscope.where.superpixels import SegmentHeatmap as _SegmentHeatmap
 from triscope.which.collection import Collection as Collection
@@ -124,6 +125,52 @@ class _Deconvnet(_Method[Heatmap]):
 
 deconvnet: _Deconvnet
 
+class _Relevance(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        composite: Literal[
+            "epsilon-plus-flat",
+            "epsilon-plus",
+            "epsilon-alpha2-beta1-flat",
+            "epsilon-alpha2-beta1",
+            "epsilon-gamma-box",
+            "epsilon",
+            "gamma",
+        ] = ...,
+        first: Literal["same", "flat", "w-square", "z-box"] | None = ...,
+        epsilon: float = ...,
+        gamma: float = ...,
+        channels: Literal["sum", "keep"] = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        composite: Literal[
+            "epsilon-plus-flat",
+            "epsilon-plus",
+            "epsilon-alpha2-beta1-flat",
+            "epsilon-alpha2-beta1",
+            "epsilon-gamma-box",
+            "epsilon",
+            "gamma",
+        ] = ...,
+        first: Literal["same", "flat", "w-square", "z-box"] | None = ...,
+        epsilon: float = ...,
+        gamma: float = ...,
+        channels: Literal["sum", "keep"] = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+relevance: _Relevance
+
 class _GradCam(_Method[Heatmap]):
     def __call__(
         self,
@@ -183,7 +230,7 @@ class _IntegratedGradients(_Method[_PathHeatmap]):
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
-        steps: int = ...,
+        steps: int | Literal["auto"] = ...,
         tolerance: float = ...,
         rule: Literal["gauss-legendre", "trapezoid"] = ...,
         channels: Literal["sum", "keep"] = ...,
@@ -199,7 +246,7 @@ class _IntegratedGradients(_Method[_PathHeatmap]):
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
-        steps: int = ...,
+        steps: int | Literal["auto"] = ...,
         tolerance: float = ...,
         rule: Literal["gauss-legendre", "trapezoid"] = ...,
         channels: Literal["sum", "keep"] = ...,
@@ -332,7 +379,7 @@ class _Rise(_Method[Heatmap]):
 
 rise: _Rise
 
-class _Shapley(_Method[_SegmentHeatmap]):
+class _Shapley(_Method[_ShapleyHeatmap]):
     def __call__(
         self,
         network: Network,
@@ -346,7 +393,7 @@ class _Shapley(_Method[_SegmentHeatmap]):
         batch_size: int = ...,
         seed: int = ...,
         fit: _Fit = ...,
-    ) -> _SegmentHeatmap: ...
+    ) -> _ShapleyHeatmap: ...
     def steps(
         self,
         network: Network,
@@ -360,7 +407,7 @@ class _Shapley(_Method[_SegmentHeatmap]):
         batch_size: int = ...,
         seed: int = ...,
         fit: _Fit = ...,
-    ) -> Iterator[Step[_SegmentHeatmap]]: ...
+    ) -> Iterator[Step[_ShapleyHeatmap]]: ...
 
 shapley: _Shapley
 

@@ -115,8 +115,8 @@ def _drawing(method: Method[Any]) -> list[click.Parameter]:
 
 def _option(option: Option) -> click.Option:
     """A method's option as click's."""
-    name = f"--{option.name.replace('_', '-')}"
-    names = [f"{name}/--no-{name.removeprefix('--')}" if option.type is bool else name, option.name]
+    name = option.flag
+    names = [f"{name}/--no-{name.removeprefix('--')}" if option.type is bool else name, option.spelled or option.name]
     if option.formerly:
         names.insert(1, f"--{option.formerly.replace('_', '-')}")
     kind: click.ParamType[Any] | type | None = option.type
@@ -138,13 +138,24 @@ def _option(option: Option) -> click.Option:
 class _OrWord(click.ParamType[Any]):
     """What another type takes, or one of a few words."""
 
+    name = "or a word"
+
     def __init__(self, inner: Any, words: Sequence[str]) -> None:
         self.inner, self.words = inner, words
-        self.name = f"{inner.name}|{'|'.join(words)}"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What stands in the help."""
+        del param, ctx
+        return f"{self.inner.name.upper()}, or {', '.join(self.words)}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The word, or the value as the other type has it."""
-        return value if value in self.words else self.inner.convert(value, param, ctx)
+        if value in self.words:
+            return value
+        try:
+            return self.inner.convert(value, param, ctx)
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{error.message.rstrip('.')}; it may also be {', '.join(self.words)}.") from error
 
 
 class _Ranged(click.Option):

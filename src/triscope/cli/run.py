@@ -42,6 +42,9 @@ def run(
         given.pop("style") if issubclass(method.returns, Heatmap) else None,
         [form for form in method.returns.asked_forms if given.pop(form, False)],
     )
+    for option in method.options:
+        if option.spelled:
+            given[option.name] = given.pop(option.spelled)
     asked = _asked(method, given, chosen, said, voice)
     if chosen is not None and any(option.name == "seed" for option in method.options):
         given["seed"] = chosen.seed
@@ -103,6 +106,7 @@ class _Job:
         parts = name_parts(self.method, self.asked, given)
         written = self._places(parts, places)
         way = self.way.find(parts, written, self.voice)
+        given = {key: value for key, value in given.items() if value != ()}  # an option that was not given
         arguments = {key: _read(self.method, key, value) for key, value in {**given, **way.arguments}.items()}
         start = time.perf_counter()
         last: Step[Any] | None = None

@@ -34,6 +34,7 @@ from triscope.methods.options import (
     Rate,
     RunOnly,
     Seed,
+    Spelled,
     Steps,
 )
 from triscope.methods.steps import Step
@@ -42,6 +43,6 @@ from triscope.methods.table import METHODS, Method, method
 __all__ = [
     "BatchSize", "Bytes", "Checkpoint", "Formerly", "Group", "Help", "ImageInput", "ImagesArg", "Input",
     "LayerArg", "LayerInput", "LayersArg", "Method", "method", "METHODS", "NetworkArg", "NetworkInput", "ObjectiveArg",
-    "ObjectiveInput", "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Step", "Steps", "StoreInput",
-    "StoreLike", "WholeImagesArg",
+    "ObjectiveInput", "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Spelled", "Step", "Steps",
+    "StoreInput", "StoreLike", "WholeImagesArg",
 ]  # fmt: skip

@@ -55,6 +55,13 @@ class RunOnly:
 
 
 @dataclass(frozen=True)
+class Spelled:
+    """The name of an option on the command line, where that of the parameter means something else there."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Formerly:
     """The name that an option had in older recipes and commands; still understood."""
 
@@ -101,6 +108,12 @@ class Option:
     recorded: bool = True
     of: str = ""
     formerly: str | None = None
+    spelled: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """What it is called on the command line."""
+        return f"--{(self.spelled or self.name).replace('_', '-')}"
 
     def read(self, value: Any) -> Any:
         """The value as the function wants it. Raises OptionError where it is not allowed.
@@ -177,6 +190,7 @@ def read_option(name: str, hint: Any, default: Any, text: str, *, of: str = "") 
         recorded=RunOnly not in found,
         of=of or name,
         formerly=found[Formerly].name if Formerly in found else None,
+        spelled=found[Spelled].name if Spelled in found else None,
     )
 
 

@@ -152,10 +152,9 @@ def _as_word(path: str | os.PathLike[str]) -> str:
 
 
 def _flag(option: Option, value: Any) -> list[str]:
-    dashed = option.name.replace("_", "-")
     if isinstance(value, bool):
-        return [f"--{dashed}" if value else f"--no-{dashed}"]
-    return [f"--{dashed}", ",".join(map(str, value)) if option.many and not isinstance(value, str) else str(value)]
+        return [option.flag if value else f"--no-{option.flag.removeprefix('--')}"]
+    return [option.flag, ",".join(map(str, value)) if option.many and not isinstance(value, str) else str(value)]
 
 
 def _place(method: Method[Any], name: str) -> int:

@@ -30,11 +30,12 @@ layers are scaled to a largest magnitude of 1 and averaged.
 
 import dataclasses
 from collections.abc import Generator, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from triscope.methods import BatchSize, ImagesArg, LayersArg, NetworkArg, ObjectiveArg, Step, method
+from triscope.methods import BatchSize, ImagesArg, LayersArg, NetworkArg, ObjectiveArg, Spelled, Step, method
 from triscope.objectives.units import TOP_CLASS
 from triscope.render import resize
 from triscope.results import Heatmap
@@ -51,7 +52,7 @@ def grad_cam(
     objective: ObjectiveArg = TOP_CLASS,
     *,
     layer: LayersArg | None = None,
-    weights: Weighting = "gradient",
+    weights: Annotated[Weighting, Spelled("weighting")] = "gradient",
     relu: bool = True,
     batch_size: BatchSize = 16,
 ) -> Generator[Step[Heatmap]]:

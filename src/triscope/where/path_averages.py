@@ -129,7 +129,10 @@ def expected_gradients(
     """
     target = Target.of(network, images, objective)
     if references is None:
-        raise OptionError("expected_gradients needs references, the images that its ways start from: a few photos.")
+        raise OptionError(
+            "Expected gradients need references, the images that the ways start from: references=[...], or --reference "
+            "FILE, several times."
+        )
     starts = _like(references, target)[:, None].expand(-1, len(target), -1, -1, -1)
     order, places = _draws(len(starts), samples, seed)
     differences = target.scores - _mean_score(target, starts[sorted(set(order))])
