@@ -11,7 +11,7 @@ It needs a network whose `features` are modules in a row (VGG, AlexNet, SqueezeN
 fields. Deeper than the cut, the pass is whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
