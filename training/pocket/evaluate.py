@@ -41,8 +41,8 @@ def accuracy(logits: Tensor, classes: Tensor) -> str:
     return f"top-1 {hits[:, 0].float().mean():6.1%}  top-5 {hits.any(dim=1).float().mean():6.1%}"
 
 
-def neighbours(network: PocketAlexNet, folder: Path, size: int) -> float:
-    """Share of pictures whose nearest other picture is in the same folder: last hidden layer, centred, cosine."""
+def neighbours(network: PocketAlexNet, folder: Path, size: int) -> Tensor:
+    """Whether each picture's nearest other picture is in its folder (N,): last hidden layer, centred, cosine."""
     files = sorted(file for file in folder.glob("*/*") if file.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
     names = sorted({file.parent.name for file in files})
     labels = torch.tensor([names.index(file.parent.name) for file in files])
@@ -50,7 +50,7 @@ def neighbours(network: PocketAlexNet, folder: Path, size: int) -> float:
     features = answers(hidden, squares(files, size))
     features = F.normalize(features - features.mean(dim=0), dim=1)
     likeness = (features @ features.T).fill_diagonal_(-1)
-    return float((labels[likeness.argmax(dim=1)] == labels).float().mean())
+    return labels[likeness.argmax(dim=1)] == labels
 
 
 def dead_filters(network: PocketAlexNet) -> int:
@@ -104,7 +104,7 @@ def main() -> None:
         report_accuracy(network, options)
     if options.features:
         for size in options.sizes:
-            print(f"{size:4}: nearest neighbour {neighbours(network, options.features, size):6.1%}")
+            print(f"{size:4}: nearest neighbour {neighbours(network, options.features, size).float().mean():6.1%}")
     for file in options.show:
         best = answers(network, squares([file], SIZE)).softmax(dim=1)[0].topk(5)
         print(file.name, *(f"{int(c)}:{p:.0%}" for p, c in zip(best.values, best.indices, strict=True)))

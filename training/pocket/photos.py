@@ -37,16 +37,14 @@ class Photos:
 
 def read_photos(folder: Path) -> Photos:
     """Every photo that `index.csv` lists, in its order."""
-    with (folder / "index.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    decoded: dict[tuple[str, str], Image.Image] = {}
-    for shard in sorted({row["shard"] for row in rows}):
-        with tarfile.open(folder / shard) as tar:
-            for member in tar:
-                if (content := tar.extractfile(member)) is not None:
-                    decoded[shard, member.name] = Image.open(io.BytesIO(content.read())).convert("RGB")
-    classes = np.array([int(row["imagenet_class_index"] or -1) for row in rows])
-    return Photos([decoded[row["shard"], row["member"]] for row in rows], classes)
+    rows = _index(folder)
+    return _decoded(folder, rows, np.arange(len(rows)))
+
+
+def read_held_out(folder: Path, count: int) -> Photos:
+    """The photos that `split` keeps out of training, without decoding the others."""
+    rows = _index(folder)
+    return _decoded(folder, rows, _watched(_classes(rows), count))
 
 
 def split(photos: Photos, held_out: int) -> tuple[Photos, Photos]:
@@ -54,10 +52,34 @@ def split(photos: Photos, held_out: int) -> tuple[Photos, Photos]:
 
     The same ones for the same photos and number, whatever the seed: in a chain of stretches none is ever trained on.
     """
-    known = np.flatnonzero(photos.classes >= 0)
-    watched = np.sort(np.random.default_rng(0).choice(known, size=min(held_out, len(known) // 2), replace=False))
-    kept = np.setdiff1d(np.arange(len(photos)), watched)
-    return photos.subset(kept), photos.subset(watched)
+    watched = _watched(photos.classes, held_out)
+    return photos.subset(np.setdiff1d(np.arange(len(photos)), watched)), photos.subset(watched)
+
+
+def _index(folder: Path) -> list[dict[str, str]]:
+    with (folder / "index.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _classes(rows: list[dict[str, str]]) -> np.ndarray:
+    return np.array([int(row["imagenet_class_index"] or -1) for row in rows])
+
+
+def _watched(classes: np.ndarray, count: int) -> np.ndarray:
+    known = np.flatnonzero(classes >= 0)
+    return np.sort(np.random.default_rng(0).choice(known, size=min(count, len(known) // 2), replace=False))
+
+
+def _decoded(folder: Path, rows: list[dict[str, str]], indices: np.ndarray) -> Photos:
+    chosen = [rows[i] for i in indices]
+    wanted = {(row["shard"], row["member"]) for row in chosen}
+    decoded: dict[tuple[str, str], Image.Image] = {}
+    for shard in sorted({shard for shard, _ in wanted}):
+        with tarfile.open(folder / shard) as tar:
+            for member in tar:
+                if (shard, member.name) in wanted and (content := tar.extractfile(member)) is not None:
+                    decoded[shard, member.name] = Image.open(io.BytesIO(content.read())).convert("RGB")
+    return Photos([decoded[row["shard"], row["member"]] for row in chosen], _classes(rows)[indices])
 
 
 def boxes(photos: Photos, k: int, seed: int) -> np.ndarray:

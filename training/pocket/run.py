@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from lessons import Lesson
 from optimiser import optimisers
+from robust import reach, worsened
 from safetensors.torch import save_file
 from student import Student, folded, quieted
 from torch import Tensor
@@ -15,7 +16,6 @@ from torch.nn import functional as F
 from triscope.network.loading.pocket import PocketAlexNet, quantise
 from triscope.network.variants.precision import native_bfloat16
 
-WARM_UP = 200
 QUIET_AT_EXPORT = 0.01  # so little that the answers stay as they are
 LIKENESS = 0.35  # weight of the likenesses within a batch against the answers
 SHARPNESS = 16  # of the softmax over them
@@ -24,7 +24,10 @@ AVERAGE_EVERY, AVERAGE_KEEP = 8, 0.97  # the average looks back over about 270 s
 
 @dataclass(frozen=True)
 class Plan:
-    """How a stretch goes: its length in hours or in steps, picture sizes with their share of it, learning rates."""
+    """How a stretch goes: its length in hours or in steps, picture sizes with their share of it, learning rates.
+
+    `robust` is how far half of the pictures are moved to where the student does worst (see robust.py), 0 not at all.
+    """
 
     hours: float
     steps: int
@@ -33,6 +36,8 @@ class Plan:
     adam: float
     decay: float
     fall: float
+    warm_up: int = 200
+    robust: float = 0.0
 
     def progress(self, step: int, seconds: float) -> float:
         """How much of the stretch is done, 0 to 1."""
@@ -47,7 +52,7 @@ class Plan:
 
     def rate(self, step: int, progress: float) -> float:
         """The learning rate as a share of its peak: up over the first steps, level, then down in a line to zero."""
-        return min(1.0, (step + 1) / WARM_UP, (1 - progress) / self.fall)
+        return min(1.0, (step + 1) / self.warm_up, (1 - progress) / self.fall)
 
 
 class Run:
@@ -69,8 +74,11 @@ class Run:
     def learn(self, lesson: Lesson, temperature: float) -> float:
         """One step; the cross-entropy of the answers."""
         rate = self.plan.rate(self.step, self.progress)
+        images = lesson.images
+        if length := reach(self.plan.robust, images.shape[-1], self.progress):
+            images = worsened(self.student, images, lesson.answers, temperature, length, self.step, self.half)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            logits, hidden = self.student.with_hidden(lesson.images)
+            logits, hidden = self.student.with_hidden(images)
         answer = -(lesson.answers * F.log_softmax(logits.float() / temperature, dim=1)).sum(dim=1).mean()
         loss = answer + LIKENESS * unlike(hidden.float(), lesson.features)
         for optimiser in self.optimisers:

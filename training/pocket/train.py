@@ -133,6 +133,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--adam", type=float, default=2e-3, help="learning rate of the rest")
     parser.add_argument("--decay", type=float, default=0.02)
     parser.add_argument("--fall", type=float, default=0.6, help="share of the run over which the rate falls")
+    parser.add_argument("--warm-up", type=int, default=200, help="steps over which the rate rises")
+    parser.add_argument("--robust", type=float, default=0.0, metavar="EPS", help="L2 reach of harmful moves (at 224)")
     parser.add_argument("--temperature", type=float, default=2.0)
     parser.add_argument("--truth", type=float, default=0.1, help="weight of a known class against the teacher's answer")
     parser.add_argument("--batch", type=int, default=128)
