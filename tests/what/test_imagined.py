@@ -144,6 +144,22 @@ def test_networks_of_one_size_and_neurons_at_the_border_are_shown_views_of_that_
     assert ts.ascend(net, f"3:1@{SIZE - 1},{SIZE - 1}", steps=3).values.shape == (1, 3, SIZE, SIZE)
 
 
+@pytest.mark.parametrize(("unit", "alike"), [("1:1", False), (f"1:1@{SIZE // 2},{SIZE // 2}", True)])
+def test_a_position_is_asked_of_views_in_which_it_means_the_same(unit, alike):
+    sides = set()
+
+    class Watching(nn.Conv2d):
+        def forward(self, inputs):
+            sides.add(inputs.shape[-1])
+            return super().forward(inputs)
+
+    network = Network(nn.Sequential(Watching(3, 4, 3, padding=1), nn.ReLU()), size=SIZE)
+    list(network.layers)
+    sides.clear()
+    ts.ascend(network, unit, steps=8)
+    assert (sides == {SIZE}) == alike
+
+
 def test_a_dead_unit_is_said():
     dead = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     nn.init.zeros_(dead[0].weight)

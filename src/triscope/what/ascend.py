@@ -29,9 +29,9 @@ import torch
 from triscope.errors import NetworkError, ObjectiveError, OptionError
 from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Range, Seed, Step, Steps, method
 from triscope.network import Network
-from triscope.objectives.base import Objective
+from triscope.objectives.base import Objective, terms_of
 from triscope.objectives.statistics import Diversity
-from triscope.objectives.units import Logit
+from triscope.objectives.units import Logit, Neuron
 from triscope.what.optimisation.ascent import climb, noise
 from triscope.what.optimisation.optimisers import Adam, Lbfgs
 from triscope.what.optimisation.parametrisation import Fourier
@@ -103,14 +103,19 @@ def ascend(
 
 
 def _takes_any_size(network: Network, asked: Objective, size: tuple[int, int], factor: float) -> bool:
-    """Whether the question can also be asked of a picture that is `factor` times as large."""
+    """Whether the question can also be asked of a picture that is `factor` times as large.
+
+    One position of a map is another part of the picture then.
+    """
+    if any(isinstance(term, Neuron) for _, term in terms_of(asked)):
+        return False
     rows, cols = (max(1, round(side * factor)) for side in size)
     count = len(asked.classes) if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else 1
     grey = torch.full((count, network.channels, rows, cols), 0.5, dtype=network.dtype, device=network.device)
     try:
         with torch.no_grad():
             asked(network.look(grey, asked.needs))
-    except (NetworkError, ObjectiveError):  # a fixed size, or a neuron at a position that a smaller map does not have
+    except (NetworkError, ObjectiveError):  # a fixed size
         return False
     return True
 

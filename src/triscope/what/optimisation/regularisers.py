@@ -102,7 +102,7 @@ REGULARISERS: dict[str, Regulariser] = {
     "blur": Regulariser(l2=0.3, blur=0.7, clip=0.02, contribution_clip=0.02),
     "jitter": Regulariser(tv=10.0, jitter=0.05, scale=0.1),
     "fourier": Regulariser("fourier", rate=0.05),
-    "natural": Regulariser("fourier", rate=0.05, class_log_prob=8.0, tv=15.0, jitter=0.055, scale=0.1),
+    "natural": Regulariser("fourier", rate=0.05, class_log_prob=8.0, tv=15.0, jitter=0.1, scale=0.3, rotate=8.0),
 }
 
 
