@@ -20,6 +20,7 @@ FLOORS = [
     {"network"},
     {"methods"},
     {"where", "what", "which", "views"},
+    {"metrics"},
     {"verbs"},
     {"redoing", "reporting", "watching"},
     {"cli"},

@@ -9,6 +9,7 @@ from triscope.errors import TriscopeWarning as TriscopeWarning
 from triscope.images import read_image as read_image
 from triscope.methods import Method as _Method
 from triscope.methods import Step as Step
+from triscope.metrics.judge import Judgement as _Judgement
 from triscope.network import Fit as _Fit
 from triscope.network import Images as _Images
 from triscope.network import Network as Network
@@ -444,6 +445,60 @@ class _Lime(_Method[_SegmentHeatmap]):
     ) -> Iterator[Step[_SegmentHeatmap]]: ...
 
 lime: _Lime
+
+class _Judge(_Method[_Judgement]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        methods: Sequence[str] | str | None = ...,
+        numbers: Sequence[
+            Literal[
+                "insertion",
+                "deletion",
+                "road",
+                "infidelity",
+                "sensitivity_n",
+                "class",
+                "randomisation",
+                "max_sensitivity",
+            ]
+        ]
+        | str = ...,
+        baselines: bool = ...,
+        steps: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> _Judgement: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        methods: Sequence[str] | str | None = ...,
+        numbers: Sequence[
+            Literal[
+                "insertion",
+                "deletion",
+                "road",
+                "infidelity",
+                "sensitivity_n",
+                "class",
+                "randomisation",
+                "max_sensitivity",
+            ]
+        ]
+        | str = ...,
+        baselines: bool = ...,
+        steps: int = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_Judgement]]: ...
+
+judge: _Judge
 
 class _Ascend(_Method[Imagined]):
     def __call__(

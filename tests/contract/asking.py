@@ -35,6 +35,7 @@ ROWS = {
     "invert": Row({"steps": 2, "layer": "3"}),
     "expected_gradients": Row({"references": pictures(3, seed=5), "samples": 3}),
     "integrated_gradients": Row({"steps": 4}),
+    "judge": Row({"methods": ["saliency"], "numbers": ["insertion", "deletion"], "steps": 3}),
     "lime": Row({"samples": 20, "segments": 4}),
     "occlusion": Row({"window": 3}),
     "rise": Row({"masks": 6, "cells": 3}),

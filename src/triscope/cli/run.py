@@ -34,7 +34,7 @@ def run(
 
     Where results go is looked at before anything else.
     """
-    several = given.pop("images") if isinstance(given.get("images"), tuple) else None
+    several = given.pop("images") if _one_by_one(method, given) else None
     count = len(several or (None,))
     places = target.places(method.returns.require_ending, several=count > 1)
     way = WayPlaces.of(method, target, given)
@@ -199,10 +199,23 @@ def _read(method: Method[Any], name: str, value: Any) -> Any:
     declared = method.inputs.get(name)
     if declared and isinstance(declared.input, StoreInput):
         return Store.open(value)
-    return read_stdin() if declared and isinstance(declared.input, ImageInput) and value == STREAM else value
+    if declared is None or not isinstance(declared.input, ImageInput):
+        return value
+    if isinstance(value, tuple):
+        return [_read(method, name, one) for one in value]
+    return read_stdin() if value == STREAM else value
+
+
+def _one_by_one(method: Method[Any], given: Mapping[str, Any]) -> bool:
+    """Whether each image is a question, and a result, of its own."""
+    declared = method.inputs.get("images")
+    together = declared is not None and isinstance(declared.input, ImageInput) and declared.input.together
+    return isinstance(given.get("images"), tuple) and not together
 
 
 def _stem(value: Any) -> str:
+    if isinstance(value, tuple):
+        return _stem(value[0]) if len(value) == 1 else f"{len(value)} images"
     return "stdin" if value == STREAM else printable(Path(value).stem)
 
 

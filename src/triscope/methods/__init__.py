@@ -38,11 +38,11 @@ from triscope.methods.options import (
     Steps,
 )
 from triscope.methods.steps import Step
-from triscope.methods.table import METHODS, Method, method
+from triscope.methods.table import METHODS, Method, method, methods_of
 
 __all__ = [
-    "BatchSize", "Bytes", "Checkpoint", "Formerly", "Group", "Help", "ImageInput", "ImagesArg", "Input",
-    "LayerArg", "LayerInput", "LayersArg", "Method", "method", "METHODS", "NetworkArg", "NetworkInput", "ObjectiveArg",
-    "ObjectiveInput", "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Spelled", "Step", "Steps",
-    "StoreInput", "StoreLike", "WholeImagesArg",
+    "BatchSize", "Bytes", "Checkpoint", "Formerly", "Group", "Help", "ImageInput", "ImagesArg", "Input", "LayerArg",
+    "LayerInput", "LayersArg", "Method", "method", "METHODS", "methods_of", "NetworkArg", "NetworkInput",
+    "ObjectiveArg", "ObjectiveInput", "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Spelled", "Step",
+    "Steps", "StoreInput", "StoreLike", "WholeImagesArg",
 ]  # fmt: skip

@@ -98,7 +98,8 @@ class StoreInput(Input):
 class ImageInput(Input):
     """Pictures. `fit` is how they are fitted to the network, unless the caller says otherwise (where `fits` is set).
 
-    With `separate`, several pictures stay several batches of one, of their own sizes. `words` are values that stand for
+    With `separate`, several pictures stay several batches of one, of their own sizes; with `together`, the command line
+    asks about all of them at once. `words` are values that stand for
     no picture. `part` is what a recipe calls the picture, where a method takes several kinds.
     """
 
@@ -107,6 +108,7 @@ class ImageInput(Input):
     fit: Fit = "crop"
     fits: bool = True
     separate: bool = False
+    together: bool = False
     words: tuple[str, ...] = ()
     part: str = ""
 

@@ -6,6 +6,7 @@ yields steps is a long method: calling it gives the last step's result. Every me
 """
 
 import dataclasses
+import importlib
 import inspect
 import math
 import typing
@@ -16,6 +17,7 @@ from typing import Any, Generic, TypeVar, get_args
 
 import torch
 
+from triscope import catalog
 from triscope._version import __version__
 from triscope.errors import OptionError
 from triscope.methods.inputs import Asked, Declared, Input, NetworkInput, StoreInput
@@ -256,6 +258,16 @@ class Method(Generic[R]):
 
 
 METHODS: dict[str, Method[Any]] = {}
+
+
+def methods_of(question: str) -> list[Method[Any]]:
+    """The methods of a question, in the order of the catalogue, loaded."""
+    found = []
+    for entry in catalog.METHODS:
+        if entry.question == question:
+            importlib.import_module(entry.module)
+            found.append(METHODS[entry.name])
+    return found
 
 
 class _Decorator(typing.Protocol):
