@@ -1,5 +1,6 @@
 """The numbers against closed forms: linear networks, whose maps are exact, and definitions written out."""
 
+import dataclasses
 import math
 from itertools import pairwise
 
@@ -215,7 +216,7 @@ def test_a_map_that_is_blind_to_the_class_is_called_so():
     found = ts.judge(network, torch.rand(1, 3, 5, 7), methods=["saliency"], steps=2)
     blind = found.values.clone()
     blind[:, 0, 2] = 0.99
-    text = type(found)(blind, found.rows, found.columns, found.names).sentence("saliency")
+    text = dataclasses.replace(found, values=blind).sentence("saliency")
     assert "hardly depends on the class: do not read it as an explanation" in text
 
 

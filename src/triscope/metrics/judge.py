@@ -32,6 +32,7 @@ from triscope.network import ImageBatch, Network
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import TOP_CLASS, Logit
 from triscope.results import Heatmap, PerImage, Result
+from triscope.where.target import Target
 
 Number: TypeAlias = Literal[
     "insertion", "deletion", "road", "infidelity", "sensitivity_n", "class", "randomisation", "max_sensitivity"
@@ -49,12 +50,15 @@ _CLASS_BLIND = 0.9
 class Judgement(Result):
     """The numbers (images, rows, columns) of several maps, NaN where one does not apply.
 
-    `rows` name the methods and baselines, `columns` the numbers. Saved as .csv (each image by itself) or .json.
+    `rows` name the methods and baselines, `columns` the numbers; `scores` (images,) are what the network answers, and
+    `objective` is what was asked. Saved as .csv (each image by itself) or .json.
     """
 
     rows: tuple[str, ...]
     columns: tuple[Number, ...]
     names: PerImage[tuple[str, ...]]
+    scores: PerImage[Tensor]
+    objective: PerImage[Any]
     usual_form: ClassVar[str] = ".csv"
     written: ClassVar[bool] = False
 
@@ -163,14 +167,22 @@ def judge(
     rows = (*verbs, *(BASELINES if baselines else ()))
     values = torch.full((len(images), len(rows), len(numbers)), math.nan, dtype=torch.float64)
     names = tuple(source.name for source in images.sources)
+    target = Target.of(network, images, objective)
     total, done = len(images) * len(rows), 0
     for place in range(len(images)):
-        one = _Judge(network, _only(images, place), objective.of(place), numbers, steps, seed)
+        one = _Judge(network, _only(images, place), target.objective.of(place), numbers, steps, seed)
         for row, name in enumerate(rows):
             values[place, row] = torch.tensor(one.of(verbs[name]) if name in verbs else one.of_baseline(name))
             done += 1
+            asked = _first(target.objective, place + 1)
             known = values[: place + 1].to(images.images.dtype)
-            yield Step(done, total, math.nan, {}, Judgement(known, rows, tuple(numbers), names[: place + 1]))
+            yield Step(
+                done,
+                total,
+                math.nan,
+                {},
+                Judgement(known, rows, tuple(numbers), names[: place + 1], target.scores[: place + 1], asked),
+            )
 
 
 class _Judge:
@@ -185,10 +197,8 @@ class _Judge:
         steps: int,
         seed: int,
     ) -> None:
-        with torch.no_grad():
-            look = network.look(image.images, objective.needs)
         self.network, self.image, self.seed = network, image, seed
-        self.objective = objective.resolve(look)
+        self.objective = objective
         self.numbers, self.steps = numbers, steps
         self.subject = Subject.of(network, image.images[0], self.objective)
         self.other = self._other_class()
@@ -271,6 +281,13 @@ def _verbs(names: Sequence[str] | None) -> dict[str, Method[Heatmap]]:
 def _only(images: ImageBatch, place: int) -> ImageBatch:
     one = slice(place, place + 1)
     return ImageBatch(images.images[one], images.boxes[one], images.sources[one])
+
+
+def _first(objective: Objective, count: int) -> Objective:
+    """What is asked of the first `count` images."""
+    if isinstance(objective, Logit) and isinstance(objective.classes, tuple):
+        return Logit(objective.classes[:count], objective.form)
+    return objective
 
 
 def _cell(mean: float, half: float | None) -> str:
