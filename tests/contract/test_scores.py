@@ -7,7 +7,6 @@ import triscope as ts
 from tests.contract.asking import ASKING, QUESTIONED, ask, pictures, tiny
 from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
-from triscope.results import Heatmap
 from triscope.verbs import METHODS
 from triscope.what.optimisation.regularisers import REGULARISERS
 
@@ -16,7 +15,7 @@ FREE = {"dream": {"layer": None}}
 
 def shown(result):
     """The pictures that a result's scores are of."""
-    return result.image if isinstance(result, Heatmap) else result.values
+    return getattr(result, "image", result.values)
 
 
 def distance(network, seed, size=16):

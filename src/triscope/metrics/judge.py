@@ -50,13 +50,14 @@ _CLASS_BLIND = 0.9
 class Judgement(Result):
     """The numbers (images, rows, columns) of several maps, NaN where one does not apply.
 
-    `rows` name the methods and baselines, `columns` the numbers; `scores` (images,) are what the network answers, and
-    `objective` is what was asked. Saved as .csv (each image by itself) or .json.
+    `rows` name the methods and baselines, `columns` the numbers; `image` (images, C, H, W) is
+    what the network saw, `scores` (images,) what it answers, and `objective` what was asked. Saved as .csv (each image by itself) or .json.
     """
 
     rows: tuple[str, ...]
     columns: tuple[Number, ...]
     names: PerImage[tuple[str, ...]]
+    image: PerImage[Tensor]
     scores: PerImage[Tensor]
     objective: PerImage[Any]
     usual_form: ClassVar[str] = ".csv"
@@ -176,13 +177,9 @@ def judge(
             done += 1
             asked = _first(target.objective, place + 1)
             known = values[: place + 1].to(images.images.dtype)
-            yield Step(
-                done,
-                total,
-                math.nan,
-                {},
-                Judgement(known, rows, tuple(numbers), names[: place + 1], target.scores[: place + 1], asked),
-            )
+            some = slice(place + 1)
+            found = Judgement(known, rows, tuple(numbers), names[some], images.images[some], target.scores[some], asked)
+            yield Step(done, total, math.nan, {}, found)
 
 
 class _Judge:
