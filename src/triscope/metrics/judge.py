@@ -50,8 +50,8 @@ _CLASS_BLIND = 0.9
 class Judgement(Result):
     """The numbers (images, rows, columns) of several maps, NaN where one does not apply.
 
-    `rows` name the methods and baselines, `columns` the numbers; `image` (images, C, H, W) is
-    what the network saw, `scores` (images,) what it answers, and `objective` what was asked. Saved as .csv (each image by itself) or .json.
+    `rows` name the methods and baselines, `columns` the numbers. `image` (images, C, H, W) is what the network saw,
+    `scores` (images,) what it answers, and `objective` what was asked. Saved as .csv (each image by itself) or .json.
     """
 
     rows: tuple[str, ...]
