@@ -265,7 +265,7 @@ def test_leaving_out_maps_where_one_image_cannot_become_several(kind):
         ("efficientnet_b0", 64, "features.8"),
         ("shufflenet_v2_x0_5", 64, "conv5.2"),
         ("convnext_tiny", 64, "features.7.2"),
-        ("swin_t", 96, "norm"),
+        ("swin_t", 224, "norm"),
         ("vit_b_32", 224, "encoder.layers.encoder_layer_11.ln_1"),
     ],
 )
