@@ -111,6 +111,7 @@ METHODS = (
 
 TOOLS = (
     Tool("index", "index", "which", "compute and store a network's features for every image in a folder"),
+    Tool("check", "tools", "which", "compare a store's files with their checksums"),
     Tool("layers", "tools", "view", "the layers: type, output, parameters, receptive field"),
     Tool("report", "tools", "tool", "one image through everything, as one HTML file"),
     Tool("redo", "tools", "tool", "make a saved result again from the recipe it carries"),

@@ -10,7 +10,8 @@
     ├── OptionError         an option outside its range or choices
     ├── RecipeError         a result that cannot be made again
     └── StoreError          a collection or a store that cannot be read, written or asked
-        └── LayerNotKept    a layer that the store does not keep
+        ├── LayerNotKept    a layer that the store does not keep
+        └── DamagedStore    the files of a store are not what triscope wrote
 
 Every message is one sentence or two: the thing, the choices, the next step. It stands where it is raised, beside the
 condition it explains; here are the kinds, and the wording that many messages share.
@@ -80,6 +81,10 @@ class LayerNotKept(StoreError):
         option = "maps" if whole else "layers"
         super().__init__(f"{said} Store.build(network, pictures, store, {option}=[{layer!r}]) adds it.")
         self.said, self.store, self.layer, self.whole = said, store, layer, whole
+
+
+class DamagedStore(StoreError):
+    """The files of a store are not what triscope wrote."""
 
 
 class TriscopeWarning(UserWarning):

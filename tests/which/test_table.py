@@ -79,7 +79,7 @@ def test_an_empty_newest_manifest_is_stepped_back_from(table):
 def test_a_store_with_nothing_whole_is_a_sentence(tmp_path):
     table = Table.create(tmp_path / "rows.lance", FIELDS, "about")
     newest(table).write_bytes(b"")
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(StoreError, match="is damaged"):
         Store.open(tmp_path)
 
 

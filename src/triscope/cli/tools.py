@@ -24,7 +24,8 @@ from triscope.cli.common import (
     saying_options,
 )
 from triscope.cli.output import STREAM, Target
-from triscope.errors import TriscopeError
+from triscope.errors import StoreError, TriscopeError
+from triscope.images import printable
 from triscope.network.loading.recorded import Said
 from triscope.results import Recipe
 
@@ -187,6 +188,29 @@ def _on_a_collection(network: "Network", folder: str | None, scratch: Path | Non
     except TriscopeError as error:
         voice.note(f"note: nothing is shown of a collection: {error}")
         return []
+
+
+@_command(click.Argument(["store"], metavar="STORE"), *saying_options())
+def check(*, store: str, voice: Voice) -> None:
+    """Compare every file of a store with the checksum that was noted when it was written, and read every row.
+
+    It finds bytes that a disk or a copy has changed. STORE is a folder that `triscope index` made, or the folder of
+    images that it stands in.
+    """
+    from triscope.which.checking import check as look
+
+    found = look(store)
+    place = printable(found.folder)
+    facts = {"store": place, "pictures": found.pictures, "same": len(found.same), "unknown": list(found.unknown)}
+    told = "\n".join(f"{printable(name)}: {what}" for name, what in found.wrong.items())
+    if not found.wrong:
+        told = f"{found.pictures:,} pictures in {place}; {len(found.same)} files are as they were written"
+    voice.result(facts | {"wrong": found.wrong}, told)
+    if found.unknown:
+        voice.note(f"{len(found.unknown)} files have no checksum: an older version made them, or indexing was killed")
+    voice.close(command="check")
+    if found.wrong:
+        raise StoreError(f"{place} is damaged; where there is no copy of these files, delete it and index again.")
 
 
 @_command(*saying_options())

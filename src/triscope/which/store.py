@@ -9,11 +9,9 @@ A store answers needs as a live pass does, with a mapping, so the same objective
 made it - weights, preprocessing, precision - and nothing of another network is ever mixed in.
 """
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -21,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triscope.errors import LayerNotKept, StoreError, nearest
+from triscope.errors import ImageError, LayerNotKept, StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.methods import LayerInput, StoreInput
 from triscope.network import Network
@@ -32,12 +30,12 @@ from triscope.objectives.base import Activations, Need
 from triscope.objectives.pooling import pooled
 from triscope.objectives.units import OUTPUT
 from triscope.results import NetworkNote
-from triscope.results.recipe import public_source
 from triscope.which.checked import refuse_wrong, warn_if_unsure
 from triscope.which.collection import Collection
 from triscope.which.conditions import as_lance, explained
+from triscope.which.database.about import About
 from triscope.which.database.arrow import Rows
-from triscope.which.database.durable import locked
+from triscope.which.database.durable import damaged, locked
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column, Kind
 from triscope.which.database.stored_projections import load_projection, projected_name
@@ -46,57 +44,8 @@ from triscope.which.database.table import Table
 #: Where a store stands when nothing else is said: in the folder whose pictures it holds.
 PLACE = ".triscope"
 GOOD = "status = 'ok'"
-_FORMAT = 1
 _FIELDS = ("name", "folder", "width", "height", "size", "answer", "certainty", "correct")
 _BATCH_BYTES = 32 << 20
-
-
-@dataclass(frozen=True)
-class About:
-    """What a whole store has in common; two stores of the same `About` hold the same kind of numbers."""
-
-    network: str
-    source: Mapping[str, Any] | None
-    sha256: str
-    preprocess: Mapping[str, Any]
-    precision: str
-    columns: tuple[Column, ...]
-    root: str | None = None
-    fields: tuple[str, ...] = ()
-    #: What the collection is (folder, pattern, CSV file, list), how it is called within the root, and its digest.
-    kind: str = "folder"
-    within: str = ""
-    listed: str = ""
-    #: The field that says what a picture is called; "" where the answers are yet to be compared with it.
-    label: str = ""
-    format: int = _FORMAT
-    #: Whether it was made by a version that looks whether the rows of a layer are pictures.
-    checked: bool = False
-
-    def to_json(self) -> str:
-        """As one line."""
-        known = asdict(self) | {"source": None if self.source is None else public_source(self.source)}
-        return json.dumps({**known, "columns": [column.to_json() for column in self.columns]})
-
-    @classmethod
-    def from_json(cls, text: str) -> "About":
-        """What `to_json` gave. Raises StoreError where another version of triscope wrote it."""
-        known = json.loads(text)
-        if known.get("format") != _FORMAT:
-            raise StoreError(
-                f"This store has format {known.get('format')}; this version of triscope reads {_FORMAT}. Index again."
-            )
-        columns = tuple(Column.from_json(column) for column in known.pop("columns"))
-        return cls(**{**known, "columns": columns, "fields": tuple(known["fields"])})
-
-
-def preprocessing(network: Network, *, exact: bool) -> dict[str, Any]:
-    """How pictures become numbers, as a store notes it."""
-    known = network.preprocess
-    return {
-        "size": list(known.size), "resize": known.resize, "interpolation": known.interpolation, "exact": exact,
-        "mean": network.mean and list(network.mean), "std": network.std and list(network.std),
-    }  # fmt: skip
 
 
 class Store:
@@ -104,7 +53,9 @@ class Store:
 
     def __init__(self, path: Path, table: Table, network: Network | None = None) -> None:
         self.path = path
-        self.about = About.from_json(table.about)
+        self.about = About.of(table)
+        if not any(column.pool == "pixels" for column in self.about.columns):
+            raise damaged(path, "it says nothing of the small pictures that every store keeps")
         self.table = table
         self._network = network
         #: What new images are shown to, made when the first one is.
@@ -162,11 +113,7 @@ class Store:
 
         `network` is the one that made it; if left out, it is loaded by the name in the store when it is first needed.
         """
-        folder = Path(path)
-        if not table_folder(folder).is_dir() and table_folder(folder / PLACE).is_dir():
-            folder = folder / PLACE
-        if not table_folder(folder).is_dir():
-            raise StoreError(f"{printable(path)} holds no store; make one: triscope index DIR --layer LAYER.")
+        folder = folder_of(path)
         return cls(folder, Table.open(table_folder(folder)), network)
 
     @property
@@ -236,18 +183,21 @@ class Store:
     def errors(self) -> list[tuple[str, str]]:
         """The pictures that could not be used: (name, reason)."""
         return [
-            (name, error)
+            (_told(name), _told(error))
             for rows in self.table.stream(["name", "error"], "status = 'error'")
             for name, error in zip(rows["name"], rows["error"], strict=True)
         ]
 
     def names(self, rows: Sequence[int] | NDArray[Any]) -> tuple[str, ...]:
         """The names of some rows, printable."""
-        return tuple(self.table.take(rows, ["name"])["name"])
+        return tuple(map(_told, self.table.take(rows, ["name"])["name"]))
 
     def thumbnails(self, rows: Sequence[int] | NDArray[Any]) -> tuple[Tensor, ...]:
         """Small copies of some rows' pictures, each (3, h, w) in [0, 1]."""
-        return tuple(read_image(data)[0] for data in self.table.take(rows, ["thumbnail"])["thumbnail"])
+        try:
+            return tuple(read_image(data)[0] for data in self.table.take(rows, ["thumbnail"])["thumbnail"])
+        except ImageError as error:
+            raise damaged(self.path, "a small picture in it cannot be read") from error
 
     def files(self, rows: Sequence[int] | NDArray[Any]) -> list[Path]:
         """The files of some rows."""
@@ -317,7 +267,10 @@ class Store:
         name = projected_name(column)
         if name not in self.table.names:
             return None
-        return load_projection(self.path, self.table.about_field(name))
+        found = load_projection(self.path, self.table.about_field(name))
+        if found.directions.shape != (self.table.kinds[name][1], column.length):
+            raise damaged(self.path, f"the projection of {column.layer} is of another shape")
+        return found
 
     def add_index(self, layer: str) -> None:
         """Build an index that makes cosine neighbours in `layer` quick among millions of pictures.
@@ -361,12 +314,12 @@ StoreArg: TypeAlias = Annotated[Store, StoreInput()]
 StoredLayerArg: TypeAlias = Annotated[str, LayerInput(of="store")]
 
 
-def way_to(root: Path, folder: Path) -> str:
-    """Where a collection's folder is, seen from the folder of its store: that says least of whose machine this is."""
-    try:
-        return PurePath(os.path.relpath(root, folder)).as_posix()
-    except ValueError:  # on another drive
-        return str(root)
+def folder_of(path: str | os.PathLike[str]) -> Path:
+    """The folder of the store at `path`, or in the folder of pictures there. Raises StoreError where there is none."""
+    for folder in (Path(path), Path(path) / PLACE):
+        if table_folder(folder).is_dir():
+            return folder
+    raise StoreError(f"{printable(path)} holds no store; make one: triscope index DIR.")
 
 
 def table_folder(folder: Path) -> Path:
@@ -384,6 +337,11 @@ def place_of(collection: object, path: str | os.PathLike[str] | None) -> Path:
     if isinstance(root, str | os.PathLike) and Path(root).is_dir():
         return Path(root) / PLACE
     raise StoreError("Say where the store is to be: a collection that is no folder has no place of its own.")
+
+
+def _told(text: object) -> str:
+    """What a row says, as one line that any terminal can take."""
+    return printable(str(text or ""))
 
 
 def _pooled(rows: Rows, column: Column, need: Need) -> Tensor:

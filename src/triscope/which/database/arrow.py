@@ -58,3 +58,13 @@ def to_numpy(array: Any) -> Any:
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and not array.null_count:
         return array.to_numpy(zero_copy_only=False)
     return array.to_pylist()
+
+
+def kind_of(field: Any) -> tuple[str, int | None]:
+    """A column's type by numpy's name, and the length of its vectors, where it has some."""
+    import pyarrow as pa
+
+    kind, length = field.type, None
+    if pa.types.is_fixed_size_list(kind):
+        kind, length = kind.value_type, kind.list_size
+    return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind)), length

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from triscope.errors import StoreError
+from triscope.errors import DamagedStore, StoreError
 from triscope.images import printable
 
 
@@ -65,7 +65,19 @@ def sync_folder(path: Path) -> None:
         sync_path(path)
 
 
-def reason_of(error: Exception) -> str:
+def damaged(folder: Path, what: str) -> DamagedStore:
+    """What is said of a store whose files are not as they were; `folder` is the store's, or that of one of its tables.
+
+    The sentence says what to do: the pictures themselves are as they were, so a store can always be made anew.
+    """
+    store = printable(folder.parent if folder.suffix == ".lance" else folder)
+    return DamagedStore(
+        f"{store} is damaged: {what}. `triscope check {store}` says which of its files are not as they were written; "
+        "where there is no copy of them, delete that folder and index again."
+    )
+
+
+def reason_of(error: BaseException) -> str:
     """Why the disk, or Lance, did not do it, in a few words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -1,6 +1,7 @@
 """Projections of a store's columns: fitted once, kept in a file, and written beside the vectors as two columns."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.which.database.arrow import Field
-from triscope.which.database.durable import write_durably
+from triscope.which.database.durable import damaged, write_durably
 from triscope.which.database.projections import RANK, Projection, fit
 from triscope.which.database.schema import Column
 from triscope.which.database.table import Table
@@ -21,6 +23,7 @@ from triscope.which.database.table import Table
 _SAMPLE = 20_000  # rows that a projection is fitted on, at the most
 _AT_ONCE = 2048
 _GOOD = "status = 'ok'"
+_FILE = re.compile(r"pca-[0-9a-f]{16}\.safetensors")
 
 
 def fit_projections(folder: Path, table: Table, columns: Sequence[Column], *, refit: bool = False) -> None:
@@ -68,11 +71,19 @@ def projection_fields(column: Column, projection: Projection, about: str) -> tup
 
 
 def load_projection(folder: Path, name: str) -> Projection:
-    """A projection by the name of its file. Raises StoreError where it is gone."""
+    """A projection by the name of its file. Raises StoreError where it is gone, DamagedStore where it has changed."""
+    if _FILE.fullmatch(name) is None:
+        raise damaged(folder, "a column does not say what it is a projection of")
     try:
-        return Projection.from_bytes((folder / name).read_bytes())
+        data = (folder / name).read_bytes()
     except OSError as error:
         raise StoreError(f"{printable(folder / name)} is missing; index with --refit to make it again.") from error
+    if hashlib.sha256(data).hexdigest()[:16] not in name:
+        raise damaged(folder, f"its file {name} has changed")
+    try:
+        return Projection.from_bytes(data)
+    except (TypeError, SafetensorError) as error:
+        raise damaged(folder, f"its file {name} is no projection") from error
 
 
 def project(projection: Projection, vectors: NDArray[Any]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:

@@ -1,4 +1,5 @@
-"""The table of a store, on disk: all that triscope does with Lance is in this file, and its values come by `arrow`.
+"""The table of a store, on disk: all that triscope does with Lance is in this file and `guard`, and its values
+come by `arrow`.
 
 Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that
 was killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was
@@ -6,10 +7,7 @@ written: here rows that are added are synced before their manifest is made, and 
 Writers take turns (see `disk.locked`) at a lock that the system releases when a process dies, however it dies.
 """
 
-import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triscope.errors import StoreError, TriscopeWarning
-from triscope.images import printable
-from triscope.which.database.arrow import Array, Field, Rows, arrow_field, to_arrow, to_numpy
-from triscope.which.database.durable import reason_of, sync_folder, sync_path, writing
+from triscope.which.database import checksums
+from triscope.which.database.arrow import Array, Field, Rows, arrow_field, kind_of, to_arrow, to_numpy
+from triscope.which.database.durable import damaged, sync_folder, sync_path, writing
+from triscope.which.database.files import check_newest, files_of, step_back
+from triscope.which.database.guard import asking, import_lance
 
 if TYPE_CHECKING:
     import lance
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 _PROBES = 32  # cells of an index that a search looks into
 _JOINED_BYTES = 32 << 20  # of other columns that are in memory together
-_MANIFESTS = "_versions"
-_PARTS = ("data", "_deletions", "_indices", "_transactions", _MANIFESTS)
 
 
 class Table:
@@ -38,13 +35,13 @@ class Table:
     def __init__(self, folder: Path, dataset: "lance.LanceDataset") -> None:
         self.folder = folder
         self._dataset: Any = dataset
-        self._synced = set(_files(folder))
+        self._synced = set(files_of(folder))
         self._ids: tuple[int, Array] | None = None
 
     @classmethod
     def create(cls, folder: Path, fields: Sequence[Field], about: str) -> "Table":
         """A new table without rows. Raises StoreError where the folder does not take it."""
-        lance, pa = _lance()
+        lance, pa = import_lance()
         schema = pa.schema([arrow_field(field) for field in fields], metadata={"triscope": about})
         with writing(folder):
             table = cls(folder, lance.write_dataset(schema.empty_table(), str(folder), data_storage_version="2.2"))
@@ -59,14 +56,12 @@ class Table:
         A power cut can leave the newest manifest empty, and then Lance opens nothing at all. It is put aside, and the
         version before it is the newest.
         """
-        lance, _ = _lance()
-        while True:
-            try:
-                return cls(folder, lance.dataset(str(folder)))
-            except (OSError, ValueError, RuntimeError) as error:
-                if not _step_back(folder):
-                    reason = str(error).splitlines()[0]
-                    raise StoreError(f"{printable(folder)} cannot be opened: {reason}") from error
+        lance, _ = import_lance()
+        while step_back(folder):
+            pass
+        check_newest(folder)
+        with asking(folder):
+            return cls(folder, lance.dataset(str(folder)))
 
     @property
     def version(self) -> int:
@@ -75,8 +70,11 @@ class Table:
 
     @property
     def about(self) -> str:
-        """What `create` was given."""
-        return str((self._dataset.schema.metadata or {})[b"triscope"].decode())
+        """What `create` was given. Raises DamagedStore where there is nothing, or no text."""
+        try:
+            return str((self._dataset.schema.metadata or {})[b"triscope"].decode())
+        except (KeyError, UnicodeDecodeError) as error:
+            raise damaged(self.folder, "it does not say what it is") from error
 
     @property
     def schema(self) -> "pa.Schema":
@@ -88,24 +86,38 @@ class Table:
         """The columns."""
         return tuple(self._dataset.schema.names)
 
+    @property
+    def kinds(self) -> dict[str, tuple[str, int | None]]:
+        """Of each column the type, by numpy's name, and the length of its vectors, where it has some."""
+        return {field.name: kind_of(field) for field in self._dataset.schema}
+
     def about_field(self, name: str) -> str:
         """What is kept beside a column."""
-        return str((self._dataset.schema.field(name).metadata or {}).get(b"triscope", b"").decode())
+        return str((self._dataset.schema.field(name).metadata or {}).get(b"triscope", b"").decode(errors="replace"))
+
+    def needed(self) -> Iterator[Path]:
+        """The files that the rows of this version lie in."""
+        with asking(self.folder):
+            for fragment in self._dataset.get_fragments():
+                yield from (self.folder / "data" / file.path for file in fragment.data_files())
+                deleted = fragment.deletion_file()
+                if deleted is not None:
+                    yield self.folder / deleted
 
     def refresh(self) -> None:
         """Go on to the newest version."""
-        with _asking(None):
+        with asking(self.folder):
             self._dataset.checkout_latest()
 
     def count(self, where: str | None = None) -> int:
         """How many rows there are, or how many of a kind. Raises StoreError for a condition that is not one."""
-        with _asking(where):
+        with asking(self.folder, where, self._dataset.schema):
             return int(self._dataset.count_rows(filter=where))
 
     def stream(self, columns: Sequence[str], where: str | None = None, batch: int = 2048) -> Iterator[Rows]:
         """The rows in order, a batch at a time; `row` is their number. Raises StoreError for a bad condition."""
         where_given = where is not None
-        with _asking(where):
+        with asking(self.folder, where, self._dataset.schema):
             scanner = self._dataset.scanner(
                 columns=list(columns), filter=where, batch_size=batch, scan_in_order=True, with_row_id=where_given
             )
@@ -138,8 +150,9 @@ class Table:
         if not len(order):
             return {name: [] for name in columns}
         unique, back = np.unique(order, return_inverse=True)
-        found = self._dataset.take(unique.tolist(), columns=list(columns)).combine_chunks()
-        values = {name: to_numpy(found.column(name).combine_chunks()) for name in columns}
+        with asking(self.folder):
+            found = self._dataset.take(unique.tolist(), columns=list(columns)).combine_chunks()
+            values = {name: to_numpy(found.column(name).combine_chunks()) for name in columns}
         return {
             name: value[back] if isinstance(value, np.ndarray) else [value[place] for place in back]
             for name, value in values.items()
@@ -149,7 +162,7 @@ class Table:
         """Add rows; vectors count only where `valid`. With `instead`, rows of the same key are replaced. On disk when
         this returns. Raises StoreError where the disk does not take them: then nothing has changed.
         """
-        lance, pa = _lance()
+        lance, pa = import_lance()
         from lance.fragment import write_fragments
 
         schema = self._dataset.schema
@@ -180,7 +193,7 @@ class Table:
 
     def add(self, fields: Sequence[Field], read: str, compute: Callable[[Array], Sequence[Array]]) -> None:
         """New columns computed from the column `read`, a batch at a time; those of the same names are dropped first."""
-        lance, arrow = _lance()
+        lance, arrow = import_lance()
         schema = arrow.schema([arrow_field(field) for field in fields])
 
         def made(batch: "pa.RecordBatch") -> "pa.RecordBatch":
@@ -198,7 +211,7 @@ class Table:
 
         A row whose key the other table, which is not empty, does not have gets none of them.
         """
-        _, pa = _lance()
+        _, pa = import_lance()
         mine, keys = self.column("key"), other.column("key")
         order = keys.argsort()
         schema = pa.schema([other.schema.field(name) for name in names])
@@ -217,7 +230,7 @@ class Table:
 
     def put(self, fields: Sequence[Field], rows: Rows) -> None:
         """New columns, whose values come in the order of the rows; those of the same names are dropped first."""
-        _, pa = _lance()
+        _, pa = import_lance()
         schema = pa.schema([arrow_field(field) for field in fields])
         valid = np.ones(len(rows[fields[0].name]), bool)
         made = pa.table([to_arrow(rows[field.name], field.type, valid) for field in schema], schema=schema)
@@ -251,9 +264,10 @@ class Table:
         """Join small files where there are many, and drop old versions but the last two."""
         with writing(self.folder):
             if len(self._dataset.get_fragments()) > 256:
-                self._dataset.optimize.compact_files(target_rows_per_fragment=131_072)
+                self._dataset.optimize.compactfiles_of(target_rows_per_fragment=131_072)
             self._dataset.cleanup_old_versions(older_than=timedelta(0), retain_versions=2)
             self._sync()
+            checksums.tidy(self.folder.parent)
         self.refresh()
 
     def build_index(self, column: str) -> None:
@@ -283,7 +297,7 @@ class Table:
             "refine_factor": 4,
             "metric": "cosine",
         }
-        with _asking(where):
+        with asking(self.folder, where, self._dataset.schema):
             scanner = self._dataset.scanner(
                 columns=[],
                 nearest=nearest,
@@ -297,11 +311,12 @@ class Table:
 
     def _sync(self) -> None:
         """Every file that was not there before, on disk for good."""
-        new = [path for path in _files(self.folder) if path not in self._synced]
+        new = [path for path in files_of(self.folder) if path not in self._synced]
         for path in new:
             sync_path(path)
         for folder in dict.fromkeys([path.parent for path in new] + [self.folder, self.folder.parent]):
             sync_folder(folder)
+        checksums.note(self.folder.parent, new)
         self._synced.update(new)
 
     def _numbers(self) -> Array:
@@ -310,49 +325,3 @@ class Table:
             ids = self._dataset.scanner(columns=[], with_row_id=True, scan_in_order=True).to_table()
             self._ids = (self.version, np.asarray(ids.column("_rowid").to_numpy()))
         return self._ids[1]
-
-
-@contextmanager
-def _asking(where: str | None) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        if where is None:
-            raise StoreError(f"The store cannot be read: {reason_of(error)}.") from error
-        raise StoreError(f"{where!r} is no condition on this store: {reason_of(error)}.") from error
-
-
-def _lance() -> tuple[Any, Any]:
-    try:
-        import lance
-        import pyarrow as pa
-    except ImportError as error:
-        raise StoreError(
-            "Collections need pylance, which is not installed: pip install 'triscope[collections]'."
-        ) from error
-    return lance, pa
-
-
-def _step_back(folder: Path) -> bool:
-    """Put the newest manifest aside if it is empty and an older one is not. Whether there is something to open now."""
-    manifests = sorted((folder / _MANIFESTS).glob("*.manifest"))  # named by 2**64 - 1 - version: the newest comes first
-    empty = [path for path in manifests[:1] if path.stat().st_size == 0]
-    if not empty or len(manifests) < 2:
-        return False
-    with writing(folder):
-        empty[0].rename(empty[0].with_suffix(".damaged"))
-    warnings.warn(
-        f"The newest version of {printable(folder)} was cut short, as by a power cut; the one before it is used. "
-        "Index again "
-        "to add what is missing.",
-        TriscopeWarning,
-        stacklevel=4,
-    )
-    return True
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The files of a table, those that name others last."""
-    for part in _PARTS:
-        if (folder / part).is_dir():
-            yield from (Path(entry.path) for entry in os.scandir(folder / part) if entry.is_file())

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from triscope.network import Network
 from triscope.objectives.base import Need
+from triscope.which.database.about import About
 from triscope.which.database.schema import Column, choose
 from triscope.which.database.table import Table
 from triscope.which.indexing.known import Known
 from triscope.which.indexing.opening import fields_of
-from triscope.which.store import About
 
 _KEPT = ("key", "stamp", "status", "error")
 
@@ -35,7 +35,7 @@ class Addition:
     @property
     def about(self) -> About:
         """What the new columns are, of which network."""
-        return About.from_json(self.table.about)
+        return About.of(self.table)
 
     @property
     def there(self) -> bool:
@@ -54,7 +54,7 @@ class Addition:
             return True
         table.refresh()
         self.table.refresh()
-        about = About.from_json(table.about)
+        about = About.of(table)
         there, here = Known.of(table), Known.of(self.table)
         good = ~there.failed
         names = [column.name for column in self.about.columns]
@@ -88,7 +88,7 @@ def begin(
     folder: Path, table: Table, network: Network, layers: Sequence[str | Need], maps: Sequence[str]
 ) -> Addition | None:
     """A place for the columns that keep these layers and that the store does not have yet; None where it has all."""
-    about = About.from_json(table.about)
+    about = About.of(table)
     if not layers and not maps:
         return None
     kept = [*about.columns, *(column for addition in pending(folder) for column in addition.about.columns)]

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from triscope.network import Network
 from triscope.objectives.units import plain_name
+from triscope.which.database.about import About
 from triscope.which.database.arrow import Field, Rows
 from triscope.which.database.schema import Column
 from triscope.which.database.table import Table
-from triscope.which.store import About
 
 _NAMES = ("answer", "certainty", "correct")
 FOLDER = "folder"
@@ -92,7 +92,7 @@ class Answers:
 
 def write_answers(table: Table, network: Network) -> None:
     """Bring the fields up to date: those of a store that was given its classes, or whose labels have changed."""
-    about = About.from_json(table.about)
+    about = About.of(table)
     column, label = output_column(about.columns), label_field(about.fields)
     if column is None or (about.label == label and {*_NAMES} <= {*table.names}):
         return

@@ -17,6 +17,7 @@ from triscope.network import Network
 from triscope.network.variants.precision import Precision
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection, Entry
+from triscope.which.database.about import About
 from triscope.which.database.arrow import Rows
 from triscope.which.database.durable import locked
 from triscope.which.database.stored_projections import (
@@ -33,7 +34,7 @@ from triscope.which.indexing.decoding import Decoded, Embedder, decode, ordered
 from triscope.which.indexing.known import Known
 from triscope.which.indexing.opening import open_table
 from triscope.which.indexing.rows import Row, embedded
-from triscope.which.store import About, place_of
+from triscope.which.store import place_of
 
 UNIT = 2048
 _COMMIT_EVERY = 5.0  # seconds: a process that is killed loses no more, or the batch that it was at
@@ -149,7 +150,7 @@ class _Job:
 
     def __post_init__(self) -> None:
         self._described = self.table.about
-        self._about = About.from_json(self._described)
+        self._about = About.of(self.table)
         self._exact = bool(self._about.preprocess["exact"])
         self._output = output_column(self._about.columns)
         self._label = self._about.label or label_field(self._about.fields)
@@ -299,7 +300,7 @@ class _Job:
         with locked(self.folder):
             self.table.refresh()
             write_answers(self.table, self.network)
-            fit_projections(self.folder, self.table, About.from_json(self.table.about).columns, refit=refit)
+            fit_projections(self.folder, self.table, About.of(self.table).columns, refit=refit)
             self.table.tidy()
 
 

@@ -10,11 +10,12 @@ from triscope.network import Network
 from triscope.network.variants.precision import Precision, chosen
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
+from triscope.which.database.about import About, preprocessing, way_to
 from triscope.which.database.arrow import Field
 from triscope.which.database.schema import choose
 from triscope.which.database.table import Table
 from triscope.which.indexing.answers import answer_fields, label_field, output_column
-from triscope.which.store import About, Store, preprocessing, table_folder, way_to
+from triscope.which.store import Store, table_folder
 
 #: What a store notes of its collection and follows when it moves; and that its layers were looked at, if only now.
 _TOLD = ("root", "within", "checked")

@@ -20,9 +20,10 @@ def recall(store: Store, key: Mapping[str, Any]) -> tuple[Tensor, float] | None:
     """The places (N, 2) that were kept under `key`, and their score; None where there are none."""
     try:
         known = safetensors.torch.load(_place(store, key).read_bytes())
-        return known["values"], float(known["score"])
-    except (OSError, SafetensorError, KeyError):
+        values, score = known["values"], float(known["score"])
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
         return None
+    return (values, score) if values.shape == (len(store), 2) and values.isfinite().all() else None
 
 
 def keep(store: Store, key: Mapping[str, Any], values: Tensor, score: float) -> None:

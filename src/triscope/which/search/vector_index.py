@@ -176,7 +176,7 @@ class Space:
             self._fill(matrix)
             return matrix
         path = self._cache_file()
-        if not path.exists():
+        if not path.exists() or path.stat().st_size != size * 2:
             with writing(path.parent):
                 path.parent.mkdir(exist_ok=True)
                 for old in path.parent.glob(f"{self.column.name}.*"):
