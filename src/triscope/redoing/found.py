@@ -1,7 +1,7 @@
 """The files that a recipe names, looked for by name, and taken where they are what they were."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from triscope.images.samples import find_sample
 from triscope.methods import ImageInput, Method, QueryInput
 from triscope.results import ImageNote, Recipe
 from triscope.which.store import PLACE, table_folder
+
+_LONGEST = 200  # letters of a path in a sentence
 
 
 def find_pictures(recipe: Recipe, verb: Method[Any], png: Path, given: Sequence[Path]) -> dict[str, Any]:
@@ -35,11 +37,11 @@ def find_pictures(recipe: Recipe, verb: Method[Any], png: Path, given: Sequence[
 
 def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
     """The file that has the recorded hash."""
-    name, made = printable(note.name), printable(png)
+    name, made = _told(note.name), printable(png)
     if note.sha256 is None:
         raise RecipeError(f"{made} was made from {name}, which was no file, so it cannot be made again.")
     places = list(_places(note, png, given))
-    found = [place for place in places if place.is_file()]
+    found = [place for place in places if _is(place.is_file)]
     for place in found:
         if open_photo(place).sha256 == note.sha256:
             return place
@@ -47,7 +49,7 @@ def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
         raise RecipeError(f"{printable(found[0])} has changed since {made} was made from it.")
     if not places:
         raise RecipeError(f"{made} was made from {name}, which is no file; say with --image where its picture is.")
-    looked = " and ".join(printable(place) for place in places)
+    looked = " and ".join(_told(place) for place in places)
     raise RecipeError(f"The picture {name} was looked for at {looked}, and is not there; say where it is with --image.")
 
 
@@ -80,13 +82,27 @@ def find_store(recipe: Recipe, png: Path, given: Path | None, name: str = "store
     places = [Path(recorded)] if _is_of_this_machine(recorded) else []
     places += [folder / way for way in ways for folder in (png.parent, Path(), png.absolute().parent.parent)]
     for place in places:
-        if table_folder(place).is_dir() or table_folder(place / PLACE).is_dir():
+        if _is(table_folder(place).is_dir) or _is(table_folder(place / PLACE).is_dir):
             return place
-    looked = " and ".join(dict.fromkeys(printable(place) for place in places[:2]))
+    looked = " and ".join(dict.fromkeys(_told(place) for place in places[:2]))
     raise RecipeError(
-        f"The store {printable(recorded)} that {printable(png)} was made from was looked for at {looked}, and is not "
+        f"The store {_told(recorded)} that {printable(png)} was made from was looked for at {looked}, and is not "
         "there; say where it is with --store."
     )
+
+
+def _told(path: str | Path) -> str:
+    """A path that a recipe names, in a sentence: cut where it is long."""
+    text = printable(path)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _is(there: Callable[[], bool]) -> bool:
+    """Whether something is there, by a name that a file system may not take at all."""
+    try:
+        return there()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_of_this_machine(path: str) -> bool:

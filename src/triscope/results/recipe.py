@@ -134,7 +134,8 @@ def _comment(image: PIL.Image.Image) -> str | None:
 
 def public_source(source: Mapping[str, Any]) -> dict[str, Any]:
     """How a network was made, its files by their public paths."""
-    return {**source, **{name: public_path(source[name]) for name in ("name", "weights") if name in source}}
+    files = {name: source[name] for name in ("name", "weights") if isinstance(source.get(name), str)}
+    return {**source, **{name: public_path(path) for name, path in files.items()}}
 
 
 def _public_store(path: str) -> str:
@@ -177,6 +178,8 @@ def _network(data: object) -> NetworkNote:
     source, digest = known.get("source"), _digest(known)
     if source is not None and not isinstance(source, dict):
         raise _Wrong(f"source is {_shown(source)}, not an object")
+    for name in ("name", "weights", "code"):
+        _text_or_none(source or {}, name)
     return NetworkNote(_text(known, "name"), source, lambda: digest)
 
 
