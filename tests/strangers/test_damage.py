@@ -139,7 +139,8 @@ def test_a_small_picture_that_is_none(store):
 
 
 def test_a_condition_is_blamed_for_itself_and_damage_on_the_store(store):
-    for where in ("nme = 'x'", "name =", "CAST(name AS INT) = 3", "1 / 0 = 1", "name"):
+    wrong = ("nme = 'x'", "name =", "CAST(name AS INT) = 3", "1 / 0 = 1", "name", "1=1) OR (status='error'", "1=1 -- ")
+    for where in wrong:
         said = sentence(call(*WORDS[4], "--where", where))
         assert "no condition" in said or "no field" in said
         assert "damaged" not in said
