@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 import triscope as ts
@@ -10,6 +11,7 @@ from tests.strangers.conftest import call, forge_picture, recipe_of, sentence
 from triscope.errors import UnconfirmedNetwork
 from triscope.methods import StoreInput
 from triscope.network.loading.recorded import Said, load_recorded
+from triscope.results import NetworkNote
 from triscope.verbs import METHODS
 from triscope.which.store import Store
 
@@ -134,3 +136,10 @@ def test_what_is_said_of_the_weights_goes_with_the_recorded_architecture(tmp_pat
     recorded = {"name": "squeezenet1_1", "weights": "/elsewhere/mine.safetensors"}
     said = Said(weights=str(tmp_path / "mine.safetensors"))
     assert load_recorded(recorded, "squeezenet1_1", "x.png", said).sha256 == one.sha256
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".webp"])
+def test_redo_runs_nothing_that_a_picture_of_another_kind_names(ending, folder):
+    forged = ts.Recipe("filters", (NetworkNote("tiny", {"name": "evil.py:make"}, lambda: "0" * 64),), threads=1)
+    PIL.Image.new("RGB", (8, 8)).save(folder / f"x{ending}", exif=forged.to_exif())
+    assert f"triscope redo x{ending} -m evil.py:make" in sentence(call("redo", f"x{ending}"))
