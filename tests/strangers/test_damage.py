@@ -17,7 +17,7 @@ from triscope.which.database import checksums
 from triscope.which.store import Store
 
 WORDS = (
-    ["tsne", "photos", "--steps", "25", "--html"], ["pca", "photos", "--html"], ["duplicates", "photos"],
+    ["tsne", "photos", "--steps", "25"], ["pca", "photos"], ["duplicates", "photos"],
     ["neighbors", "photos/1.png", "photos", "-m", "mine.py:make"], ["top", "7:5", "photos", "-m", "mine.py:make"],
     ["patches", "3:2", "photos", "-m", "mine.py:make"], ["index", "photos", "-m", "mine.py:make"],
 )  # fmt: skip
@@ -35,7 +35,7 @@ def files(store: Path, part: str) -> list[Path]:
 
 
 def damaged(words: list[str], store: Path) -> str:
-    said = sentence(call(*words, *([] if words[0] == "index" else ["-o", "out"])))
+    said = sentence(call(*words, *([] if words[0] == "index" else ["-o", "out.png"])))
     assert "photos/.triscope is damaged: " in said
     assert "`triscope check photos/.triscope`" in said
     assert "index again" in said
