@@ -33,11 +33,17 @@ def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Module:
     return nn.Sequential(nn.Flatten(), layer)
 
 
-def cnn(channels: int = 3, classes: int = 5, *, inplace: bool = True, norm: bool = True) -> nn.Sequential:
-    """Two convolutions for images of any size from 3 x 3 up; ReLUs in place, BatchNorm and dropout as they are used."""
+def cnn(
+    channels: int = 3, classes: int = 5, *, inplace: bool = True, norm: bool = True, attention: bool = False
+) -> nn.Sequential:
+    """Two convolutions for images of any size from 3 x 3 up; ReLUs in place, BatchNorm and dropout as they are used.
+
+    With `attention`, every position attends to all others between the two.
+    """
+    between = nn.BatchNorm2d(8) if norm else nn.Identity()
     return nn.Sequential(
         nn.Conv2d(channels, 8, 3, padding=1),
-        nn.BatchNorm2d(8) if norm else nn.Identity(),
+        nn.Sequential(between, Attended(8)) if attention else between,
         nn.ReLU(inplace=inplace),
         nn.Conv2d(8, 6, 3, padding=1),
         nn.ReLU(inplace=inplace),
@@ -139,6 +145,18 @@ class Attention(nn.Module):
         else:
             y = (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(dim=-1) @ v
         return self.proj(y.transpose(1, 2).reshape(x.shape))
+
+
+class Attended(nn.Module):
+    """A map whose positions are tokens: x + attention(x)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attention = Attention(width, "fused")
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        return x + self.attention(tokens).transpose(1, 2).reshape(x.shape)
 
 
 class ViT(nn.Module):

@@ -66,8 +66,13 @@ METHODS = (
     Entry("shapley", "triscope.where.shapley", "where", "what each superpixel adds, over all orders of appearance"),
     Entry("lime", "triscope.where.lime", "where", "a linear model of the score in terms of superpixels"),
     Entry(
-        "judge", "triscope.metrics.judge", "where", "numbers that say whether to believe the maps of several methods"
+        "attention_rollout",
+        "triscope.where.attention",
+        "where",
+        "how much of each patch attention mixes into the answer",
     ),
+    Entry("gradient_attention", "triscope.where.attention", "where", "the attention that raises the score"),
+    Entry("judge", "triscope.metrics.judge", "where", "numbers that say whether to believe the maps of several methods"),
     Entry("ascend", "triscope.what.ascend", "what", "the image that activates a class or an inner unit most"),
     Entry("regularisers", "triscope.what.compare", "what", "the same unit under every regulariser, side by side"),
     Entry("dream", "triscope.what.dream", "what", "a photo changed until a layer's activations grow"),

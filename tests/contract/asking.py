@@ -19,6 +19,8 @@ class Row:
     single: bool = False
     #: Asks one class, the same of every picture, and nothing else.
     one_class: bool = False
+    #: Reads attention.
+    attends: bool = False
 
 
 def pictures(count=2, channels=3, size=(5, 7), dtype=torch.float32, seed=3):
@@ -26,6 +28,8 @@ def pictures(count=2, channels=3, size=(5, 7), dtype=torch.float32, seed=3):
 
 
 ROWS = {
+    "attention_rollout": Row({"objective": 1}, attends=True),
+    "gradient_attention": Row({"objective": 1}, attends=True),
     "filters": Row(),
     "activations": Row({"layer": "3"}, single=True),
     "ascend": Row({"steps": 2, "size": 16}),
@@ -69,5 +73,10 @@ def ask(name, network, images=None, **given):
     return method(network=network, **(arguments | given))
 
 
-def tiny(**options):
-    return nets.network(nets.fill(nets.cnn(**options)))
+def module(name="", **options):
+    """A tiny network; for a method, one that has what it reads."""
+    return nets.fill(nets.cnn(attention=row(name).attends, **options))
+
+
+def tiny(name="", **options):
+    return nets.network(module(name, **options))

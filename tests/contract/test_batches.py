@@ -47,7 +47,7 @@ def assert_same(one, other, place="result"):
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("name", BATCHED)
 def test_one_of_a_batch_is_the_same_as_asking_it_alone(name, count):
-    network, images = tiny(), pictures(count)
+    network, images = tiny(name), pictures(count)
     together = ask(name, network, images)
     for index, image in enumerate(images):
         assert_same(together[index], ask(name, network, image[None]))
@@ -56,7 +56,7 @@ def test_one_of_a_batch_is_the_same_as_asking_it_alone(name, count):
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("name", PER_IMAGE)
 def test_one_of_a_batch_was_asked_its_own_question(name, count):
-    network, images = tiny(), pictures(count, size=(16, 16))
+    network, images = tiny(name), pictures(count, size=(16, 16))
     target = network.look(pictures(count, size=(16, 16), seed=8), ["3"])
     classes = [1, 3, 0][:count]
     questions = [

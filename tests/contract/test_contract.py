@@ -14,6 +14,7 @@ import torch
 
 import triscope as ts
 from tests import nets
+from tests.contract import asking
 from tests.contract.asking import ASKING, PER_IMAGE, QUESTIONED, SEEING, ask, pictures, tiny
 from tests.network.test_borrowing import Raising, in_training, untouched
 from triscope.errors import ImageError, ObjectiveError, OptionError
@@ -29,7 +30,7 @@ MODES = {
 
 @pytest.mark.parametrize("name", ASKING)
 def test_gives_what_it_says(name):
-    result = ask(name, tiny())
+    result = ask(name, tiny(name))
     assert isinstance(result, METHODS[name].returns)
     assert result.values.isfinite().all()
     assert result.recipe.method == name
@@ -42,7 +43,7 @@ def test_gives_what_it_says(name):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_leaves_network_and_pictures_untouched(name):
-    module, images = in_training(nets.fill(nets.cnn())), pictures()
+    module, images = in_training(asking.module(name)), pictures()
     with untouched(module, images):
         ask(name, nets.network(module), images)
 
@@ -50,7 +51,7 @@ def test_leaves_network_and_pictures_untouched(name):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("name", QUESTIONED)
 def test_leaves_network_and_pictures_untouched_when_interrupted(name, error):
-    module, images = in_training(nets.fill(nets.cnn())), pictures()
+    module, images = in_training(asking.module(name)), pictures()
     asked = Raising(ts.Channel("3", 2), error())
     extra = {"layer": None} if METHODS[name].takes("layer") else {}
     with untouched(module, images), pytest.raises(error):
@@ -60,7 +61,7 @@ def test_leaves_network_and_pictures_untouched_when_interrupted(name, error):
 
 @pytest.mark.parametrize("name", PER_IMAGE)
 def test_one_class_for_each_image(name):
-    network, images = tiny(), pictures(2)
+    network, images = tiny(name), pictures(2)
     extra = {"layer": None} if METHODS[name].takes("layer") else {}
     each = ask(name, network, images, objective=ts.Logit([1, 3]), **extra)
     for index, one in enumerate([1, 3]):
@@ -73,16 +74,16 @@ def test_one_class_for_each_image(name):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_the_same_again_is_the_same(name):
-    network, images = tiny(), pictures()
+    network, images = tiny(name), pictures()
     one = ask(name, network, images).values
     torch.rand(7)  # somebody else uses the global generator in between
     assert torch.equal(one, ask(name, network, images).values)
-    assert torch.equal(one, ask(name, tiny(), images.clone()).values)
+    assert torch.equal(one, ask(name, tiny(name), images.clone()).values)
 
 
 @pytest.mark.parametrize("name", ASKING)
 def test_grey_networks(name):
-    module = nets.fill(nets.cnn(channels=1))
+    module = asking.module(name, channels=1)
     network = nets.network(module, mean=(0.5,), std=(0.25,))
     grey = pictures(channels=1)
     result = ask(name, network, grey)
@@ -99,7 +100,7 @@ def test_grey_networks(name):
 @pytest.mark.parametrize("size", [(5, 7), (7, 5), (33, 47), (3, 64)])
 @pytest.mark.parametrize("name", SEEING)
 def test_images_that_are_not_square(name, size):
-    result = ask(name, tiny(), pictures(size=size))
+    result = ask(name, tiny(name), pictures(size=size))
     assert result.values.isfinite().all()
     if isinstance(result, Heatmap):
         assert result.values.shape[-2:] == size
@@ -108,7 +109,7 @@ def test_images_that_are_not_square(name, size):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_double_precision(name):
-    single, double = tiny(), tiny()
+    single, double = tiny(name), tiny(name)
     double.module.double()
     images = pictures(dtype=torch.float64)
     exact = ask(name, double, images)
@@ -125,13 +126,13 @@ def test_what_is_no_picture_is_refused(name, bad):
     images = pictures()
     images[0, 1, 2, 3] = bad
     with pytest.raises(ImageError, match=r"holds NaN or infinite|and a picture holds 0 to 1"):
-        ask(name, tiny(), images)
+        ask(name, tiny(name), images)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ASKING)
 def test_the_callers_modes_do_not_matter(name, mode):
-    images, module = pictures(), nets.fill(nets.cnn())
+    images, module = pictures(), asking.module(name)
     plain = ask(name, nets.network(module), images)
     fresh, used = nets.network(module), nets.network(module)
     ask(name, used, images)
@@ -144,7 +145,7 @@ def test_the_callers_modes_do_not_matter(name, mode):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_frozen_weights_do_not_matter(name):
-    plain, frozen = tiny(), tiny()
+    plain, frozen = tiny(name), tiny(name)
     frozen.module.requires_grad_(False)
     assert torch.equal(ask(name, frozen).values, ask(name, plain).values)
 
@@ -153,9 +154,9 @@ def test_frozen_weights_do_not_matter(name):
 def test_pictures_that_want_gradients_do_not_matter(name):
     images = pictures()
     wanting = (images.clone().requires_grad_() * 1.0).clone()
-    result = ask(name, tiny(), wanting)
+    result = ask(name, tiny(name), wanting)
     assert not result.values.requires_grad
-    assert torch.equal(result.values, ask(name, tiny(), images).values)
+    assert torch.equal(result.values, ask(name, tiny(name), images).values)
 
 
 def resident():
@@ -172,7 +173,8 @@ def tensors():
 @pytest.mark.parametrize("name", ASKING)
 def test_a_hundred_calls_do_not_grow_memory(name):
     """A result that kept its graph would hold some 150 kB each time, a hook that stayed would hold Python objects."""
-    network, images = tiny(), pictures(4, size=(17, 23))
+    size = (7, 9) if asking.row(name).attends else (17, 23)  # of T positions each attends to T
+    network, images = tiny(name), pictures(4, size=size)
     for _ in range(10):
         ask(name, network, images)
     alive, before = tensors(), resident()

@@ -71,7 +71,7 @@ def watched(monkeypatch):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_a_method_sets_nothing_that_belongs_to_the_process(name, monkeypatch, tmp_path):
-    network, images = tiny(), pictures()
+    network, images = tiny(name), pictures()
     ask(name, network, images)  # so that all of torch is loaded
     before = process()
     with watched(monkeypatch) as called:

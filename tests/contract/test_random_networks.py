@@ -11,7 +11,7 @@ from torch import nn
 
 import triscope as ts
 from tests import nets
-from tests.contract.asking import ASKING, ask, pictures
+from tests.contract.asking import ASKING, ask, pictures, row
 from tests.contract.test_scores import assert_scored
 from tests.network.test_borrowing import in_training, untouched, world
 
@@ -42,9 +42,9 @@ class Masked(nn.Module):
 DRAWING = {"dropout": AlwaysOn, "vae": Latent, "mae": Masked}
 
 
-def drawing(kind):
+def drawing(kind, *, attends=False):
     """Layer 3 and all that comes after it are drawn anew each time."""
-    module = nets.cnn()
+    module = nets.cnn(attention=attends)
     module[2] = nn.Sequential(module[2], DRAWING[kind]())
     return nets.fill(module)
 
@@ -52,7 +52,7 @@ def drawing(kind):
 @pytest.mark.parametrize("kind", DRAWING)
 @pytest.mark.parametrize("name", ASKING)
 def test_the_same_question_has_the_same_answer_and_nobody_else_notices(name, kind):
-    module, images = in_training(drawing(kind)), pictures()
+    module, images = in_training(drawing(kind, attends=row(name).attends)), pictures()
     network = nets.network(module)
     with untouched(module, images):
         first = ask(name, network, images)

@@ -43,7 +43,7 @@ def assert_scored(network, result):
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize("name", QUESTIONED)
 def test_scores_are_the_answer_to_the_question(name, question):
-    network = tiny()
+    network = tiny(name)
     asked = QUESTIONS[question](network)
     result = ask(name, network, pictures(2, size=(16, 16)), objective=asked, **FREE.get(name, {}))
     assert repr(result.objective) == repr(asked.bind(network))
@@ -66,7 +66,7 @@ SCORED = [name for name in ASKING if "scores" in METHODS[name].returns.__datacla
 
 @pytest.mark.parametrize("name", SCORED)
 def test_scores_and_objective_belong_together_whatever_was_asked(name):
-    network = tiny()
+    network = tiny(name)
     result = ask(name, network)
     if result.objective is not None:
         assert_scored(network, result)

@@ -96,10 +96,14 @@ _NOT_WRITING = {"requires_grad_", "detach_"}
 
 @dataclass
 class Tally:
-    """The calls met during a pass: those that follow the rule, and those that send back their gradient, by kind."""
+    """The calls met during a pass: those that follow the rule, and those that send back their gradient, by kind.
+
+    `returning` says that it is no pass, but what is computed again on the way back.
+    """
 
     followed: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
+    returning: bool = False
 
     def sentence(self) -> str:
         """What was met, in words: "20 ReLU, 21 hardswish"."""
@@ -157,7 +161,8 @@ def gradient_following(rule: Rule, scores: Tensor, leaf: Tensor) -> Tensor:
     """
     total, to = get_gradient_edge(scores.sum()), get_gradient_edge(leaf)
     one = torch.ones((), dtype=scores.dtype, device=scores.device)
-    with following(rule):  # asked for tensors and not for edges, autograd would leave the mode before it starts
+    # Asked for tensors and not for edges, autograd would leave the mode before it starts.
+    with following(rule, Tally(returning=True)):
         (values,) = torch.autograd.grad(total, to, one)
     return values
 
