@@ -446,6 +446,38 @@ class _Lime(_Method[_SegmentHeatmap]):
 
 lime: _Lime
 
+class _AttentionRollout(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        heads: Literal["mean", "max", "min"] = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        heads: Literal["mean", "max", "min"] = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+attention_rollout: _AttentionRollout
+
+class _GradientAttention(_Method[Heatmap]):
+    def __call__(
+        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+    ) -> Heatmap: ...
+    def steps(
+        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+    ) -> Iterator[Step[Heatmap]]: ...
+
+gradient_attention: _GradientAttention
+
 class _Judge(_Method[_Judgement]):
     def __call__(
         self,

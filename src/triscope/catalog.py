@@ -72,7 +72,9 @@ METHODS = (
         "how much of each patch attention mixes into the answer",
     ),
     Entry("gradient_attention", "triscope.where.attention", "where", "the attention that raises the score"),
-    Entry("judge", "triscope.metrics.judge", "where", "numbers that say whether to believe the maps of several methods"),
+    Entry(
+        "judge", "triscope.metrics.judge", "where", "numbers that say whether to believe the maps of several methods"
+    ),
     Entry("ascend", "triscope.what.ascend", "what", "the image that activates a class or an inner unit most"),
     Entry("regularisers", "triscope.what.compare", "what", "the same unit under every regulariser, side by side"),
     Entry("dream", "triscope.what.dream", "what", "a photo changed until a layer's activations grow"),
