@@ -283,7 +283,7 @@ def test_one_of_a_batch_carries_its_own_recipe_and_question(network):
 def test_one_of_a_batch_of_sums(network):
     heat = ts.saliency(network, torch.rand(2, 3, 5, 7), ts.Logit([4, 0]) - 0.5 * ts.Channel("3", 1))
     assert heat[1].objective == ts.Logit(0) - 0.5 * ts.Channel("3", 1)
-    assert heat[1].recipe.objective == "Logit(0) - 0.5 * Channel('3', 1)"
+    assert heat[1].recipe.objective == "0 - 0.5*3:1"
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -2.0, 1e-30, 1e30])
@@ -368,10 +368,10 @@ def test_a_ranking_as_csv(ranking, tmp_path):
         rows = list(csv.reader(file))
     assert rows == [
         ["image", "rank", "index", "name", "score"],
-        ["0", "1", "7", "cat, tabby", "0.5"],
-        ["0", "2", "1", 'say "dog"', "0.25"],
-        ["1", "1", "0", "crane", "0.75"],
-        ["1", "2", "7", "fire\nengine", "0.125"],
+        ["cat", "1", "7", "cat, tabby", "0.5"],
+        ["cat", "2", "1", 'say "dog"', "0.25"],
+        ["tensor", "1", "0", "crane", "0.75"],
+        ["tensor", "2", "7", "fire\nengine", "0.125"],
     ]
 
 
@@ -379,7 +379,7 @@ def test_one_of_a_ranking(ranking):
     one = ranking[1]
     assert one.rows() == [ranking.rows()[1]]
     assert one.recipe.images == (ImageNote("tensor"),)
-    assert str(ranking).split("\n\n") == [str(ranking[0]), str(ranking[1])]
+    assert str(ranking).split("\n\n") == [f"cat\n{ranking[0]}", f"tensor\n{ranking[1]}"]
     assert str(one).splitlines()[0].split() == ["0.7500", "0", "crane"]
 
 

@@ -122,6 +122,21 @@ def test_a_store_that_is_given_its_classes_later_answers_too(named, photos, tmp_
     assert fields(later) == fields(build(named, folder, tmp_path / "whole", layers=["7", "output"]))
 
 
+def test_probabilities_are_certainties_as_they_are(named, photos, tmp_path):
+    soft = torch.nn.Sequential(named.module, torch.nn.Softmax(1))
+    network = Network(soft, **{**named.settings, "task": "probabilities"})
+    folder = photos(5)
+    plain = fields(build(named, folder, tmp_path / "plain"))
+    for name, (answer, certainty, correct) in fields(build(network, folder, tmp_path / "soft")).items():
+        assert (answer, correct) == (plain[name][0], plain[name][2])
+        assert certainty == pytest.approx(plain[name][1], abs=2e-3)
+
+
+def test_labels_of_which_several_may_be_right_are_no_answer(named, photos, tmp_path):
+    network = Network(named.module, **{**named.settings, "task": "labels"})
+    assert "answer" not in build(network, photos(2), tmp_path / "store").fields
+
+
 def test_one_score_is_no_choice(photos, tmp_path):
     network = Network(torch.nn.Sequential(tiny_network().module, torch.nn.Linear(5, 1)), size=32, name="one")
     store = build(network, photos(2), tmp_path / "store")

@@ -24,7 +24,8 @@ from triscope.methods.inputs import Declared
 from triscope.results import Heatmap, Style
 from triscope.verbs import METHODS
 
-_UNIT = "a class, LAYER:CHANNEL, or LAYER:CHANNEL@ROW,COLUMN"
+_UNIT = "a class, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, or a sum such as 'tabby - 0.5*tiger cat'"
+_IMAGE = "IMAGE is a file, - for stdin, or a folder, a pattern, a CSV file or a store: then all images of it."
 _STORE = "STORE is a folder that `triscope index` made, or the folder of images that it stands in."
 
 
@@ -41,7 +42,7 @@ def command(name: str) -> click.Command:
     elif method.takes("objective") or method.takes("query"):
         params += recorded_options()
     params += [*out_options(), *saying_options()]
-    epilog = _STORE if method.takes("store") else "- as IMAGE reads stdin." if method.takes("images") else None
+    epilog = _STORE if method.takes("store") else _IMAGE if method.takes("images") else None
     return click.Command(
         name, callback=gathered(partial(run, method)), params=params, help=help_of(method), epilog=epilog
     )
@@ -69,8 +70,9 @@ def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter
         case ObjectiveInput() as unit if declared.required:
             params.append(click.Argument([name], metavar=unit.word))
         case ObjectiveInput():
-            text = f"the unit that is asked: {_UNIT}" + ("  [default: the top class]" if declared.default else "")
-            params.append(click.Option(["-u", "--unit", name], metavar="UNIT", help=text))
+            text = f"the unit that is asked: {_UNIT}; may be repeated"
+            text += "  [default: the top class]" if declared.default else ""
+            params.append(click.Option(["-u", "--unit", name], multiple=True, metavar="UNIT", help=text))
         case LayerInput() as layer:
             params.append(_layer(declared, layer))
         case ImageInput() as images:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triscope.cli.common import Chosen, Voice, read_stdin
+from triscope.cli.image_words import expanded
 from triscope.cli.on_the_way import Way, WayPlaces
 from triscope.cli.output import STREAM, Destination, Places, Target
 from triscope.cli.stores import in_words
@@ -15,7 +16,7 @@ from triscope.images import printable
 from triscope.methods import ImageInput, Method, Step, StoreInput
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said
-from triscope.objectives.parsing import question
+from triscope.objectives.parsing import resolve
 from triscope.results import Heatmap, Result, Style
 from triscope.watching import watch
 from triscope.which.store import Store
@@ -30,13 +31,19 @@ def run(
     said: Said = UNSAID,
     **given: Any,
 ) -> None:
-    """One result, or one for each image where a method takes one at a time; one that fails does not stop the others.
+    """One result, or one for each image and unit where a method takes one at a time; one that fails does not stop the
+    others.
 
     Where results go is looked at before anything else.
     """
-    several = given.pop("images") if _one_by_one(method, given) else None
-    count = len(several or (None,))
-    places = target.places(method.returns.require_ending, several=count > 1)
+    images = expanded(given.pop("images")) if _one_by_one(method, given) else None
+    units = given.pop("objective") if isinstance(given.get("objective"), tuple) else None
+    each = [
+        image | unit
+        for image in ([{}] if images is None else [{"images": image} for image in images])
+        for unit in ([{"objective": unit} for unit in units or ()] or [{}])
+    ]
+    places = target.places(method.returns.require_ending, several=len(each) > 1)
     way = WayPlaces.of(method, target, given)
     drawing = Drawing(
         given.pop("style") if issubclass(method.returns, Heatmap) else None,
@@ -45,17 +52,19 @@ def run(
     for option in method.options:
         if option.spelled:
             given[option.name] = given.pop(option.spelled)
-    asked = _asked(method, given, chosen, said, voice)
+    asked = _asked(method, given, units or (), chosen, said, voice)
     if chosen is not None and any(option.name == "seed" for option in method.options):
         given["seed"] = chosen.seed
-    job = _Job(method, asked, drawing, way, voice)
-    if several is None:
-        job.one(given, places)
-    for number, image in enumerate(several or (), 1):
-        if count > 1:
-            voice.detail(f"{number} of {count}: {printable(image)}")
-        with voice.attempt(printable(image), alone=count == 1):
-            job.one({**given, "images": image}, places)
+    job = _Job(method, asked, drawing, way, voice, several=len(images or ()) > 1)
+    if images is None and len(each) == 1:
+        job.one({**given, **each[0]}, places)
+        each = []
+    for number, one in enumerate(each, 1):
+        name = ", ".join(printable(word) for word in one.values())
+        if len(each) > 1:
+            voice.detail(f"{number} of {len(each)}: {name}")
+        with voice.attempt(name, alone=len(each) == 1):
+            job.one({**given, **one}, places)
     voice.close(command=method.command, network=job.network_name)
 
 
@@ -68,7 +77,12 @@ class Drawing:
 
 
 def _asked(
-    method: Method[Any], given: dict[str, Any], chosen: Chosen | None, said: Said, voice: Voice
+    method: Method[Any],
+    given: dict[str, Any],
+    units: Sequence[str],
+    chosen: Chosen | None,
+    said: Said,
+    voice: Voice,
 ) -> Network | list[Network] | Store:
     """The network or the store that is asked; a unit that it does not have is refused once, before anything else."""
     if chosen is None:
@@ -77,8 +91,8 @@ def _asked(
             store.ask(said)
         return store
     network = chosen.load(voice)
-    if method.takes("objective") and given.get("objective") is not None:
-        question(given["objective"]).bind(network)
+    for unit in units or [word for word in (given.get("objective"),) if word is not None]:
+        resolve(unit, network)
     beside = given.pop("beside", ())
     return [network, *(chosen.beside(name).load(voice) for name in beside)] if beside else network
 
@@ -92,6 +106,7 @@ class _Job:
     drawing: Drawing
     way: WayPlaces
     voice: Voice
+    several: bool = False
 
     @property
     def network_name(self) -> str:
@@ -162,6 +177,7 @@ class _Job:
         if text is not None and (result.written or not written):
             out = written[0].name if written else None
             to_stdout = any(place.path is None for place in places)
+            text = f"{facts['image']}\n{text}" if self.several else text
             voice.result(facts | {"out": out}, None if to_stdout else text)
             if out is not None:
                 voice.note(f"images in {out}")

@@ -19,7 +19,7 @@ from triscope.images import printable
 from triscope.methods.options import Option
 from triscope.network import Fit, ImageBatch, Network
 from triscope.objectives.base import Objective
-from triscope.objectives.parsing import question
+from triscope.objectives.parsing import resolve
 from triscope.results import ImageNote, NetworkNote
 
 
@@ -157,7 +157,7 @@ class ObjectiveInput(Input):
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Objective | None:
         """The objective, its names resolved by the network that is asked."""
         del given
-        return None if value is None or asked is None else question(value).bind(asked())
+        return None if value is None or asked is None else resolve(value, asked())
 
 
 @dataclass(frozen=True)

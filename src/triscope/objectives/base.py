@@ -139,6 +139,17 @@ class Sum(Objective):
         """Every term, as it is asked of that image."""
         return Sum(tuple((weight, term.of(image)) for weight, term in self.terms))
 
+    def __str__(self) -> str:
+        """The text form, `281 - 0.5*285`; where a term has none, the arithmetic that made it."""
+        if any(type(term).__str__ is object.__str__ for _, term in self.terms):
+            return repr(self)
+        text = ""
+        for weight, term in self.terms:
+            sign = "-" if weight < 0 else "+"
+            size = "" if abs(weight) == 1 else f"{abs(float(weight))!r}".removesuffix(".0") + "*"
+            text += f" {sign} {size}{term}" if text else f"{sign.strip('+')}{size}{term}"
+        return text
+
     def __repr__(self) -> str:
         """The arithmetic that made it: `Logit(1) - 0.5 * Logit(2)`."""
         text = ""

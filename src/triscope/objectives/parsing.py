@@ -1,48 +1,66 @@
-"""The text form of units, the same on the command line, in recipes and in file names.
+"""The text form of questions, the same on the command line, in recipes and in file names.
 
     281   tabby   prob:tabby   logprob:281   281|285 (one class per image)
     features.10:42   max:features.10:42   features.10:42@3,5 (channel, row, column)
+    tabby - tiger cat   0.5*281 + features.10:42   -max:features.4:3
 
-`str(unit)` gives it, `unit(text)` reads it.
+    question = [sign] term { sign term }        sign = "+" | "-"
+    term     = [number "*"] unit
+    unit     = [("prob" | "logprob") ":"] name { "|" name } | ["max:"] name ":" channel ["@" row "," column]
+    name     = any characters, or any characters in double quotes (a quote inside is written twice)
+
+Names of classes and layers may hold signs: `black-footed ferret`, `layer-1.conv`. So a sign between two terms has a
+space on both sides, except after a channel or a position, where it needs none. Double quotes keep a name together that
+would be read otherwise: `"rock - paper"`. `str(question)` writes this form, `unit(text)` reads it.
+
+Where a network is asked, `resolve` knows its names, and reads `tabby-tiger cat` too: as a class of that name, where
+there is one, else as the one difference of units that the network has.
 """
 
 import re
-from typing import TypeAlias
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
-from triscope.errors import ObjectiveError
-from triscope.objectives.base import Objective
+from triscope.errors import LayerNotFound, ObjectiveError
+from triscope.objectives.base import Objective, Sum, terms_of
 from triscope.objectives.units import Channel, Form, Logit, Neuron, TopClass
+
+if TYPE_CHECKING:
+    from triscope.network import Network
 
 Question: TypeAlias = Objective | int | str | None
 
-_LAYER_UNIT = re.compile(r"(?P<layer>[^:]+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<col>\d+))?")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_LAYER_UNIT = re.compile(
+    r'(?P<pool>max:)?(?P<layer>"(?:[^"]|"")*"|[^":]+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<col>\d+))?'
+)
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_HEAD = re.compile(rf"\s*[+-]?\s*(?:{_NUMBER}\s*\*)?\s*(?:(?P<form>prob|logprob|max):)?")
+_SPACED = re.compile(r"\s+(?P<sign>[+-])\s+")
+_AFTER_CHANNEL = re.compile(r"[^:]*:\d+(?:@\d+,\d+)?\s*(?P<sign>[+-])\s*")
+_TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<number>{_NUMBER})\s*\*)?\s*(?P<unit>.*?)\s*", re.DOTALL)
+_FORM = re.compile(r"(?P<form>prob|logprob):(?P<rest>.*)", re.DOTALL)
 _FORMS: dict[str, Form] = {"prob": "probability", "logprob": "log-probability"}
 _GRAMMAR = (
-    "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN)."
+    "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN); in "
+    "a sum, + and - have spaces around them."
 )
+_MOST_SIGNS = 8  # that may be meant as signs or as parts of names
 
 
-def unit(text: str) -> Logit | Channel | Neuron:
-    """The unit that `text` names.
+def unit(text: str) -> Objective:
+    """The unit that `text` names, or the weighted sum of units.
 
-    Raises ObjectiveError where it names none. Names are checked against a network only when the unit is asked.
+    Raises ObjectiveError where it is none. Names are checked against a network only when the question is asked.
     """
-    words = text.strip()
-    prefix, colon, rest = words.partition(":")
-    if colon and prefix in _FORMS:
-        return Logit(_classes(rest, text), _FORMS[prefix])
-    pooled = colon and prefix == "max"
-    match = _LAYER_UNIT.fullmatch(rest if pooled else words)
-    if match is None:
-        if colon or "@" in words:
-            raise ObjectiveError(f"{text!r} is not a unit. {_GRAMMAR}")
-        return Logit(_classes(words, text))
-    layer, index = match["layer"], int(match["index"])
-    if match["row"] is None:
-        return Channel(layer, index, "max" if pooled else "mean")
-    if pooled:
-        raise ObjectiveError(f"{text!r}: a neuron is one position, there is no maximum to take. {_GRAMMAR}")
-    return Neuron(layer, index, int(match["row"]), int(match["col"]))
+    terms: list[tuple[float, Objective]] = []
+    for sign, part in _terms(text):
+        found = _TERM.fullmatch(part)
+        assert found is not None  # it takes anything
+        weight = float(found["number"] or 1) * (-1 if found["sign"] == "-" else 1) * (-1 if sign == "-" else 1)
+        terms += [(weight * factor, term) for factor, term in terms_of(_unit(found["unit"], text))]
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else Sum(tuple(terms))
 
 
 def question(asked: Question) -> Objective:
@@ -54,8 +72,88 @@ def question(asked: Question) -> Objective:
     return asked if isinstance(asked, Objective) else Logit(asked)
 
 
+def resolve(asked: Question, network: "Network") -> Objective:
+    """What is asked of a network, its names resolved: in a text, signs without spaces too.
+
+    Raises what `bind` does, and ObjectiveError where such a text can be meant in several ways.
+    """
+    try:
+        return question(asked).bind(network)
+    except (ObjectiveError, LayerNotFound) as error:
+        readings = list(_readings(asked, network)) if isinstance(asked, str) else []
+        if not readings:
+            raise
+        if len(readings) > 1:
+            ways = " or as ".join(readings[:3])
+            raise ObjectiveError(f"{asked!r} can be read as {ways}; put spaces around the signs.") from error
+        return unit(readings[0]).bind(network)
+
+
+def _terms(text: str) -> Iterator[tuple[str, str]]:
+    """The terms of a sum, each with the sign before it."""
+    plain, start, sign = _masked(text), 0, "+"
+    while True:
+        head = _HEAD.match(plain, start)
+        assert head is not None  # it takes nothing, too
+        signs = [_SPACED.search(plain, head.end())]
+        if head["form"] not in _FORMS:  # in prob:3-D the number is no channel
+            signs.append(_AFTER_CHANNEL.match(plain, head.end()))
+        found = min((one for one in signs if one), key=lambda one: one.start("sign"), default=None)
+        if found is None:
+            break
+        yield sign, text[start : found.start("sign")]
+        start, sign = found.end(), found["sign"]
+    yield sign, text[start:]
+
+
+def _unit(words: str, text: str) -> Logit | Channel | Neuron:
+    if form := _FORM.fullmatch(words):
+        return Logit(_classes(form["rest"], text), _FORMS[form["form"]])
+    match = _LAYER_UNIT.fullmatch(words)
+    if match is None:
+        if re.search("[:@]", _masked(words)):
+            raise ObjectiveError(f"{text!r} is not a unit. {_GRAMMAR}")
+        return Logit(_classes(words, text))
+    layer, index = _unquoted(match["layer"]), int(match["index"])
+    if match["row"] is None:
+        return Channel(layer, index, "max" if match["pool"] else "mean")
+    if match["pool"]:
+        raise ObjectiveError(f"{text!r}: a neuron is one position, there is no maximum to take. {_GRAMMAR}")
+    return Neuron(layer, index, int(match["row"]), int(match["col"]))
+
+
 def _classes(words: str, text: str) -> int | str | list[int | str]:
-    names = [int(name) if name.isdecimal() else name for name in (part.strip() for part in words.split("|"))]
+    plain = _masked(words)
+    if '"' in plain:
+        raise ObjectiveError(f"{text!r} has a double quote that is not closed. {_GRAMMAR}")
+    bars = [-1, *(place for place, letter in enumerate(plain) if letter == "|"), len(words)]
+    parts = [words[start + 1 : end].strip() for start, end in pairwise(bars)]
+    names = [int(part) if part.isdecimal() else _unquoted(part) for part in parts]
     if "" in names:
         raise ObjectiveError(f"{text!r} names no class. {_GRAMMAR}")
     return names[0] if len(names) == 1 else names
+
+
+def _masked(text: str) -> str:
+    """The text with zeros for what is quoted, which holds no signs."""
+    return _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), text)
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if _QUOTED.fullmatch(name) else name
+
+
+def _readings(text: str, network: "Network") -> Iterator[str]:
+    """The sums that a text can mean whose signs have no spaces, as texts with spaces: those of units that there are."""
+    plain = _masked(text)
+    places = [found.start() for found in re.finditer("[+-]", plain) if plain[: found.start()].strip(" +-")]
+    if len(places) > _MOST_SIGNS:
+        return
+    for chosen in range(1, 2 ** len(places)):
+        cuts = [place for bit, place in enumerate(places) if chosen >> bit & 1]
+        spaced = "".join(f" {letter} " if place in cuts else letter for place, letter in enumerate(text))
+        try:
+            unit(spaced).bind(network)
+        except (ObjectiveError, LayerNotFound):
+            continue
+        yield re.sub(r" +", " ", spaced).strip()

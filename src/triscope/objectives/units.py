@@ -8,6 +8,7 @@ Energy("features.10")                   how strongly a whole layer responds
 """
 
 import operator
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from triscope.network import Network
 
 OUTPUT = Need("output")
+
+#: What begins with a sign or a weight, or holds what divides units.
+_ODD_NAME = re.compile(r'^[+-]|^[\d.]+([eE][+-]?\d+)?\s*\*|[":|@]|\s[+-]\s')
 
 Form: TypeAlias = Literal["logit", "probability", "log-probability"]
 Class: TypeAlias = int | str
@@ -93,7 +97,7 @@ class Logit(Objective):
     def __str__(self) -> str:
         names = self.classes if isinstance(self.classes, tuple) else (self.classes,)
         prefix = {"logit": "", "probability": "prob:", "log-probability": "logprob:"}[self.form]
-        return prefix + "|".join(map(str, names))
+        return prefix + "|".join(name_text(name) if isinstance(name, str) else str(name) for name in names)
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,7 +164,7 @@ class Channel(Spatial):
         return self
 
     def __str__(self) -> str:
-        return f"{'max:' if self.pool == 'max' else ''}{self.layer}:{self.index}"
+        return f"{'max:' if self.pool == 'max' else ''}{name_text(self.layer)}:{self.index}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,7 +207,7 @@ class Neuron(Spatial):
         return self
 
     def __str__(self) -> str:
-        return f"{self.layer}:{self.index}@{self.row},{self.col}"
+        return f"{name_text(self.layer)}:{self.index}@{self.row},{self.col}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -300,6 +304,12 @@ def class_index(name: Class, classes: Sequence[str] | None, count: int, network:
             f"{network} has {len(found)} classes called {name!r}; use an index: {', '.join(map(str, found))}."
         )
     return found[0]
+
+
+def name_text(name: str) -> str:
+    """A name as it stands in a text form: in double quotes where it would be read as something else."""
+    odd = _ODD_NAME.search(name) or name != name.strip() or name in ("max", "prob", "logprob", "")
+    return '"{}"'.format(name.replace('"', '""')) if odd else name
 
 
 def plain_name(name: str) -> str:

@@ -52,11 +52,22 @@ class Ranking(Result):
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(("image", "rank", "index", "name", "score"))
-        for image, rows in enumerate(self.rows()):
+        for image, rows in zip(self._images, self.rows(), strict=True):
             writer.writerows((image, rank + 1, *row.values()) for rank, row in enumerate(rows))
         return text.getvalue().encode()
 
-    def __str__(self) -> str:
-        return "\n\n".join(
-            "\n".join(f"{row['score']:7.4f}  {row['index']:>5}  {row['name']}" for row in rows) for rows in self.rows()
+    @property
+    def _images(self) -> list[str]:
+        """What each image is called: its name, or else its number in the batch."""
+        known = self.recipe.images
+        return (
+            [note.name for note in known] if len(known) == len(self) else [str(number) for number in range(len(self))]
         )
+
+    def __str__(self) -> str:
+        tables = [
+            "\n".join(f"{row['score']:7.4f}  {row['index']:>5}  {row['name']}" for row in rows) for rows in self.rows()
+        ]
+        if len(tables) == 1:
+            return tables[0]
+        return "\n\n".join(f"{image}\n{table}" for image, table in zip(self._images, tables, strict=True))

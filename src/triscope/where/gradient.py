@@ -10,7 +10,7 @@ from triscope.errors import TriscopeWarning
 from triscope.network import Fit, ImageBatch, Images, Network
 from triscope.network.backward_rules import Rule, Tally, gradient_following
 from triscope.objectives.base import Need, Objective
-from triscope.objectives.parsing import Question, question
+from triscope.objectives.parsing import Question, resolve
 from triscope.results import Heatmap
 from triscope.where.target import in_words, require_dependence, with_gradients
 
@@ -46,7 +46,7 @@ def gradient(
     on `at`, and warns (TriscopeWarning) where the gradient is zero everywhere.
     """
     seen = network.prepare(images, fit)
-    asked = question(objective).bind(network)
+    asked = resolve(objective, network)
     with with_gradients(network.device):
         look = network.look(seen.images, asked.needs, leaf=at, rule=rule)
         scores = asked(look)

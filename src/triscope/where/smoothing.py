@@ -27,7 +27,7 @@ from torch import Tensor
 
 from triscope.methods import BatchSize, ImagesArg, NetworkArg, ObjectiveArg, Range, Seed, Step, method
 from triscope.network import ImageBatch, Images, Network
-from triscope.objectives.parsing import Question, question
+from triscope.objectives.parsing import Question, resolve
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
 from triscope.where.target import Changed, Sums, Target, in_batches
@@ -91,7 +91,7 @@ def smooth(
 
     def smoothed(network: Network, images: Images, objective: Question = None, **options: Any) -> Heatmap:
         seen = network.prepare(images, options.get("fit", "crop"))
-        target = Target.of(network, seen, question(objective).bind(network))
+        target = Target.of(network, seen, resolve(objective, network))
         averages = None
         for noisy in noisy_copies(target.images, samples, noise, seed):
             one = around(network, ImageBatch(noisy, seen.boxes, seen.sources), target.objective, **options)

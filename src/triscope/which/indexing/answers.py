@@ -1,7 +1,7 @@
 """What the network answered to each picture, as fields that can be asked for, coloured by and exported.
 
     answer      the name of the most likely class
-    certainty   its softmax probability, in [0, 1]
+    certainty   its probability, in [0, 1]
     correct     whether that is what the picture is called, where its label names a class; null elsewhere
 
 The label is what a CSV file says in a column of one of the usual names, else the folder that the picture lies in. It
@@ -48,8 +48,10 @@ def class_names(table: Table) -> tuple[str, ...]:
     return tuple(known) if isinstance(known, list) and all(isinstance(name, str) for name in known) else ()
 
 
-def output_column(columns: Iterable[Column]) -> Column | None:
-    """The column that holds the scores of two or more classes, if there is one."""
+def output_column(columns: Iterable[Column], network: Network) -> Column | None:
+    """The column that holds the scores of two or more classes, of which one is right, if there is one."""
+    if network.task not in ("classes", "probabilities"):
+        return None
     kept = (column for column in columns if column.layer == "output" and column.pool == "none")
     return next((column for column in kept if len(column.shape) == 1 and column.length > 1), None)
 
@@ -93,7 +95,7 @@ class Answers:
 def write_answers(table: Table, network: Network) -> None:
     """Bring the fields up to date: those of a store that was given its classes, or whose labels have changed."""
     about = About.of(table)
-    column, label = output_column(about.columns), label_field(about.fields)
+    column, label = output_column(about.columns, network), label_field(about.fields)
     if column is None or (about.label == label and {*_NAMES} <= {*table.names}):
         return
     answers = Answers(network, label)

@@ -152,7 +152,7 @@ class _Job:
         self._described = self.table.about
         self._about = About.of(self.table)
         self._exact = bool(self._about.preprocess["exact"])
-        self._output = output_column(self._about.columns)
+        self._output = output_column(self._about.columns, self.network)
         self._label = self._about.label or label_field(self._about.fields)
         self._answers = Answers(self.network, self._label)
         size = sum(column.length * 4 for column in self._about.columns)

@@ -99,7 +99,7 @@ def _same(old: Store, new: About) -> None:
 def fields_of(about: About, known: Mapping[str, str], network: Network) -> list[Field]:
     """The columns of a table of that kind; `known` are those of the collection, and their types."""
     texts = [Field(name, kind) for name, kind in known.items()]
-    texts += answer_fields(network) if output_column(about.columns) else ()
+    texts += answer_fields(network) if output_column(about.columns, network) else ()
     shared = f"{about.network} {about.sha256} {about.preprocess} {about.precision}"
     vectors = [Field(column.name, column.dtype, column.length, f"{column} of {shared}") for column in about.columns]
     whole = ("key", "stamp", "size", "mtime")

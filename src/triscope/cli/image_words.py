@@ -1,0 +1,34 @@
+"""The images that the words of a command stand for: files, and all images of a folder, a pattern, a list or a store."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from triscope.cli.output import STREAM
+from triscope.errors import OptionError
+from triscope.images import printable
+from triscope.which.collection import Collection
+from triscope.which.spreadsheet import ENDINGS
+from triscope.which.store import Store, table_folder
+
+
+def expanded(words: Sequence[str]) -> list[str]:
+    """The files that are meant, in order. Raises OptionError where a folder or a pattern has none."""
+    return [path for word in words for path in _each(word)]
+
+
+def _each(word: str) -> Iterator[str]:
+    path = Path(word)
+    if word == STREAM:
+        yield word
+    elif table_folder(path).is_dir():
+        store = Store.open(path)
+        yield from map(str, store.files(store.table.rows_where("status = 'ok'")))
+    elif path.is_dir() or word.lower().endswith(ENDINGS) or (glob.has_magic(word) and not os.path.lexists(word)):
+        found = [os.path.relpath(entry.path) if not path.is_absolute() else entry.path for entry in Collection(word)]
+        if not found:
+            raise OptionError(f"{printable(word)} holds no images.")
+        yield from found
+    else:
+        yield word
