@@ -36,7 +36,9 @@ def run(
 
     Where results go is looked at before anything else.
     """
-    images = expanded(given.pop("images")) if _one_by_one(method, given) else None
+    if isinstance(given.get("images"), tuple):
+        given["images"] = tuple(expanded(given["images"]))
+    images = given.pop("images") if _one_by_one(method, given) else None
     units = given.pop("objective") if isinstance(given.get("objective"), tuple) else None
     each = [
         image | unit
