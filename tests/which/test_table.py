@@ -55,6 +55,15 @@ def test_a_row_of_the_same_key_is_replaced(table):
     assert table.take([row], ["v"])["v"].tolist() == [[7, 7, 7, 7]]
 
 
+def test_an_interruption_within_what_lance_calls_is_one(table):
+    def interrupted(vectors):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        table.add([Field("sum", "float32")], "v", interrupted)
+    assert table.names == ("key", "status", "v")
+
+
 def test_a_computed_column_follows_its_vectors(table):
     table.add([Field("sum", "float32")], "v", lambda vectors: [vectors.sum(1)])
     assert table.column("sum").tolist() == [4.0] * 30

@@ -30,6 +30,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
+        raise_interruption(error)
         raise StoreError(
             f"{printable(folder)} cannot be written: {reason_of(error)}. What was stored before is still there."
         ) from error
@@ -75,6 +76,12 @@ def damaged(folder: Path, what: str) -> DamagedStore:
         f"{store} is damaged: {what}. `triscope check {store}` says which of its files are not as they were written; "
         "where there is no copy of them, delete that folder and index again."
     )
+
+
+def raise_interruption(error: BaseException) -> None:
+    """Raise KeyboardInterrupt where Lance has made an error of one that a function it called was met by."""
+    if "KeyboardInterrupt" in str(error):
+        raise KeyboardInterrupt from error
 
 
 def reason_of(error: BaseException) -> str:

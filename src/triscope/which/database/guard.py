@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from triscope.errors import StoreError
 from triscope.images import printable
-from triscope.which.database.durable import damaged, reason_of
+from triscope.which.database.durable import damaged, raise_interruption, reason_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +24,7 @@ def asking(folder: Path, where: str | None = None, schema: "pa.Schema | None" = 
     except BaseException as error:
         if not isinstance(error, (OSError, ValueError, RuntimeError, MemoryError)) and not _is_panic(error):
             raise
+        raise_interruption(error)
         if where is not None and _is_to_blame(where, schema, error):
             raise StoreError(f"{where!r} is no condition on this store: {reason_of(error)}.") from error
         if isinstance(error, PermissionError) or "permission denied" in str(error).lower():
