@@ -21,6 +21,7 @@ from triscope.network import Network
 from triscope.redoing import redo
 from triscope.results import Picture
 from triscope.results.animation import Frames
+from triscope.what import invert as invert_module
 from triscope.what.invert import Inversion
 from triscope.what.optimisation.regularisers import REGULARISERS, blurred, clipped, contribution_clipped
 
@@ -249,6 +250,39 @@ def test_each_picture_goes_on_from_several_noises_by_itself(net, photo, monkeypa
     *_, last = ts.invert.steps(net, both, "3", checkpoint=place, **given)
     assert last.index == 96
     assert torch.equal(last.result.values, whole[-1].result.values)
+
+
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_stage_that_fails_does_not_cost_the_others(net, photo, monkeypatch, which):
+    """At its beginning, or on the way; the row that is left is that of a job without it, and says why."""
+    whole = ts.invert(net, photo, every_stage=True, steps=4)
+    lost, climbed, stages = whole.stages[which], invert_module._climbed, len(whole.stages)
+    calls = iter(range(stages))
+
+    def failing(*arguments):
+        steps = climbed(*arguments)
+        if next(calls) == range(stages)[which]:
+            yield next(steps)
+            raise ObjectiveError("It is silent.")
+        yield from steps
+
+    monkeypatch.setattr(invert_module, "_climbed", failing)
+    *_, last = ts.invert.steps(net, photo, every_stage=True, steps=4)
+    row = last.result
+    assert last.index == last.total == 4 * stages
+    assert row.stages == tuple(name for name in whole.stages if name != lost)
+    kept = [number for number, name in enumerate(whole.stages) if name != lost]
+    assert torch.equal(row.values, whole.values[kept])
+    assert f"{lost} was left out. It is silent." in row.notes
+
+
+def test_an_inversion_of_which_every_stage_fails_is_refused(net, photo, monkeypatch):
+    def failing(*_):
+        raise ObjectiveError("It is silent.")
+
+    monkeypatch.setattr(invert_module, "_climbed", failing)
+    with pytest.raises(ObjectiveError, match="It is silent"):
+        ts.invert(net, photo, every_stage=True, steps=4)
 
 
 def test_several_layers_are_matched_together_and_every_stage_by_itself(net, photo):

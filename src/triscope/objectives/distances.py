@@ -19,6 +19,8 @@ from triscope.objectives.base import Activations, Need, Objective
 if TYPE_CHECKING:
     from triscope.network import Network
 
+_CLOSE = 1e-10  # a distance that is as good as none
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Targeted(Objective):
@@ -81,6 +83,20 @@ class FeatureDistance(Targeted):
     def __repr__(self) -> str:
         layers = ", ".join(need.layer if need.pool == "none" else f"{need.pool}:{need.layer}" for need in self.targets)
         return f"FeatureDistance({layers})"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LogDistance(FeatureDistance):
+    """The logarithm of the distance: (B,). Its gradient does not fade as the match gets close."""
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The logarithm, no less than log 1e-10: (B,)."""
+        return (super().__call__(activations) + _CLOSE).log()
+
+    @staticmethod
+    def relative(values: Tensor) -> Tensor:
+        """The distances whose logarithms these are."""
+        return (values.exp() - _CLOSE).clamp_min(0)
 
 
 def sides(values: Tensor) -> str:

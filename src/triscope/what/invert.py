@@ -41,7 +41,7 @@ import torch
 from torch import Tensor
 
 from triscope import render
-from triscope.errors import ObjectiveError, OptionError
+from triscope.errors import NetworkError, ObjectiveError, OptionError
 from triscope.methods import (
     Checkpoint,
     Group,
@@ -57,8 +57,8 @@ from triscope.methods import (
 )
 from triscope.network import ImageBatch, Network
 from triscope.network.stages import depths
-from triscope.objectives.base import Activations, Need, Objective, terms_of
-from triscope.objectives.distances import FeatureDistance
+from triscope.objectives.base import Need, Objective, terms_of
+from triscope.objectives.distances import FeatureDistance, LogDistance
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.render.caption import captioned
 from triscope.results import Note, PerImage, joined_notes
@@ -69,7 +69,6 @@ from triscope.what.optimisation.parametrisation import Fourier, Pixels
 from triscope.what.optimisation.spec import Climb, cosine
 from triscope.what.picture import Imagined
 
-_CLOSE = 1e-10
 _SHORTEST = 16  # steps from one noise; where there are fewer, there are fewer noises
 _AGREED = 0.62  # correlation of pictures from different noises, from which on their mean is worth more than they are
 _NOISE = 0.05  # strength of the first noise
@@ -173,26 +172,26 @@ def invert(
         raise OptionError(f"every_stage shows one picture at a time; {len(images)} were given.")
     stages = [(name,) for name in depths(network)] if every_stage else [layer or ()]
     done: list[Inversion] = []
+    lost: list[str] = []
     for number, layers in enumerate(stages):
-        plan = _plan(network, images, layers, preset, seed)
         place = beside(checkpoint, number) if every_stage else Path(checkpoint) if checkpoint else None
         options = {**vars(preset), "layer": layer, "every_stage": every_stage, "steps": steps, "octaves": octaves}
         options["images"] = [source.name for source in images.sources]
-        plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place, options=options)
-        for step in _climbed(plan, len(images), preset.starts):
-            found = _inversion(network, step.result, plan.asked, seed)
-            joined = _row([*done, found]) if every_stage else found
-            yield Step(number * steps + step.index, len(stages) * steps, step.score, step.terms, joined)
-        done.append(found)
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class LogDistance(FeatureDistance):
-    """The logarithm of the distance: (B,). Its gradient does not fade as the match gets close."""
-
-    def __call__(self, activations: Activations) -> Tensor:
-        """The logarithm, no less than log 1e-10: (B,)."""
-        return (super().__call__(activations) + _CLOSE).log()
+        try:
+            plan = _plan(network, images, layers, preset, seed)
+            plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place, options=options)
+            for step in _climbed(plan, len(images), preset.starts):
+                found = _inversion(network, step.result, plan.asked, seed)
+                joined = _row([*done, found], lost) if every_stage else found
+                yield Step(number * steps + step.index, len(stages) * steps, step.score, step.terms, joined)
+        except (NetworkError, ObjectiveError) as error:
+            lost.append(f"{', '.join(layers)} was left out. {error}")
+            if len(lost) == len(stages):
+                raise
+        else:
+            done.append(found)
+    if lost:  # the last step may have been that of a stage that failed, or said nothing of it
+        yield Step(len(stages) * steps, len(stages) * steps, float(done[-1].scores.mean()), {}, _row(done, lost))
 
 
 def _plan(network: Network, images: ImageBatch, layers: Sequence[str], settings: InversionPreset, seed: int) -> Climb:
@@ -324,7 +323,7 @@ def _inversion(network: Network, made: Imagined, asked: Objective, seed: int) ->
     assert isinstance(distance, FeatureDistance)
     scores = made.scores
     if isinstance(distance, LogDistance):
-        scores = -((-scores).exp() - _CLOSE).clamp_min(0)
+        scores = -LogDistance.relative(-scores)
     if len(distance.targets) == 1:
         errors = (-scores).clamp_min(0).sqrt()[:, None]
     else:
@@ -334,13 +333,14 @@ def _inversion(network: Network, made: Imagined, asked: Objective, seed: int) ->
     return Inversion(made.values, scores=scores, objective=None, notes=made.notes, errors=errors, layers=layers)
 
 
-def _row(stages: Sequence[Inversion]) -> Inversion:
+def _row(stages: Sequence[Inversion], lost: Sequence[str]) -> Inversion:
+    """The stages side by side; `lost` says which failed."""
     return replace(
         stages[-1],
         values=torch.cat([one.values for one in stages]),
         scores=torch.cat([one.scores for one in stages]),
         errors=torch.cat([one.errors[:, :1] for one in stages]),
-        notes=tuple(Note(note, (number,), 1) for number, one in enumerate(stages) for note in one.notes),
+        notes=(*(Note(note, (number,), 1) for number, one in enumerate(stages) for note in one.notes), *lost),
         layers=(),
         stages=tuple(one.layers[0] for one in stages),
     )
