@@ -21,6 +21,7 @@ from triscope.network import Network
 from triscope.redoing import redo
 from triscope.results import Picture
 from triscope.results.animation import Frames
+from triscope.what import compare as compare_module
 from triscope.what import invert as invert_module
 from triscope.what.invert import Inversion
 from triscope.what.optimisation.regularisers import REGULARISERS, blurred, clipped, contribution_clipped
@@ -274,6 +275,26 @@ def test_a_stage_that_fails_does_not_cost_the_others(net, photo, monkeypatch, wh
     kept = [number for number, name in enumerate(whole.stages) if name != lost]
     assert torch.equal(row.values, whole.values[kept])
     assert f"{lost} was left out. It is silent." in row.notes
+
+
+@pytest.mark.parametrize("lost", ["none", "blur", "natural"])
+def test_a_regulariser_that_fails_does_not_cost_the_others(net, monkeypatch, lost):
+    whole = ts.regularisers(net, 1, steps=2)
+    ascend_steps = compare_module.ascend.steps
+
+    def failing(*arguments, regulariser, **options):
+        steps = ascend_steps(*arguments, regulariser=regulariser, **options)
+        yield next(steps)
+        if regulariser == lost:
+            raise ObjectiveError("It is dead.")
+        yield from steps
+
+    monkeypatch.setattr(compare_module.ascend, "steps", failing)
+    *_, last = ts.regularisers.steps(net, 1, steps=2)
+    assert last.index == last.total
+    assert last.result.titles == tuple(title for title in whole.titles if title != lost)
+    assert torch.equal(last.result.values, whole.values[[title != lost for title in whole.titles]])
+    assert last.result.notes[-1] == f"{lost} was left out. It is dead."
 
 
 def test_an_inversion_of_which_every_stage_fails_is_refused(net, photo, monkeypatch):

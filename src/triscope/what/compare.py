@@ -4,7 +4,7 @@
 What to compare is how much of a picture's score a person can see a reason for.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from triscope import render
-from triscope.errors import ObjectiveError
+from triscope.errors import NetworkError, ObjectiveError
 from triscope.methods import NetworkArg, ObjectiveArg, Range, Seed, Step, Steps, method
 from triscope.render.caption import captioned
 from triscope.results import Note, PerImage, joined_notes
@@ -51,27 +51,41 @@ def regularisers(
     steps   how many steps each
     seed    of the noise they start from, and of the random views
     """
-    names = tuple(REGULARISERS)
-    done: list[Imagined] = []
-    for number, name in enumerate(names):
-        for step in ascend.steps(network, objective, size=size, steps=steps, seed=seed, regulariser=name):
-            if len(step.result) > 1:
-                raise ObjectiveError("regularisers compares pictures of one unit; ask one class at a time.")
-            joined = _joined([*done, step.result], names)
-            yield Step(number * steps + step.index, len(names) * steps, step.score, step.terms, joined)
-        done.append(step.result)
+    done: dict[str, Imagined] = {}
+    lost: list[str] = []
+    total, several = len(REGULARISERS) * steps, False
+    for number, name in enumerate(REGULARISERS):
+        try:
+            for step in ascend.steps(network, objective, size=size, steps=steps, seed=seed, regulariser=name):
+                several = len(step.result) > 1
+                joined = _joined({**done, name: step.result}, lost)
+                yield Step(number * steps + step.index, total, step.score, step.terms, joined)
+        except (NetworkError, ObjectiveError) as error:
+            lost.append(f"{name} was left out. {error}")
+            if several or len(lost) == len(REGULARISERS):
+                raise
+        else:
+            done[name] = step.result
+    if lost:  # the last step may have been that of a regulariser that failed, or said nothing of it
+        yield Step(total, total, step.score, {}, _joined(done, lost))
 
 
-def _joined(parts: list[Imagined], names: tuple[str, ...]) -> Comparison:
+def _joined(parts: Mapping[str, Imagined], lost: Sequence[str]) -> Comparison:
+    names, made = tuple(parts), list(parts.values())
+    if len(made[-1]) > 1:
+        raise ObjectiveError("regularisers compares pictures of one unit; ask one class at a time.")
     return Comparison(
-        torch.cat([part.values for part in parts]),
-        scores=torch.cat([part.scores for part in parts]),
-        objective=parts[0].objective,
-        notes=tuple(
-            Note(f"{', '.join(names[number] for number in note.about)}: {note.sentence}", note.about, 1)
-            if isinstance(note, Note)
-            else note
-            for note in joined_notes([part.notes for part in parts])
+        torch.cat([part.values for part in made]),
+        scores=torch.cat([part.scores for part in made]),
+        objective=made[0].objective,
+        notes=(
+            *(
+                Note(f"{', '.join(names[number] for number in note.about)}: {note.sentence}", note.about, 1)
+                if isinstance(note, Note)
+                else note
+                for note in joined_notes([part.notes for part in made])
+            ),
+            *lost,
         ),
-        titles=names[: len(parts)],
+        titles=names,
     )
