@@ -42,7 +42,7 @@ def check(path: str | os.PathLike[str]) -> Checked:
     pictures = 0
     try:
         table = Table.open(table_folder(folder))
-        about = About.of(table)
+        about = About.of(table, whole=True)
         wrong |= {name: "is missing" for name in _needed(folder, table) if name not in there}
         for column in about.columns:
             if projected_name(column) in table.names:

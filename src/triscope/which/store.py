@@ -53,9 +53,7 @@ class Store:
 
     def __init__(self, path: Path, table: Table, network: Network | None = None) -> None:
         self.path = path
-        self.about = About.of(table)
-        if not any(column.pool == "pixels" for column in self.about.columns):
-            raise damaged(path, "it says nothing of the small pictures that every store keeps")
+        self.about = About.of(table, whole=True)
         self.table = table
         self._network = network
         #: What new images are shown to, made when the first one is.

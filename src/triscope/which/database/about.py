@@ -28,11 +28,12 @@ _FORMAT = 1
 _PRECISIONS = ("float16", "bfloat16", "float32", "float64")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _LONGEST = 1 << 24  # numbers along one axis of a vector, or pixels along one of a picture
-#: What the rows of every store have, beside its own columns.
-_ROWS = {
-    **dict.fromkeys(("key", "stamp", "size", "mtime"), "int64"),
+#: What the rows of every store have, beside its own columns; layers that are being added have the first line alone.
+_ADDED = {"key": "int64", "stamp": "int64", "status": "string", "error": "string"}
+_ROWS = _ADDED | {
+    **dict.fromkeys(("size", "mtime"), "int64"),
     **dict.fromkeys(("height", "width"), "int32"),
-    **dict.fromkeys(("name", "folder", "status", "error"), "string"),
+    **dict.fromkeys(("name", "folder"), "string"),
     **dict.fromkeys(("path", "thumbnail"), "binary"),
 }
 
@@ -81,8 +82,8 @@ class About:
         return json.dumps({**known, "columns": [column.to_json() for column in self.columns]})
 
     @classmethod
-    def of(cls, table: Table, *, rows: Mapping[str, str] = _ROWS) -> "About":
-        """What a table says of itself, which has columns like `rows`.
+    def of(cls, table: Table, *, whole: bool = False) -> "About":
+        """What a table says of itself; `whole` where it is that of a store, and not of layers that are being added.
 
         Raises DamagedStore where it is not what `to_json` gave, or does not agree with the table's columns; StoreError
         where another version of triscope wrote it.
@@ -90,7 +91,7 @@ class About:
         try:
             about = _read(table.about)
             kinds = table.kinds
-            _check_columns(about, kinds, rows)
+            _check_columns(about, kinds, whole=whole)
         except (_Wrong, RecursionError) as error:
             reason = str(error) if isinstance(error, _Wrong) else "it is nested too deeply"
             raise damaged(table.folder, f"what it says of itself cannot be read ({printable(reason)})") from error
@@ -188,8 +189,11 @@ def _check_values(about: About) -> None:
             raise _Wrong(f"pixels have the shape {column.shape}")
 
 
-def _check_columns(about: About, kinds: Mapping[str, tuple[str, int | None]], rows: Mapping[str, str]) -> None:
+def _check_columns(about: About, kinds: Mapping[str, tuple[str, int | None]], *, whole: bool) -> None:
     """Whether the rows have the columns that are described."""
+    if whole and not any(column.pool == "pixels" for column in about.columns):
+        raise _Wrong("the small pictures that every store keeps are missing")
+    rows = _ROWS if whole else _ADDED
     wanted: dict[str, tuple[str, int | None]] = {name: (kind, None) for name, kind in rows.items()}
     wanted |= {column.name: (column.dtype, column.length) for column in about.columns}
     for name, kind in wanted.items():
