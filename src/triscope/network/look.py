@@ -51,12 +51,14 @@ class Look(Mapping[Need, Tensor]):
             self._answers[need] = self._answer(need)
         return self._answers[need]
 
-    def view(self, layer: str, values: Tensor) -> Tensor:
-        """`values`, arranged as the module arranges `layer`, as maps or vectors."""
+    def view(self, layer: str, values: Tensor, pictures: int | None = None) -> Tensor:
+        """`values`, arranged as the module arranges `layer`, as maps or vectors; those of this pass's pictures, or of
+        another number of them.
+        """
         if layer in ("input", "output"):
             return values
         rows, cols = self._size
-        return self._layouts[layer].view(values, self._pictures, (rows, cols), self._grids)
+        return self._layouts[layer].view(values, pictures or self._pictures, (rows, cols), self._grids)
 
     def _answer(self, need: Need) -> Tensor:
         return pooled(self.view(need.layer, self._kept[need.layer]), need.pool)

@@ -1,8 +1,9 @@
 """The layers that class activation maps are made of: their activations, and the gradients of the question there."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,13 +21,15 @@ _AT_ONCE = 16  # layers that are tried in one pass
 class LayerMaps:
     """A layer's `activations` and the `gradients` of the score there: both (B, C, h, w).
 
-    `reached` says whether any gradient comes to the layer, be it to a class token that is not in the maps.
+    `reached` says whether any gradient comes to the layer, be it to a class token that is not in the maps. `view` makes
+    maps of what the module gives for a number of images.
     """
 
     name: str
     activations: Tensor
     gradients: Tensor
     reached: bool
+    view: Callable[[Tensor, int], Tensor]
 
     @property
     def beside(self) -> bool:
@@ -105,7 +108,9 @@ def _pass(
         if scores.requires_grad:
             found = torch.autograd.grad(scores.sum(), list(look.leaves.values()), allow_unused=True)
     maps = {
-        name: LayerMaps(name, look[Need(name)].detach(), look.view(name, gradient), bool(gradient.any()))
+        name: LayerMaps(
+            name, look[Need(name)].detach(), look.view(name, gradient), bool(gradient.any()), partial(look.view, name)
+        )
         for name, gradient in zip(layers, found, strict=True)
         if gradient is not None
     }

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from triscope.errors import NetworkError
 from triscope.network import Network
-from triscope.network.layout import Layout
 from triscope.render import resize
 from triscope.where.cam_layers import LayerMaps
 from triscope.where.target import Changed, Target, in_batches, without_gradients
@@ -117,49 +116,54 @@ def _without_each(target: Target, maps: LayerMaps, batch: int) -> Iterator[Tenso
     """
     layer = target.network.layer(maps.name)
     count = maps.activations.shape[1]
-    fans = True
+    fans = layer.layout.order is None  # windows of one image lie in the batch
     for image, picture in enumerate(target.images):
         start = 0
         while start < count:
             size = batch * _fan(target.network, layer.name) if fans else batch
             channels = list(range(start, min(start + size, count)))
-            found = _ask_without(target, image, picture[None], layer.name, channels) if fans else None
+            found = _ask_without(target, image, picture[None], maps, channels) if fans else None
             if found is None:
                 fans = False
                 channels = channels[:batch]
                 several = picture.expand(len(channels), -1, -1, -1)
-                found = _ask_without(target, image, several, layer.name, channels)
+                found = _ask_without(target, image, several, maps, channels)
                 assert found is not None
             yield found
             start += len(channels)
 
 
-def _ask_without(target: Target, image: int, pictures: Tensor, layer: str, channels: Sequence[int]) -> Tensor | None:
+def _ask_without(
+    target: Target, image: int, pictures: Tensor, maps: LayerMaps, channels: Sequence[int]
+) -> Tensor | None:
     """The scores without each of the channels, or None where the network does not take one image for many."""
-    layout = target.network.layer(layer).layout
-    edits = {layer: lambda values: _left_out(values, layout, channels)}
     asked = target.objective.of(image)
+    edits = {maps.name: lambda values: _left_out(values, maps, len(pictures), channels)}
     try:
         with without_gradients(target.network.device):
             look = target.network.look(pictures, asked.needs, edits=edits)
             several = all(len(look[need]) == len(channels) for need in asked.needs)
-            scores = asked(look) if several else None
+            return asked(look) if several else None
     except NetworkError:
         if len(pictures) == len(channels):
             raise
         return None
-    return scores
 
 
-def _left_out(values: Tensor, layout: Layout, channels: Sequence[int]) -> Tensor:
-    """`values` (n or 1, ...) of a layer n times, each without one channel of its maps; class tokens stay."""
-    last = layout.kind != "maps"
-    keep = values.new_ones(len(channels), values.shape[-1 if last else 1])
-    keep[range(len(channels)), list(channels)] = 0
-    if layout.kind == "tokens":
-        tokens = values.expand(len(channels), -1, -1)
-        return torch.cat([tokens[:, : layout.prefix], tokens[:, layout.prefix :] * keep[:, None]], 1)
-    return values * (keep[:, None, None] if last else keep[..., None, None])
+def _left_out(values: Tensor, maps: LayerMaps, pictures: int, channels: Sequence[int]) -> Tensor:
+    """What the layer gives (as the module arranges it) for as many images as channels, each image without one of them.
+
+    Where there is one image, it becomes as many. What is no position, such as a class token, stays.
+    """
+    count = len(channels)
+    if pictures < count:
+        values = values.repeat_interleave(count, 0)
+    # Maps are a selection of what the module gives: the gradient of a map is where it lies there.
+    with torch.enable_grad():
+        probe = torch.zeros_like(values, requires_grad=True)
+        chosen = maps.view(probe, count)[range(count), list(channels)]
+        (place,) = torch.autograd.grad(chosen.sum(), probe)
+    return values * (1 - place)
 
 
 def _fan(network: Network, layer: str) -> int:
