@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the test photos: set TRISCOPE_SHARED, or put shared/ beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="module")
+def brief() -> Iterator[None]:
+    """Pictures that a report has made are small, and made in a few steps: what is tested is the page around them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("_STEPS", 2), ("_WOVEN", 4), ("_SIDE", 64)):
+            patch.setattr(f"triscope.reporting.imagined.{name}", value)
+        yield

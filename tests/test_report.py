@@ -29,6 +29,7 @@ from triscope.reporting.sections import SECTIONS, _filled, _how_many
 from triscope.reporting.subject import Subject, quoted
 from triscope.views import activations, filters
 
+pytestmark = pytest.mark.usefixtures("brief")
 TITLES = [section.title for section in SECTIONS]
 CLASSES = ["tabby", "</title><script>alert(1)</script>", "rocket", 'a "quoted" & odd class', "cup"]
 
@@ -124,9 +125,15 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def made(network, photo):
+def told():
+    """What was told while the report that most tests read was built."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def made(network, photo, told, brief):
     """The report that most tests read."""
-    return report(network, photo)
+    return report(network, photo, progress=lambda *step: told.append(step))
 
 
 @pytest.fixture
@@ -444,9 +451,7 @@ def test_what_cannot_be_read_or_run_is_an_error_and_no_report(network, tmp_path)
         report(network, torch.rand(2, 3, 48, 48))
 
 
-def test_progress_is_told_before_each_section(network, photo):
-    told = []
-    report(network, photo, progress=lambda *step: told.append(step))
+def test_progress_is_told_before_each_section(made, told):
     assert told == [(title, number, len(TITLES)) for number, title in enumerate(TITLES, 1)]
 
 
@@ -455,7 +460,7 @@ def test_saving(made, tmp_path):
     assert path.read_text("utf-8") == made.html
     assert f"{len(SECTIONS)} sections" in repr(made)
     with pytest.raises(TriscopeError, match="cannot be written"):
-        made.save(tmp_path / "nowhere" / "report.html")
+        made.save(path / "report.html")
 
 
 def test_the_page_stays_small(photo):

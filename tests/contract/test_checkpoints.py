@@ -110,6 +110,12 @@ def steps(name, place, **given):
     return METHODS[name].steps(**known, checkpoint=None if place is None else str(place))
 
 
+@functools.cache
+def whole(name):
+    """The job, done in one go."""
+    return last(name)
+
+
 def begin(name, place, count=2, **given):
     """Save a job that was left after some steps."""
     with contextlib.closing(steps(name, place, **given)) as begun:
@@ -134,15 +140,15 @@ def test_every_job_and_each_of_its_options_is_here():
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_taken_up_again_ends_where_it_would_have_ended(name, count, tmp_path):
-    whole = last(name)
+    expected = whole(name)
     begin(name, tmp_path / "job", count)
     resumed = list(steps(name, tmp_path / "job"))
-    assert resumed[-1].index == resumed[-1].total == whole.total
-    assert torch.equal(resumed[-1].result.values, whole.result.values)
-    assert torch.equal(resumed[-1].result.scores, whole.result.scores)
-    assert resumed[-1].result.notes == whole.result.notes
+    assert resumed[-1].index == resumed[-1].total == expected.total
+    assert torch.equal(resumed[-1].result.values, expected.result.values)
+    assert torch.equal(resumed[-1].result.scores, expected.result.scores)
+    assert resumed[-1].result.notes == expected.result.notes
     again = last(name, tmp_path / "job")
-    assert torch.equal(again.result.values, whole.result.values)
+    assert torch.equal(again.result.values, expected.result.values)
 
 
 CHANGES = [(name, option) for name in JOBS for option in OTHER[name]]
@@ -252,14 +258,21 @@ def test_l_bfgs_with_more_steps_makes_the_picture_of_as_many_at_once(tmp_path):
 @pytest.mark.parametrize("count", [20, 40, 62])
 def test_an_inversion_from_several_noises_can_be_given_more_steps(count, tmp_path):
     """Its first noises, once left behind, stay as they are, and all that is new goes to the last part."""
-    begin("invert", tmp_path / "job", count, steps=64)
-    resumed = list(steps("invert", tmp_path / "job", steps=128))
-    assert resumed[-1].index == resumed[-1].total == 128
+    given = {"layer": "features.0"}
+    begin("invert", tmp_path / "job", count, steps=64, **given)
+    resumed = list(steps("invert", tmp_path / "job", steps=96, **given))
+    assert resumed[-1].index == resumed[-1].total == 96
     assert [step.index for step in resumed] == sorted(step.index for step in resumed)
-    again = last("invert", tmp_path / "job", steps=128)
+    again = last("invert", tmp_path / "job", steps=96, **given)
     assert torch.equal(again.result.values, resumed[-1].result.values)
-    begin("invert", tmp_path / "small", 10, steps=20)  # too few for several noises
-    assert last("invert", tmp_path / "small", steps=70).index == 70
+
+
+def test_an_inversion_that_was_begun_from_one_noise_goes_on_from_one(tmp_path):
+    given = {"layer": "features.0"}
+    begin("invert", tmp_path / "job", 10, steps=20, **given)  # too few steps for several noises
+    gone_on = last("invert", tmp_path / "job", steps=70, **given)
+    assert gone_on.index == 70
+    torch.testing.assert_close(gone_on.result.values, last("invert", steps=70, starts=1, **given).result.values)
 
 
 def test_every_stage_can_be_given_more_steps(tmp_path):

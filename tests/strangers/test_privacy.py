@@ -153,6 +153,7 @@ def test_a_relative_way_is_followed_down_and_never_up(home):
     assert ts.Recipe("saliency", ()).to_json().isascii()
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("outside", [True, False])
 def test_a_report_tells_no_more(outside, home):
     photo = str(home / "photos" / "0.png") if outside else "pets/0.png"

@@ -147,6 +147,7 @@ def test_odd_names_survive(folder, hostile):
     assert not list(folder.rglob("PWNED"))
 
 
+@pytest.mark.usefixtures("brief")
 def test_the_report_shows_a_collection(folder):
     done = call("report", "photos/2.png", "--collection", "photos", "-m", "model.py:make", "-o", "report.html", "-q")
     assert done.exit_code == 0, done.output
@@ -157,6 +158,7 @@ def test_the_report_shows_a_collection(folder):
     assert command in page.replace("</span> <span>", " ")
 
 
+@pytest.mark.usefixtures("brief")
 def test_odd_names_do_no_harm_in_the_report(folder, hostile):
     odd = [path for path in hostile.iterdir() if path.name.startswith(("31_", "-31_", "32_", "33_"))]
     for path in odd:
