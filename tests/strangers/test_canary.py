@@ -1,5 +1,6 @@
 """Nothing that a file names is run for being named: not by `redo`, and not by any verb that opens a store."""
 
+import ast
 import sys
 from pathlib import Path
 
@@ -143,3 +144,28 @@ def test_redo_runs_nothing_that_a_picture_of_another_kind_names(ending, folder):
     forged = ts.Recipe("filters", (NetworkNote("tiny", {"name": "evil.py:make"}, lambda: "0" * 64),), threads=1)
     PIL.Image.new("RGB", (8, 8)).save(folder / f"x{ending}", exif=forged.to_exif())
     assert f"triscope redo x{ending} -m evil.py:make" in sentence(call("redo", f"x{ending}"))
+
+
+def test_load_is_for_the_users_words_alone():
+    """What a file records goes through `load_recorded`: nothing else that reads files can hand a name to `load`."""
+    source = Path(ts.__file__).parent
+    users = {
+        file.relative_to(source).as_posix()
+        for file in source.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("triscope.network")
+        for alias in node.names
+        if alias.name == "load"
+    }
+    assert users == {"cli/common.py", "network/__init__.py", "network/loading/recorded.py"}
+
+
+def test_a_report_on_a_collection_runs_nothing_that_lies_in_it(folder, forged_store):
+    from triscope.reporting.collection import collected
+
+    forged_store(source={"name": "evil.py:make"})
+    (folder / "other.py").write_text(
+        "from tests.which.conftest import tiny_network\n\ndef make(): return tiny_network(1)\n"
+    )
+    with pytest.raises(ts.TriscopeError, match="other weights"):
+        collected(ts.load("other.py:make"), folder / "photos")

@@ -12,6 +12,8 @@ import triscope as ts
 from tests.strangers.conftest import call, recipe_of
 from tests.which.conftest import paint
 from triscope.images import public_path
+from triscope.methods import StoreInput
+from triscope.verbs import METHODS
 from triscope.which.store import Store
 
 
@@ -113,6 +115,30 @@ def test_other_forms_that_carry_a_recipe(home):
     for name in ("x.json", "y.json"):
         assert "lucy" not in Path(name).read_text()
         assert json.loads(Path(name).read_text())["recipe"]["images"][0]["path"] == "2.png"
+
+
+@pytest.mark.parametrize("name", [name for name, verb in METHODS.items() if verb.takes("store")])
+def test_no_form_of_what_a_store_answers_tells_more(name, home):
+    """Of every method that asks a store, in every form that its result is saved in."""
+    folder = home / "photos"
+    for number in range(2):  # so that there are duplicates
+        paint(folder / f"copy{number}.png", number)
+    network = ts.load(MODEL)
+    stores = [
+        Store.build(network, folder, place, layers=["3", "7", "output"], precision="float32")
+        for place in (None, home / "other")
+    ]
+    verb = METHODS[name]
+    given = {"objective": "7:5", "query": str(folder / "2.png")}
+    asked = {key: value for key, value in given.items() if verb.takes(key)}
+    inputs = [name for name, declared in verb.inputs.items() if isinstance(declared.input, StoreInput)]
+    asked |= dict(zip(inputs, stores, strict=False))
+    found = verb(
+        **asked, **({"steps": 25} if name == "tsne" else {}), **({"least": 0.9} if name == "duplicates" else {})
+    )
+    assert len(found.forms) > 2
+    for ending, make in found.forms.items():
+        assert b"lucy" not in make(), ending
 
 
 def test_a_change_in_the_python_file_is_said(home):

@@ -8,7 +8,7 @@ refused and how each kind of file is converted stands in docs/images.md. Three r
 - half a picture is no picture: a file that is cut short is refused, never filled up with grey.
 """
 
-from triscope.images.files import bare_name, not_the_file, open_regular, printable, public_path, slug
+from triscope.images.files import bare_name, not_the_file, open_regular, printable, public_path, public_store, slug
 from triscope.images.photo import (
     MAX_PIXELS,
     WHITE,
@@ -32,6 +32,7 @@ __all__ = [
     "Photo",
     "printable",
     "public_path",
+    "public_store",
     "read_image",
     "resize",
     "slug",

@@ -80,6 +80,12 @@ def public_path(path: str | os.PathLike[str]) -> str:
     return way.as_posix()
 
 
+def public_store(path: Path) -> str:
+    """The same of a store's folder; where it is outside, and stands in the folder of its pictures, by both names."""
+    told, folder = public_path(path), path.absolute().parent.name
+    return f"{folder}/{told}" if told == path.name and told.startswith(".") and folder else told
+
+
 def slug(name: str, limit: int = 100) -> str:
     """`name` as one part of a file name: letters, digits and "_" of any script, all else "-", at most `limit` bytes.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, get_args
 
 from triscope.errors import OptionError
-from triscope.images import printable
+from triscope.images import printable, public_store
 from triscope.methods.options import Option
 from triscope.network import Fit, ImageBatch, Network
 from triscope.objectives.base import Objective
@@ -90,8 +90,8 @@ class StoreInput(Input):
     accepts = "Store"
 
     def recorded(self, value: StoreLike) -> str:
-        """Where it is."""
-        return printable(value.path.absolute())
+        """Where it is, as a file may tell it."""
+        return public_store(value.path)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any, Literal, TypeAlias, get_args
 
 import PIL.Image
@@ -81,8 +80,6 @@ class Recipe:
         known = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         known["networks"] = [note.to_json() for note in self.networks]
         known["images"] = [note.to_json() for note in self.images]
-        if "store" in self.options:
-            known["options"] = {**self.options, "store": _public_store(self.options["store"])}
         return json.dumps({"networks": known.pop("networks"), **known}, ensure_ascii=True)
 
     @classmethod
@@ -136,13 +133,6 @@ def public_source(source: Mapping[str, Any]) -> dict[str, Any]:
     """How a network was made, its files by their public paths."""
     files = {name: source[name] for name in ("name", "weights") if isinstance(source.get(name), str)}
     return {**source, **{name: public_path(path) for name, path in files.items()}}
-
-
-def _public_store(path: str) -> str:
-    """A store's folder; where it is outside, by its name, with that of the folder of its pictures if it is in one."""
-    told = public_path(path)
-    folder = PurePath(path).parent.name if told == PurePath(path).name and told.startswith(".") else ""
-    return f"{folder}/{told}" if folder else told
 
 
 class _Wrong(ValueError):
