@@ -21,6 +21,7 @@ from triscope.cli import output as output_module
 from triscope.cli.interruption import exit_code, held, interruptible, was_interrupted
 from triscope.cli.output import Destination, Places, Preview, Target
 from triscope.errors import OptionError
+from triscope.methods import StoreInput
 from triscope.results import Picture, Recipe
 from triscope.verbs import METHODS
 from triscope.what.optimisation import ascent
@@ -108,7 +109,7 @@ def words_of(command: str) -> list[str]:
     words += ["a.png"] if verb.takes("query") else []
     words += ["1"] if verb.requires("objective") else []
     words += ["1:2"] if verb.takes("objective") and verb.takes("store") and not verb.requires("objective") else []
-    words += ["photos"] if verb.takes("store") else []
+    words += ["photos" for declared in verb.inputs.values() if isinstance(declared.input, StoreInput)]
     return [*words, *(["--layer", "1"] if verb.requires("layer") and not verb.takes("store") else [])]
 
 
@@ -132,6 +133,12 @@ def test_where_a_result_goes_is_looked_at_before_anything_is_done(folder, comman
     network = [] if "photos" in words else ["-m", "model.py:make"]
     assert said in sentence(call(*words, "-o", out, *network))
     assert not Path("loaded").exists()
+
+
+@pytest.mark.parametrize("kind", {method.returns for method in METHODS.values()}, ids=lambda kind: kind.__name__)
+def test_what_a_kind_of_result_is_written_as_is_known_before_there_is_one(kind):
+    assert {kind.usual_form, *(f".{form}" for form in kind.asked_forms)} <= set(kind.endings)
+    assert kind.kind != "result"
 
 
 def test_a_report_is_a_page(folder):
