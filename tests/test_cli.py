@@ -325,6 +325,7 @@ def test_an_interruption_keeps_what_is_done_and_exits_130(folder):
 def test_awkward_pictures_in_one_run(folder, hostile):
     suffixes = {".jpg", ".png", ".gif", ".webp", ".tiff", ".avif", ".jp2", ".heic", ".svg", ".jpeg", ""}
     pictures = [path for path in sorted(hostile.iterdir()) if path.suffix.lower() in suffixes]
+    pictures.remove(hostile / "34_dirloop")  # a folder of its own is all images in it
     command = [
         os.fsencode(word)
         for word in (sys.executable, "-m", "triscope", "predict", "-m", "model.py:make", "--json", "--")

@@ -46,6 +46,14 @@ def test_where_there_are_none_is_a_sentence(folder, word, sentence):  # noqa: F8
     assert (done.exit_code, done.stderr) == (1, f"triscope: {sentence}.\n")
 
 
+def test_a_word_without_images_does_not_end_the_others(folder):  # noqa: F811
+    (folder / "empty").mkdir()
+    done = ask("predict", "cat.png", "empty", "*.webp", "dog.png", "--k", "1")
+    assert (done.exit_code, names(done.stdout)) == (1, ["cat.png", "dog.png"])
+    assert "empty is a folder" in done.stderr
+    assert "*.webp does not exist" in done.stderr
+
+
 def test_several_units_are_several_results(folder):  # noqa: F811
     done = ask("saliency", "cat.png", "-u", "cat", "-u", "0:3", "-u", "tree frog")
     assert done.exit_code == 0, done.output

@@ -117,7 +117,7 @@ def test_any_sum_of_units_of_any_names_comes_back():
 class Named:
     """As much of a network as names need: classes, and layers of ten channels."""
 
-    name = "named"
+    name, task = "named", "classes"
 
     def __init__(self, *classes, layers=()):
         self.classes, self.layers = classes, layers

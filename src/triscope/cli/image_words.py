@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from triscope.cli.output import STREAM
-from triscope.errors import OptionError
+from triscope.errors import OptionError, TriscopeError
 from triscope.images import printable
 from triscope.which.collection import Collection
 from triscope.which.spreadsheet import ENDINGS
@@ -14,11 +14,23 @@ from triscope.which.store import Store, table_folder
 
 
 def expanded(words: Sequence[str]) -> list[str]:
-    """The files that are meant, in order. Raises OptionError where a folder or a pattern has none."""
-    return [path for word in words for path in _each(word)]
+    """The files that are meant, in order; a word that has none is itself among several, and fails with its reason.
+
+    Raises OptionError where it is the only one.
+    """
+    found: list[str] = []
+    for word in words:
+        try:
+            found += _each(word)
+        except TriscopeError:
+            if len(words) == 1:
+                raise
+            found.append(word)
+    return found
 
 
 def _each(word: str) -> Iterator[str]:
+    """The files that a word stands for. Raises OptionError, and StoreError, where there are none."""
     path = Path(word)
     if word == STREAM:
         yield word

@@ -16,7 +16,7 @@ from torch import Tensor
 from triscope.errors import NetworkError
 from triscope.network import ImageBatch, Network
 from triscope.network.network import no_autocast
-from triscope.objectives.base import Activations, Objective
+from triscope.objectives.base import Activations, Objective, Sum
 from triscope.objectives.units import Logit
 from triscope.results import Heatmap
 
@@ -123,10 +123,18 @@ def in_batches(changed: Iterable[Changed[K]], size: int) -> Iterator[Batch[K]]:
 
 
 def in_words(network: Network, objective: Objective, count: int) -> tuple[str, ...]:
-    """What was asked of each of `count` images, with class names: "tabby", "features.10:42"."""
+    """What was asked of each of `count` images, with class names: "tabby", "features.10:42", "tabby - goose"."""
+
+    def named(term: Objective) -> Objective:
+        if isinstance(term, Logit) and isinstance(term.classes, int):
+            return Logit(network.class_name(term.classes), term.form)
+        return term
+
     each = [objective.of(image) for image in range(count)]
     return tuple(
-        network.class_name(int(one.classes)) if isinstance(one, Logit) and isinstance(one.classes, int) else str(one)
+        network.class_name(one.classes)
+        if isinstance(one, Logit) and isinstance(one.classes, int)
+        else str(Sum(tuple((weight, named(term)) for weight, term in one.terms)) if isinstance(one, Sum) else one)
         for one in each
     )
 
