@@ -214,6 +214,8 @@ def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader, state:
     fits = bool(one.shape) and one.shape[0] == found.pictures
     if len(one.shape) == 2 and fits:
         return Layout("vector")
+    if len(one.shape) == 4 and fits and one.shape[2:] == (1, 1):
+        return Layout("maps", grid=(1, 1))
     if (stated.grid or stated.extra) and len(one.shape) == 3 and fits:
         return guess(one.shape, found.size, stated.grid, stated.extra)
     if state is not None:

@@ -153,6 +153,8 @@ def _summed(step: _Step) -> State:
     keepdim = step.output.ndim == len(shape)
     if isinstance(state, Raster) and not set(dims) & set(state.dims):
         return state if keepdim else state.moved([one for one in range(len(shape)) if one not in dims])
+    if isinstance(state, Raster) and keepdim and state.batch_dim not in dims:
+        return replace(state, field=WHOLE, source=None)  # one row, or column, where there were several
     state = places.scattered(state, shape) if isinstance(state, Raster) else state
     return state.reduced(dims, keepdim)
 
