@@ -60,6 +60,8 @@ class Judgement(Result):
     image: PerImage[Tensor]
     scores: PerImage[Tensor]
     objective: PerImage[Any]
+    kind: ClassVar[str] = "judgement"
+    endings: ClassVar[tuple[str, ...]] = (".csv", ".json")
     usual_form: ClassVar[str] = ".csv"
     written: ClassVar[bool] = False
 

@@ -32,6 +32,7 @@ REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 SILENT = "silent here"
 _SAME = "gives the same for every picture"
 _UNPROVEN = "has no positions that follow the picture"
+_SLIDING = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
 _PATCHES = 7  # so many rows and columns of patches, half of them noise
 _LEAST = 0.3  # the least correlation between where the picture changes and where the response does
 _FEWEST = 9  # positions; with fewer the correlation says nothing
@@ -220,7 +221,8 @@ def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader, state:
         return guess(one.shape, found.size, stated.grid, stated.extra)
     if state is not None:
         return reader.read(state, one.shape)
-    if one.guess is None or (one.guess.grid and not (one.silent or _proven(one.change, found.where))):
+    sliding = isinstance(one.module, _SLIDING) and len(one.shape) == 4  # its maps are positions by what it is
+    if one.guess is None or (one.guess.grid and not (one.silent or sliding or _proven(one.change, found.where))):
         return Layout("other", why=_UNPROVEN if len(one.shape) in (3, 4) else None)
     return one.guess
 
