@@ -56,13 +56,16 @@ class Subject:
     @property
     def has_classes(self) -> bool:
         """Whether the network gives one score per class."""
-        return self.look[Need("output")].ndim == 2 and not self.network.missing
+        output = self.look[Need("output")]
+        return output.ndim == 2 and not self.network.missing and self.network.task != "embedding"
 
     @cached_property
     def classes(self) -> list[tuple[int, str, float]]:
         """All classes, the best first: index, name, softmax share. Raises NetworkError where the network has none."""
         self.network.require_classifier()
-        shares = self.network.probabilities(self.look[Need("output")].float())[0]
+        output = self.look[Need("output")].float()
+        single = self.network.task == "number"  # which has no share to be told
+        shares = torch.ones(1) if single else self.network.probabilities(output)[0]
         best = shares.argsort(descending=True).tolist()
         return [(index, self.network.class_name(index), float(shares[index])) for index in best]
 
