@@ -77,7 +77,7 @@ def test_words_that_need_no_network_load_no_torch(words):
 
 
 def test_the_overview_is_the_table_of_methods_and_the_tools():
-    tools = {"completion", "doctor", "index", "layers", "redo", "report"}
+    tools = {"check", "completion", "doctor", "index", "layers", "redo", "report"}
     assert set(COMMANDS) == {method.command for method in METHODS.values()} | tools
 
 
