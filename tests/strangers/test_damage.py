@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,17 @@ def test_where_there_is_no_store(folder):
     assert "holds no store" in sentence(call("check", "photos"))
     with pytest.raises(StoreError):
         check("nowhere")
+
+
+@pytest.mark.parametrize(("root", "kind"), [("..", "folder"), (None, "list")])
+def test_a_store_of_0_1_says_what_it_was_made_from(root, kind, store):
+    """It had no word for it: a folder had a root, a list had none."""
+    about = json.loads(Store.open(store).about.to_json())
+    del about["kind"], about["within"], about["listed"], about["label"], about["checked"]
+    import lance
+
+    dataset = lance.dataset(str(store / "rows.lance"))
+    dataset.update_schema_metadata({"triscope": json.dumps(about | {"root": root})})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ts.TriscopeWarning)  # its layers were not looked at
+        assert Store.open(store).about.kind == kind

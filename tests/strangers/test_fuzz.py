@@ -123,14 +123,18 @@ def _junk(rng: random.Random, folder: Path):
 def limited(seconds: float):
     """Longer jobs are ended with TimeUp."""
 
+    running = True
+
     def up(*_: object) -> None:
-        raise TimeUp
+        if running:
+            raise TimeUp
 
     before = signal.signal(signal.SIGALRM, up)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
+        running = False  # an alarm that comes now is too late
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

@@ -172,3 +172,17 @@ def test_recipes_of_0_1_keep_working(folder, made):
     forge_picture(away / "y.png", made)
     assert redo(away / "y.png").exit_code == 0
     assert json.loads(json.dumps(made))["version"]
+
+
+def test_a_question_that_follows_from_a_layer_is_asked_again(folder, made):
+    """What has no text form is not recorded as text; here the layer, which is, says it."""
+    words = ["--layer", "3", "--steps", "2", "--octaves", "1", "--size", "32"]
+    done = call("dream", "photos/1.png", *words, "-m", "mine.py:make", "-o", "d.png")
+    assert done.exit_code == 0, done.output
+    assert "(" in recipe_of(folder / "d.png")["objective"]
+    assert redo(folder / "d.png").exit_code == 0
+    assert Path("again.png").read_bytes() == Path("d.png").read_bytes()
+    forge_picture(folder / "y.png", recipe_of(folder / "d.png") | {"objective": "Energy('1')"})
+    Path("again.png").unlink()
+    assert "can only be asked again in Python" in sentence(redo(folder / "y.png"))
+    assert not Path("again.png").exists()

@@ -17,7 +17,7 @@ from triscope.images import printable
 from triscope.methods import StoreInput
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said, load_recorded
-from triscope.redoing.checked import checked
+from triscope.redoing.checked import checked, has_no_text
 from triscope.redoing.found import find_pictures, find_store
 from triscope.results import Heatmap, NetworkNote, Recipe, Result
 from triscope.verbs import METHODS
@@ -56,6 +56,11 @@ def redo(
         arguments["network"] = networks[0] if len(networks) == 1 else networks
     _note_threads(recipe, png)
     result: Result = verb(**arguments)
+    if has_no_text(recipe.objective) and recipe.objective != result.recipe.objective:
+        raise RecipeError(
+            f"{printable(png)} was asked {printable(str(recipe.objective)[:200])}, which can only be asked again in "
+            "Python."
+        )
     if isinstance(result, Heatmap) and recipe.style:
         result = result.styled(recipe.style)
     return dataclasses.replace(result, recipe=_as_named(result.recipe, recipe))

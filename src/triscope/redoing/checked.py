@@ -26,11 +26,6 @@ def checked(recipe: Recipe, png: Path) -> tuple[Method[Any], dict[str, Any]]:
             "have."
         )
     verb = METHODS[recipe.method]
-    if recipe.objective is not None and "(" in recipe.objective:  # the repr of a question that has no text form
-        raise RecipeError(
-            f"The question {printable(recipe.objective[:_LONGEST])} has no text form, so this result can only be made "
-            "again in Python."
-        )
     try:
         return verb, _Reading(recipe, verb).arguments()
     except (OptionError, ObjectiveError) as error:
@@ -39,6 +34,11 @@ def checked(recipe: Recipe, png: Path) -> tuple[Method[Any], dict[str, Any]]:
         raise RecipeError(
             f"This recipe cannot be read: {reason}. It is damaged, or another version of triscope made it."
         ) from error
+
+
+def has_no_text(objective: str | None) -> bool:
+    """Whether a recorded question is the `repr` of one that has no text form."""
+    return objective is not None and "(" in objective
 
 
 class _Reading:
@@ -103,7 +103,15 @@ class _Reading:
     def _objective(self, *, required: bool) -> Any:
         if self.recipe.objective is None and required:
             raise OptionError(f"{self.verb.name} needs a question, and none is recorded")
-        return None if self.recipe.objective is None else unit(self.recipe.objective)
+        text = self.recipe.objective
+        if text is None or not has_no_text(text):
+            return None if text is None else unit(text)
+        if required or not any(isinstance(declared.input, LayerInput) for declared in self.verb.inputs.values()):
+            raise RecipeError(
+                f"The question {printable(text[:_LONGEST])} has no text form, so this result can only be made again in "
+                "Python."
+            )
+        return None  # it follows from the layer, and is compared with what is asked in the end
 
     def _row(self, name: str) -> Any:
         """The row that was asked about; else it was one picture."""

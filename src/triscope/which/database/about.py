@@ -132,6 +132,7 @@ def _read(text: str) -> About:
     if not isinstance(listed, list) or not all(isinstance(column, dict) for column in listed):
         raise _Wrong("columns are no list of columns")
     columns = tuple(Column(**_values(Column, column)) for column in listed)
+    known.setdefault("kind", "folder" if known.get("root") else "list")  # version 0.1 did not say
     about = About(**_values(About, known, without="columns"), columns=columns)
     _values(Fitting, dict(about.preprocess))
     _check_values(about)
