@@ -502,7 +502,7 @@ def test_handlers_are_put_back_and_what_is_ignored_stays_ignored():
 #: A process started in the background of a shell ignores interruptions until it is told otherwise.
 PROGRAM = (
     f"import signal, sys; sys.path[:0] = {[str(ROOT / 'src'), str(ROOT)]!r}\n"
-    "signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom triscope.cli import main; main()"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom triscope.__main__ import run; run()"
 )
 
 
@@ -550,8 +550,9 @@ def test_interruptions_at_random_moments_show_no_traceback(folder):
     for words in commands:
         for _ in range(10):
             number = signal.SIGINT if random.random() < 0.7 else signal.SIGTERM
-            until = time.monotonic() + random.uniform(0.5, 8)
+            until = time.monotonic() + random.uniform(0.5, 12)
             code, said = interrupted(number, lambda until=until: time.monotonic() > until, *words)
-            assert code in (0, 128 + number), (words, code, said)
+            # A terminated process that had not come so far yet has nothing to keep; a shell says 143 of it, too.
+            assert code in (0, 128 + number, *([-number] if number == signal.SIGTERM else [])), (words, code, said)
             assert "Traceback" not in said, (words, said)
             assert not list(Path().glob(".triscope-*")), words

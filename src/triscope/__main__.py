@@ -1,5 +1,21 @@
-"""`python -m triscope` is `triscope`."""
+"""The program: `triscope`, or `python -m triscope`."""
 
-from triscope.cli import main
+import signal
+import sys
 
-main(prog_name="triscope")
+
+def run() -> None:
+    """Run the command line. A Ctrl-C while it is loaded, which takes a moment, shows no traceback either."""
+    try:
+        from triscope.cli import main
+
+        main(prog_name="triscope")
+    except KeyboardInterrupt:
+        sys.stderr.write("triscope: interrupted\n")
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing left to interrupt
+
+
+if __name__ == "__main__":
+    run()
