@@ -556,3 +556,5 @@ def test_interruptions_at_random_moments_show_no_traceback(folder):
             assert code in (0, 128 + number, *([-number] if number == signal.SIGTERM else [])), (words, code, said)
             assert "Traceback" not in said, (words, said)
             assert not list(Path().glob(".triscope-*")), words
+            kept = said.rpartition("interrupted; saved: ")[2].strip().split(", ") if "; saved: " in said else []
+            assert all(Path(name).stat().st_size > 0 for name in kept if words[0] != "index"), (words, said)
