@@ -16,7 +16,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
-from triscope.cli import COMMANDS, main, reservation
+from triscope.cli import main, reservation
 from triscope.cli import output as output_module
 from triscope.cli.interruption import exit_code, held, interruptible, was_interrupted
 from triscope.cli.output import Destination, Places, Preview, Target
@@ -113,22 +113,18 @@ def words_of(command: str) -> list[str]:
     return [*words, *(["--layer", "1"] if verb.requires("layer") and not verb.takes("store") else [])]
 
 
-WRITING = [command for command in COMMANDS if command not in {"completion", "doctor", "index", "layers", "redo"}]
+FORMS = {"report": ".html"} | {method.command: method.returns.usual_form for method in METHODS.values()}
 
 
-@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("command", FORMS)
 @pytest.mark.parametrize(
     ("out", "said"),
     [("x.tiff", "saved as"), ("x", "saved as"), ("model.py/x.png", "Not a directory"), ("pipe.png", "pipe or device")],
 )
 def test_where_a_result_goes_is_looked_at_before_anything_is_done(folder, command, out, said):
     """The network is not even loaded, or the store opened: there is none."""
-    os.mkfifo("pipe.png")
-    os.mkfifo("pipe.html")
-    out = out.replace(".png", ".html") if command == "report" else out
-    out = out.replace(".png", ".json") if command == "predict" else out
-    if command == "predict" and "pipe" in out:
-        os.mkfifo(out)
+    out = out.replace(".png", FORMS[command])
+    os.mkfifo(f"pipe{FORMS[command]}")
     words = words_of(command)
     network = [] if "photos" in words else ["-m", "model.py:make"]
     assert said in sentence(call(*words, "-o", out, *network))
