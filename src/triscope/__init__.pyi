@@ -172,6 +172,34 @@ class _Relevance(_Method[Heatmap]):
 
 relevance: _Relevance
 
+class _DeepLift(_Method[_PathHeatmap]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        baseline: _Images | None = ...,
+        baselines: int = ...,
+        channels: Literal["sum", "keep"] = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> _PathHeatmap: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        baseline: _Images | None = ...,
+        baselines: int = ...,
+        channels: Literal["sum", "keep"] = ...,
+        seed: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_PathHeatmap]]: ...
+
+deep_lift: _DeepLift
+
 class _GradCam(_Method[Heatmap]):
     def __call__(
         self,

@@ -49,6 +49,7 @@ METHODS = (
     ),
     Entry("deconvnet", "triscope.where.modified_backprop", "where", "a unit's activation projected back to the pixels"),
     Entry("relevance", "triscope.where.relevance", "where", "the score shared out layer by layer among the pixels"),
+    Entry("deep_lift", "triscope.where.deep_lift", "where", "what each pixel adds, by differences from a baseline"),
     Entry("grad_cam", "triscope.where.cam", "where", "which places of a late layer raise the score, in seven ways"),
     Entry("guided_grad_cam", "triscope.where.cam", "where", "guided backprop where Grad-CAM says that it counts"),
     Entry(

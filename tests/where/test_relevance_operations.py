@@ -159,3 +159,9 @@ def test_multi_head_attention_taken_apart_says_the_same(kind, weights):
     assert (seen is None) is not weights
     if weights:
         torch.testing.assert_close(seen, attention)
+
+
+def test_a_power_of_what_depends_on_the_image_is_counted_and_does_not_fail():
+    _, (relevance,), tally = handed_down(lambda x: torch.pow(2.0, x), double(4, 5))
+    assert relevance.isfinite().all()
+    assert tally.others == {"pow": 1}

@@ -41,7 +41,7 @@ from triscope.where.target import Changed, Sums, Target, in_batches
 Rule: TypeAlias = Literal["gauss-legendre", "trapezoid"]
 Colours: TypeAlias = Literal["sum", "keep"]
 
-_BASELINE = ImageInput(
+BASELINE = ImageInput(
     part="baseline",
     words=(*get_args(Plain), "random"),
     help=f"what the way starts from: {', '.join(get_args(Plain))}, random, or an image",
@@ -72,7 +72,7 @@ def integrated_gradients(
     images: ImagesArg,
     objective: ObjectiveArg = TOP_CLASS,
     *,
-    baseline: Annotated[ImageBatch | str, _BASELINE] = "black",
+    baseline: Annotated[ImageBatch | str, BASELINE] = "black",
     baselines: Annotated[int, Range(1, 100)] = 5,
     steps: Annotated[int, Range(2, 4096)] | Literal["auto"] = 32,
     tolerance: Annotated[float, Range(1e-6, 1)] = 0.01,
@@ -94,14 +94,14 @@ def integrated_gradients(
     channels      sum over the colours, or keep them apart
     """
     target = Target.of(network, images, objective)
-    starts = _starts(target, baseline, baselines, seed)
+    starts = starts_of(target.images, baseline, baselines, seed)
     differences = target.scores - _mean_score(target, starts)
     found = torch.zeros_like(target.images)
     left, count = list(range(len(target))), _FIRST if steps == "auto" else steps
     while left:
         for done, total, values in _integrated(target, starts, _points(rule, count), left, batch_size):
             found = found.index_copy(0, torch.tensor(left, device=found.device), values)
-            result = _result(target, found, differences, channels, f"with {count} steps")
+            result = summed(target, found, differences, channels, f"with {count} steps")
             yield Step(done, total, float(target.scores.mean()), {"error": float(result.errors.max())}, result)
         left = [image for image in left if steps == "auto" and result.errors[image] > tolerance and count < _MOST]
         count *= 2
@@ -133,7 +133,7 @@ def expected_gradients(
             "Expected gradients need references, the images that the ways start from: references=[...], or --reference "
             "FILE, several times."
         )
-    starts = _like(references, target)[:, None].expand(-1, len(target), -1, -1, -1)
+    starts = _like(references, target.images)[:, None].expand(-1, len(target), -1, -1, -1)
     order, places = _draws(len(starts), samples, seed)
     differences = target.scores - _mean_score(target, starts[sorted(set(order))])
     sums = Sums(len(target), target.images)
@@ -149,7 +149,7 @@ def expected_gradients(
         ways = target.images[list(some.images)] - starts[list(some.keys), list(some.images)]
         sums.add(some.images, torch.ones(len(ways)), gradients * ways)
         done += len(ways)
-        result = _result(target, sums.means(), differences, channels, f"with {samples} samples")
+        result = summed(target, sums.means(), differences, channels, f"with {samples} samples")
         total = samples * len(target)
         yield Step(done, total, float(target.scores.mean()), {"error": float(result.errors.max())}, result)
 
@@ -191,19 +191,18 @@ def _points(rule: Rule, count: int) -> list[tuple[float, float]]:
     return [(float(places[number]), float(weights[number])) for number in order]
 
 
-def _starts(target: Target, baseline: ImageBatch | str, count: int, seed: int) -> Tensor:
-    """The baselines of each image: (n, B, C, H, W)."""
-    images = target.images
+def starts_of(images: Tensor, baseline: ImageBatch | str, count: int, seed: int) -> Tensor:
+    """The baselines of each of `images` (B, C, H, W): (n, B, C, H, W)."""
     if isinstance(baseline, ImageBatch):
-        return _like(baseline, target).expand_as(images)[None]
+        return _like(baseline, images).expand_as(images)[None]
     if baseline == "random":
         return noise(images, count, seed)[:, None].expand(-1, *images.shape)
     return filled(images, cast("Plain", baseline))[None]
 
 
-def _like(seen: ImageBatch, target: Target) -> Tensor:
-    """Pictures at the size of the target's images."""
-    rows, cols = target.images.shape[-2:]
+def _like(seen: ImageBatch, images: Tensor) -> Tensor:
+    """Pictures at the size of `images`."""
+    rows, cols = images.shape[-2:]
     return resize(seen.images, (rows, cols))
 
 
@@ -220,7 +219,8 @@ def _draws(references: int, samples: int, seed: int) -> tuple[list[int], list[fl
     return torch.cat(rounds)[:samples].tolist(), places.tolist()
 
 
-def _result(target: Target, values: Tensor, differences: Tensor, channels: Colours, how: str) -> PathHeatmap:
+def summed(target: Target, values: Tensor, differences: Tensor, channels: Colours, how: str) -> PathHeatmap:
+    """The result of `values` (B, C, H, W) that should sum to `differences` (B,); `how` says how they were made."""
     gaps = (differences - values.sum((1, 2, 3))).abs()
     errors = gaps / differences.abs().clamp_min(torch.finfo(gaps.dtype).tiny)
     notes = [[f"The values sum to the difference in score to within {float(one):.2%} of it, {how}."] for one in errors]

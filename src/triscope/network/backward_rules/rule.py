@@ -49,6 +49,14 @@ class Call:
         """The first argument: what an elementwise function or a layer reads."""
         return self.args[0] if self.args else self.kwargs.get("input")
 
+    @property
+    def of_its_subject(self) -> bool:
+        """Whether gradients flow through the first argument, if through any, and through no other."""
+        subject = self.subject
+        return isinstance(subject, Tensor) and not any(
+            one.requires_grad and one is not subject for one in self.tensors()
+        )
+
     def plain(self) -> Any:
         """What the function gives, with its own gradient."""
         return self.function(*self.args, **self.kwargs)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from triscope.network.backward_rules import Call
 from triscope.network.backward_rules.attention import Attention
-from triscope.where.propagation.messages import identity, is_gate, valued, weakened
+from triscope.where.propagation.messages import is_gate, valued, weakened
 
 
 def _names(text: str) -> frozenset[str]:
@@ -49,6 +49,18 @@ GRADIENT = MOVING | _names(
     max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d adaptive_max_pool1d_with_indices
     adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices
+    """
+)
+
+#: Sigmoids: what they give is a gate, where something else is multiplied with it.
+GATES = frozenset(("sigmoid", "hardsigmoid", "expit"))
+
+#: Functions of each number by itself, and normalisations without a shift: they pass relevance on.
+ACTIVATIONS = GATES | _names(
+    """
+    relu6 hardtanh clamp clamp_min clamp_max clip threshold gelu silu mish elu celu selu hardswish softplus softsign
+    tanh tanhshrink softshrink hardshrink logsigmoid exp expm1 log log1p pow square sin cos erf
+    local_response_norm normalize rms_norm
     """
 )
 
@@ -88,11 +100,6 @@ def moments(call: Call) -> Any:
     """A deviation and a mean."""
     deviation, mean = call.plain()
     return deviation.detach(), mean
-
-
-def gate(call: Call) -> Any:
-    """A sigmoid."""
-    return identity(call, gate=True)
 
 
 def fused_attention(call: Call) -> Any:
@@ -153,17 +160,6 @@ def _centred(call: Call, x: Tensor, dims: tuple[int, ...], eps: float, weight: T
 
 
 HANDLERS: dict[str, Callable[[Call], Any]] = {
-    **dict.fromkeys(
-        _names(
-            """
-        relu6 hardtanh clamp clamp_min clamp_max clip threshold gelu silu mish elu celu selu hardswish softplus softsign
-        tanh tanhshrink softshrink hardshrink logsigmoid exp expm1 log log1p pow square sin cos erf
-        local_response_norm normalize rms_norm
-        """
-        ),
-        identity,
-    ),
-    **dict.fromkeys(("sigmoid", "hardsigmoid", "expit"), gate),
     **dict.fromkeys(("mul", "multiply"), product),
     **dict.fromkeys(("matmul", "rmatmul", "bmm", "mm", "mv", "dot", "einsum", "tensordot"), matrix_product),
     **dict.fromkeys(("addmm", "baddbmm", "addbmm"), matrix_product),

@@ -18,8 +18,16 @@ from triscope.network.backward_rules.attention import open_multi_head
 from triscope.where.propagation.composites import Composite
 from triscope.where.propagation.layer_rules import ZBox, before_it_is_written, layer_behind
 from triscope.where.propagation.layers import LAYERS, Layer
-from triscope.where.propagation.messages import entered, of_the_image, unchanged
-from triscope.where.propagation.operations import AFFINE, GRADIENT, HANDLERS, MOVING, matrix_product
+from triscope.where.propagation.messages import entered, identity, of_the_image, unchanged
+from triscope.where.propagation.operations import (
+    ACTIVATIONS,
+    AFFINE,
+    GATES,
+    GRADIENT,
+    HANDLERS,
+    MOVING,
+    matrix_product,
+)
 
 #: How batch norms that follow no layer with weights are counted.
 UNFOLDED = "batch norm"
@@ -78,8 +86,9 @@ class RelevanceRule:
                 return opened
         if name in AFFINE and (folded := _affine(call)):
             return self.composite.rule(folded).answer(folded)
-        if name in HANDLERS:
-            return HANDLERS[name](call)
+        activates = name in ACTIVATIONS and call.of_its_subject
+        if handler := partial(identity, gate=name in GATES) if activates else HANDLERS.get(name):
+            return handler(call)
         output = call.plain()
         if name not in GRADIENT and _varies(output):
             tally.others[name] += 1

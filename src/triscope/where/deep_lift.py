@@ -1,0 +1,77 @@
+"""DeepLIFT: what each pixel adds to the score, by differences from a baseline that are carried through the network.
+
+    C(pixel) = m * (pixel - baseline),     m = product of (difference out) / (difference in) along the way back
+
+It is the gradient with every slope replaced by a quotient of differences (the rescale rule), so that a saturated unit
+still hands on what it differs by. Linear parts keep their gradient; what is done at everything else stands in
+`triscope.where.propagation.rescale`.
+
+**When it misleads.** As all that starts from a baseline: a pixel that is as it is there gets nothing. Units that cancel
+each other before they meet are credited with both sides. In deep networks its maps are nearly input x gradient, noise
+included.
+
+**References.** A. Shrikumar, P. Greenside, A. Kundaje, "Learning important features through propagating activation
+differences", ICML 2017. M. Ancona, E. Ceolini, C. Öztireli, M. Gross, "Towards better understanding of gradient-based
+attribution methods for deep neural networks", ICLR 2018. Several baselines: S. Lundberg, S.-I. Lee, "A unified approach
+to interpreting model predictions", NeurIPS 2017 (DeepSHAP).
+
+**Where ours departs.** There is no separate rule for positive and negative parts (RevealCancel). Products, softmax,
+normalisations and attention are shared out too, so that the values sum to the difference in score.
+"""
+
+import dataclasses
+from typing import Annotated, Literal
+
+import torch
+
+from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, Range, Seed, method
+from triscope.network import ImageBatch
+from triscope.network.backward_rules import Tally
+from triscope.objectives.units import TOP_CLASS
+from triscope.where.gradient import gradient
+from triscope.where.path_averages import BASELINE, PathHeatmap, starts_of, summed
+from triscope.where.propagation.rescale import Recording, Rescale
+from triscope.where.target import Target, with_gradients
+
+
+@method("where")
+def deep_lift(
+    network: NetworkArg,
+    images: ImagesArg,
+    objective: ObjectiveArg = TOP_CLASS,
+    *,
+    baseline: Annotated[ImageBatch | str, BASELINE] = "black",
+    baselines: Annotated[int, Range(1, 100)] = 5,
+    channels: Literal["sum", "keep"] = "sum",
+    seed: Seed = 0,
+) -> PathHeatmap:
+    """What each pixel adds to the score, by differences from a baseline instead of slopes (Shrikumar et al., 2017).
+
+    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum to the score
+    less that of the baseline, but for an error that is in the result. The baseline is black, grey, mean, blur, random,
+    or a picture. Raises NetworkError where the network computes something else of the baseline than of the image.
+
+    baselines     how many random baselines are averaged, where the baseline is random
+    channels      sum over the colours, or keep them apart
+    """
+    pictures = images.images
+    starts = starts_of(pictures, baseline, baselines, seed)
+    values, differences = torch.zeros_like(pictures), pictures.new_zeros(len(pictures))
+    for start in starts:
+        recording = Recording()
+        with with_gradients(network.device):  # a rule is followed where gradients are on; here nothing asks for any
+            before = network.look(start, objective.needs, rule=recording)
+        found = gradient(network, images, objective, rule=Rescale(tuple(recording.calls)))
+        values += (pictures - start) * found.values / len(starts)
+        differences = differences + (found.scores - found.objective(before)) / len(starts)
+    target = Target(network, images, found.objective, found.scores)
+    how = f"with {len(starts)} baselines" if len(starts) > 1 else "with one baseline"
+    result = summed(target, values, differences, channels, how)
+    return dataclasses.replace(result, notes=(*result.notes, *_notes(found.tally or Tally())))
+
+
+def _notes(tally: Tally) -> tuple[str, ...]:
+    if not tally.others:
+        return ()
+    met = Tally(others=tally.others).sentence()
+    return (f"Operations whose slope was taken, for want of a rule of differences: {met}.",)
