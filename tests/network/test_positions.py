@@ -54,6 +54,25 @@ def tokens(y):
     return y.flatten(2).transpose(1, 2)
 
 
+def written(y):
+    """Written into a larger tensor of zeros, as batches of pictures of several sizes are."""
+    out = y.new_zeros(len(y), 8, 10, 8)
+    out[:, : y.shape[2], 1 : y.shape[3] + 1] = y.permute(0, 2, 3, 1)
+    return out
+
+
+class Unknown(torch.autograd.Function):
+    """A function of somebody else's."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.einsum("bnc->bnc", x) * 0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 0
+
+
 ARRANGEMENTS = {
     "channels last": lambda y, extra: y.permute(0, 2, 3, 1),
     "tokens": lambda y, extra: tokens(y),
@@ -86,6 +105,8 @@ ARRANGEMENTS = {
     "stacked and split": lambda y, extra: torch.stack([tokens(y), tokens(y) * 2], 2).unbind(2)[0],
     "cut out": lambda y, extra: torch.cat([extra.expand(len(y), -1, -1), tokens(y)], 1)[:, 3:],
     "heads": lambda y, extra: tokens(y).view(len(y), -1, 2, 4).transpose(1, 2).transpose(1, 2).reshape(len(y), -1, 8),
+    "written into zeros": lambda y, extra: written(y),
+    "a residual around what is not followed": lambda y, extra: units(y) + Unknown.apply(units(y)),
     "attention to oneself": lambda y, extra: (
         (1e4 * tokens(y) @ tokens(y).transpose(1, 2) - 1e9 * (1 - torch.eye(y[0, 0].numel()))).softmax(-1) @ tokens(y)
     ),

@@ -159,6 +159,14 @@ def _summed(step: _Step) -> State:
     return state.reduced(dims, keepdim)
 
 
+def _written(step: _Step) -> State:
+    """Written into a tensor, of which the rest stays as it was."""
+    into, where, value = step.call.args
+    if any(step.state(one) is None for one in step.call.inputs) or not isinstance(value, Noted):
+        return None
+    return places.written(step.numbers(into), into.shape, where, step.numbers(value), value.shape)
+
+
 def _multiplied(step: _Step) -> State:
     """A matrix product."""
     left, right = step.call.args[:2]
@@ -175,6 +183,7 @@ _RULES: tuple[tuple[frozenset[str], Callable[[_Step], State]], ...] = (
     (frozenset(operations.WINDOWS), _slid),
     (operations.LAST, _last),
     (operations.SUMS, _summed),
+    (operations.WRITING, _written),
     (operations.PRODUCTS, _multiplied),
     (operations.ATTENTION, _attended),
 )

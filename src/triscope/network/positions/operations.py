@@ -52,6 +52,16 @@ MOVES = VIEWS.union(RASTER_MOVES) | _names(
     """
 )
 
+#: What takes only the shape and type of a tensor.
+CONSTANT = _names(
+    """
+    new_zeros new_ones new_full new_empty zeros_like ones_like full_like empty_like rand_like randn_like randint_like
+    """
+)
+
+#: What writes numbers into a tensor: its first argument is what comes out.
+WRITING = _names("__setitem__")
+
 #: What mixes the numbers of the last dimension.
 LAST = _names("linear layer_norm")
 
@@ -85,4 +95,4 @@ POINTWISE = _names(
 SPREADING = _names("softmax log_softmax normalize rms_norm group_norm instance_norm")
 
 #: All functions whose effect on places is known.
-KNOWN = POINTWISE | SPREADING | MOVES | LAST | SUMS | PRODUCTS | ATTENTION | frozenset(WINDOWS)
+KNOWN = POINTWISE | SPREADING | MOVES | WRITING | LAST | SUMS | PRODUCTS | ATTENTION | frozenset(WINDOWS)

@@ -77,8 +77,12 @@ class Recorder(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         given = (self._noted(args), {key: self._noted(value) for key, value in kwargs.items()})  # before it may change
         result = func(*args, **kwargs)
-        known = name in operations.KNOWN and not any(one.number in self._lost for one in inputs)
-        made = [args[0]] if func is Tensor.__setitem__ else flat((result,))  # what is written into is lost
+        if name in operations.CONSTANT:
+            return result
+        lost = [one.number in self._lost for one in inputs]
+        # What is put together number by number stays where it is for as long as one of the inputs is followed.
+        known = name in operations.KNOWN and not (all(lost) if name in operations.POINTWISE else any(lost))
+        made = [args[0]] if name == "__setitem__" else flat((result,))  # what is written into
         outputs = tuple(self._made(value, known) for value in made)
         if known and any(outputs):
             self.record.append(Call(func, name, inputs, outputs, *given))

@@ -117,6 +117,24 @@ def moved(
     return [replace(first, codes=compact(one)) if isinstance(one, Tensor) else None for one in made]
 
 
+def written(
+    into: Scattered | None, shape: Sequence[int], where: Any, value: Scattered | None, length: Sequence[int]
+) -> Scattered | None:
+    """A tensor of this `shape`, of whose numbers those at `where` were replaced; what is not followed has no place."""
+    one = value or into
+    if one is None or (into and value and (into.rows, into.cols, into.pairs) != (value.rows, value.cols, value.pairs)):
+        return None
+    nowhere = torch.full((1,), NOWHERE, dtype=torch.int32)
+    codes = (into.codes if into else nowhere).expand(shape).clone()
+    parts = where if isinstance(where, tuple) else (where,)
+    index = tuple(part.values if isinstance(part, Noted) else part for part in parts)
+    try:
+        codes[index] = (value.codes if value else nowhere).expand(length)
+    except (RuntimeError, TypeError, IndexError, ValueError):
+        return None
+    return replace(one, codes=squeezed(codes))
+
+
 def reshaped(state: Scattered, before: Sequence[int], after: Sequence[int]) -> Scattered | None:
     """What was of one shape, in another; None for numbers seen as others of another length.
 
