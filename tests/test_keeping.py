@@ -131,7 +131,11 @@ def test_where_a_result_goes_is_looked_at_before_anything_is_done(folder, comman
     assert not Path("loaded").exists()
 
 
-@pytest.mark.parametrize("kind", {method.returns for method in METHODS.values()}, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    sorted({method.returns for method in METHODS.values()}, key=lambda kind: kind.__name__),
+    ids=lambda kind: kind.__name__,
+)
 def test_what_a_kind_of_result_is_written_as_is_known_before_there_is_one(kind):
     assert {kind.usual_form, *(f".{form}" for form in kind.asked_forms)} <= set(kind.endings)
     assert kind.kind != "result"
