@@ -49,8 +49,10 @@ from triscope.what.style.coarse_to_fine import Woven as _Woven
 from triscope.what.style.options import StyleLoss as StyleLoss
 from triscope.what.style.options import Synthesis as Synthesis
 from triscope.what.style.options import TextureLoss as TextureLoss
+from triscope.where.comparison import HeatmapTable as _HeatmapTable
 from triscope.where.gradient import gradient as gradient
 from triscope.where.path_averages import PathHeatmap as _PathHeatmap
+from triscope.where.segment import Segmentation as _Segmentation
 from triscope.where.shapley import ShapleyHeatmap as _ShapleyHeatmap
 from triscope.where.smoothing import smooth as smooth
 from triscope.where.superpixels import SegmentHeatmap as _SegmentHeatmap
@@ -559,6 +561,82 @@ class _Judge(_Method[_Judgement]):
     ) -> Iterator[Step[_Judgement]]: ...
 
 judge: _Judge
+
+class _Compare(_Method[_HeatmapTable]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        methods: Sequence[str] | str | None = ...,
+        units: Sequence[str] | str | None = ...,
+        fit: _Fit = ...,
+    ) -> _HeatmapTable: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        methods: Sequence[str] | str | None = ...,
+        units: Sequence[str] | str | None = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_HeatmapTable]]: ...
+
+compare: _Compare
+
+class _Difference(_Method[Heatmap]):
+    def __call__(
+        self,
+        network: Network | Sequence[Network],
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        method: str = ...,
+        relative: bool = ...,
+        fit: _Fit = ...,
+    ) -> Heatmap: ...
+    def steps(
+        self,
+        network: Network | Sequence[Network],
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        method: str = ...,
+        relative: bool = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Heatmap]]: ...
+
+difference: _Difference
+
+class _Segment(_Method[_Segmentation]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        method: str = ...,
+        foreground: float = ...,
+        background: float = ...,
+        rounds: int = ...,
+        fit: _Fit = ...,
+    ) -> _Segmentation: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        objective: _Question | None = ...,
+        *,
+        method: str = ...,
+        foreground: float = ...,
+        background: float = ...,
+        rounds: int = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[_Segmentation]]: ...
+
+segment: _Segment
 
 class _Ascend(_Method[Imagined]):
     def __call__(

@@ -76,6 +76,9 @@ METHODS = (
     Entry(
         "judge", "triscope.metrics.judge", "where", "numbers that say whether to believe the maps of several methods"
     ),
+    Entry("compare", "triscope.where.comparison", "where", "several methods, or several units, in one figure"),
+    Entry("difference", "triscope.where.comparison", "where", "where the maps of two networks or checkpoints differ"),
+    Entry("segment", "triscope.where.segment", "where", "the object that a class is seen in, cut out"),
     Entry("ascend", "triscope.what.ascend", "what", "the image that activates a class or an inner unit most"),
     Entry("regularisers", "triscope.what.compare", "what", "the same unit under every regulariser, side by side"),
     Entry("dream", "triscope.what.dream", "what", "a photo changed until a layer's activations grow"),

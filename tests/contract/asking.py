@@ -1,5 +1,6 @@
 """What the contract asks of every method: a row says what one cannot do without, and how it is asked quickly."""
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ class Row:
     one_class: bool = False
     #: Reads attention.
     attends: bool = False
+    #: Asks two networks.
+    two: bool = False
 
 
 def pictures(count=2, channels=3, size=(5, 7), dtype=torch.float32, seed=3):
@@ -34,6 +37,8 @@ ROWS = {
     "activations": Row({"layer": "3"}, single=True),
     "ascend": Row({"steps": 2, "size": 16}),
     "regularisers": Row({"steps": 1, "size": 16}),
+    "compare": Row({"methods": ["saliency", "grad_cam"], "units": ["2"]}),
+    "difference": Row(two=True),
     "dream": Row({"steps": 2, "size": 16, "octaves": 1, "layer": "3"}),
     "fool": Row({"steps": 2, "objective": 1}, one_class=True),
     "invert": Row({"steps": 2, "layer": "3"}),
@@ -70,7 +75,16 @@ def ask(name, network, images=None, **given):
             arguments["images"] = arguments["images"][:1]
     if method.takes("objective") and not {"layer", "objective"} & arguments.keys():
         arguments["objective"] = ts.Channel("3", 2)
-    return method(network=network, **(arguments | given))
+    asked = [network, another(network)] if row(name).two else network
+    return method(network=asked, **(arguments | given))
+
+
+def another(network):
+    """A network like this one, with other weights."""
+    other = copy.deepcopy(network.module)
+    for parameter in other.parameters():
+        parameter.data *= 0.9
+    return ts.Network(other, **network.settings)
 
 
 def module(name="", **options):

@@ -22,8 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from triscope.errors import OptionError, nearest
-from triscope.methods import ImageInput, Method, NetworkArg, ObjectiveArg, Range, Seed, Step, method, methods_of
+from triscope.methods import ImageInput, Method, NetworkArg, ObjectiveArg, Range, Seed, Step, method
 from triscope.metrics import faithfulness, sanity
 from triscope.metrics.baselines import BASELINES, baseline
 from triscope.metrics.maps import evidence
@@ -32,6 +31,7 @@ from triscope.network import ImageBatch, Network
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import TOP_CLASS, Logit
 from triscope.results import Heatmap, PerImage, Result
+from triscope.where.by_name import heatmap_methods
 from triscope.where.target import Target
 
 Number: TypeAlias = Literal[
@@ -166,7 +166,7 @@ def judge(
     baselines    judge a random map, a centred Gaussian and the edges of the image, too
     steps        number of steps of an insertion or deletion curve
     """
-    verbs = _verbs(methods)
+    verbs = heatmap_methods(methods)
     rows = (*verbs, *(BASELINES if baselines else ()))
     values = torch.full((len(images), len(rows), len(numbers)), math.nan, dtype=torch.float64)
     names = tuple(source.name for source in images.sources)
@@ -254,27 +254,6 @@ class _Judge:
             return None
         output[self.objective.classes] = -math.inf
         return Logit(int(output.argmax()))
-
-
-def _verbs(names: Sequence[str] | None) -> dict[str, Method[Heatmap]]:
-    """The methods of these names: those that make a heatmap of an image and an objective."""
-    known = {
-        verb.name: verb
-        for verb in methods_of("where")
-        if issubclass(verb.returns, Heatmap)
-        and {name for name, one in verb.inputs.items() if one.required} <= {"network", "images"}
-        and verb.takes("objective")
-    }
-    if names is None:
-        return {name: verb for name, verb in known.items() if not verb.long}
-    words = [name.replace("-", "_") for name in names]
-    for name in words:
-        if name not in known:
-            raise OptionError(
-                f"methods names {name!r}, which is no method that could be judged.{nearest(name, known)} There are "
-                f"{', '.join(known)}."
-            )
-    return {name: known[name] for name in words}
 
 
 def _only(images: ImageBatch, place: int) -> ImageBatch:

@@ -39,7 +39,7 @@ def filled(images: Tensor, fill: Plain) -> Tensor:
     if fill == "mean":
         return images.mean((2, 3), keepdim=True).expand_as(images)
     if fill == "blur":
-        return blurred(images)
+        return blurred(images, max(min(images.shape[-2:]) * _BLUR, 0.5))
     return torch.full_like(images, 0.5 if fill == "grey" else 0.0)
 
 
@@ -50,9 +50,8 @@ def noise(images: Tensor, count: int, seed: int) -> Tensor:
     return made.to(images)
 
 
-def blurred(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) under a Gaussian whose spread is a twelfth of the shorter side; the border is carried on."""
-    spread = max(min(images.shape[-2:]) * _BLUR, 0.5)
+def blurred(images: Tensor, spread: float) -> Tensor:
+    """Images (B, C, H, W) under a Gaussian of that spread in pixels; the border is carried on."""
     reach = round(3 * spread)
     places = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
     kernel = torch.softmax(-0.5 * (places / spread).square(), 0)

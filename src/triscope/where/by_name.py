@@ -1,0 +1,34 @@
+"""Methods of WHERE by name: those that make a heatmap of an image and an objective."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from triscope.errors import OptionError, nearest
+from triscope.methods import Method, methods_of
+from triscope.results import Heatmap
+
+
+def heatmap_methods(names: Sequence[str] | None = None, *, option: str = "methods") -> dict[str, Method[Heatmap]]:
+    """The methods of these names, in their order; those that answer at once where none are named.
+
+    Raises OptionError for a name that is none of theirs; `option` is what named it.
+    """
+    known = {verb.name: verb for verb in methods_of("where") if _makes_a_heatmap(verb)}
+    if names is None:
+        return {name: verb for name, verb in known.items() if not verb.long}
+    words = [name.replace("-", "_") for name in names]
+    for name in words:
+        if name not in known:
+            raise OptionError(
+                f"{option} names {name!r}, which makes no heatmap of an image and a unit.{nearest(name, known)} There "
+                f"are {', '.join(known)}."
+            )
+    return {name: known[name] for name in words}
+
+
+def _makes_a_heatmap(verb: Method[Any]) -> bool:
+    """Whether the method needs nothing but one network and an image, and takes an objective."""
+    required = {name for name, one in verb.inputs.items() if one.required}
+    if not (verb.takes("network") and verb.takes("objective")) or verb.inputs["network"].input.many:
+        return False
+    return required <= {"network", "images"} and issubclass(verb.returns, Heatmap)
