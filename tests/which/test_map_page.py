@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -233,7 +234,8 @@ def test_two_fingers_zoom_and_a_tap_chooses(opened):
     assert one.page.evaluate("triscopeMap.chosen") == -1
     one.page.touchscreen.tap(*one.place(13))
     assert one.page.evaluate("triscopeMap.chosen") == 13
-    assert one.text("#card .name") == "photo 013.jpg"
+    assert one.text("#chosen .subject .name") == "photo 013.jpg"
+    assert one.page.locator("#card").is_hidden()
 
 
 def test_the_keyboard_alone_is_enough(opened):
@@ -260,6 +262,124 @@ def test_the_keyboard_alone_is_enough(opened):
     one.page.keyboard.type("m0")
     assert one.page.evaluate("triscopeMap.mode") == "map"
     assert one.page.input_value("#search") == "m0"
+
+
+def test_arrows_walk_from_picture_to_picture_and_each_is_announced(opened):
+    one = opened(shown(25))
+    said = one.page.locator("#said")
+    assert (said.get_attribute("role"), said.get_attribute("aria-live")) == ("status", "polite")
+    one.page.focus("#canvas")
+    one.page.keyboard.press("Enter")
+    chosen = one.page.evaluate("triscopeMap.chosen")
+    name = one.text("#chosen .subject .name")
+    assert said.text_content().startswith(f"Selected: {name}, label kind {chosen % 3}. Nearest: ")
+    grid = np.rint(np.array(shown(25).places) * 4).astype(int)  # five by five
+    where = {tuple(place): i for i, place in enumerate(grid.tolist())}
+    assert grid[chosen].tolist() == [2, 2]
+    for key, place in (("ArrowRight", (3, 2)), ("ArrowDown", (3, 3)), ("ArrowLeft", (2, 3)), ("ArrowUp", (2, 2))):
+        one.page.keyboard.press(key)
+        one.settle()
+        assert one.page.evaluate("triscopeMap.chosen") == where[place]
+        assert one.text("#chosen .subject .name") in said.text_content()
+    for _ in range(3):
+        one.page.keyboard.press("ArrowRight")
+    one.settle()
+    assert one.page.evaluate("triscopeMap.chosen") == where[4, 2]
+    assert said.text_content() == "No picture further right."
+    before = one.place(3)
+    one.page.keyboard.press("Shift+ArrowLeft")
+    assert one.place(3) == pytest.approx((before[0] + 60, before[1]))
+    one.page.keyboard.press("Escape")
+    assert said.text_content() == ""
+    one.page.fill("#search", "nothing like it")
+    one.page.focus("#canvas")
+    one.page.keyboard.press("Enter")
+    assert said.text_content() == "No picture matches."
+
+
+@pytest.mark.parametrize("mosaic", [False, True])
+def test_every_picture_is_reached_by_arrows(opened, mosaic):
+    one = opened(shown(20))
+    if mosaic:
+        one.page.keyboard.press("m")
+        one.settle()
+    one.page.focus("#canvas")
+    one.page.keyboard.press("Enter")
+    reached = {one.page.evaluate("triscopeMap.chosen")}
+    for _ in range(8):
+        one.page.keyboard.press("ArrowLeft")
+        one.page.keyboard.press("ArrowUp")
+    for line in range(4):
+        for _ in range(6):
+            reached.add(one.page.evaluate("triscopeMap.chosen"))
+            one.page.keyboard.press("ArrowLeft" if line % 2 else "ArrowRight")
+        one.page.keyboard.press("ArrowDown")
+    assert reached == {*range(20)}
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def test_on_a_phone_the_selection_is_a_sheet_and_a_finger_scrolls_past_the_map(opened):
+    fields = {"label": tuple(f"kind {i}" for i in range(30))}
+    one = opened(shown(30, fields=fields), **PHONE)
+    one.page.select_option("#color", "0")  # a legend below, so that there is something to scroll to
+    one.settle()
+    touch = "getComputedStyle(document.getElementById('canvas')).touchAction"
+    assert one.page.evaluate(touch) == "pan-y"
+    hands = one.page.context.new_cdp_session(one.page)
+
+    def drag(up: float) -> None:
+        x, y = one.box["x"] + one.box["width"] / 2, one.box["y"] + 120
+        for step in range(16):
+            at = {"x": x, "y": y - up * step / 15, "id": 0}
+            hands.send("Input.dispatchTouchEvent", {"type": "touchMove" if step else "touchStart", "touchPoints": [at]})
+            one.page.wait_for_timeout(16)
+        hands.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        one.page.wait_for_timeout(300)
+
+    drag(250)
+    assert one.page.evaluate("scrollY") > 100
+    one.page.evaluate("scrollTo(0, 0)")
+    one.page.touchscreen.tap(*one.place(13))
+    one.settle()
+    sheet = one.page.locator("#chosen").bounding_box()
+    assert (sheet["x"], sheet["width"]) == (0, 390)
+    assert sheet["y"] + sheet["height"] == pytest.approx(844, abs=1)
+    assert one.place(13)[1] < sheet["y"]  # what was chosen is above it
+    one.page.click("#closer")
+    one.page.click("#closer")
+    one.settle()
+    assert one.page.evaluate(touch) == "none"
+    before = one.place(13)
+    drag(100)  # closer by, a finger moves the map
+    assert one.page.evaluate("scrollY") == 0
+    assert one.place(13)[1] == pytest.approx(before[1] - 100, abs=8)
+    one.page.click("#close")
+    assert one.page.locator("#chosen").is_hidden()
+    one.page.click("#fit")
+    one.settle()
+    assert one.page.evaluate(touch) == "pan-y"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["wide", "phone"])
+def test_an_accessibility_checker_finds_nothing(opened, scheme, size):
+    package = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python for axe-core")
+    axe = next(Path(package.__file__).parent.rglob("axe.min.js")).read_text("utf-8")
+    one = opened(shown(40), color_scheme=scheme, **(PHONE if size == "phone" else {}))
+    one.page.evaluate(axe)
+    for act in ("0", "one.page.select_option", "chosen", "lasso"):
+        if act == "one.page.select_option":
+            one.page.select_option("#color", "0")
+        elif act == "chosen":
+            one.page.focus("#canvas")
+            one.page.keyboard.press("Enter")
+            one.settle()
+        elif act == "lasso":
+            one.page.click("#lasso")
+        found = one.page.evaluate("axe.run().then(found => found.violations.map(one => [one.id, one.nodes.length]))")
+        assert found == [], act
 
 
 def test_a_double_click_goes_closer(opened):
@@ -332,13 +452,32 @@ def test_colours_follow_a_field_and_the_legend_filters(opened):
     assert one.page.evaluate("triscopeMap.lit") == 30
 
 
-def test_many_values_share_a_grey_after_the_twelfth(opened):
-    fields = {"hostile <b>": tuple(HOSTILE[i % 8] if i < 16 else f"value {i}" for i in range(30))}
-    one = opened(shown(30, fields=fields))
+def test_thirty_values_have_thirty_colours_and_more_share_a_grey_that_is_said(opened):
+    fields = {
+        "hostile <b>": tuple(HOSTILE[i % 8] if i < 16 else f"value {i}" for i in range(60)),
+        "folder": tuple(f"folder {i % 30}" for i in range(60)),
+    }
+    one = opened(shown(60, fields=fields))
     one.page.select_option("#color", "0")
-    assert one.page.locator("#legend li").count() == 13
+    assert one.page.locator("#legend li").count() == 36
     assert one.page.locator("#legend h2").text_content() == "hostile <b>"
-    assert one.page.locator("#legend li").last.inner_text() == "10 others\n10"
+    assert one.page.locator("#legend li").last.inner_text() == "17 others\n17"
+    one.page.select_option("#color", "1")
+    dots = "[...document.querySelectorAll('#legend i')].map(dot => getComputedStyle(dot).backgroundColor)"
+    assert len({*one.page.evaluate(dots)}) == 30
+
+
+def test_numbers_are_coloured_by_ranges(opened):
+    one = opened(shown(60, fields={"year": (None, *range(1941, 2000))}))
+    one.page.select_option("#color", "0")
+    rows = one.page.locator("#legend li").all_inner_texts()
+    assert rows[0] == "1941 to 1949\n9"
+    assert rows[-1] == "(none)\n1"
+    assert len(rows) == 7
+    assert sum(int(row.split("\n")[1]) for row in rows) == 60
+    one.page.click("#legend li:nth-child(1) button")
+    one.settle()
+    assert one.page.evaluate("triscopeMap.lit") == 9
 
 
 def test_a_click_shows_the_nearest_neighbours(opened):
@@ -418,6 +557,18 @@ def test_it_fits_the_screen_and_follows_the_scheme(opened, width, scheme):
     aside = one.page.locator("aside").bounding_box()
     assert (aside["y"] >= one.box["y"] + one.box["height"] - 1) == (width < 600)
     assert one.text("h1") == "t-SNE of <classifier.5>"
+
+
+def test_by_night_nothing_is_white_but_letters(opened):
+    one = opened(shown(40, fields={"label": tuple(f"kind {i}" for i in range(40))}), color_scheme="dark")
+    one.page.select_option("#color", "0")
+    one.page.focus("#canvas")
+    one.page.keyboard.press("Enter")
+    one.settle()
+    with PIL.Image.open(io.BytesIO(one.page.screenshot())) as screen:
+        white = (np.asarray(screen.convert("RGB")) > 235).all(2)
+    lines = np.lib.stride_tricks.sliding_window_view(white, 12, axis=1).all(2)  # no letter is so wide
+    assert not lines.any()
     said = " ".join(one.text(".captions").split())
     assert said == "All & everything. Distances between groups carry no meaning."
 

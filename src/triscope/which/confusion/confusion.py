@@ -15,7 +15,7 @@ from triscope.errors import StoreError, nearest
 from triscope.methods import method
 from triscope.which.confusion.matrix import Confusion, answered, tabulate
 from triscope.which.indexing.answers import class_names
-from triscope.which.maps.map import shown
+from triscope.which.maps.coloring import shown
 from triscope.which.store import Store, StoreArg
 
 

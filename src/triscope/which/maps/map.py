@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,10 +16,11 @@ from torch import Tensor
 
 from triscope import render
 from triscope.errors import OptionError, StoreError, nearest
-from triscope.images import printable, read_image
+from triscope.images import read_image
 from triscope.network import Images
 from triscope.results import Drawn
 from triscope.which.database.schema import Column
+from triscope.which.maps.coloring import coloring, shown
 from triscope.which.maps.grid_assignment import cells
 from triscope.which.maps.reduction import Coordinates
 from triscope.which.search.neighbors import embed
@@ -32,10 +32,6 @@ Form: TypeAlias = Literal["map", "mosaic"]
 SHOWN = 20_000
 _NEIGHBORS = 8
 _MARGIN = 0.03
-_COLOURS = (
-    (0.00, 0.45, 0.70), (0.90, 0.62, 0.00), (0.00, 0.62, 0.45), (0.84, 0.37, 0.00), (0.80, 0.47, 0.65),
-    (0.34, 0.71, 0.91), (0.94, 0.89, 0.26), (0.35, 0.35, 0.35), (0.55, 0.34, 0.16), (0.44, 0.26, 0.62),
-)  # fmt: skip  # told apart by colour-blind eyes too
 _GREY = (0.75, 0.75, 0.75)
 
 #: Where new vectors (M, R), seen along the components, lie on a map: (M, 2).
@@ -105,7 +101,8 @@ class Map(Drawn):
     def known(self) -> dict[str, list[Any]]:
         """What is known of each picture: its folder, what the network answered, and the collection's metadata."""
         names = [name for name in self.store.fields if name not in ("name", "width", "height", "size")]
-        return {name: list(values) for name, values in self.store.table.take(self.rows, names).items()}
+        taken = self.store.table.take(self.rows, names)
+        return {name: np.asarray(taken[name], object).tolist() for name in names}
 
     @cached_property
     def fields(self) -> dict[str, tuple[str, ...]]:
@@ -132,22 +129,22 @@ class Map(Drawn):
 
     def draw(self) -> Tensor:
         """The pictures on the map, or in the mosaic, on white: (3, size, size) in [0, 1]."""
-        shown = _sample(len(self.rows), SHOWN)
+        kept = _sample(len(self.rows), SHOWN)
         places = unit(self.values)
         paper = torch.ones(3, self.size, self.size)
         if self.form == "mosaic":
-            grid, (rows, cols) = cells(places[shown])
+            grid, (rows, cols) = cells(places[kept])
             side = max(1, self.size // max(rows, cols))
             corners = grid * side + (np.array([self.size, self.size]) - side * np.array([rows, cols])) // 2
         else:
-            side = int(np.clip(self.size / (1.6 * sqrt(max(len(shown), 1))), 12, 128))
-            corners = np.rint(places[shown][:, ::-1] * (self.size - side)).astype(np.int64)
+            side = int(np.clip(self.size / (1.6 * sqrt(max(len(kept), 1))), 12, 128))
+            corners = np.rint(places[kept][:, ::-1] * (self.size - side)).astype(np.int64)
             across, down = np.rint(places * (self.size - 1)).astype(np.int64).T
             paper[:, down, across] = torch.tensor(_GREY)[:, None]
         colours = self._colours()
         frame = max(1, side // 16) if colours else 0
-        pictures = self.store.table.take(self.rows[shown], ["thumbnail"])["thumbnail"]
-        for place, data, (top, left) in zip(shown.tolist(), pictures, corners.tolist(), strict=True):
+        pictures = self.store.table.take(self.rows[kept], ["thumbnail"])["thumbnail"]
+        for place, data, (top, left) in zip(kept.tolist(), pictures, corners.tolist(), strict=True):
             tile = square(read_image(data)[0], side)
             if colours:
                 edge = torch.tensor(colours[place])[:, None, None]
@@ -162,14 +159,12 @@ class Map(Drawn):
         """A page with the pictures on it, a picture, the raw values, or a table with or without the pictures."""
         return {".html": self._page, **super().forms, ".csv": self._csv, ".parquet": self._parquet}
 
-    def _colours(self) -> list[tuple[float, float, float]]:
+    def _colours(self) -> list[tuple[float, ...]]:
         if self.color_by is None:
             return []
-        values = check_field(self, self.color_by)
-        counts = Counter(values)
-        ranked = sorted(counts, key=lambda value: (-counts[value], value))
-        colour = dict(zip(ranked, _COLOURS, strict=False))
-        return [colour.get(value, _GREY) for value in values]
+        check_field(self, self.color_by)
+        colors = coloring(self.known[self.color_by]).colors
+        return [tuple(part / 255 for part in bytes.fromhex(color.removeprefix("#"))) for color in colors]
 
     def _table(self) -> dict[str, Any]:
         columns: dict[str, Any] = {"row": self.rows.tolist(), "name": list(self.names)}
@@ -202,23 +197,23 @@ class Map(Drawn):
     def _page(self) -> bytes:
         from triscope.which.maps.page import Shown, page
 
-        shown = _sample(len(self.rows), SHOWN)
-        rest = np.setdiff1d(np.arange(len(self.rows)), shown)
+        kept = _sample(len(self.rows), SHOWN)
+        rest = np.setdiff1d(np.arange(len(self.rows)), kept)
         places = unit(self.values)
-        grid, shape = cells(places[shown])
-        nearest_, far = _nearest(self.found.values[shown], _NEIGHBORS)
+        grid, shape = cells(places[kept])
+        nearest_, far = _nearest(self.found.values[kept], _NEIGHBORS)
         captions = self.captions
         if len(rest):
-            captions += (f"{len(shown):,} pictures, drawn at random, are shown; the other {len(rest):,} are points.",)
-        fields = {name: tuple(values[place] for place in shown) for name, values in self.fields.items()}
-        rows = self.rows[shown]
+            captions += (f"{len(kept):,} pictures, drawn at random, are shown; the other {len(rest):,} are points.",)
+        fields = {name: tuple(self.known[name][place] for place in kept) for name in self.fields}
+        rows = self.rows[kept]
         return page(
             Shown(
                 title=self.title,
                 captions=captions,
                 names=self.store.names(rows),
                 thumbnails=tuple(bytes(data) for data in self.store.table.take(rows, ["thumbnail"])["thumbnail"]),
-                places=places[shown],
+                places=places[kept],
                 cells=grid,
                 grid=shape,
                 neighbors=nearest_,
@@ -236,18 +231,6 @@ def check_field(made: Map, name: str) -> tuple[str, ...]:
         near = nearest(name, made.known)
         raise StoreError(f"The pictures have no field {name!r} to colour by.{near} They have {', '.join(made.known)}.")
     return tuple(map(shown, made.known[name]))
-
-
-def shown(value: Any) -> str:
-    """What is known of a picture, as text; nothing where it is not known."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.4g}"
-    return printable(str(value))
 
 
 def unit(values: Tensor) -> NDArray[np.float32]:

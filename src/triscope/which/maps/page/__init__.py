@@ -7,7 +7,7 @@ text. The page's own policy (CSP) names its one script and its one style sheet b
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from triscope._version import __version__
 from triscope.images import printable
 from triscope.pages import style_sheet
+from triscope.which.maps.coloring import coloring
+from triscope.which.maps.coloring import shown as text_of
 from triscope.which.maps.page.sprites import Atlases, atlases
 
 __all__ = ["page", "Shown"]
@@ -32,7 +34,8 @@ class Shown:
     `captions` are the sentences under the title, `names` any text, `thumbnails` encoded pictures. `places` (N, 2) are
     x to the right and y down, in [0, 1]; `cells` (N, 2) row and column in a mosaic of `grid` = (rows, columns).
     `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
-    `fields` hold N values each, to colour by and to search in. `rest` (M, 2) are pictures shown as points only.
+    `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are pictures
+    shown as points only.
     `color_by` is the field that the page begins with.
     """
 
@@ -45,7 +48,7 @@ class Shown:
     grid: tuple[int, int]
     neighbors: NDArray[np.int32]
     scores: NDArray[np.float32]
-    fields: Mapping[str, tuple[str, ...]]
+    fields: Mapping[str, Sequence[Any]]
     rest: NDArray[np.float32]
     color_by: str | None = None
 
@@ -91,7 +94,7 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
         "grid": list(shown.grid),
         "neighbors": shown.neighbors.ravel().tolist(),
         "scores": _numbers(shown.scores, 4),
-        "fields": [[printable(name), [printable(value) for value in values]] for name, values in shown.fields.items()],
+        "fields": [_field(name, values) for name, values in shown.fields.items()],
         "color": -1 if shown.color_by is None else [*shown.fields].index(shown.color_by),
         "rest": _numbers(shown.rest, 4),
         "tile": sprites.tile,
@@ -100,6 +103,12 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
         "sizes": [number for size in sprites.sizes for number in size],
         "tones": sprites.tones,
     }
+
+
+def _field(name: str, values: Sequence[Any]) -> list[Any]:
+    """A field: its name, its values as texts, each picture's place in the legend, and the legend."""
+    found = coloring(values)
+    return [printable(name), [text_of(value) for value in values], found.places, found.legend]
 
 
 def _numbers(values: NDArray[np.float32], digits: int) -> list[float | None]:

@@ -12,10 +12,6 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const whole = new Intl.NumberFormat("en");
 
-// Twelve colours that stay apart for most eyes: Okabe and Ito's eight but black, then darker and paler ones between them.
-const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#f0e442", "#882255", "#44aa99",
-  "#999933", "#aa4499", "#6677cc"];
-const OTHER = "#9a958c";
 const POINTS_BELOW = 7; // pixels: smaller pictures are drawn as points of their mean colour,
 const POINTS_MOVING = 14; // and so are these, as long as they move and are more than
 const SPRITES_MOVING = 4000;
@@ -292,6 +288,7 @@ function paint(now) {
   drawCompany(side, sharp);
   drawHovered(side, sharp);
   drawLasso();
+  hold();
   if (state.tween || state.hurried) draw();
 }
 
@@ -337,13 +334,13 @@ function zoomed(view, factor, x, y) {
   return { scale, x: x - (x - view.x) * grown, y: y - (y - view.y) * grown };
 }
 
-function zoomBy(factor, x = state.width / 2, y = state.height / 2) {
+function zoomBy(factor, x = state.width / 2, y = freeHeight() / 2) {
   held();
   state.view = zoomed(state.view, factor, x, y);
   draw();
 }
 
-function glideBy(factor, x = state.width / 2, y = state.height / 2) {
+function glideBy(factor, x = state.width / 2, y = freeHeight() / 2) {
   const from = state.tween ? state.tween.to : state.view;
   glide(zoomed(from, factor, x, y), 220);
 }
@@ -365,11 +362,26 @@ function arrange(mosaic) {
   glide(fitView(mosaic), 1100);
 }
 
-/** Bring a picture into sight if it is out of it. */
+/** The height of the part of the map that no sheet covers. */
+function freeHeight() {
+  const sheet = [...document.querySelectorAll(".sheet")].find((one) => !one.hidden);
+  if (!sheet || getComputedStyle(sheet).position !== "fixed") return state.height;
+  const free = sheet.getBoundingClientRect().top - canvas.getBoundingClientRect().top;
+  return free > 60 ? Math.min(free, state.height) : state.height;
+}
+
+/** Bring a picture into sight if it is out of it, or under a sheet. */
 function show(i) {
-  const [x, y] = [at(i, 0), at(i, 1)];
-  if (x > 20 && y > 20 && x < state.width - 20 && y < state.height - 20) return;
-  glide({ ...state.view, x: state.view.x + state.width / 2 - x, y: state.view.y + state.height / 2 - y }, 400);
+  const [x, y, height] = [at(i, 0), at(i, 1), freeHeight()];
+  if (x > 20 && y > 20 && x < state.width - 20 && y < height - 20) return;
+  glide({ ...state.view, x: state.view.x + state.width / 2 - x, y: state.view.y + height / 2 - y }, 400);
+}
+
+/** One finger scrolls the page as long as the map is whole; closer by it moves the map. */
+function hold() {
+  const whole = state.view.scale <= 1.02 * fitView(state.mosaic).scale;
+  const way = whole && !state.drawing ? "pan-y" : "none";
+  if (canvas.style.touchAction !== way) canvas.style.touchAction = way;
 }
 
 // What is under the pointer, and what is chosen
@@ -422,6 +434,7 @@ function element(tag, kind, words) {
 function facts(i) {
   const list = element("dl");
   for (const [name, values] of data.fields) {
+    if (!values[i]) continue;
     const row = element("div");
     row.append(element("dt", "", name), element("dd", "", values[i]));
     list.append(row);
@@ -475,18 +488,58 @@ function nearRow([i, score]) {
   return row;
 }
 
+function say(words) { byId("said").textContent = words; }
+
+function sheeted() {
+  document.body.classList.toggle("sheeted", state.chosen >= 0 || state.picked.size > 0);
+}
+
 function choose(i) {
   state.chosen = i;
   const part = byId("chosen");
   part.hidden = i < 0;
+  sheeted();
   byId("help").hidden = i >= 0 || state.picked.size > 0;
   if (i >= 0) {
     const near = neighborsOf(i);
     part.querySelector(".subject").replaceChildren(thumb(i, 160), element("p", "name", data.names[i]), facts(i));
     part.querySelector("h3").hidden = !near.length;
     part.querySelector(".near").replaceChildren(...near.map(nearRow));
+    part.scrollTop = 0;
+    const told = data.fields.map(([name, values]) => (values[i] ? `, ${name} ${values[i]}` : "")).join("");
+    const nearby = near.length ? ` Nearest: ${near.slice(0, 3).map(([n]) => data.names[n]).join(", ")}.` : "";
+    say(`Selected: ${data.names[i]}${told}.${nearby}`);
+  } else {
+    say("");
   }
   draw();
+}
+
+/** The picture beside the chosen one in a direction, or -1: near, and rather straight on than aside. */
+function beside(right, down) {
+  let [best, least] = [-1, Infinity];
+  const here = [at(state.chosen, 0), at(state.chosen, 1)];
+  for (let i = 0; i < count; i++) {
+    if (i === state.chosen || !lit[i]) continue;
+    const [x, y] = [at(i, 0) - here[0], at(i, 1) - here[1]];
+    const [along, aside] = [x * right + y * down, Math.abs(x * down - y * right)];
+    const far = along + 2 * aside;
+    if (along > 0.5 && aside <= 1.5 * along && far < least) [best, least] = [i, far];
+  }
+  return best;
+}
+
+const DIRECTIONS = { ArrowLeft: [-1, 0, "left"], ArrowRight: [1, 0, "right"], ArrowUp: [0, -1, "up"], ArrowDown: [0, 1, "down"] };
+
+function walk(key) {
+  const [right, down, word] = DIRECTIONS[key];
+  const next = beside(right, down);
+  if (next < 0) {
+    say(`No picture further ${word}.`);
+    return;
+  }
+  choose(next);
+  show(next);
 }
 
 // Search, colours, filters
@@ -509,23 +562,8 @@ function refilter() {
   draw();
 }
 
-/** The values of a field by how often they occur; the first twelve have colours, the rest share one. */
-function ranked([, values]) {
-  const times = new Map();
-  for (const value of values) times.set(value, (times.get(value) ?? 0) + 1);
-  const order = [...times].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-  const rank = new Map(order.map(([value], n) => [value, n]));
-  const colored = order.length <= PALETTE.length + 1 ? order.length : PALETTE.length;
-  const place = values.map((value) => Math.min(rank.get(value), colored));
-  const list = order.slice(0, colored).map(([value, number], n) => [value, number, PALETTE[n] ?? OTHER]);
-  const others = order.slice(colored);
-  if (others.length) {
-    list.push([`${others.length} others`, others.reduce((sum, [, number]) => sum + number, 0), OTHER]);
-  }
-  return { place, list };
-}
-
-const entries = data.fields.map(ranked);
+/** Where each picture stands in the legend of a field, and the legend: value, number, colour. */
+const entries = data.fields.map(([, , place, list]) => ({ place, list }));
 
 function legendRow([value, number, color], place) {
   const row = element("li");
@@ -587,6 +625,7 @@ function pick(indices) {
   const more = state.picked.size - MANY;
   if (more > 0) shown.push(element("li", "more", `and ${whole.format(more)} more`));
   part.querySelector("ul").replaceChildren(...shown);
+  sheeted();
   draw();
 }
 
@@ -690,9 +729,9 @@ function pointerUp(event) {
   if (state.lasso && travelled > 12) {
     closeLasso();
   } else if (event.type === "pointerup" && travelled <= 4) {
-    const touched = event.pointerType === "touch";
-    choose(pictureAt(...onCanvas(event), touched ? 18 : 0));
-    hover(touched ? state.chosen : -1, ...onCanvas(event)); // on a telephone the panel is out of sight
+    choose(pictureAt(...onCanvas(event), event.pointerType === "touch" ? 18 : 0));
+    hover(-1);
+    if (state.chosen >= 0 && freeHeight() < state.height) show(state.chosen);
   }
   state.lasso = null;
   draw();
@@ -728,7 +767,13 @@ function key(event) {
   if (event.target.closest("input, select")) return;
   if (event.key.startsWith("Arrow") && event.target !== canvas && event.target !== document.body) return;
   if (event.key === "Enter" && event.target === canvas) {
-    choose(pictureAt(state.width / 2, state.height / 2, Infinity));
+    const middle = pictureAt(state.width / 2, freeHeight() / 2, Infinity);
+    choose(middle);
+    if (middle < 0) say("No picture matches.");
+    else show(middle);
+  } else if (DIRECTIONS[event.key] && state.chosen >= 0 && !event.shiftKey) {
+    event.preventDefault();
+    walk(event.key);
   } else if (KEYS[event.key]) {
     event.preventDefault();
     KEYS[event.key]();
@@ -754,6 +799,7 @@ function listen() {
   byId("lasso").addEventListener("click", () => drawMode(!state.drawing));
   byId("export").addEventListener("click", exportPicked);
   byId("drop").addEventListener("click", () => pick([]));
+  byId("close").addEventListener("click", () => { choose(-1); canvas.focus({ preventScroll: true }); });
   dark.addEventListener("change", () => { readInk(); draw(); });
   new ResizeObserver(resize).observe(stage);
 }
