@@ -101,3 +101,9 @@ def test_the_catalogue_names_what_is_there():
     commands = [entry.command for entry in (*catalog.METHODS, *catalog.TOOLS)]
     assert len(commands) == len(set(commands))
     assert {entry.question for entry in (*catalog.METHODS, *catalog.TOOLS)} <= catalog.QUESTIONS.keys()
+
+
+@pytest.mark.parametrize(("old", "new"), catalog.RENAMED.items())
+def test_a_name_of_an_earlier_version_works_and_says_what_it_is_called_now(old, new):
+    with pytest.warns(DeprecationWarning, match=f"triscope.{new}"):
+        assert getattr(triscope, old) is getattr(triscope, new)

@@ -13,10 +13,10 @@ from torch import Tensor
 import triscope as ts
 from triscope import render
 from triscope.images import open_photo, resize
-from triscope.what.style.coarse_to_fine import Woven
+from triscope.what.style.coarse_to_fine import StyleResult
 
 
-def errors(network: ts.Network, example: Tensor, made: Woven) -> list[float]:
+def errors(network: ts.Network, example: Tensor, made: StyleResult) -> list[float]:
     """The relative error of each layer's Gram matrix, in float32 on the picture as it is saved."""
     with torch.no_grad():
         wanted = ts.GramDistance.from_activations(network.look(example, made.layers))

@@ -1,6 +1,6 @@
 """What a step of ascent costs beside loops written by hand: `python -m benchmarks.speed.ascend [NETWORK [WEIGHTS]]`.
 
-All ways climb the same pixels with Adam, on one thread, one step a round, in turn. The bare loop has frozen weights;
+All ways raise the same pixels with Adam, on one thread, one step a round, in turn. The bare loop has frozen weights;
 the plain one, as people write it, runs the whole network and computes gradients for its weights as well. The lean one
 is the bare loop with its pixels kept channels last, as ours shows them to the network.
 """
@@ -16,10 +16,10 @@ import triscope as ts
 from benchmarks.speed.measure import compare, rows
 from triscope.network import Network
 from triscope.objectives.base import Objective
-from triscope.what.optimisation.ascent import climb
+from triscope.what.optimisation.ascent import optimise
 from triscope.what.optimisation.optimisers import Adam
 from triscope.what.optimisation.parametrisation import Fourier, Pixels
-from triscope.what.optimisation.spec import Climb
+from triscope.what.optimisation.spec import AscentSpec
 from triscope.what.optimisation.transforms import Jitter, Scale, Transform
 
 
@@ -46,8 +46,8 @@ def ours(
     network: Network, asked: Objective, canvas: Pixels | Fourier, views: tuple[Transform, ...]
 ) -> Callable[[], None]:
     """A step of ours."""
-    plan = Climb(network, asked, canvas, transforms=views, optimiser=lambda: Adam(0.01), steps=1_000_000)
-    steps = climb(plan, torch.full((1, 3, *network.size), 0.5))
+    plan = AscentSpec(network, asked, canvas, transforms=views, optimiser=lambda: Adam(0.01), steps=1_000_000)
+    steps = optimise(plan, torch.full((1, 3, *network.size), 0.5))
     return lambda: _next(steps)
 
 

@@ -18,8 +18,8 @@ import triscope as ts
 from benchmarks.speed.measure import compare, rows
 from triscope.images import open_photo, resize
 from triscope.methods import Step
-from triscope.what.style.coarse_to_fine import Woven
-from triscope.what.style.presets import CONVENTIONS, content_layer, style_layers, usual_content_weight
+from triscope.what.style.coarse_to_fine import StyleResult
+from triscope.what.style.presets import STYLE_PRESETS, content_layer, style_layers, usual_content_weight
 
 _EVALUATIONS = 100
 _ROUNDS = 9
@@ -29,9 +29,9 @@ class Bare:
     """The loss without triscope: the features as they stand, a Gram matrix for each style layer, one layer's maps."""
 
     def __init__(self, network: ts.Network, example: Tensor, content: Tensor | None) -> None:
-        names = style_layers(network, CONVENTIONS["triscope"])
+        names = style_layers(network, STYLE_PRESETS["triscope"])
         self.style = [int(name.rpartition(".")[2]) for name in names]
-        kept = content_layer(network, CONVENTIONS["triscope"])
+        kept = content_layer(network, STYLE_PRESETS["triscope"])
         self.kept, self.weight = int(kept.rpartition(".")[2]), usual_content_weight(network, kept)
         last = max(self.style if content is None else [*self.style, self.kept])
         features: nn.Sequential = network.module.features  # type: ignore[assignment]
@@ -99,7 +99,7 @@ def classic(bare: Bare, start: Tensor) -> tuple[float, float]:
     return bare.judge(image.detach()), seconds
 
 
-def ours(steps: Iterator[Step[Woven]], bare: Bare, size: tuple[int, int], goal: float) -> tuple[float, float]:
+def ours(steps: Iterator[Step[StyleResult]], bare: Bare, size: tuple[int, int], goal: float) -> tuple[float, float]:
     """The judge's loss where the goal is reached, or at the end, and how long it took to get there."""
     seconds, loss = 0.0, float("inf")
     while True:

@@ -5,10 +5,11 @@ where each lives. Type checkers read `__init__.pyi`, which `make derived` writes
 """
 
 import importlib
+import warnings
 from typing import Any
 
 from triscope._version import __version__ as __version__
-from triscope.catalog import homes
+from triscope.catalog import RENAMED, homes
 
 _HOMES = homes()
 
@@ -16,6 +17,10 @@ __all__ = [*_HOMES]  # noqa: PLE0604 - the names stand in the catalogue
 
 
 def __getattr__(name: str) -> Any:
+    if name in RENAMED:
+        new = RENAMED[name]
+        warnings.warn(f"triscope.{name} is called triscope.{new} now.", DeprecationWarning, stacklevel=2)
+        return __getattr__(new)
     if name not in _HOMES:
         raise AttributeError(f"module 'triscope' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -44,8 +44,8 @@ from triscope.what.fool import Fooled as _Fooled
 from triscope.what.invert import Inversion as _Inversion
 from triscope.what.invert import InversionPreset as InversionPreset
 from triscope.what.optimisation.regularisers import Regulariser as Regulariser
-from triscope.what.picture import Imagined as Imagined
-from triscope.what.style.coarse_to_fine import Woven as _Woven
+from triscope.what.picture import SynthesisedImage as SynthesisedImage
+from triscope.what.style.coarse_to_fine import StyleResult as _StyleResult
 from triscope.what.style.options import StyleLoss as StyleLoss
 from triscope.what.style.options import Synthesis as Synthesis
 from triscope.what.style.options import TextureLoss as TextureLoss
@@ -638,7 +638,7 @@ class _Segment(_Method[_Segmentation]):
 
 segment: _Segment
 
-class _Ascend(_Method[Imagined]):
+class _Ascend(_Method[SynthesisedImage]):
     def __call__(
         self,
         network: Network,
@@ -663,7 +663,7 @@ class _Ascend(_Method[Imagined]):
         blur: float | None = ...,
         clip: float | None = ...,
         contribution_clip: float | None = ...,
-    ) -> Imagined: ...
+    ) -> SynthesisedImage: ...
     def steps(
         self,
         network: Network,
@@ -688,7 +688,7 @@ class _Ascend(_Method[Imagined]):
         blur: float | None = ...,
         clip: float | None = ...,
         contribution_clip: float | None = ...,
-    ) -> Iterator[Step[Imagined]]: ...
+    ) -> Iterator[Step[SynthesisedImage]]: ...
 
 ascend: _Ascend
 
@@ -702,7 +702,7 @@ class _Regularisers(_Method[_Comparison]):
 
 regularisers: _Regularisers
 
-class _Dream(_Method[Imagined]):
+class _Dream(_Method[SynthesisedImage]):
     def __call__(
         self,
         network: Network,
@@ -718,7 +718,7 @@ class _Dream(_Method[Imagined]):
         seed: int = ...,
         checkpoint: str | None = ...,
         fit: _Fit = ...,
-    ) -> Imagined: ...
+    ) -> SynthesisedImage: ...
     def steps(
         self,
         network: Network,
@@ -734,7 +734,7 @@ class _Dream(_Method[Imagined]):
         seed: int = ...,
         checkpoint: str | None = ...,
         fit: _Fit = ...,
-    ) -> Iterator[Step[Imagined]]: ...
+    ) -> Iterator[Step[SynthesisedImage]]: ...
 
 dream: _Dream
 
@@ -786,7 +786,7 @@ class _Invert(_Method[_Inversion]):
 
 invert: _Invert
 
-class _Texture(_Method[_Woven]):
+class _Texture(_Method[_StyleResult]):
     def __call__(
         self,
         network: Network,
@@ -813,7 +813,7 @@ class _Texture(_Method[_Woven]):
         memory: int | str | None = ...,
         checkpoint: str | None = ...,
         fit: _Fit = ...,
-    ) -> _Woven: ...
+    ) -> _StyleResult: ...
     def steps(
         self,
         network: Network,
@@ -840,11 +840,11 @@ class _Texture(_Method[_Woven]):
         memory: int | str | None = ...,
         checkpoint: str | None = ...,
         fit: _Fit = ...,
-    ) -> Iterator[Step[_Woven]]: ...
+    ) -> Iterator[Step[_StyleResult]]: ...
 
 texture: _Texture
 
-class _Stylize(_Method[_Woven]):
+class _Stylize(_Method[_StyleResult]):
     def __call__(
         self,
         network: Network,
@@ -877,7 +877,7 @@ class _Stylize(_Method[_Woven]):
         precision: Literal["auto", "float32", "bfloat16"] = ...,
         memory: int | str | None = ...,
         checkpoint: str | None = ...,
-    ) -> _Woven: ...
+    ) -> _StyleResult: ...
     def steps(
         self,
         network: Network,
@@ -910,7 +910,7 @@ class _Stylize(_Method[_Woven]):
         precision: Literal["auto", "float32", "bfloat16"] = ...,
         memory: int | str | None = ...,
         checkpoint: str | None = ...,
-    ) -> Iterator[Step[_Woven]]: ...
+    ) -> Iterator[Step[_StyleResult]]: ...
 
 stylize: _Stylize
 

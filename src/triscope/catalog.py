@@ -148,7 +148,7 @@ NAMES = {
     "triscope.watching": ("watch",),
     "triscope.what.invert": ("InversionPreset",),
     "triscope.what.optimisation.regularisers": ("Regulariser",),
-    "triscope.what.picture": ("Imagined",),
+    "triscope.what.picture": ("SynthesisedImage",),
     "triscope.what.style.options": ("StyleLoss", "Synthesis", "TextureLoss"),
     "triscope.where.gradient": ("gradient",),
     "triscope.where.smoothing": ("smooth",),
@@ -159,6 +159,9 @@ NAMES = {
     "triscope.which.search.gallery": ("Gallery",),
     "triscope.which.store": ("Store",),
 }
+
+#: Names of 0.1 that still work, with a warning, until the version after next: what each is called now.
+RENAMED = {"Imagined": "SynthesisedImage"}
 
 
 def homes() -> dict[str, str]:

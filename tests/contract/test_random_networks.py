@@ -78,7 +78,7 @@ def test_the_seed_reaches_what_the_network_draws(kind):
 
 
 @pytest.mark.parametrize("kind", DRAWING)
-def test_every_step_of_a_climb_has_its_own_draw_and_the_scores_are_those_of_the_seed(kind):
+def test_every_step_of_an_ascent_has_its_own_draw_and_the_scores_are_those_of_the_seed(kind):
     network = nets.network(drawing(kind))
     result = ts.ascend(network, 1, steps=6, size=16, regulariser="none")
     assert_scored(network, result)

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 import triscope as ts
 from tests import nets
-from triscope.network.backward_rules import GUIDED, Call, Tally, following, gradient_following
+from triscope.network.backward_rules import GUIDED, Call, NonlinearityCount, following, gradient_following
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def test_tensors_in_lists_are_part_of_a_call():
 
 
 def test_a_tally_in_words():
-    tally = Tally()
+    tally = NonlinearityCount()
     tally.followed["ReLU"] += 2
     tally.others["silu"] += 1
     tally.others["gelu"] += 3

@@ -11,10 +11,10 @@ from triscope.network.backward_rules import WAKING, following
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
-from triscope.what.optimisation.ascent import climb, noise
+from triscope.what.optimisation.ascent import noise, optimise
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum
 from triscope.what.optimisation.parametrisation import Fourier, Pixels
-from triscope.what.optimisation.spec import Climb, cosine, steady
+from triscope.what.optimisation.spec import AscentSpec, cosine, steady
 from triscope.what.optimisation.transforms import Jitter, Scale
 
 
@@ -23,7 +23,7 @@ def linear(rows=5, cols=7, classes=2):
 
 
 def last(plan, start):
-    return list(climb(plan, start))[-1]
+    return list(optimise(plan, start))[-1]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_linear_unit_under_an_l2_prior_has_the_optimum_of_the_closed_form(opti
     net = linear()
     weight = net.module[1].weight.detach()[1].view(1, 3, 5, 7)
     count, strength = weight.numel(), 20.0
-    plan = Climb(net, Logit(1), Pixels(5, 7), priors=-strength * PNorm(2), optimiser=optimiser, steps=400)
+    plan = AscentSpec(net, Logit(1), Pixels(5, 7), priors=-strength * PNorm(2), optimiser=optimiser, steps=400)
     optimum = 0.5 + count * weight / (8 * strength)
     assert 0 < optimum.min() < optimum.max() < 1
     torch.testing.assert_close(last(plan, noise(plan)).result.values, optimum, atol=2e-3, rtol=0)
@@ -44,7 +44,7 @@ def test_the_best_image_of_unit_norm_for_a_first_layer_neuron_is_its_own_filter(
     """w.x - c |x - 1/2|^2 points along w whatever c is, and its length is free: the cosine with the filter is 1."""
     net = Network(nn.Sequential(nn.Conv2d(3, 6, 5, bias=False)), size=5)
     asked = Neuron("0", 3, row=0, col=0).bind(net)
-    plan = Climb(net, asked, Pixels(5, 5), priors=-30.0 * PNorm(2), optimiser=lambda: Adam(0.02), steps=300)
+    plan = AscentSpec(net, asked, Pixels(5, 5), priors=-30.0 * PNorm(2), optimiser=lambda: Adam(0.02), steps=300)
     away = last(plan, noise(plan)).result.values - 0.5
     assert torch.cosine_similarity(away.flatten(), net.module[0].weight.detach()[3].flatten(), dim=0) > 0.9999
 
@@ -52,7 +52,7 @@ def test_the_best_image_of_unit_norm_for_a_first_layer_neuron_is_its_own_filter(
 def test_without_priors_pixels_end_in_the_corner_that_the_weights_point_to():
     net = linear()
     weight = net.module[1].weight.detach()[0].view(1, 3, 5, 7)
-    plan = Climb(net, Logit(0), Pixels(5, 7), optimiser=lambda: Adam(0.05), steps=60, pace=steady)
+    plan = AscentSpec(net, Logit(0), Pixels(5, 7), optimiser=lambda: Adam(0.05), steps=60, pace=steady)
     assert torch.equal(last(plan, noise(plan)).result.values, (weight > 0).float())
 
 
@@ -73,7 +73,7 @@ def test_a_network_that_takes_one_order_in_memory_only_is_asked_in_that():
     flattening.load_state_dict(viewing.state_dict())
     made = [
         last(plan, noise(plan)).result.values
-        for plan in (Climb(Network(one, size=8), Logit(1), Pixels(8, 8), steps=5) for one in (viewing, flattening))
+        for plan in (AscentSpec(Network(one, size=8), Logit(1), Pixels(8, 8), steps=5) for one in (viewing, flattening))
     ]
     torch.testing.assert_close(*made, atol=1e-5, rtol=0)
 
@@ -86,7 +86,7 @@ def plans(**changes):
         "steps": 8,
         "seed": 3,
     } | changes
-    return Climb(net, Logit([0, 1, 2]).bind(net), Fourier(16, 16), **given)
+    return AscentSpec(net, Logit([0, 1, 2]).bind(net), Fourier(16, 16), **given)
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_another():
@@ -95,11 +95,11 @@ def test_the_same_seed_gives_the_same_picture_and_another_another():
     assert not torch.equal(last(plan, noise(plan, 3)).result.values, last(other, noise(other, 3)).result.values)
 
 
-def test_a_batch_is_as_many_climbs():
+def test_a_batch_is_as_many_ascents():
     plan = plans()
     together = last(plan, noise(plan, 3, alike=True)).result
     for index in range(3):
-        alone = Climb(plan.network, Logit(index), plan.canvas, plan.priors, plan.transforms, steps=8, seed=3)
+        alone = AscentSpec(plan.network, Logit(index), plan.canvas, plan.priors, plan.transforms, steps=8, seed=3)
         torch.testing.assert_close(
             last(alone, noise(alone)).result.values, together.values[index : index + 1], atol=1e-5, rtol=0
         )
@@ -111,36 +111,36 @@ def test_a_batch_is_as_many_climbs():
     ids=["adam", "octaves", "lbfgs", "momentum"],
 )
 @pytest.mark.parametrize("stop", [1, 3, 5])
-def test_a_resumed_climb_ends_where_an_uninterrupted_one_does(tmp_path, changes, stop):
+def test_a_resumed_ascent_ends_where_an_uninterrupted_one_does(tmp_path, changes, stop):
     whole = plans(**changes)
     expected = last(whole, noise(whole, 3)).result
-    plan = plans(**changes, checkpoint=tmp_path / "climb")
-    steps = climb(plan, noise(plan, 3))
+    plan = plans(**changes, checkpoint=tmp_path / "ascent")
+    steps = optimise(plan, noise(plan, 3))
     for _ in range(stop):
         next(steps)
     steps.close()
-    resumed = list(climb(plan, noise(plan, 3)))
+    resumed = list(optimise(plan, noise(plan, 3)))
     assert resumed[0].index == stop + 1
     assert torch.equal(resumed[-1].result.values, expected.values)
     assert torch.equal(resumed[-1].result.scores, expected.scores)
-    (again,) = climb(plan, noise(plan, 3))
+    (again,) = optimise(plan, noise(plan, 3))
     assert torch.equal(again.result.values, expected.values)
 
 
 def test_another_jobs_checkpoint_and_other_files_are_refused(tmp_path):
-    plan = plans(checkpoint=tmp_path / "climb")
+    plan = plans(checkpoint=tmp_path / "ascent")
     last(plan, noise(plan, 3))
-    other = plans(checkpoint=tmp_path / "climb", redirect=9)
+    other = plans(checkpoint=tmp_path / "ascent", redirect=9)
     with pytest.raises(OptionError, match="checkpoint of another job"):
         last(other, noise(other, 3))
-    (tmp_path / "climb").write_bytes(b"not a checkpoint")
+    (tmp_path / "ascent").write_bytes(b"not a checkpoint")
     with pytest.raises(OptionError, match="no checkpoint that can be read"):
         last(plan, noise(plan, 3))
 
 
 def test_steps_count_up_and_their_terms_sum_to_their_score():
     plan = plans()
-    steps = list(climb(plan, noise(plan, 3)))
+    steps = list(optimise(plan, noise(plan, 3)))
     assert [(step.index, step.total) for step in steps] == [(index, 8) for index in range(1, 9)]
     for step in steps:
         assert set(step.terms) == {"0|1|2", "TotalVariation()"}
@@ -159,7 +159,7 @@ def test_the_scores_of_the_result_are_what_the_network_says_of_the_picture():
 
 def test_without_random_views_the_best_picture_is_kept():
     plan = plans(transforms=(), priors=None, optimiser=lambda: Momentum(3.0), steps=20)
-    steps = list(climb(plan, noise(plan, 3)))
+    steps = list(optimise(plan, noise(plan, 3)))
     best = [step.result.scores for step in steps]
     assert all((later >= earlier).all() for earlier, later in pairwise(best))
     assert steps[-1].result.scores.mean() >= max(step.score for step in steps) - 1e-5
@@ -167,16 +167,16 @@ def test_without_random_views_the_best_picture_is_kept():
 
 def test_octaves_go_from_coarse_to_fine_at_the_sizes_said():
     plan = plans(octaves=3, steps=9)
-    sizes = [step.result.values.shape[-1] for step in climb(plan, noise(plan, 3))]
+    sizes = [step.result.values.shape[-1] for step in optimise(plan, noise(plan, 3))]
     assert sizes == [8] * 3 + [11] * 3 + [16] * 3
 
 
 def test_whole_octaves_are_shown_at_the_final_size():
     net = linear()
-    plan = Climb(net, Logit(0), Fourier(5, 7), octaves=2, whole=True, steps=6)
+    plan = AscentSpec(net, Logit(0), Fourier(5, 7), octaves=2, upscale_to_final=True, steps=6)
     assert last(plan, noise(plan)).result.values.shape == (1, 3, 5, 7)
     with pytest.raises(NetworkError, match="cannot run on an image of 4 x 5"):
-        last(Climb(net, Logit(0), Fourier(5, 7), octaves=2, steps=6), noise(plan))
+        last(AscentSpec(net, Logit(0), Fourier(5, 7), octaves=2, steps=6), noise(plan))
 
 
 def test_edits_are_made_after_every_step():
@@ -211,22 +211,22 @@ class Asleep(nn.Module):
 
 def test_a_silent_unit_is_woken():
     net = Network(Asleep(dead=False), size=8)
-    plan = Climb(net, Channel("relu", 0), Pixels(8, 8), optimiser=lambda: Adam(0.05), steps=20)
+    plan = AscentSpec(net, Channel("relu", 0), Pixels(8, 8), optimiser=lambda: Adam(0.05), steps=20)
     start = torch.full((1, 3, 8, 8), 0.5)
     assert plan.asked(net.look(start, plan.asked.needs)).item() == 0
     assert last(plan, start).result.scores.item() > 0.5
     with pytest.raises(ObjectiveError, match="exactly zero for every picture tried"):
-        last(Climb(net, Channel("relu", 0), Pixels(8, 8), steps=20, redirect=0), start)
+        last(AscentSpec(net, Channel("relu", 0), Pixels(8, 8), steps=20, redirect=0), start)
 
 
 def test_a_unit_that_ends_silent_is_said():
     net = Network(Asleep(dead=False), size=8)
-    plan = Climb(net, Channel("relu", 0), Pixels(8, 8), priors=-1000.0 * PNorm(2), steps=40)
+    plan = AscentSpec(net, Channel("relu", 0), Pixels(8, 8), priors=-1000.0 * PNorm(2), steps=40)
     result = last(plan, torch.full((1, 3, 8, 8), 0.9)).result
     assert result.scores.item() == 0
     (note,) = result.notes
     assert note.startswith("relu:0 in Asleep ended silent")
-    awake = Climb(net, Channel("relu", 0), Pixels(8, 8), steps=20)
+    awake = AscentSpec(net, Channel("relu", 0), Pixels(8, 8), steps=20)
     assert last(awake, torch.full((1, 3, 8, 8), 0.9)).result.notes == ()
 
 
@@ -248,13 +248,13 @@ def test_waking_lets_through_the_gradient_and_at_silent_units_a_little_of_what_w
 
 def test_a_dead_unit_is_an_error_and_one_of_several_a_warning():
     net = Network(Asleep(dead=True), size=8)
-    plan = Climb(net, Channel("relu~2", 0), Pixels(8, 8), steps=20)
+    plan = AscentSpec(net, Channel("relu~2", 0), Pixels(8, 8), steps=20)
     with pytest.raises(ObjectiveError, match=r"relu~2:0 .* exactly zero .* in 16 steps.*may be dead"):
         last(plan, torch.full((1, 3, 8, 8), 0.5))
 
 
 def test_one_dead_picture_of_a_batch_is_a_note_and_a_warning():
-    plan = Climb(Network(Asleep(dead=False), size=8), Channel("relu", 0), Pixels(8, 8), steps=3, redirect=0)
+    plan = AscentSpec(Network(Asleep(dead=False), size=8), Channel("relu", 0), Pixels(8, 8), steps=3, redirect=0)
     start = torch.stack([torch.ones(3, 8, 8), torch.full((3, 8, 8), 0.1)])
     with pytest.warns(TriscopeWarning, match="^Picture 1: The gradient"):
         (note,) = last(plan, start).result.notes
@@ -266,7 +266,7 @@ def test_user_state_is_as_before_also_when_left_early():
     before = {name: value.clone() for name, value in plan.network.module.state_dict().items()}
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    steps = climb(plan, noise(plan, 3))
+    steps = optimise(plan, noise(plan, 3))
     next(steps)
     assert torch.is_grad_enabled()
     steps.close()
@@ -276,7 +276,7 @@ def test_user_state_is_as_before_also_when_left_early():
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
-def test_it_climbs_whatever_the_callers_grad_mode(mode):
+def test_it_optimises_whatever_the_callers_grad_mode(mode):
     plan = plans(steps=3)
     expected = last(plan, noise(plan, 3)).result.values
     with mode():
@@ -305,12 +305,12 @@ class Breaking(Objective):
 
 
 def test_a_score_that_is_not_a_number_is_noted_and_stepped_back_from():
-    plan = Climb(linear(), Breaking(4), Pixels(5, 7), steps=30, pace=steady)
+    plan = AscentSpec(linear(), Breaking(4), Pixels(5, 7), steps=30, pace=steady)
     result = last(plan, torch.full((1, 3, 5, 7), 0.2)).result
     assert result.notes == ("Step 4: Breaking was not a finite number; stepped back, and halved the rate.",)
     assert result.scores.item() > 0.7
     with pytest.raises(NetworkError, match="Breaking is not a finite number on the very first picture"):
-        last(Climb(linear(), Breaking(1), Pixels(5, 7)), torch.full((1, 3, 5, 7), 0.2))
+        last(AscentSpec(linear(), Breaking(1), Pixels(5, 7)), torch.full((1, 3, 5, 7), 0.2))
 
 
 def test_the_pace_falls_from_one_along_half_a_cosine():

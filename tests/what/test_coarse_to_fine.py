@@ -25,9 +25,9 @@ from triscope.objectives.priors import TotalVariation
 from triscope.redoing import redo
 from triscope.what.style import memory as budget
 from triscope.what.style.coarse_to_fine import asked_of, content_term, doubled, roughness_term, shares, style_terms
-from triscope.what.style.color_transfer import in_colours_of, in_histograms_of, recoloured
-from triscope.what.style.memory import means
-from triscope.what.style.presets import CONVENTIONS, content_layer, layer_names, style_layers
+from triscope.what.style.color_transfer import keep_luminance, match_covariance, match_histogram
+from triscope.what.style.memory import plan_memory
+from triscope.what.style.presets import STYLE_PRESETS, content_layer, layer_names, style_layers
 
 SIZE = 32
 
@@ -63,7 +63,7 @@ def photo(seed, size=(SIZE, 40), dtype=torch.float32):
     return F.interpolate(torch.rand(1, 3, 8, 10, generator=generator), size, mode="bilinear").to(dtype)
 
 
-# The papers, each loss as it stands there: sums over positions and channels, no convention of ours.
+# The papers, each loss as it stands there: sums over positions and channels, no preset of ours.
 
 
 def sums(features):
@@ -127,25 +127,25 @@ def by_hand(network, images, *, average):
 @pytest.mark.parametrize("preset", PAPERS)
 def test_each_preset_is_the_paper(vgg, preset):
     words, style, weights, kept, content, content_weight = PAPERS[preset]
-    convention = CONVENTIONS[preset]
+    preset = STYLE_PRESETS[preset]
     average = preset.startswith("gatys")
-    assert (convention.pooling == "average") == average
-    assert style_layers(vgg, convention) == [f"features.{place}" for place in places(words)]
+    assert (preset.pooling == "average") == average
+    assert style_layers(vgg, preset) == [f"features.{place}" for place in places(words)]
     picture, example, scene = (photo(seed, dtype=torch.float64) for seed in range(3))
     with torch.no_grad():
         found, wanted, seen = (by_hand(vgg, one, average=average) for one in (picture, example, scene))
         by_paper = sum(
             weight * style(found[place], wanted[place]) for weight, place in zip(weights, places(words), strict=True)
         )
-        asked = configured(vgg, pooling=convention.pooling)
-        names = style_layers(vgg, convention)
-        terms = style_terms(ts.GramDistance.from_activations(asked.look(example, names), names), convention)
+        asked = configured(vgg, pooling=preset.pooling)
+        names = style_layers(vgg, preset)
+        terms = style_terms(ts.GramDistance.from_activations(asked.look(example, names), names), preset)
         if kept:
             place = places([kept])[0]
-            assert content_layer(vgg, convention) == f"features.{place}"
+            assert content_layer(vgg, preset) == f"features.{place}"
             by_paper += content_weight * content(found[place], seen[place])
             layer = f"features.{place}"
-            terms.append(content_term(asked.look(scene, [layer]), layer, convention, convention.content_weight))
+            terms.append(content_term(asked.look(scene, [layer]), layer, preset, preset.content_weight))
         whole = asked_of(terms)
         score = whole(asked.look(picture, whole.needs))
     assert -score.item() == pytest.approx(by_paper.item(), rel=1e-9)
@@ -156,7 +156,7 @@ def test_the_published_values_of_cs231n(shared):
     folder = shared / "checks" / "cs231n"
     known = np.load(folder / "style-transfer-checks.npz")
     network = load("squeezenet1_1", weights=shared / "models" / "squeezenet1_1.safetensors")
-    convention = CONVENTIONS["cs231n"]
+    preset = STYLE_PRESETS["cs231n"]
 
     def picture(name):
         pixels = open_photo(folder / f"{name}.jpg").pixels
@@ -166,14 +166,14 @@ def test_the_published_values_of_cs231n(shared):
 
     content, style = picture("tubingen"), picture("starry_night")
     with torch.no_grad():
-        layer = content_layer(network, convention)
+        layer = content_layer(network, preset)
         look = network.look(content, [layer])
-        term = content_term(look, layer, convention, convention.content_weight)
+        term = content_term(look, layer, preset, preset.content_weight)
         grey = torch.tensor(nets.MEAN).view(1, 3, 1, 1).expand_as(content)  # all zeros, once it is normalised
         assert term.weight * term.distance(network.look(grey, [layer])).item() == pytest.approx(
             known["cl_out"].item(), rel=0.02
         )
-        names = style_layers(network, convention)
+        names = style_layers(network, preset)
         starry = network.look(style, [*names, "features.5"])
         grams = ts.GramDistance.from_activations(starry, ["features.5"]).targets[Need("features.5", "gram")]
         channels = starry["features.5"].shape[1]
@@ -182,22 +182,22 @@ def test_the_published_values_of_cs231n(shared):
         )
         away = (grams / channels - torch.from_numpy(known["gm_out"])).norm() / np.linalg.norm(known["gm_out"])
         assert away < 0.02
-        loss = asked_of(style_terms(ts.GramDistance.from_activations(starry, names), convention))
+        loss = asked_of(style_terms(ts.GramDistance.from_activations(starry, names), preset))
         assert -loss(network.look(content, names)).item() == pytest.approx(known["sl_out"].item(), rel=0.02)
         prior = roughness_term(2e-2, content.shape)
         seen = {Need("input"): network.normalise(content)}
         assert prior.weight * TotalVariation(2)(seen).item() == pytest.approx(known["tv_out"].item(), rel=0.02)
-        ours = roughness_term(convention.tv, content.shape)
+        ours = roughness_term(preset.tv, content.shape)
         rough = ours.weight * ours.distance({Need("input"): content}).item()
         assert rough == pytest.approx(known["tv_out"].item(), rel=0.02)
 
 
 def test_gradients_are_those_of_finite_differences(vgg):
-    names = style_layers(vgg, CONVENTIONS["triscope"])
+    names = style_layers(vgg, STYLE_PRESETS["triscope"])
     example, picture = photo(1, (16, 20), torch.float64), photo(2, (16, 20), torch.float64).requires_grad_()
     look = vgg.look(example, [*names, "features.22"])
-    terms = style_terms(ts.GramDistance.from_activations(look, names), CONVENTIONS["triscope"])
-    terms += [content_term(look, "features.22", CONVENTIONS["triscope"], 0.1), roughness_term(0.01, example.shape)]
+    terms = style_terms(ts.GramDistance.from_activations(look, names), STYLE_PRESETS["triscope"])
+    terms += [content_term(look, "features.22", STYLE_PRESETS["triscope"], 0.1), roughness_term(0.01, example.shape)]
     asked = asked_of(terms)
     (found,) = torch.autograd.grad(asked(vgg.look(picture, asked.needs)).sum(), picture)
     along = torch.randn(3, *picture.shape, dtype=torch.float64)
@@ -213,16 +213,16 @@ def test_words_for_layers():
     assert [words[f"relu{number}"] for number in range(1, 6)] == [f"features.{at}" for at in (1, 4, 7, 9, 11)]
     assert words["relu3_3"] == "features.11"
     assert words["pool2"] == "features.5"
-    assert style_layers(pocket, CONVENTIONS["triscope"], ["relu2", "features.7"]) == ["features.4", "features.7"]
+    assert style_layers(pocket, STYLE_PRESETS["triscope"], ["relu2", "features.7"]) == ["features.4", "features.7"]
     with pytest.raises(LayerNotFound):
-        style_layers(pocket, CONVENTIONS["triscope"], ["relu9"])
+        style_layers(pocket, STYLE_PRESETS["triscope"], ["relu9"])
     with pytest.raises(OptionError, match="The preset gatys2016 reads relu4_1, and pocket has no such layer"):
-        style_layers(pocket, CONVENTIONS["gatys2016"])
+        style_layers(pocket, STYLE_PRESETS["gatys2016"])
     flat = Network(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)), size=2)
     with pytest.raises(ObjectiveError, match="no layer of maps"):
-        style_layers(flat, CONVENTIONS["triscope"])
+        style_layers(flat, STYLE_PRESETS["triscope"])
     with pytest.raises(ObjectiveError, match="no layer of maps"):
-        content_layer(flat, CONVENTIONS["triscope"])
+        content_layer(flat, STYLE_PRESETS["triscope"])
 
 
 def test_steps_are_shared_out():
@@ -420,7 +420,7 @@ def test_it_starts_from_the_content_from_noise_or_from_a_picture(net, tmp_path):
 
 def test_original_colours_are_the_content_s_chroma():
     content, picture = 0.4 + 0.2 * photo(1), 0.4 + 0.2 * photo(2)
-    found = recoloured(content, picture)
+    found = keep_luminance(content, picture)
     matrix = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])  # YIQ
     yiq, of_content, of_picture = (torch.einsum("kc,bchw->bkhw", matrix, one) for one in (found, content, picture))
     torch.testing.assert_close(yiq[:, 0], of_picture[:, 0], atol=1e-4, rtol=0)
@@ -429,11 +429,11 @@ def test_original_colours_are_the_content_s_chroma():
 
 def test_a_style_can_be_given_the_content_s_colours_before(net):
     content, style = 0.3 + 0.3 * photo(1, (40, 50)), 0.5 + 0.2 * photo(2, (30, 20))
-    found = in_colours_of(content, style)[0].flatten(1)
+    found = match_covariance(content, style)[0].flatten(1)
     wanted = content[0].flatten(1)
     torch.testing.assert_close(found.mean(1), wanted.mean(1), atol=1e-4, rtol=0)
     torch.testing.assert_close(torch.cov(found), torch.cov(wanted), atol=1e-4, rtol=1e-2)
-    torch.testing.assert_close(in_colours_of(style, style), style, atol=1e-5, rtol=0)
+    torch.testing.assert_close(match_covariance(style, style), style, atol=1e-5, rtol=0)
     plain = ts.stylize(net, content, style, size=40, steps=3)
     kept = {how: ts.stylize(net, content, style, size=40, steps=3, colors=how) for how in ("luminance", "covariance")}
     for one in kept.values():
@@ -443,7 +443,7 @@ def test_a_style_can_be_given_the_content_s_colours_before(net):
 
 def test_a_style_can_be_given_all_of_the_content_s_distribution_of_colours():
     content, style = photo(1, (40, 50)).square(), 0.5 + 0.2 * photo(2, (30, 20))
-    linear, found = (how(content, style)[0].flatten(1) for how in (in_colours_of, in_histograms_of))
+    linear, found = (how(content, style)[0].flatten(1) for how in (match_covariance, match_histogram))
     at = torch.linspace(0.02, 0.98, 49)
     turned = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(5)))[0]
     for axes in (torch.eye(3), turned):
@@ -778,7 +778,7 @@ def test_first_come_strips_then_a_shorter_history_then_adam(vgg):
     ways = []
     for megabytes in range(12_000, 100, -50):
         try:
-            ways.append(means(vgg, layers, size, "lbfgs", megabytes * 2**20, whole=False))
+            ways.append(plan_memory(vgg, layers, size, "lbfgs", megabytes * 2**20, whole=False))
         except OptionError:
             break
     assert not isinstance(ways[0].network, RowTiled)

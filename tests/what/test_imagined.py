@@ -257,17 +257,17 @@ def test_each_picture_goes_on_from_several_noises_by_itself(net, photo, monkeypa
 def test_a_stage_that_fails_does_not_cost_the_others(net, photo, monkeypatch, which):
     """At its beginning, or on the way; the row that is left is that of a job without it, and says why."""
     whole = ts.invert(net, photo, every_stage=True, steps=4)
-    lost, climbed, stages = whole.stages[which], invert_module._climbed, len(whole.stages)
+    lost, ascended, stages = whole.stages[which], invert_module._ascended, len(whole.stages)
     calls = iter(range(stages))
 
     def failing(*arguments):
-        steps = climbed(*arguments)
+        steps = ascended(*arguments)
         if next(calls) == range(stages)[which]:
             yield next(steps)
             raise ObjectiveError("It is silent.")
         yield from steps
 
-    monkeypatch.setattr(invert_module, "_climbed", failing)
+    monkeypatch.setattr(invert_module, "_ascended", failing)
     *_, last = ts.invert.steps(net, photo, every_stage=True, steps=4)
     row = last.result
     assert last.index == last.total == 4 * stages
@@ -301,7 +301,7 @@ def test_an_inversion_of_which_every_stage_fails_is_refused(net, photo, monkeypa
     def failing(*_):
         raise ObjectiveError("It is silent.")
 
-    monkeypatch.setattr(invert_module, "_climbed", failing)
+    monkeypatch.setattr(invert_module, "_ascended", failing)
     with pytest.raises(ObjectiveError, match="It is silent"):
         ts.invert(net, photo, every_stage=True, steps=4)
 

@@ -15,7 +15,7 @@ def bowl(numbers, only=None):
     return Answer(numbers[:, None, None], scores, {"bowl": scores}, -2 * weights * (numbers - target))
 
 
-def climb(optimiser, steps, ask=bowl, start=None):
+def optimise(optimiser, steps, ask=bowl, start=None):
     numbers = torch.zeros(2, 3) if start is None else start
     for _ in range(steps):
         numbers, answer = optimiser.advance(numbers, ask, 1.0)
@@ -31,7 +31,7 @@ MAKERS = {
 
 
 def test_adam_is_adam():
-    ours, _ = climb(Adam(0.05), 20)
+    ours, _ = optimise(Adam(0.05), 20)
     theirs = torch.zeros(2, 3, requires_grad=True)
     reference = torch.optim.Adam([theirs], lr=0.05, eps=1e-12)
     for _ in range(20):
@@ -46,25 +46,25 @@ def test_adam_is_adam():
     ids=["adam", "momentum", "lbfgs", "unsearched"],
 )
 def test_every_optimiser_finds_the_top(optimiser, steps):
-    numbers, _ = climb(optimiser, steps)
+    numbers, _ = optimise(optimiser, steps)
     torch.testing.assert_close(numbers, TARGET, atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
-def test_a_batch_is_as_many_climbs(make):
-    together, _ = climb(make(), 8)
+def test_a_batch_is_as_many_ascents(make):
+    together, _ = optimise(make(), 8)
     for index in range(2):
-        alone, _ = climb(make(), 8, lambda numbers, only=None, index=index: bowl(numbers, index), torch.zeros(1, 3))
+        alone, _ = optimise(make(), 8, lambda numbers, only=None, index=index: bowl(numbers, index), torch.zeros(1, 3))
         torch.testing.assert_close(together[index : index + 1], alone)
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 def test_what_is_saved_is_all_that_counts(make):
-    expected, _ = climb(make(), 9)
+    expected, _ = optimise(make(), 9)
     first, second = make(), make()
-    numbers, _ = climb(first, 5)
+    numbers, _ = optimise(first, 5)
     second.restore(first.state(), numbers)
-    resumed, _ = climb(second, 4, start=numbers)
+    resumed, _ = optimise(second, 4, start=numbers)
     assert torch.equal(resumed, expected)
 
 
@@ -75,7 +75,7 @@ def test_lbfgs_needs_far_fewer_steps_than_adam_and_asks_no_point_twice():
         asked.append((only, *numbers.flatten().tolist()))
         return bowl(numbers, only)
 
-    numbers, _ = climb(Lbfgs(), 12, counting)
+    numbers, _ = optimise(Lbfgs(), 12, counting)
     torch.testing.assert_close(numbers, TARGET, atol=1e-3, rtol=0)
     assert len(asked) < 12 * 2 * 2
     consecutive = sum(one == other for one, other in zip(asked, asked[2:], strict=False))
@@ -104,8 +104,8 @@ def test_without_a_search_lbfgs_asks_once_a_step_and_shortens_what_overshoots():
     assert optimiser.troubles == []
 
 
-def test_lbfgs_climbs_what_is_confined():
-    numbers, _ = climb(Lbfgs(confine=lambda x: x.clamp(0, 1)), 20)
+def test_lbfgs_raises_what_is_confined():
+    numbers, _ = optimise(Lbfgs(confine=lambda x: x.clamp(0, 1)), 20)
     torch.testing.assert_close(numbers, TARGET.clamp(0, 1), atol=1e-3, rtol=0)
 
 
@@ -143,7 +143,7 @@ def test_what_is_not_a_number_is_stepped_back_from_and_named(make):
         return Answer(answer.pictures, scores, {"bowl": scores}, answer.gradient.where(~broken[:, None], torch.nan))
 
     optimiser = make()
-    numbers, _ = climb(optimiser, 200, sometimes)
+    numbers, _ = optimise(optimiser, 200, sometimes)
     assert numbers.isfinite().all()
     assert any("bowl was not a finite number" in said or "rolled back" in said for said, _ in optimiser.troubles)
     torch.testing.assert_close(numbers, TARGET, atol=0.3, rtol=0)
@@ -156,7 +156,7 @@ def test_a_first_picture_that_is_not_a_number_is_an_error(make):
         return Answer(answer.pictures, answer.scores * torch.nan, {"bowl": answer.scores * torch.nan}, answer.gradient)
 
     with pytest.raises(NetworkError, match="bowl is not a finite number on the very first picture"):
-        climb(make(), 1, never)
+        optimise(make(), 1, never)
 
 
 def test_troubles_of_one_picture_leave_the_others_alone():
@@ -169,7 +169,7 @@ def test_troubles_of_one_picture_leave_the_others_alone():
         return Answer(answer.pictures, scores, {"bowl": scores}, answer.gradient)
 
     second_breaks.calls = 0
-    numbers, _ = climb(Adam(0.05), 12, second_breaks)
-    expected, _ = climb(Adam(0.05), 12)
+    numbers, _ = optimise(Adam(0.05), 12, second_breaks)
+    expected, _ = optimise(Adam(0.05), 12)
     assert torch.equal(numbers[0], expected[0])
     assert not torch.equal(numbers[1], expected[1])

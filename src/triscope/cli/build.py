@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from triscope.cli.common import gathered, network_options, out_options, recorded_options, saying_options
+from triscope.cli.common import network_options, out_options, recorded_options, saying_options, with_shared_options
 from triscope.cli.on_the_way import way_options
 from triscope.cli.run import run
 from triscope.methods import (
@@ -44,7 +44,7 @@ def command(name: str) -> click.Command:
     params += [*out_options(), *saying_options()]
     epilog = _STORE if method.takes("store") else _IMAGE if method.takes("images") else None
     return click.Command(
-        name, callback=gathered(partial(run, method)), params=params, help=help_of(method), epilog=epilog
+        name, callback=with_shared_options(partial(run, method)), params=params, help=help_of(method), epilog=epilog
     )
 
 

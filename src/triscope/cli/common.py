@@ -82,7 +82,7 @@ def out_options() -> list[click.Parameter]:
 
 
 @dataclass
-class Voice:
+class Console:
     """What is said: progress and notes on stderr, results on stdout as paths, text, or one JSON object."""
 
     as_json: bool = False
@@ -150,7 +150,7 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class NetworkChoice:
     """Which network: what the options of `network_options` say."""
 
     model: str
@@ -159,7 +159,7 @@ class Chosen:
     device: str | None
     seed: int
 
-    def load(self, voice: Voice) -> Network:
+    def load(self, console: Console) -> Network:
         """The network."""
         network = load(
             self.model,
@@ -167,12 +167,12 @@ class Chosen:
             arch=self.arch,
             device=self.device,
             seed=self.seed,
-            progress=not voice.quiet,
+            progress=not console.quiet,
         )
-        voice.detail(f"{network!r} on {network.device}")
+        console.detail(f"{network!r} on {network.device}")
         return network
 
-    def beside(self, model: str) -> "Chosen":
+    def beside(self, model: str) -> "NetworkChoice":
         """Another network, on the same device."""
         return replace(self, model=model, weights=None, arch=None)
 
@@ -182,20 +182,20 @@ def read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def gathered(run: Callback) -> Callback:
+def with_shared_options(run: Callback) -> Callback:
     """A command's callback: the shared options, where the command has them, reach `run` as values.
 
-    They are `chosen` (a Chosen), `said` (a Said), `target` (a Target) and `voice` (a Voice); all other options stay as
-    they are.
+    They are `chosen` (a NetworkChoice), `said` (a Said), `target` (a Target) and `console` (a Console); all other
+    options stay as they are.
     """
 
     def callback(**given: Any) -> None:
         shared: dict[str, Any] = {}
         for name, kind, options in (
-            ("chosen", Chosen, _NETWORK),
+            ("chosen", NetworkChoice, _NETWORK),
             ("said", Said, _RECORDED),
             ("target", Target, _OUT),
-            ("voice", Voice, _SAYING),
+            ("console", Console, _SAYING),
         ):
             names = [str(option.name) for option in options]
             if all(name in given for name in names):
@@ -207,7 +207,7 @@ def gathered(run: Callback) -> Callback:
                 raise
             if isinstance(error, TriscopeError):
                 _complain(f"triscope: {error}")
-            shared["voice"].interrupted()
+            shared["console"].interrupted()
             raise Interrupted from error
 
     return callback

@@ -9,11 +9,11 @@ import click
 from click.core import ParameterSource
 
 from triscope.cli.common import (
-    Chosen,
-    Voice,
-    gathered,
+    Console,
+    NetworkChoice,
     network_options,
     saying_options,
+    with_shared_options,
 )
 from triscope.cli.stores import in_words
 from triscope.errors import OptionError
@@ -72,7 +72,9 @@ def command(name: str) -> click.Command:
     DIR is a folder, a pattern ('photos/**/*.jpg'), or a CSV file that names a picture in each row, whose other columns
     are kept as metadata. What is stored already is not computed again; it may be interrupted, and goes on where it was.
     """
-    return click.Command(name, callback=gathered(_run_index), params=params, help=text.replace("\n    ", "\n"))
+    return click.Command(
+        name, callback=with_shared_options(_run_index), params=params, help=text.replace("\n    ", "\n")
+    )
 
 
 def _run_index(
@@ -84,16 +86,16 @@ def _run_index(
     shard: str,
     ivf: tuple[str, ...],
     list_errors: bool,
-    chosen: Chosen,
-    voice: Voice,
+    chosen: NetworkChoice,
+    console: Console,
     **options: Any,
 ) -> None:
     """Progress on stderr, what is stored on stdout."""
     collection = Collection(source)
     place = place_of(source, path)
-    network = _network(place, chosen, voice)
+    network = _network(place, chosen, console)
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
-    last = _tell(steps, place, voice)
+    last = _tell(steps, place, console)
     store = Store.open(place)
     with in_words():
         for layer in ivf:
@@ -106,19 +108,19 @@ def _run_index(
         "seconds": round(last.seconds, 2),
     }
     facts |= {"removed": last.removed, "left_out": dict(collection.left_out)}
-    if list_errors or voice.as_json:
+    if list_errors or console.as_json:
         facts["errors"] = [{"name": name, "error": error} for name, error in errors]
-    if list_errors and not voice.as_json:
+    if list_errors and not console.as_json:
         for name, error in errors:
             click.echo(f"{name}\t{error}")
     elif errors:
-        voice.note(f"{len(errors)} cannot be used; --list-errors lists them with the reasons")
+        console.note(f"{len(errors)} cannot be used; --list-errors lists them with the reasons")
     if collection.left_out:
-        voice.note(_left_out(collection.left_out))
+        console.note(_left_out(collection.left_out))
     if last.removed:
-        voice.note(f"{last.removed} taken out, because their files are gone")
-    voice.result(facts, None if list_errors else f"{good} pictures in {printable(place)}")
-    voice.close(command="index", network=network.name)
+        console.note(f"{last.removed} taken out, because their files are gone")
+    console.result(facts, None if list_errors else f"{good} pictures in {printable(place)}")
+    console.close(command="index", network=network.name)
 
 
 def _left_out(endings: Mapping[str, int]) -> str:
@@ -130,20 +132,20 @@ def _left_out(endings: Mapping[str, int]) -> str:
     return f"{total} other file{' was' if total == 1 else 's were'} left out: {told}{hint}"
 
 
-def _network(place: Path, chosen: Chosen, voice: Voice) -> Network:
+def _network(place: Path, chosen: NetworkChoice, console: Console) -> Network:
     """The network that is named; or where none is, that of the store that is gone on with."""
     source = click.get_current_context().get_parameter_source("model")
     named = source is not ParameterSource.DEFAULT or chosen.arch is not None
     if named or not (place / "rows.lance").is_dir():
-        return chosen.load(voice)
+        return chosen.load(console)
     store = Store.open(place)
     store.ask(Said(weights=chosen.weights, device=chosen.device))
     return store.network
 
 
-def _tell(steps: Generator[Progress], place: Path, voice: Voice) -> Progress:
+def _tell(steps: Generator[Progress], place: Path, console: Console) -> Progress:
     """Go through the steps, saying now and then how far they are; where they are interrupted, what is stored."""
-    display, last = ProgressDisplay(quiet=voice.quiet), Progress()
+    display, last = ProgressDisplay(quiet=console.quiet), Progress()
     try:
         with closing(steps):
             for last in steps:
@@ -151,7 +153,7 @@ def _tell(steps: Generator[Progress], place: Path, voice: Voice) -> Progress:
     finally:
         display.close()
         if (place / "rows.lance").is_dir() and (stored := len(Store.open(place))):
-            voice.keep(f"{stored} pictures in {printable(place)}; the same command goes on from there")
+            console.keep(f"{stored} pictures in {printable(place)}; the same command goes on from there")
     return last
 
 

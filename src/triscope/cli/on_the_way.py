@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from triscope.cli.common import Voice
+from triscope.cli.common import Console
 from triscope.cli.output import Destination, Places, Preview, Target
 from triscope.errors import OptionError
 from triscope.images import printable
@@ -74,17 +74,17 @@ class WayPlaces:
             method.name in _SLOW and not off and given["size"] > _LARGE,
         )
 
-    def find(self, parts: Sequence[str], written: Sequence[Destination], voice: Voice) -> "Way":
+    def find(self, parts: Sequence[str], written: Sequence[Destination], console: Console) -> "Way":
         """The places of one result, which itself goes to `written`. Raises OptionError."""
         frames = self.frames.find(parts, ".webp") if self.frames else None
         preview = self.preview.find(parts) if self.preview else None
         if preview is None and self.shows_itself:
             preview = next((one for one in written if one.path and one.path.suffix.lower() != ".npy"), None)
         return Way(
-            voice,
+            console,
             frames,
             self.film(frames.path) if frames and frames.path else None,
-            Preview(preview, voice.note) if preview else None,
+            Preview(preview, console.note) if preview else None,
             {"checkpoint": str(self.checkpoint.find(parts, ".job").path)} if self.checkpoint else {},
             self.keeps_checkpoint,
         )
@@ -94,7 +94,7 @@ class WayPlaces:
 class Way:
     """What one job writes on the way, and the `arguments` that tell the method of it."""
 
-    voice: Voice
+    console: Console
     place: Destination | None = None
     frames: Frames | None = None
     preview: Preview | None = None
@@ -115,7 +115,7 @@ class Way:
         data = self.frames.encode()
         assert data is not None
         self.place.save_bytes(data, self.frames.path.suffix.lower())
-        self.voice.keep(self.place.name)
+        self.console.keep(self.place.name)
         return self.place.name
 
     def close(self) -> None:
@@ -124,4 +124,6 @@ class Way:
             removed = remove_checkpoints(self.arguments["checkpoint"])
             if removed:
                 names = ", ".join(map(printable, removed))
-                self.voice.note(f"note: the job is done; removed: {names} (--keep-checkpoint keeps it for more steps)")
+                self.console.note(
+                    f"note: the job is done; removed: {names} (--keep-checkpoint keeps it, to take more steps)"
+                )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from triscope.cli.common import Chosen, Voice, read_stdin
+from triscope.cli.common import Console, NetworkChoice, read_stdin
 from triscope.cli.image_words import expanded
 from triscope.cli.on_the_way import Way, WayPlaces
 from triscope.cli.output import STREAM, Destination, Places, Target
@@ -26,8 +26,8 @@ def run(
     method: Method[Any],
     *,
     target: Target,
-    voice: Voice,
-    chosen: Chosen | None = None,
+    console: Console,
+    chosen: NetworkChoice | None = None,
     said: Said = UNSAID,
     **given: Any,
 ) -> None:
@@ -54,20 +54,20 @@ def run(
     for option in method.options:
         if option.spelled:
             given[option.name] = given.pop(option.spelled)
-    asked = _asked(method, given, units or (), chosen, said, voice)
+    asked = _asked(method, given, units or (), chosen, said, console)
     if chosen is not None and any(option.name == "seed" for option in method.options):
         given["seed"] = chosen.seed
-    job = _Job(method, asked, drawing, way, voice, several=len(images or ()) > 1)
+    job = _Job(method, asked, drawing, way, console, several=len(images or ()) > 1)
     if images is None and len(each) == 1:
         job.one({**given, **each[0]}, places)
         each = []
     for number, one in enumerate(each, 1):
         name = ", ".join(printable(word) for word in one.values())
         if len(each) > 1:
-            voice.detail(f"{number} of {len(each)}: {name}")
-        with voice.attempt(name, alone=len(each) == 1):
+            console.detail(f"{number} of {len(each)}: {name}")
+        with console.attempt(name, alone=len(each) == 1):
             job.one({**given, **one}, places)
-    voice.close(command=method.command, network=job.network_name)
+    console.close(command=method.command, network=job.network_name)
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ def _asked(
     method: Method[Any],
     given: dict[str, Any],
     units: Sequence[str],
-    chosen: Chosen | None,
+    chosen: NetworkChoice | None,
     said: Said,
-    voice: Voice,
+    console: Console,
 ) -> Network | list[Network] | Store:
     """The network or the store that is asked; a unit that it does not have is refused once, before anything else."""
     if chosen is None:
@@ -92,11 +92,11 @@ def _asked(
         if said:
             store.ask(said)
         return store
-    network = chosen.load(voice)
+    network = chosen.load(console)
     for unit in units or [word for word in (given.get("objective"),) if word is not None]:
         resolve(unit, network)
     beside = given.pop("beside", ())
-    return [network, *(chosen.beside(name).load(voice) for name in beside)] if beside else network
+    return [network, *(chosen.beside(name).load(console) for name in beside)] if beside else network
 
 
 @dataclass
@@ -107,7 +107,7 @@ class _Job:
     asked: Network | list[Network] | Store
     drawing: Drawing
     way: WayPlaces
-    voice: Voice
+    console: Console
     several: bool = False
 
     @property
@@ -122,13 +122,13 @@ class _Job:
         name = "store" if isinstance(self.asked, Store) else "network"
         parts = name_parts(self.method, self.asked, given)
         written = self._places(parts, places)
-        way = self.way.find(parts, written, self.voice)
+        way = self.way.find(parts, written, self.console)
         given = {key: value for key, value in given.items() if value != ()}  # an option that was not given
         arguments = {key: _read(self.method, key, value) for key, value in {**given, **way.arguments}.items()}
         start = time.perf_counter()
         last: Step[Any] | None = None
         try:
-            steps = watch(self.method.steps(**{name: self.asked}, **arguments), quiet=self.voice.quiet)
+            steps = watch(self.method.steps(**{name: self.asked}, **arguments), quiet=self.console.quiet)
             with in_words(), closing(steps):
                 for step in steps:
                     last = step
@@ -154,19 +154,19 @@ class _Job:
         self, step: Step[Any], places: Sequence[Destination], way: Way, given: Mapping[str, Any], seconds: float
     ) -> None:
         """Write a result, and tell of it."""
-        result, voice = step.result, self.voice
+        result, console = step.result, self.console
         for note in result.notes:
-            voice.note(f"note: {note}")
+            console.note(f"note: {note}")
         written = [place for place in places if result.drawable]
         for place in written:
             place.save(self._styled(result, place.path))
-            voice.keep(place.name)
+            console.keep(place.name)
         frames = way.save()
         if step.index == step.total and any(place.path is not None for place in written):
             way.close()
-        voice.detail(f"{self.method.command} took {seconds:.2f} s")
+        console.detail(f"{self.method.command} took {seconds:.2f} s")
         for line in result.details:
-            voice.detail(line)
+            console.detail(line)
         facts = {
             "image": printable(given["images"]) if isinstance(given.get("images"), str) else None,
             **result.summary(),
@@ -180,12 +180,12 @@ class _Job:
             out = written[0].name if written else None
             to_stdout = any(place.path is None for place in places)
             text = f"{facts['image']}\n{text}" if self.several else text
-            voice.result(facts | {"out": out}, None if to_stdout else text)
+            console.result(facts | {"out": out}, None if to_stdout else text)
             if out is not None:
-                voice.note(f"images in {out}")
+                console.note(f"images in {out}")
             return
         for place in written:
-            voice.result(facts | {"out": place.name}, place.path)
+            console.result(facts | {"out": place.name}, place.path)
 
     def _styled(self, result: Result, path: Path | None) -> Result:
         raw = path is not None and path.suffix.lower() == ".npy"

@@ -14,14 +14,14 @@ import click
 from triscope._version import __version__
 from triscope.cli.common import (
     Callback,
-    Chosen,
-    Voice,
-    gathered,
+    Console,
+    NetworkChoice,
     network_options,
     out_options,
     read_stdin,
     recorded_options,
     saying_options,
+    with_shared_options,
 )
 from triscope.cli.output import STREAM, Target
 from triscope.errors import StoreError, TriscopeError
@@ -46,7 +46,9 @@ def _command(*params: click.Parameter) -> Callable[[Callback], click.Command]:
 
     def enter(callback: Callback) -> click.Command:
         name = callback.__name__
-        COMMANDS[name] = click.Command(name, callback=gathered(callback), params=list(params), help=callback.__doc__)
+        COMMANDS[name] = click.Command(
+            name, callback=with_shared_options(callback), params=list(params), help=callback.__doc__
+        )
         return COMMANDS[name]
 
     return enter
@@ -55,20 +57,20 @@ def _command(*params: click.Parameter) -> Callable[[Callback], click.Command]:
 @_command(*network_options(), *saying_options())
 def layers(
     *,
-    chosen: Chosen,
-    voice: Voice,
+    chosen: NetworkChoice,
+    console: Console,
 ) -> None:
     """The network's layers in the order in which they finish: name, type, output, parameters, and how many pixels a
     position sees.
     """
-    network = chosen.load(voice)
-    if not voice.as_json:
+    network = chosen.load(console)
+    if not console.as_json:
         click.echo(repr(network.layers))
         return
     for layer in network.layers.values():
         facts = {"name": layer.name, "type": layer.type, "shape": list(layer.shape), "parameters": layer.parameters}
-        voice.result(facts | {"receptive_field": str(layer.receptive_field)}, None)
-    voice.close(command="layers", network=network.name)
+        console.result(facts | {"receptive_field": str(layer.receptive_field)}, None)
+    console.close(command="layers", network=network.name)
 
 
 @_command(
@@ -84,7 +86,9 @@ def layers(
     *out_options(),
     *saying_options(),
 )
-def redo(*, picture: str, images: tuple[str, ...], store: str | None, said: Said, target: Target, voice: Voice) -> None:
+def redo(
+    *, picture: str, images: tuple[str, ...], store: str | None, said: Said, target: Target, console: Console
+) -> None:
     """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
 
     A recipe names files without their folders: they are looked for beside the picture, in the current folder, and where
@@ -103,10 +107,10 @@ def redo(*, picture: str, images: tuple[str, ...], store: str | None, said: Said
     with _threads(recipe.threads):
         result = make_again(picture, images=images, store=store, said=said)
     place.save(result)
-    voice.keep(place.name)
-    voice.detail(f"{result.recipe.method} took {time.perf_counter() - start:.2f} s")
-    voice.result({"from": picture, "method": result.recipe.method, "out": place.name}, place.path)
-    voice.close(command="redo")
+    console.keep(place.name)
+    console.detail(f"{result.recipe.method} took {time.perf_counter() - start:.2f} s")
+    console.result({"from": picture, "method": result.recipe.method, "out": place.name}, place.path)
+    console.close(command="redo")
 
 
 @_command(
@@ -133,9 +137,9 @@ def report(
     image: str | None,
     sample: str,
     collection: str | None,
-    chosen: Chosen,
+    chosen: NetworkChoice,
     target: Target,
-    voice: Voice,
+    console: Console,
 ) -> None:
     """One picture through everything, as one HTML file that needs nothing else."""
     from triscope.images.samples import sample_photo
@@ -147,19 +151,19 @@ def report(
     source = read_stdin() if image == STREAM else image or sample_photo(sample)
     name = "stdin" if image == STREAM else Path(image).stem if image else sample
     place = places.find([name, "report"], ".html")
-    network = chosen.load(voice)
+    network = chosen.load(console)
     with tempfile.TemporaryDirectory() as scratch:
-        sections = (*SECTIONS, *_on_a_collection(network, collection, None if image else Path(scratch), voice))
+        sections = (*SECTIONS, *_on_a_collection(network, collection, None if image else Path(scratch), console))
         made = make(
             network,
             source,
             sections=sections,
-            progress=lambda title, done, total: voice.note(f"{done} of {total}: {title}"),
+            progress=lambda title, done, total: console.note(f"{done} of {total}: {title}"),
         )
     place.save_bytes(made.html.encode(), ".html")
-    voice.keep(place.name)
-    voice.result({"out": place.name, "seconds": made.timings}, place.path)
-    voice.close(command="report", network=network.name)
+    console.keep(place.name)
+    console.result({"out": place.name, "seconds": made.timings}, place.path)
+    console.close(command="report", network=network.name)
 
 
 @contextmanager
@@ -175,7 +179,7 @@ def _threads(wanted: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _on_a_collection(network: "Network", folder: str | None, scratch: Path | None, voice: Voice) -> "list[Section]":
+def _on_a_collection(network: "Network", folder: str | None, scratch: Path | None, console: Console) -> "list[Section]":
     """The section on a folder of pictures, or on crops of the samples made in `scratch`; none without either."""
     from triscope.reporting import collection
 
@@ -186,12 +190,12 @@ def _on_a_collection(network: "Network", folder: str | None, scratch: Path | Non
     try:
         return [collection.section(collection.crops(network, scratch), None)]
     except TriscopeError as error:
-        voice.note(f"note: nothing is shown of a collection: {error}")
+        console.note(f"note: nothing is shown of a collection: {error}")
         return []
 
 
 @_command(click.Argument(["store"], metavar="STORE"), *saying_options())
-def check(*, store: str, voice: Voice) -> None:
+def check(*, store: str, console: Console) -> None:
     """Compare every file of a store with the checksum that was noted when it was written, and read every row.
 
     It finds bytes that a disk or a copy has changed. STORE is a folder that `triscope index` made, or the folder of
@@ -205,16 +209,16 @@ def check(*, store: str, voice: Voice) -> None:
     told = "\n".join(f"{printable(name)}: {what}" for name, what in found.wrong.items())
     if not found.wrong:
         told = f"{found.pictures:,} pictures in {place}; {len(found.same)} files are as they were written"
-    voice.result(facts | {"wrong": found.wrong}, told)
+    console.result(facts | {"wrong": found.wrong}, told)
     if found.unknown:
-        voice.note(f"{len(found.unknown)} files have no checksum: an older version made them, or indexing was killed")
-    voice.close(command="check")
+        console.note(f"{len(found.unknown)} files have no checksum: an older version made them, or indexing was killed")
+    console.close(command="check")
     if found.wrong:
         raise StoreError(f"{place} is damaged; where there is no copy of these files, delete it and index again.")
 
 
 @_command(*saying_options())
-def doctor(*, voice: Voice) -> None:
+def doctor(*, console: Console) -> None:
     """What triscope finds on this machine: versions, devices, precision, where weights are kept."""
     import torch
 
@@ -238,8 +242,8 @@ def doctor(*, voice: Voice) -> None:
         "published weights": f"{kept} ({len(list(kept.glob('*'))) if kept.is_dir() else 0} files)",
     }
     width = max(map(len, facts))
-    voice.result(facts, "\n".join(f"{key:<{width}}  {value}" for key, value in facts.items()))
-    voice.close(command="doctor")
+    console.result(facts, "\n".join(f"{key:<{width}}  {value}" for key, value in facts.items()))
+    console.close(command="doctor")
 
 
 def _devices() -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from triscope.errors import NetworkError
-from triscope.network.backward_rules import Tally
+from triscope.network.backward_rules import NonlinearityCount
 from triscope.network.layout import Layout
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import pooled
@@ -29,7 +29,7 @@ class Look(Mapping[Need, Tensor]):
         needs: Iterable[Need],
         kept: Mapping[str, Tensor],
         leaves: Sequence[str] = (),
-        tally: Tally | None = None,
+        tally: NonlinearityCount | None = None,
         grids: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self._layouts = layouts

@@ -21,7 +21,7 @@ from triscope.network.layout import Layout
 from triscope.network.look import Look, require_rows
 from triscope.network.normalisation import Normalisation
 from triscope.network.preprocess import Fit, ImageBatch, Images, Interpolation, Preprocess, prepare
-from triscope.network.twin import TwinKeeper, held_by
+from triscope.network.twin import TwinKeeper, parameters_and_buffers
 from triscope.network.weights import Weights
 from triscope.objectives.base import Need
 from triscope.objectives.outputs import Task, guess, log_probabilities
@@ -376,7 +376,7 @@ class Network:
         return found is not None and any(layers.single for layers in found[1].values())
 
     def _floats(self) -> Iterator[Tensor]:
-        return (tensor for tensor in held_by(self.module) if tensor.is_floating_point())
+        return (tensor for tensor in parameters_and_buffers(self.module) if tensor.is_floating_point())
 
     def __repr__(self) -> str:
         known = f", {len(self.classes)} classes" if self.classes else ""

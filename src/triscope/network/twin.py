@@ -96,7 +96,7 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
         yield from (value for value in vars(part).values() if isinstance(value, Tensor))
 
 
-def held_by(module: nn.Module) -> Iterator[Tensor]:
+def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:
     """The module's parameters and buffers, each once."""
     return chain(module.parameters(), module.buffers())
 
@@ -104,7 +104,7 @@ def held_by(module: nn.Module) -> Iterator[Tensor]:
 def _state(module: nn.Module) -> tuple[object, ...]:
     """What must stay the same for a twin to stay true: the module's parts, and where its tensors lie."""
     parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
-    return parts, tuple((tensor.data_ptr(), tensor.dtype) for tensor in held_by(module))
+    return parts, tuple((tensor.data_ptr(), tensor.dtype) for tensor in parameters_and_buffers(module))
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:

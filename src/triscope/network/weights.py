@@ -5,7 +5,7 @@ import hashlib
 import torch
 from torch import nn
 
-from triscope.network.twin import held_by
+from triscope.network.twin import parameters_and_buffers
 
 
 class Weights:
@@ -27,7 +27,7 @@ class Weights:
         """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""
         return tuple(
             (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - documented under autograd
-            for tensor in held_by(self._module)
+            for tensor in parameters_and_buffers(self._module)
         )
 
 

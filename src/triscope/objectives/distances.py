@@ -3,7 +3,7 @@
     FeatureDistance.from_activations(network.look(image, ["features.10"]))
 
 The target is activations alone; the image they came from is not kept. Minus a distance is a question like any other:
-inversion climbs it, neighbours are sorted by it. The distances of textures, wherever things are, stand in `textures`.
+inversion raises it, neighbours are sorted by it. The distances of textures, wherever things are, stand in `textures`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ from triscope.reporting.blocks import Block, Figure, Note, each, percent
 from triscope.reporting.subject import Subject
 from triscope.what.ascend import ascend
 from triscope.what.invert import invert
-from triscope.what.style.coarse_to_fine import Woven
+from triscope.what.style.coarse_to_fine import StyleResult
 from triscope.what.style.stylize import stylize
 from triscope.what.style.texture import texture
 
@@ -73,7 +73,7 @@ def woven(subject: Subject) -> Iterator[Block]:
     )
 
 
-def _least(made: Woven) -> str:
+def _least(made: StyleResult) -> str:
     return percent(float(made.errors.mean().sqrt().clamp(0, 1)))
 
 

@@ -32,13 +32,13 @@ from triscope.network import Network
 from triscope.objectives.base import Objective, terms_of
 from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit, Neuron
-from triscope.what.optimisation.ascent import climb, noise
+from triscope.what.optimisation.ascent import noise, optimise
 from triscope.what.optimisation.optimisers import Adam, Lbfgs
 from triscope.what.optimisation.parametrisation import Fourier
 from triscope.what.optimisation.regularisers import REGULARISERS, Regulariser
-from triscope.what.optimisation.spec import Climb
+from triscope.what.optimisation.spec import AscentSpec
 from triscope.what.optimisation.transforms import Fit
-from triscope.what.picture import Imagined
+from triscope.what.picture import SynthesisedImage
 
 
 @method("what")
@@ -54,7 +54,7 @@ def ascend(
     octaves: Annotated[int, Range(1, 8)] = 1,
     optimiser: Literal["adam", "lbfgs"] = "adam",
     checkpoint: Checkpoint = None,
-) -> Generator[Step[Imagined]]:
+) -> Generator[Step[SynthesisedImage]]:
     """A picture that activates a unit most: gradient ascent, or activation maximisation.
 
     Values (B, C, size, size) in [0, 1]; B is the number of classes asked for (`Logit([1, 22])`), or `diverse`. Raises
@@ -89,7 +89,7 @@ def ascend(
     if parts.class_log_prob and isinstance(asked, Logit) and asked.form == "logit":
         log_prob = parts.class_log_prob * Logit(asked.classes, "log-probability")
         priors = log_prob if priors is None else priors + log_prob
-    plan = Climb(
+    plan = AscentSpec(
         network, asked, drawn,
         priors=priors + apart if priors and apart else priors or apart,
         transforms=transforms,
@@ -99,7 +99,7 @@ def ascend(
         options={"size": size, **vars(parts), "diverse": diverse, "octaves": octaves, "optimiser": optimiser},
     )  # fmt: skip
     classes = asked.classes if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else (None,)
-    yield from climb(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))
+    yield from optimise(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))
 
 
 def _takes_any_size(network: Network, asked: Objective, size: tuple[int, int], factor: float) -> bool:

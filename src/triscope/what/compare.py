@@ -18,11 +18,11 @@ from triscope.render.caption import captioned
 from triscope.results import Note, PerImage, joined_notes
 from triscope.what.ascend import ascend
 from triscope.what.optimisation.regularisers import REGULARISERS
-from triscope.what.picture import Imagined
+from triscope.what.picture import SynthesisedImage
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Imagined):
+class Comparison(SynthesisedImage):
     """One picture for each regulariser in `titles`."""
 
     titles: PerImage[tuple[str, ...]] = field(kw_only=True)
@@ -51,7 +51,7 @@ def regularisers(
     steps   how many steps each
     seed    of the noise they start from, and of the random views
     """
-    done: dict[str, Imagined] = {}
+    done: dict[str, SynthesisedImage] = {}
     lost: list[str] = []
     total, several = len(REGULARISERS) * steps, False
     for number, name in enumerate(REGULARISERS):
@@ -70,7 +70,7 @@ def regularisers(
         yield Step(total, total, step.score, {}, _joined(done, lost))
 
 
-def _joined(parts: Mapping[str, Imagined], lost: Sequence[str]) -> Comparison:
+def _joined(parts: Mapping[str, SynthesisedImage], lost: Sequence[str]) -> Comparison:
     names, made = tuple(parts), list(parts.values())
     if len(made[-1]) > 1:
         raise ObjectiveError("regularisers compares pictures of one unit; ask one class at a time.")

@@ -35,12 +35,12 @@ from triscope.methods import (
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.units import Energy
-from triscope.what.optimisation.ascent import climb
+from triscope.what.optimisation.ascent import optimise
 from triscope.what.optimisation.optimisers import Momentum
 from triscope.what.optimisation.parametrisation import Pixels
-from triscope.what.optimisation.spec import Climb, steady
+from triscope.what.optimisation.spec import AscentSpec, steady
 from triscope.what.optimisation.transforms import Jitter
-from triscope.what.picture import Imagined
+from triscope.what.picture import SynthesisedImage
 
 
 @method("what")
@@ -57,7 +57,7 @@ def dream(
     jitter: Annotated[float, Range(0, 0.5)] = 0.05,
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
-) -> Generator[Step[Imagined]]:
+) -> Generator[Step[SynthesisedImage]]:
     """A photo in which a layer, or a unit, sees more and more of what it knows (2015).
 
     Values (B, C, H, W) in [0, 1]. Without a layer and a unit, a layer two thirds of the way to the output dreams.
@@ -74,14 +74,15 @@ def dream(
     height, width = images.images.shape[-2:]
     factor = size / max(height, width)
     photo = resize(images.images, (max(1, round(height * factor)), max(1, round(width * factor))))
-    plan = Climb(
+    plan = AscentSpec(
         network, asked, Pixels(photo.shape[-2], photo.shape[-1], network.channels),
         transforms=(Jitter(max(1, round(jitter * min(photo.shape[-2:])))),) if jitter else (),
-        optimiser=partial(Momentum, rate, 0.5, each=True), pace=steady, steps=steps, octaves=octaves, detail=True,
+        optimiser=partial(Momentum, rate, 0.5, normalise_each_step=True),
+        pace=steady, steps=steps, octaves=octaves, restore_detail=True,
         seed=seed, checkpoint=Path(checkpoint) if checkpoint else None,
         options={"images": [one.name for one in images.sources], "size": size, "rate": rate, "jitter": jitter},
     )  # fmt: skip
-    yield from climb(plan, photo)
+    yield from optimise(plan, photo)
 
 
 def _asked(network: Network, objective: Objective | None, layer: str | None) -> Objective:

@@ -16,8 +16,8 @@ another may shrug at it, and so may the same one after the file has been compres
 networks are easily fooled", 2015. J. Rony et al., "Decoupling direction and norm for efficient gradient-based L2
 adversarial attacks and defenses", CVPR 2019 (the shrinking distance).
 
-**Where ours departs.** Rony et al. climb the cross-entropy; we climb the lead of the class, whose slope does not fade
-once the class is ahead.
+**Where ours departs.** Rony et al. maximise the cross-entropy; we maximise the lead of the class, whose slope does not
+fade once the class is ahead.
 """
 
 import dataclasses
@@ -36,11 +36,11 @@ from triscope.network import Network
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.units import OUTPUT, Logit
 from triscope.results import PerImage, note_about
-from triscope.what.optimisation.ascent import climb
+from triscope.what.optimisation.ascent import optimise
 from triscope.what.optimisation.optimisers import Momentum
 from triscope.what.optimisation.parametrisation import Pixels
-from triscope.what.optimisation.spec import Climb
-from triscope.what.picture import Imagined
+from triscope.what.optimisation.spec import AscentSpec
+from triscope.what.picture import SynthesisedImage
 
 _NOT_FOOLED = "Not fooled: the class does not lead by {:g} yet; try more steps, a higher rate, or a smaller margin."
 
@@ -68,7 +68,7 @@ class Lead(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class Fooled(Imagined):
+class Fooled(SynthesisedImage):
     """A photo and what was added to it: `photo` (B, C, H, W). `scores` (B,) are the class's softmax probability now."""
 
     photo: PerImage[Tensor] = dataclasses.field(kw_only=True)
@@ -113,11 +113,11 @@ def fool(
     share = Logit(lead.index, "probability")
     photo = _as_saved(images.images.float())
     near = _Nearing(network, photo, lead, margin, 2 * rate)
-    plan = Climb(
+    plan = AscentSpec(
         network, lead, Pixels(photo.shape[-2], photo.shape[-1], network.channels),
-        optimiser=partial(Momentum, rate, 0.0, each=True), edits=(near,), steps=steps,
+        optimiser=partial(Momentum, rate, 0.0, normalise_each_step=True), edits=(near,), steps=steps,
     )  # fmt: skip
-    for step in climb(plan, photo):
+    for step in optimise(plan, photo):
         missed = [row for row, change in enumerate(near.change.tolist()) if change == torch.inf]
         notes = step.result.notes + ((note_about(_NOT_FOOLED.format(margin), missed, len(photo)),) if missed else ())
         result = Fooled(near.best, scores=near.shares, objective=share, notes=notes, photo=photo)

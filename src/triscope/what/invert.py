@@ -62,12 +62,12 @@ from triscope.objectives.distances import FeatureDistance, LogDistance
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.render.caption import captioned
 from triscope.results import Note, PerImage, joined_notes
-from triscope.what.optimisation.ascent import climb, noise, with_notes
+from triscope.what.optimisation.ascent import noise, optimise, with_notes
 from triscope.what.optimisation.checkpoint import beside, read_checkpoint, saved_steps
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum, Optimiser
 from triscope.what.optimisation.parametrisation import Fourier, Pixels
-from triscope.what.optimisation.spec import Climb, cosine
-from triscope.what.picture import Imagined
+from triscope.what.optimisation.spec import AscentSpec, cosine
+from triscope.what.picture import SynthesisedImage
 
 _SHORTEST = 16  # steps from one noise; where there are fewer, there are fewer noises
 _AGREED = 0.62  # correlation of pictures from different noises, from which on their mean is worth more than they are
@@ -76,7 +76,7 @@ _B, _V = 80 / 255, 80 / 255 / 6.5
 
 
 @dataclass(frozen=True, eq=False)
-class Inversion(Imagined):
+class Inversion(SynthesisedImage):
     """Pictures (B, C, H, W) drawn from activations alone, and how far theirs are from the target.
 
     `scores` (B,) are minus the squared relative distance. `errors` (B, N) are |phi(x) - phi0| / |phi0| of each of N
@@ -180,7 +180,7 @@ def invert(
         try:
             plan = _plan(network, images, layers, preset, seed)
             plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place, options=options)
-            for step in _climbed(plan, len(images), preset.starts):
+            for step in _ascended(plan, len(images), preset.starts):
                 found = _inversion(network, step.result, plan.asked, seed)
                 joined = _row([*done, found], lost) if every_stage else found
                 yield Step(number * steps + step.index, len(stages) * steps, step.score, step.terms, joined)
@@ -194,7 +194,9 @@ def invert(
         yield Step(len(stages) * steps, len(stages) * steps, float(done[-1].scores.mean()), {}, _row(done, lost))
 
 
-def _plan(network: Network, images: ImageBatch, layers: Sequence[str], settings: InversionPreset, seed: int) -> Climb:
+def _plan(
+    network: Network, images: ImageBatch, layers: Sequence[str], settings: InversionPreset, seed: int
+) -> AscentSpec:
     for name in layers:
         if name not in ("input", "output"):
             network.layer(name)
@@ -216,13 +218,13 @@ def _plan(network: Network, images: ImageBatch, layers: Sequence[str], settings:
     for weight, prior in ((settings.tv, TotalVariation(2)), (settings.norm, PNorm(6))):
         if weight:
             priors = -weight * prior if priors is None else priors - weight * prior
-    return Climb(
+    return AscentSpec(
         network, asked, drawn, priors=priors, optimiser=makers[settings.optimiser],
-        pace=cosine if settings.schedule == "cosine" else _drops, whole=True, beyond=settings.starts,
+        pace=cosine if settings.schedule == "cosine" else _drops, upscale_to_final=True, beyond=settings.starts,
     )  # fmt: skip
 
 
-def _climbed(plan: Climb, pictures: int, starts: int) -> Generator[Step[Imagined]]:
+def _ascended(plan: AscentSpec, pictures: int, starts: int) -> Generator[Step[SynthesisedImage]]:
     """The steps of so many pictures: from noise, or, each by itself, from what comes of several noises."""
     several = min(starts, plan.steps // (2 * _SHORTEST))
     # A job that was begun with fewer steps, from one noise, goes on as it began.
@@ -230,14 +232,14 @@ def _climbed(plan: Climb, pictures: int, starts: int) -> Generator[Step[Imagined
     if several < 2:
         _require_plain(plan if pictures == 1 else _alone(plan, 0), starts)
     if several < 2 or plain:
-        yield from climb(plan, noise(plan, pictures, _NOISE, alike=True))
+        yield from optimise(plan, noise(plan, pictures, _NOISE, alike=True))
     elif pictures == 1:
         yield from _from_several(plan, several)
     else:
         yield from _beside([_from_several(_alone(plan, number), several) for number in range(pictures)])
 
 
-def _require_plain(plan: Climb, starts: int) -> None:
+def _require_plain(plan: AscentSpec, starts: int) -> None:
     """Raise OptionError where a job was begun from several noises, and is to go on from one."""
     place = beside(plan.checkpoint, "start0")
     if place is not None:
@@ -245,16 +247,16 @@ def _require_plain(plan: Climb, starts: int) -> None:
         read_checkpoint(place, plan.identity(noise(plan, strength=_NOISE)), plan.options, 0 if fewer else plan.steps)
 
 
-def _alone(plan: Climb, number: int) -> Climb:
+def _alone(plan: AscentSpec, number: int) -> AscentSpec:
     """The part of a job for several pictures that makes one of them."""
     ((weight, distance),) = terms_of(plan.asked)
     assert isinstance(distance, FeatureDistance)
     return replace(plan, asked=weight * distance.of(number), checkpoint=beside(plan.checkpoint, f"picture{number}"))
 
 
-def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagined]]:
+def _beside(jobs: Sequence[Generator[Step[SynthesisedImage]]]) -> Generator[Step[SynthesisedImage]]:
     """The steps of several jobs of one length as those of one; they may have been resumed at different steps."""
-    latest: list[Step[Imagined]] = []
+    latest: list[Step[SynthesisedImage]] = []
     for row in zip_longest(*jobs):
         latest = [new or old for new, old in zip(row, latest, strict=True)] if latest else list(row)
         results = [step.result for step in latest]
@@ -274,7 +276,7 @@ def _beside(jobs: Sequence[Generator[Step[Imagined]]]) -> Generator[Step[Imagine
         )
 
 
-def _from_several(plan: Climb, several: int) -> Generator[Step[Imagined]]:
+def _from_several(plan: AscentSpec, several: int) -> Generator[Step[SynthesisedImage]]:
     """The steps of one picture, from what comes of several noises."""
     counts = _begun(plan) or [plan.steps // (2 * several)] * several
     done = 0
@@ -283,7 +285,7 @@ def _from_several(plan: Climb, several: int) -> Generator[Step[Imagined]]:
     for number, steps in enumerate(counts):
         place = beside(plan.checkpoint, f"start{number}")
         early = replace(plan, steps=steps, seed=plan.seed + number, checkpoint=place)
-        for step in climb(early, noise(early, strength=_NOISE)):
+        for step in optimise(early, noise(early, strength=_NOISE)):
             made = with_notes(step.result, notes)
             yield replace(step, index=done + step.index, total=plan.steps, result=made)
         done, notes = done + early.steps, made.notes
@@ -294,11 +296,11 @@ def _from_several(plan: Climb, several: int) -> Generator[Step[Imagined]]:
     else:
         start, octaves = torch.cat(reached).mean(0, keepdim=True), 1
     late = replace(plan, steps=plan.steps - done, octaves=octaves)
-    for step in climb(late, start):
+    for step in optimise(late, start):
         yield replace(step, index=done + step.index, total=plan.steps, result=with_notes(step.result, notes))
 
 
-def _begun(plan: Climb) -> list[int]:
+def _begun(plan: AscentSpec) -> list[int]:
     """How many steps each noise had, where the second half was begun before: then they stay, whatever is asked now."""
     if saved_steps(plan.checkpoint) is None:
         return []
@@ -318,7 +320,7 @@ def _drops(done: float) -> float:
     return 0.1 ** int(3 * done)
 
 
-def _inversion(network: Network, made: Imagined, asked: Objective, seed: int) -> Inversion:
+def _inversion(network: Network, made: SynthesisedImage, asked: Objective, seed: int) -> Inversion:
     ((_, distance),) = terms_of(asked)
     assert isinstance(distance, FeatureDistance)
     scores = made.scores

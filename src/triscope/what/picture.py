@@ -9,7 +9,7 @@ from triscope.results import PerImage, Picture
 
 
 @dataclass(frozen=True, eq=False)
-class Imagined(Picture):
+class SynthesisedImage(Picture):
     """A picture made to raise a question: values (B, C, H, W) in [0, 1].
 
     `objective` is what was asked, `scores` (B,) its answer for this very picture, without the priors. Of a question

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, method
-from triscope.network.backward_rules import Tally
+from triscope.network.backward_rules import NonlinearityCount
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
 from triscope.where.attention_maps import AttentionMaps, TokenGrid, per_image
@@ -50,7 +50,7 @@ def attention_rollout(
     with with_gradients(network.device):  # a rule is followed where gradients are on; here nothing asks for any
         look = network.look(images.images, objective.needs, rule=rule)
         scores = objective(look)
-    rule.check(look.tally or Tally(), network.name)
+    rule.check(look.tally or NonlinearityCount(), network.name)
     maps = per_image(rule, network, len(images.images))
     identity = torch.eye(maps[0].shape[-1], dtype=maps[0].dtype, device=maps[0].device)
     relations = identity.expand(len(images.images), -1, -1)
@@ -88,4 +88,4 @@ def _shown(network: NetworkArg, found: Gradient, rule: AttentionMaps, relations:
     images = found.seen.images
     grid = TokenGrid.of(network, images, relations.shape[-1], rule.name)
     values = grid.at_the_pixels(grid.row(relations), (images.shape[-2], images.shape[-1]))
-    return heatmap(network, found, values, rule.notes(found.tally or Tally(), grid))
+    return heatmap(network, found, values, rule.notes(found.tally or NonlinearityCount(), grid))

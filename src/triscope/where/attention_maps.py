@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from triscope.errors import NetworkError
 from triscope.network import Network
-from triscope.network.backward_rules import Call, Tally, following
+from triscope.network.backward_rules import Call, NonlinearityCount, following
 from triscope.network.backward_rules.attention import Attention, open_multi_head
 
 _UNLIKE = "from tokens to other tokens"
@@ -34,7 +34,7 @@ class AttentionMaps:
         """What the rule is called in messages."""
         return self.title
 
-    def answer(self, call: Call, tally: Tally) -> Any:
+    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call's value; a fused attention as the products and the softmax it is made of."""
         if call.name == "multi_head_attention_forward":
             with following(self, tally):
@@ -49,7 +49,7 @@ class AttentionMaps:
             self._keep(output, tally)
         return output
 
-    def check(self, tally: Tally, network: str) -> None:
+    def check(self, tally: NonlinearityCount, network: str) -> None:
         """Raise NetworkError where no attention was met."""
         if not self.maps:
             raise NetworkError(
@@ -57,7 +57,7 @@ class AttentionMaps:
                 "the way to this unit. Use relevance instead."
             )
 
-    def _keep(self, weights: Tensor, tally: Tally) -> None:
+    def _keep(self, weights: Tensor, tally: NonlinearityCount) -> None:
         if weights.shape[-1] != weights.shape[-2]:
             tally.others[_UNLIKE] += 1
             return
@@ -75,7 +75,7 @@ class AttentionMaps:
         """The gradient of the score at each map; zero where nothing came back."""
         return [self.gradients.get(place, torch.zeros_like(one)) for place, one in enumerate(self.maps)]
 
-    def notes(self, tally: Tally, grid: "TokenGrid") -> tuple[str, ...]:
+    def notes(self, tally: NonlinearityCount, grid: "TokenGrid") -> tuple[str, ...]:
         """What a reader should know of how the map was read."""
         notes = [] if grid.prefix else ["There is no class token, so that the mean of all tokens was read."]
         if unlike := tally.others[_UNLIKE]:

@@ -26,7 +26,7 @@ import torch
 
 from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, Range, Seed, method
 from triscope.network import ImageBatch
-from triscope.network.backward_rules import Tally
+from triscope.network.backward_rules import NonlinearityCount
 from triscope.objectives.units import TOP_CLASS
 from triscope.where.gradient import gradient
 from triscope.where.path_averages import BASELINE, PathHeatmap, starts_of, summed
@@ -67,11 +67,11 @@ def deep_lift(
     target = Target(network, images, found.objective, found.scores)
     how = f"with {len(starts)} baselines" if len(starts) > 1 else "with one baseline"
     result = summed(target, values, differences, channels, how)
-    return dataclasses.replace(result, notes=(*result.notes, *_notes(found.tally or Tally())))
+    return dataclasses.replace(result, notes=(*result.notes, *_notes(found.tally or NonlinearityCount())))
 
 
-def _notes(tally: Tally) -> tuple[str, ...]:
+def _notes(tally: NonlinearityCount) -> tuple[str, ...]:
     if not tally.others:
         return ()
-    met = Tally(others=tally.others).sentence()
+    met = NonlinearityCount(others=tally.others).sentence()
     return (f"Operations whose slope was taken, for want of a rule of differences: {met}.",)

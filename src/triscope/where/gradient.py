@@ -8,7 +8,7 @@ from torch import Tensor
 
 from triscope.errors import TriscopeWarning
 from triscope.network import Fit, ImageBatch, Images, Network
-from triscope.network.backward_rules import Rule, Tally, gradient_following
+from triscope.network.backward_rules import NonlinearityCount, Rule, gradient_following
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.parsing import Question, resolve
 from triscope.results import Heatmap
@@ -28,7 +28,7 @@ class Gradient:
     scores: Tensor
     objective: Objective
     seen: ImageBatch
-    tally: Tally | None = None
+    tally: NonlinearityCount | None = None
 
 
 def gradient(

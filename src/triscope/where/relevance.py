@@ -23,7 +23,7 @@ from collections import Counter
 from typing import Annotated, Literal
 
 from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, Range, method
-from triscope.network.backward_rules import Tally
+from triscope.network.backward_rules import NonlinearityCount
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
 from triscope.where.gradient import gradient, heatmap
@@ -58,10 +58,10 @@ def relevance(
     rule = RelevanceRule(named(composite, first, epsilon=epsilon, gamma=gamma))
     found = gradient(network, images, objective, rule=rule)
     values = found.values if channels == "keep" else found.values.sum(1, keepdim=True)
-    return heatmap(network, found, values, _notes(found.tally or Tally()))
+    return heatmap(network, found, values, _notes(found.tally or NonlinearityCount()))
 
 
-def _notes(tally: Tally) -> tuple[str, ...]:
+def _notes(tally: NonlinearityCount) -> tuple[str, ...]:
     """What a reader should know of how the relevance got through the network."""
     others = Counter(tally.others)
     unfolded = others.pop(UNFOLDED, 0)
@@ -73,7 +73,7 @@ def _notes(tally: Tally) -> tuple[str, ...]:
         )
     if others:
         notes.append(
-            f"Operations that no rule is known for: {Tally(others=others).sentence()}. Relevance passed through them "
-            "by their gradient."
+            f"Operations that no rule is known for: {NonlinearityCount(others=others).sentence()}. Relevance passed "
+            "through them by their gradient."
         )
     return tuple(notes)

@@ -1,6 +1,6 @@
 """Backward rules: what the calls of a pass send back instead of their gradient."""
 
 from triscope.network.backward_rules.rectifiers import DECONVNET, GUIDED, WAKING
-from triscope.network.backward_rules.rule import Call, Rule, Tally, following, gradient_following
+from triscope.network.backward_rules.rule import Call, NonlinearityCount, Rule, following, gradient_following
 
-__all__ = ["Call", "DECONVNET", "following", "gradient_following", "GUIDED", "Rule", "Tally", "WAKING"]
+__all__ = ["Call", "DECONVNET", "following", "gradient_following", "GUIDED", "Rule", "NonlinearityCount", "WAKING"]

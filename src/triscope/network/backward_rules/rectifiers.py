@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from triscope.errors import NetworkError
-from triscope.network.backward_rules.rule import Call, Function, Tally
+from triscope.network.backward_rules.rule import Call, Function, NonlinearityCount
 
 # Little, so that what active units say decides the direction: at full strength silent units drown it.
 _LEAK = 0.01
@@ -61,7 +61,7 @@ class ReLURule:
     masked: bool
     waking: bool = False
 
-    def answer(self, call: Call, tally: Tally) -> Any:
+    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
         """A ReLU follows the rule; everything else keeps its gradient, and other nonlinearities are counted."""
         read = _RELUS.get(call.function)
         relu = read(*call.args, **call.kwargs) if read else None
@@ -72,7 +72,7 @@ class ReLURule:
         tally.followed["ReLU"] += 1
         return _Rectifier.apply(relu.x, relu.top, relu.inplace, self.masked, self.waking)  # type: ignore[no-untyped-call]
 
-    def check(self, tally: Tally, network: str) -> None:
+    def check(self, tally: NonlinearityCount, network: str) -> None:
         """Raise NetworkError where no ReLU was met."""
         if not tally.followed:
             met = f" (it has {tally.sentence()})" if tally.others else ""

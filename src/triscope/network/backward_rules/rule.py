@@ -103,7 +103,7 @@ _NOT_WRITING = {"requires_grad_", "detach_"}
 
 
 @dataclass
-class Tally:
+class NonlinearityCount:
     """The calls met during a pass: those that follow the rule, and those that send back their gradient, by kind.
 
     `returning` says that it is no pass, but what is computed again on the way back.
@@ -133,23 +133,23 @@ class Rule(Protocol):
     def name(self) -> str:
         """What the rule is called in messages."""
 
-    def answer(self, call: Call, tally: Tally) -> Any:
+    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
         """What the call gives: `call.plain()`, or the same value with another way back."""
 
-    def check(self, tally: Tally, network: str) -> None:
+    def check(self, tally: NonlinearityCount, network: str) -> None:
         """Raise NetworkError where the rule had nothing to act on in the pass that ended."""
 
 
 @contextmanager
-def following(rule: Rule, tally: Tally | None = None) -> Iterator[Tally]:
+def following(rule: Rule, tally: NonlinearityCount | None = None) -> Iterator[NonlinearityCount]:
     """While entered, this thread's calls are answered by `rule`; yields the tally of what was met."""
-    mode = _Following(rule, tally or Tally())
+    mode = _Following(rule, tally or NonlinearityCount())
     with mode:
         yield mode.tally
 
 
 class _Following(TorchFunctionMode):
-    def __init__(self, rule: Rule, tally: Tally) -> None:
+    def __init__(self, rule: Rule, tally: NonlinearityCount) -> None:
         super().__init__()
         self.rule = rule
         self.tally = tally
@@ -170,7 +170,7 @@ def gradient_following(rule: Rule, scores: Tensor, leaf: Tensor) -> Tensor:
     total, to = get_gradient_edge(scores.sum()), get_gradient_edge(leaf)
     one = torch.ones((), dtype=scores.dtype, device=scores.device)
     # Asked for tensors and not for edges, autograd would leave the mode before it starts.
-    with following(rule, Tally(returning=True)):
+    with following(rule, NonlinearityCount(returning=True)):
         (values,) = torch.autograd.grad(total, to, one)
     return values
 

@@ -3,8 +3,8 @@
     numbers --canvas--> picture --random view--> network --objective--> score
        ^______________________ optimiser ______________________________|
 
-A `Climb` (see `plan`) says all there is to one; `climb` runs it and yields a `Step` for every step. It never prints,
-and saves nothing but a checkpoint where asked. What it notices, it says in the result's notes:
+An `AscentSpec` (see `spec`) says all there is to one; `optimise` runs it and yields a `Step` for every step. It never
+prints, and saves nothing but a checkpoint where asked. What it notices, it says in the result's notes:
 
     - A score or gradient that is not a number: that picture is stepped back, and its rate halved.
     - A gradient that is exactly zero: for a while it is redirected through silent ReLUs, which are told what would wake
@@ -13,7 +13,7 @@ and saves nothing but a checkpoint where asked. What it notices, it says in the 
 
 **Which picture is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
 depends on its view, so the last picture is kept; at the end of an octave it is judged again without them. The same
-holds for a network that draws random numbers: every step has its own, and judged is what the climb's seed gives.
+holds for a network that draws random numbers: every step has its own, and judged is what the ascent's seed gives.
 """
 
 import warnings
@@ -34,15 +34,15 @@ from triscope.objectives.priors import INPUT
 from triscope.results import note_about
 from triscope.what.optimisation.checkpoint import Saved, read_checkpoint, worded, write_checkpoint
 from triscope.what.optimisation.optimisers import Answer
-from triscope.what.optimisation.spec import Climb
+from triscope.what.optimisation.spec import AscentSpec
 from triscope.what.optimisation.transforms import Transform, View, draw
-from triscope.what.picture import Imagined
+from triscope.what.picture import SynthesisedImage
 
 _SAVE_EVERY = 25
 
 
-def climb(plan: Climb, start: Tensor) -> Generator[Step[Imagined]]:
-    """Climb from the pictures `start` (B, C, H, W), of any size, or from numbers of the canvas (see `Canvas.noise`).
+def optimise(plan: AscentSpec, start: Tensor) -> Generator[Step[SynthesisedImage]]:
+    """Ascend from the pictures `start` (B, C, H, W), of any size, or from numbers of the canvas (`Canvas.noise`).
 
     Raises ObjectiveError where the gradient is zero for every picture tried, NetworkError where the first score is
     not a number or the network cannot run at this size, OptionError where the checkpoint is another job's.
@@ -58,7 +58,7 @@ def climb(plan: Climb, start: Tensor) -> Generator[Step[Imagined]]:
         run.save()
 
 
-def noise(plan: Climb, count: int = 1, strength: float = 0.3, *, alike: bool = False) -> Tensor:
+def noise(plan: AscentSpec, count: int = 1, strength: float = 0.3, *, alike: bool = False) -> Tensor:
     """`count` noise pictures of the coarsest octave's size; all the same one, where `alike`."""
     canvas = plan.canvas.resized(plan.size(0))
     generator = torch.Generator().manual_seed(plan.seed)
@@ -72,15 +72,15 @@ def regrown(pictures: Tensor, start: Tensor, size: tuple[int, int]) -> Tensor:
     return (_resized(pictures, size) + lost).clamp(0, 1)
 
 
-def with_notes(made: Imagined, earlier: Sequence[str]) -> Imagined:
+def with_notes(made: SynthesisedImage, earlier: Sequence[str]) -> SynthesisedImage:
     """The picture, with what was noted in the parts of its job that came before."""
     return replace(made, notes=tuple(dict.fromkeys((*earlier, *made.notes)))) if earlier else made
 
 
 class _Run:
-    """A climb under way."""
+    """An ascent under way."""
 
-    def __init__(self, plan: Climb, start: Tensor) -> None:
+    def __init__(self, plan: AscentSpec, start: Tensor) -> None:
         self.plan = plan
         self.start = start.detach().float()
         self.generator = torch.Generator().manual_seed(plan.seed + 1)
@@ -106,7 +106,7 @@ class _Run:
             self._restore(saved)
 
     @torch.inference_mode(mode=False)
-    def step(self) -> Step[Imagined]:
+    def step(self) -> Step[SynthesisedImage]:
         """One step."""
         plan, first, last = self.plan, self._boundary(self.octave), self._boundary(self.octave + 1)
         self.view, self.seed = self._view(plan.transforms), self._drawn()
@@ -134,14 +134,14 @@ class _Run:
             self.save()
         return step
 
-    def result(self) -> Imagined:
+    def result(self) -> SynthesisedImage:
         """The picture so far."""
         told = self.notes + (self._slept() if self.index == self.plan.steps else [])
         notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in told)
         if self._varies and self.index != self._boundary(self.octave + 1):
             notes += (f"Left at step {self.index} of {self.plan.steps}: the score is that of the last random view.",)
         scores = self.parts.sum(0)
-        return Imagined(self.best, scores=scores, objective=self.plan.asked, parts=self.parts.T, notes=notes)
+        return SynthesisedImage(self.best, scores=scores, objective=self.plan.asked, parts=self.parts.T, notes=notes)
 
     def save(self) -> None:
         """Write the checkpoint, where one was asked for."""
@@ -176,7 +176,9 @@ class _Run:
 
     def _grown(self) -> Tensor:
         """The picture for the next octave, with the detail that its start lost in this one, where that is wanted."""
-        return regrown(self.best, self.start, self.plan.size(self.octave + 1)) if self.plan.detail else self.best
+        return (
+            regrown(self.best, self.start, self.plan.size(self.octave + 1)) if self.plan.restore_detail else self.best
+        )
 
     def _end_octave(self) -> None:
         """Judge the last picture, which no step has looked at, without random views."""
@@ -210,7 +212,7 @@ class _Run:
 
     def _view(self, transforms: tuple[Transform, ...]) -> View:
         view = draw(transforms, self.generator)
-        if not self.plan.whole:
+        if not self.plan.upscale_to_final:
             return view
         return lambda pictures: view(_resized(pictures, self.plan.canvas.size))
 
@@ -220,7 +222,7 @@ class _Run:
         leaf = numbers.detach().requires_grad_()
         drawn = self.canvas.draw(leaf)
         pictures = drawn.detach().requires_grad_()
-        terms, gradient = self._climb_network(pictures, only) if self.seen else ({}, torch.zeros_like(pictures))
+        terms, gradient = self._ask_network(pictures, only) if self.seen else ({}, torch.zeros_like(pictures))
         if self.own:
             own = self._own_terms(pictures)
             gradient = gradient + torch.autograd.grad(torch.stack(list(own.values())).sum(), pictures)[0]
@@ -230,7 +232,7 @@ class _Run:
         terms = {name: values.detach() for name, values in terms.items()}
         return Answer(pictures.detach(), torch.stack(list(terms.values())).sum(0), terms, numbers_gradient)
 
-    def _climb_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
+    def _ask_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
         terms = self._seen_terms(pictures, only)
         gradient = self._gradient(terms, pictures)
         which = slice(None) if only is None else slice(only, only + 1)
@@ -252,7 +254,7 @@ class _Run:
     def _gradient(self, terms: dict[str, Tensor], pictures: Tensor) -> Tensor:
         score = torch.stack(list(terms.values())).sum()
         if not score.requires_grad:
-            raise NetworkError(f"{self.plan.asked} does not depend on the image in a way that can be climbed.")
+            raise NetworkError(f"{self.plan.asked} does not depend on the image in a way that can be maximised.")
         return torch.autograd.grad(score, pictures)[0]
 
     def _seen_terms(self, pictures: Tensor, only: int | None) -> dict[str, Tensor]:

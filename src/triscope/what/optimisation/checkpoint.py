@@ -1,7 +1,7 @@
-"""Checkpoints: a climb put down and taken up again, to the same picture.
+"""Checkpoints: an ascent put down and taken up again, to the same picture.
 
-A file holds the state of a climb, its identity (all that shapes the picture, see `identity`), the caller's options, and
-how many steps were to be made. Only the same job may go on from it, with as many steps or with more.
+A file holds the state of an ascent, its identity (all that shapes the picture, see `identity`), the caller's options,
+and how many steps were to be made. Only the same job may go on from it, with as many steps or with more.
 """
 
 import io
@@ -31,7 +31,7 @@ _NOTHING = "left out"
 
 @dataclass(frozen=True)
 class Saved:
-    """A climb as a checkpoint holds it. `options` are the caller's, as words; `steps` are all that are to be made."""
+    """An ascent as a checkpoint holds it. `options` are the caller's, as words; `steps` are all that are to be made."""
 
     identity: Mapping[str, Part]
     options: Mapping[str, str]
@@ -45,13 +45,13 @@ def beside(checkpoint: str | Path | None, name: str | int) -> Path | None:
 
 
 def saved_steps(path: Path | None) -> int | None:
-    """How many steps the climb at `path` was to make; None where nothing is there."""
+    """How many steps the ascent at `path` was to make; None where nothing is there."""
     saved = None if path is None else _read(path, mapped=True)
     return None if saved is None else saved.steps
 
 
 def write_checkpoint(path: Path, saved: Saved) -> None:
-    """Write a climb; whole or not at all. Warns (TriscopeWarning) where the first file of a job is large."""
+    """Write an ascent; whole or not at all. Warns (TriscopeWarning) where the first file of a job is large."""
     buffer = io.BytesIO()
     identity = {name: astuple(part) for name, part in saved.identity.items()}
     torch.save({"identity": identity, "options": saved.options, "steps": saved.steps, "state": saved.state}, buffer)
@@ -62,7 +62,7 @@ def write_checkpoint(path: Path, saved: Saved) -> None:
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Part], options: Mapping[str, Any], steps: int) -> Saved | None:
-    """The climb saved at `path`, or None where nothing is there. Nothing in the file is run.
+    """The ascent saved at `path`, or None where nothing is there. Nothing in the file is run.
 
     Raises OptionError where it is no checkpoint, or that of another job: it says which options differ, and how.
     """

@@ -1,8 +1,9 @@
-"""What makes a climb this one and no other: all that shapes its picture, as text and a few numbers.
+"""What makes an ascent this one and no other: all that shapes its picture, as text and a few numbers.
 
-A value is described by its type and its parts, so that whatever is added to a climb later is part of its identity too.
-Tensors - a target, a direction, the first picture - are too large for text, and their last bits depend on the number of
-threads. They are told apart by their length and three projections, which agree up to a ten-thousandth of the length.
+A value is described by its type and its parts, so that whatever is added to an ascent later is part of its identity
+too. Tensors - a target, a direction, the first picture - are too large for text, and their last bits depend on the
+number of threads. They are told apart by their length and three projections, which agree up to a ten-thousandth of the
+length.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ _ALIKE = 1e-4  # of a tensor's length
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that two climbs must agree in: its description, the numbers of its tensors, and words for a reader."""
+    """One thing that two ascents must agree in: its description, the numbers of its tensors, and words for a reader."""
 
     text: str
     numbers: tuple[float, ...]

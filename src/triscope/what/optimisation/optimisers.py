@@ -52,7 +52,7 @@ class Ask(Protocol):
 
 
 class Optimiser(ABC):
-    """Changes numbers to raise scores. `rate` is scaled by `pace`, from 1 down, as the climb goes on."""
+    """Changes numbers to raise scores. `rate` is scaled by `pace`, from 1 down, as the ascent goes on."""
 
     #: Whether answers of several steps are compared, so that nothing random may differ between them.
     needs_one_question: ClassVar[bool] = False
@@ -152,15 +152,15 @@ class Adam(_FirstOrder):
 
 class Momentum(_FirstOrder):
     """Ascent with momentum. The first step is `rate` long, as a root mean square, whatever the gradient's scale; every
-    step's gradient is measured anew where `each`.
+    step's gradient is measured anew where `normalise_each_step`.
 
     The momentum is forgotten whenever the rate has fallen by more than half since it was last forgotten.
     """
 
-    def __init__(self, rate: float, keep: float = 0.9, *, each: bool = False) -> None:
+    def __init__(self, rate: float, keep: float = 0.9, *, normalise_each_step: bool = False) -> None:
         super().__init__(rate)
         self.keep = keep
-        self.each = each
+        self.normalise_each_step = normalise_each_step
 
     def _start(self, numbers: Tensor) -> dict[str, Tensor]:
         zero = torch.zeros(len(numbers), device=numbers.device)
@@ -169,7 +169,7 @@ class Momentum(_FirstOrder):
     def _step(self, gradient: Tensor, rate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         flat = rate.flatten()
         size = gradient.flatten(1).square().mean(1).sqrt()
-        unit = size if self.each else self._memory["unit"].where(self._memory["unit"] > 0, size)
+        unit = size if self.normalise_each_step else self._memory["unit"].where(self._memory["unit"] > 0, size)
         fallen = flat < self._memory["since"] / 2
         since = flat.where(fallen | (self._memory["since"] == 0), self._memory["since"])
         scaled = rate * gradient / unit.clamp_min(torch.finfo(unit.dtype).tiny).view(rate.shape)
@@ -202,13 +202,13 @@ class Lbfgs(Optimiser):
         self.history = history
         self.search = search
         self._confine = confine
-        self._climbers: list[_Climber] = []
+        self._minimisers: list[_Minimiser] = []
 
     def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
         """One iteration of each picture's own L-BFGS."""
-        if not self._climbers:
-            self._climbers = self._begun(numbers)
-        answers = [self._one(index, climber, ask) for index, climber in enumerate(self._climbers)]
+        if not self._minimisers:
+            self._minimisers = self._begun(numbers)
+        answers = [self._one(index, minimiser, ask) for index, minimiser in enumerate(self._minimisers)]
         first = answers[0]
         joined = Answer(
             torch.cat([answer.pictures for answer in answers]),
@@ -216,61 +216,61 @@ class Lbfgs(Optimiser):
             {name: torch.cat([answer.terms[name] for answer in answers]) for name in first.terms},
             torch.cat([answer.gradient for answer in answers]),
         )
-        return torch.cat([climber.leaf.detach() for climber in self._climbers]).clone(), joined
+        return torch.cat([minimiser.leaf.detach() for minimiser in self._minimisers]).clone(), joined
 
-    def _begun(self, numbers: Tensor) -> list["_Climber"]:
-        return [_Climber(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
+    def _begun(self, numbers: Tensor) -> list["_Minimiser"]:
+        return [_Minimiser(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
 
-    def _one(self, index: int, climber: "_Climber", ask: Ask) -> Answer:
+    def _one(self, index: int, minimiser: "_Minimiser", ask: Ask) -> Answer:
         def closure() -> float:
             with torch.no_grad():
-                climber.leaf.copy_(self._confine(climber.leaf))
-            answer = climber.known()
+                minimiser.leaf.copy_(self._confine(minimiser.leaf))
+            answer = minimiser.known()
             if answer is None:
-                answer = ask(climber.leaf.detach().clone(), index)
-                climber.answers.append((climber.leaf.detach().clone(), answer))
+                answer = ask(minimiser.leaf.detach().clone(), index)
+                minimiser.answers.append((minimiser.leaf.detach().clone(), answer))
             if not answer.finite():
-                climber.leaf.grad = torch.zeros_like(climber.leaf)
+                minimiser.leaf.grad = torch.zeros_like(minimiser.leaf)
                 return _CLIFF
-            climber.leaf.grad = -answer.gradient.where(self._free(climber.leaf, answer.gradient), 0)
+            minimiser.leaf.grad = -answer.gradient.where(self._free(minimiser.leaf, answer.gradient), 0)
             return -float(answer.scores)
 
-        before = climber.leaf.detach().clone()
-        climber.engine.step(closure)  # type: ignore[no-untyped-call]
+        before = minimiser.leaf.detach().clone()
+        minimiser.engine.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            climber.leaf.copy_(self._confine(climber.leaf))
-        answer = next(answer for numbers, answer in climber.answers if torch.equal(numbers, before))
+            minimiser.leaf.copy_(self._confine(minimiser.leaf))
+        answer = next(answer for numbers, answer in minimiser.answers if torch.equal(numbers, before))
         if not self.search and answer.finite():
-            climber.losses = [*climber.losses, -float(answer.scores)][-_LOOKED_BACK:]
+            minimiser.losses = [*minimiser.losses, -float(answer.scores)][-_LOOKED_BACK:]
             for _ in range(_SHORTENED):
-                if closure() <= max(climber.losses):
+                if closure() <= max(minimiser.losses):
                     break
-                climber.shorten(before)
-        for _, other in climber.answers:
+                minimiser.shorten(before)
+        for _, other in minimiser.answers:
             if not other.finite():
                 self._trouble(other, [index])
-        if answer.finite() and not climber.sound(answer):
+        if answer.finite() and not minimiser.sound(answer):
             self.troubles.append(("L-BFGS diverged; rolled back to the best picture, and halved the rate.", [index]))
-        climber.judge(before, answer)
+        minimiser.judge(before, answer)
         return answer
 
     @torch.no_grad()
     def _free(self, numbers: Tensor, gradient: Tensor) -> Tensor:
-        """Where the numbers may go the way the gradient points; elsewhere the line search would climb a wall."""
+        """Where the numbers may go the way the gradient points; elsewhere the line search would run into the bound."""
         return self._confine(numbers + 1e-3 * gradient.sign()) != numbers
 
     def state(self) -> dict[str, Any]:
         """Each picture's numbers and curvature."""
-        return {"climbers": [climber.state() for climber in self._climbers]}
+        return {"minimisers": [minimiser.state() for minimiser in self._minimisers]}
 
     def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
         """Each picture's numbers and curvature."""
-        self._climbers = self._begun(numbers)
-        for climber, saved in zip(self._climbers, state["climbers"], strict=True):
-            climber.restore(saved)
+        self._minimisers = self._begun(numbers)
+        for minimiser, saved in zip(self._minimisers, state["minimisers"], strict=True):
+            minimiser.restore(saved)
 
 
-class _Climber:
+class _Minimiser:
     """One picture's L-BFGS, and the best it has been."""
 
     def __init__(self, numbers: Tensor, rate: float, history: int, *, search: bool) -> None:
@@ -306,7 +306,7 @@ class _Climber:
         return next((answer for numbers, answer in self.answers if torch.equal(numbers, self.leaf)), None)
 
     def sound(self, answer: Answer) -> bool:
-        """Whether the climb is still above where it began."""
+        """Whether the ascent is still above where it began."""
         return bool(answer.finite()) and not float(answer.scores) < self.first_score
 
     def judge(self, before: Tensor, answer: Answer) -> None:

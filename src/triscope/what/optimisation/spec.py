@@ -1,4 +1,4 @@
-"""What there is to say of a climb before it begins."""
+"""What there is to say of an ascent before it begins."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,25 +35,25 @@ def steady(done: float) -> float:
 
 
 @dataclass(frozen=True)
-class Climb:
-    """One climb.
+class AscentSpec:
+    """One ascent.
 
-    asked       the objective, bound; the result's scores are its own
-    canvas      of the final size
-    priors      what is added to the objective; priors see the picture itself, not a random view of it
-    transforms  the random views
-    optimiser   makes the optimiser, anew for each octave
-    pace        what the rate is multiplied by, at a part of an octave
-    steps       in all octaves together
-    octaves     how many sizes, coarse to fine, each 1.4 times the one before
-    whole       coarse octaves are shown to the network enlarged to the final size
-    detail      the detail that `start` lost in a coarse octave is put back in the next
-    edits       what is done to the pictures after each step
-    redirect    for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in as many
-                first steps counts as dead
-    checkpoint  a file to save to, and to go on from where it exists
-    options     the caller's options by name; a checkpoint of another job is refused in their words
-    beyond      what shapes the job of which this climb is a part, and is not seen in the climb itself
+    asked             the objective, bound; the result's scores are its own
+    canvas            of the final size
+    priors            what is added to the objective; priors see the picture itself, not a random view of it
+    transforms        the random views
+    optimiser         makes the optimiser, anew for each octave
+    pace              what the rate is multiplied by, at a part of an octave
+    steps             in all octaves together
+    octaves           how many sizes, coarse to fine, each 1.4 times the one before
+    upscale_to_final  coarse octaves are shown to the network enlarged to the final size
+    restore_detail    the detail that `start` lost in a coarse octave is put back in the next
+    edits             what is done to the pictures after each step
+    redirect          for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in
+                      as many first steps counts as dead
+    checkpoint        a file to save to, and to go on from where it exists
+    options           the caller's options by name; a checkpoint of another job is refused in their words
+    beyond            what shapes the job of which this ascent is a part, and is not seen in the ascent itself
     """
 
     network: Network
@@ -65,8 +65,8 @@ class Climb:
     pace: Callable[[float], float] = cosine
     steps: int = 256
     octaves: int = 1
-    whole: bool = False
-    detail: bool = False
+    upscale_to_final: bool = False
+    restore_detail: bool = False
     edits: tuple[Edit, ...] = ()
     redirect: int = 16
     seed: int = 0
@@ -76,7 +76,7 @@ class Climb:
 
     @property
     def objective(self) -> Objective:
-        """All that is climbed."""
+        """What is maximised: what was asked, and the priors."""
         return self.asked if self.priors is None else self.asked + self.priors
 
     def size(self, octave: int) -> tuple[int, int]:
@@ -91,7 +91,7 @@ class Climb:
             "the network": part(self.network, f"{self.network.name} with the weights {self.network.sha256[:8]}"),
             "the question": part(self.asked, str(self.asked)),
             "seed": part(self.seed),
-            "octaves": part((self.octaves, self.whole, self.detail), str(self.octaves)),
+            "octaves": part((self.octaves, self.upscale_to_final, self.restore_detail), str(self.octaves)),
             "the first picture": part(start, " x ".join(map(str, start.shape))),
             "the canvas": part(self.canvas),
             "the random views": part(self.transforms),

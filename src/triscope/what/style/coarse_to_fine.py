@@ -1,4 +1,4 @@
-"""What texture synthesis and style transfer share: terms of a convention, and a climb from coarse to fine.
+"""What texture synthesis and style transfer share: terms of a preset, and an ascent from coarse to fine.
 
     score = - sum of weighted relative distances
 
@@ -29,22 +29,22 @@ from triscope.objectives.distances import FeatureDistance
 from triscope.objectives.priors import TotalVariation
 from triscope.objectives.statistics import GramDistance, TextureDistance
 from triscope.results import PerImage
-from triscope.what.optimisation.ascent import climb, regrown, with_notes
+from triscope.what.optimisation.ascent import optimise, regrown, with_notes
 from triscope.what.optimisation.checkpoint import beside, saved_steps
 from triscope.what.optimisation.optimisers import Adam, Lbfgs, Optimiser
 from triscope.what.optimisation.parametrisation import Spectrum
-from triscope.what.optimisation.spec import Climb
-from triscope.what.picture import Imagined
-from triscope.what.style.memory import Means
+from triscope.what.optimisation.spec import AscentSpec
+from triscope.what.picture import SynthesisedImage
+from triscope.what.style.memory import MemoryPlan
 from triscope.what.style.options import Synthesis
-from triscope.what.style.presets import Convention
+from triscope.what.style.presets import StylePreset
 
 _DECAY, _CHROMA = 0.7, 2.0  # of the spectrum that is changed
 _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any position
 
 
 @dataclass(frozen=True, eq=False)
-class Woven(Imagined):
+class StyleResult(SynthesisedImage):
     """A picture (1, C, H, W) made to have a texture or style.
 
     `errors` (1, N) are the relative distances of each of N style layers, |G - G0|^2 / |G0|^2 for Gram matrices, and
@@ -62,43 +62,43 @@ class Woven(Imagined):
 
 
 @dataclass(frozen=True)
-class Weighed:
+class Term:
     """One term: what is asked of a layer, and its weight."""
 
     weight: float
     distance: TextureDistance | FeatureDistance | TotalVariation
 
 
-def style_terms(whole: TextureDistance, convention: Convention, share: float = 1.0) -> list[Weighed]:
-    """A term for each style layer, weighed so that their sum is the convention's style loss, times `share`."""
+def style_terms(whole: TextureDistance, preset: StylePreset, share: float = 1.0) -> list[Term]:
+    """A term for each style layer, weighed so that their sum is the preset's style loss, times `share`."""
     terms = []
     count = len(whole.targets)
-    own = convention.weights if len(convention.weights) == count else (1.0,) * count
+    own = preset.weights if len(preset.weights) == count else (1.0,) * count
     for (need, target), weight in zip(whole.targets.items(), own, strict=True):
         one = replace(whole, targets={need: target})
         scale = 1 / count
-        if convention.gram and isinstance(one, GramDistance):
-            scale = convention.gram(target.shape[-1]) * float(one.energy(need))
-        terms.append(Weighed(share * convention.style_weight * weight * scale, one))
+        if preset.gram and isinstance(one, GramDistance):
+            scale = preset.gram(target.shape[-1]) * float(one.energy(need))
+        terms.append(Term(share * preset.style_weight * weight * scale, one))
     return terms
 
 
-def content_term(look: Activations, layer: str, convention: Convention, weight: float) -> Weighed:
-    """The content's term, weighed so that it is the convention's content loss."""
+def content_term(look: Activations, layer: str, preset: StylePreset, weight: float) -> Term:
+    """The content's term, weighed so that it is the preset's content loss."""
     one = FeatureDistance.from_activations(look, [layer])
     (target,) = one.targets.values()
-    if convention.feature:
+    if preset.feature:
         channels, positions = target.shape[1], target[0, 0].numel()
-        weight = weight * convention.feature(channels, positions) * float(target.double().square().sum())
-    return Weighed(weight, one)
+        weight = weight * preset.feature(channels, positions) * float(target.double().square().sum())
+    return Term(weight, one)
 
 
-def roughness_term(weight: float, shape: torch.Size) -> Weighed:
+def roughness_term(weight: float, shape: torch.Size) -> Term:
     """The prior against roughness, for the sum over the pixels of a picture (1, C, H, W)."""
-    return Weighed(weight * shape.numel(), TotalVariation(2))
+    return Term(weight * shape.numel(), TotalVariation(2))
 
 
-def asked_of(terms: Sequence[Weighed]) -> Objective:
+def asked_of(terms: Sequence[Term]) -> Objective:
     """Minus the weighted sum."""
     first, *rest = terms
     whole: Objective = -first.weight * first.distance
@@ -113,11 +113,11 @@ class Level:
 
     size: tuple[int, int]
     steps: int
-    terms: Callable[[], list[Weighed]]
+    terms: Callable[[], list[Term]]
 
 
 @dataclass(frozen=True)
-class Weave:
+class Schedule:
     """How a picture is made from coarse to fine; a tile's sides all double from one level to the next.
 
     `options` are the caller's, by name: a checkpoint of another job is refused in their words.
@@ -125,13 +125,13 @@ class Weave:
 
     network: Network
     levels: Sequence[Level]
-    means: Means
+    memory: MemoryPlan
     synthesis: Synthesis
     options: Mapping[str, Any]
     tile: bool = False
 
 
-def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[Weighed]]]:
+def synthesise(plan: Schedule, start: Tensor) -> Generator[tuple[Step[SynthesisedImage], list[Term]]]:
     """The steps of all levels in turn, counted together, and what was asked in each.
 
     A level takes over what the one below has changed, so that a start of full size keeps its detail.
@@ -148,22 +148,22 @@ def weave(plan: Weave, start: Tensor) -> Generator[tuple[Step[Imagined], list[We
         canvas = Spectrum(*level.size, plan.network.channels, decay=_DECAY, chroma=_CHROMA)
         rate = plan.synthesis.rate
         optimiser: Callable[[], Optimiser] = (
-            partial(Lbfgs, rate or 1.0, plan.means.history, canvas.confine, search=False)
-            if plan.means.optimiser == "lbfgs"
+            partial(Lbfgs, rate or 1.0, plan.memory.history, canvas.confine, search=False)
+            if plan.memory.optimiser == "lbfgs"
             else partial(Adam, rate or 0.02)
         )
-        climbed = Climb(
+        spec = AscentSpec(
             plan.network, asked_of(terms), canvas, optimiser=optimiser, steps=steps, seed=plan.synthesis.seed,
             checkpoint=beside(plan.synthesis.checkpoint, number), options=plan.options,
         )  # fmt: skip
-        for step in climb(climbed, picture):
+        for step in optimise(spec, picture):
             made = with_notes(step.result, notes)
             yield Step(done + step.index, total, step.score, step.terms, made), terms
         picture, notes = made.values, made.notes
         done += steps
 
 
-def _steps(plan: Weave) -> list[int]:
+def _steps(plan: Schedule) -> list[int]:
     """How many steps each level has. One whose successor was begun before stays as it was then, whatever is asked now:
     the steps that it lacks are the last level's.
     """
@@ -238,20 +238,20 @@ def require_detail(seen: ImageBatch, word: str) -> None:
             )
 
 
-def woven(
-    step: Step[Imagined],
-    terms: Sequence[Weighed],
+def style_result(
+    step: Step[SynthesisedImage],
+    terms: Sequence[Term],
     network: Network,
     *,
     notes: Sequence[str] = (),
     finish: Callable[[Tensor], Tensor] = torch.clone,
-) -> Step[Woven]:
+) -> Step[StyleResult]:
     """The step, its result with the error of each style layer."""
     assert step.result.parts is not None
     parts = zip(terms, step.result.parts[0].tolist(), strict=True)  # the picture's own: `step.terms` are the step's
     styles = [(one, one.distance, part) for one, part in parts if isinstance(one.distance, TextureDistance)]
     weights = next(network.module.parameters(), torch.empty(0))
-    result = Woven(
+    result = StyleResult(
         finish(step.result.values),
         scores=step.result.scores,
         objective=None,
@@ -263,7 +263,7 @@ def woven(
     return Step(step.index, step.total, step.score, step.terms, result)
 
 
-def _error(made: Imagined, one: Weighed, part: float, network: Network) -> float:
+def _error(made: SynthesisedImage, one: Term, part: float, network: Network) -> float:
     """The distance that a term stands for, from what it adds to the score; asked where its weight is 0."""
     if one.weight:
         return -part / one.weight

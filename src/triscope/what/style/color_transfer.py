@@ -13,7 +13,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _TURNS = 12
 
 
-def recoloured(photo: Tensor, picture: Tensor) -> Tensor:
+def keep_luminance(photo: Tensor, picture: Tensor) -> Tensor:
     """The light of `picture` with the colours of `photo`, both (1, C, H, W): luma from one, chroma from the other."""
     if picture.shape[1] != 3:
         return picture.clone()
@@ -23,7 +23,7 @@ def recoloured(photo: Tensor, picture: Tensor) -> Tensor:
     return (colours + light).clamp(0, 1)
 
 
-def in_colours_of(photo: Tensor, style: Tensor) -> Tensor:
+def match_covariance(photo: Tensor, style: Tensor) -> Tensor:
     """`style` (1, C, H, W) moved and stretched so that its colours have the mean and covariance of the photo's.
 
     Of all such maps, the symmetric one that changes colours least (Monge's; Gatys and others, 2016).
@@ -37,7 +37,7 @@ def in_colours_of(photo: Tensor, style: Tensor) -> Tensor:
     return moved.view(style.shape).to(style).clamp(0, 1)
 
 
-def in_histograms_of(photo: Tensor, style: Tensor) -> Tensor:
+def match_histogram(photo: Tensor, style: Tensor) -> Tensor:
     """`style` (1, C, H, W) with the distribution of the photo's colours, as far as its own colours allow.
 
     Along one set of axes after another, each turned at random, the values are given the photo's distribution (Pitié and
@@ -45,7 +45,7 @@ def in_histograms_of(photo: Tensor, style: Tensor) -> Tensor:
     """
     generator = torch.Generator().manual_seed(0)
     wanted = photo[0].flatten(1).double()
-    moved = in_colours_of(photo, style)[0].flatten(1).double()
+    moved = match_covariance(photo, style)[0].flatten(1).double()
     ranks = torch.linspace(0, 1, moved.shape[1], dtype=torch.float64, device=moved.device)
     for _ in range(_TURNS):
         noise = torch.randn(len(moved), len(moved), generator=generator, dtype=torch.float64)

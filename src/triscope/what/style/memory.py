@@ -27,7 +27,7 @@ _ALWAYS = 150 * 2**20  # the libraries' own buffers, and the pictures as they we
 
 
 @dataclass(frozen=True)
-class Means:
+class MemoryPlan:
     """How a picture is made within its memory: the network to ask, the optimiser, and L-BFGS's history."""
 
     network: Network
@@ -35,9 +35,9 @@ class Means:
     history: int
 
 
-def means(
+def plan_memory(
     network: Network, layers: Sequence[str], size: tuple[int, int], optimiser: str, memory: int | None, *, whole: bool
-) -> Means:
+) -> MemoryPlan:
     """The first way of making a picture of `size` that fits into `memory`; `whole` allows no strips.
 
     Without `memory`, strips are taken where the pass would need more than 1 GB, and 640 MB and 730 bytes a pixel are
@@ -55,9 +55,9 @@ def means(
             least = min(least, taken)
             kept = memory or cut or whole or not cost.cuts or cost.of(0, 0) <= _COMFORTABLE
             if taken <= aim and kept:
-                return Means(RowTiled(network, cut, rows) if cut else network, kind, history)
+                return MemoryPlan(RowTiled(network, cut, rows) if cut else network, kind, history)
     if memory is None:
-        return Means(network, optimiser, _HISTORY[-1])
+        return MemoryPlan(network, optimiser, _HISTORY[-1])
     raise OptionError(
         f"A picture of {size[0]} x {size[1]} pixels takes {_shown(least)} with {network.name} at the least, and memory "
         f"is {_shown(memory)}; allow more, or make it smaller."

@@ -1,7 +1,7 @@
 """Conventions: which layers make content and style, and what the papers weigh them with.
 
 Every paper scales its Gram matrices and losses in its own way, so a weight of one means nothing in another. Here every
-loss is relative (see `FeatureDistance`, `GramDistance`), and a convention says by what to multiply the relative loss
+loss is relative (see `FeatureDistance`, `GramDistance`), and a preset says by what to multiply the relative loss
 of a layer so that it is the paper's:
 
     style     w * g(C) * |G - G0|^2,    G = F F^T / M                 content   w * f(C, M) * |F - F0|^2
@@ -33,7 +33,7 @@ Preset: TypeAlias = Literal["triscope", "gatys2015", "gatys2016", "johnson2016",
 
 
 @dataclass(frozen=True)
-class Convention:
+class StylePreset:
     """A paper's layers and weights.
 
     style, content    the layers, in words; none: those of the network's family
@@ -83,28 +83,28 @@ def _sum(channels: int, positions: int) -> float:
 
 _FIVE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
-CONVENTIONS: dict[Preset, Convention] = {
-    "triscope": Convention(),
-    "gatys2015": Convention(
+STYLE_PRESETS: dict[Preset, StylePreset] = {
+    "triscope": StylePreset(),
+    "gatys2015": StylePreset(
         ("relu1_1", "pool1", "pool2", "pool3", "pool4"), (1.0,) * 5, gram=_fifth, pooling="average"
     ),
-    "gatys2016": Convention(
+    "gatys2016": StylePreset(
         _FIVE, (0.2,) * 5, "relu4_2", gram=_fifth, feature=_half, style_weight=1e3, content_weight=1.0,
         pooling="average",
     ),
-    "johnson2016": Convention(
+    "johnson2016": StylePreset(
         ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), (1.0,) * 4, "relu2_2", gram=_square, feature=_mean,
         style_weight=5.0, content_weight=1.0,
     ),
-    "neural-style": Convention(
+    "neural-style": StylePreset(
         _FIVE, (1.0,) * 5, "relu4_2", gram=_fourth, feature=_mean, style_weight=1e2, content_weight=5.0,
         tv=0.5e-3 * 255**2,  # the paper's pixels reach 255, and its gradient is that of half the squares
     ),
-    "tutorial": Convention(
+    "tutorial": StylePreset(
         ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"), (1.0,) * 5, "conv4_2", gram=_fourth, feature=_mean,
         style_weight=1e6, content_weight=1.0,
     ),
-    "cs231n": Convention(
+    "cs231n": StylePreset(
         ("features.1", "features.4", "features.6", "features.7"), (300_000.0, 1_000.0, 15.0, 3.0), "features.3",
         gram=_square, feature=_sum, content_weight=6e-2,
         tv=2e-2 / 0.226**2,  # the course's pixels are divided by a spread of .229, .224, .225
@@ -141,15 +141,15 @@ def _words(features: nn.Sequential) -> Iterator[tuple[str, str]]:
             block, inside = block + 1, dict.fromkeys(kinds, 0)
 
 
-def style_layers(network: Network, convention: Convention, named: Sequence[str] | None = None) -> list[str]:
-    """The layers whose texture is taken: those named, or the convention's.
+def style_layers(network: Network, preset: StylePreset, named: Sequence[str] | None = None) -> list[str]:
+    """The layers whose texture is taken: those named, or the preset's.
 
-    Raises LayerNotFound for a layer that the network does not have, OptionError where the convention is for another.
+    Raises LayerNotFound for a layer that the network does not have, OptionError where the preset is for another.
     """
     if named is not None:
         return [_found(network, word) for word in named]
-    if convention.style:
-        return [_meant(network, word, convention) for word in convention.style]
+    if preset.style:
+        return [_meant(network, word, preset) for word in preset.style]
     words = layer_names(network)
     for row in (_FIVE, ("relu1", "relu2", "relu3", "relu4", "relu5")):
         if all(word in words for word in row):
@@ -164,19 +164,19 @@ def style_layers(network: Network, convention: Convention, named: Sequence[str] 
 
 def require_gram(preset: Preset, statistics: str) -> None:
     """Raise OptionError where a paper's weights are asked for statistics that they were not made for."""
-    if statistics != "gram" and CONVENTIONS[preset].gram:
+    if statistics != "gram" and STYLE_PRESETS[preset].gram:
         raise OptionError(
             f"The weights of the preset {preset} are made for Gram matrices; ask for {statistics} with the preset "
             "triscope."
         )
 
 
-def content_layer(network: Network, convention: Convention, named: str | None = None) -> str:
-    """The layer whose activations are kept: the one named, or the convention's."""
+def content_layer(network: Network, preset: StylePreset, named: str | None = None) -> str:
+    """The layer whose activations are kept: the one named, or the preset's."""
     if named is not None:
         return _found(network, named)
-    if convention.content:
-        return _meant(network, convention.content, convention)
+    if preset.content:
+        return _meant(network, preset.content, preset)
     words = layer_names(network)
     for word in ("relu4_2", "relu3"):
         if word in words:
@@ -204,12 +204,12 @@ def _found(network: Network, word: str) -> str:
     return network.layer(word).name
 
 
-def _meant(network: Network, word: str, convention: Convention) -> str:
+def _meant(network: Network, word: str, preset: StylePreset) -> str:
     try:
         return _found(network, word)
     except LayerNotFound as error:
-        preset = next(name for name, known in CONVENTIONS.items() if known is convention)
+        name = next(name for name, known in STYLE_PRESETS.items() if known is preset)
         raise OptionError(
-            f"The preset {preset} reads {word}, and {network.name} has no such layer. Use the preset triscope, which "
+            f"The preset {name} reads {word}, and {network.name} has no such layer. Use the preset triscope, which "
             "fits any network, or name layers."
         ) from error

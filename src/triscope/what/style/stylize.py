@@ -37,9 +37,9 @@ from triscope.objectives.base import Need
 from triscope.objectives.statistics import DISTANCES, TextureDistance
 from triscope.what.style.coarse_to_fine import (
     Level,
-    Weave,
-    Weighed,
-    Woven,
+    Schedule,
+    StyleResult,
+    Term,
     content_term,
     fitted,
     is_plain,
@@ -49,16 +49,16 @@ from triscope.what.style.coarse_to_fine import (
     roughness_term,
     shares,
     shrunk,
+    style_result,
     style_terms,
-    weave,
-    woven,
+    synthesise,
 )
-from triscope.what.style.color_transfer import in_colours_of, in_histograms_of, recoloured
-from triscope.what.style.memory import means
+from triscope.what.style.color_transfer import keep_luminance, match_covariance, match_histogram
+from triscope.what.style.memory import plan_memory
 from triscope.what.style.options import StyleLoss, Synthesis
 from triscope.what.style.presets import (
-    CONVENTIONS,
-    Convention,
+    STYLE_PRESETS,
+    StylePreset,
     content_layer,
     require_gram,
     style_layers,
@@ -66,7 +66,7 @@ from triscope.what.style.presets import (
 )
 
 _LAST = 0.75  # the part of the steps that the last octave has
-_RECOLOURED = {"covariance": in_colours_of, "histogram": in_histograms_of}
+_RECOLOURED = {"covariance": match_covariance, "histogram": match_histogram}
 
 
 @method("what")
@@ -108,7 +108,7 @@ def stylize(
     colors: Literal["style", "luminance", "covariance", "histogram"] = "style",
     loss: Annotated[StyleLoss, Group()] = StyleLoss(),
     synthesis: Annotated[Synthesis, Group()] = Synthesis(),
-) -> Generator[Step[Woven]]:
+) -> Generator[Step[StyleResult]]:
     """A picture with the content of one and the style of another, or of several (Gatys et al., 2016).
 
     Values (1, C, H, W) in [0, 1], with the relative error of each style layer's Gram matrix. Raises ImageError where a
@@ -123,25 +123,25 @@ def stylize(
                       style the content's mean and covariance before it is taken, histogram all of its distribution
     """
     require_gram(loss.preset, loss.statistics)
-    names = style_layers(network, CONVENTIONS[loss.preset], loss.layers)
-    kept = content_layer(network, CONVENTIONS[loss.preset], loss.content_layers)
-    convention = _convention(loss, usual_content_weight(network, kept))
+    names = style_layers(network, STYLE_PRESETS[loss.preset], loss.layers)
+    kept = content_layer(network, STYLE_PRESETS[loss.preset], loss.content_layers)
+    preset = _preset(loss, usual_content_weight(network, kept))
     shares_of = _blend(loss.blend, len(style))
     notes = _checked(content, style)
     if colors == "luminance" or masks:
         notes.append("Scores and errors are those of the picture before the content was put back into it.")
     number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
-    asked = configured(network, pooling=loss.pooling or convention.pooling, precision=number)
+    asked = configured(network, pooling=loss.pooling or preset.pooling, precision=number)
     photo = fitted(content.images.float(), size)
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
     if loss.tv is None and loss.preset == "triscope" and _skips(network, names):
-        convention = replace(convention, tv=1 / photo.numel())
+        preset = replace(preset, tv=1 / photo.numel())
     if colors in _RECOLOURED:
         examples = [_RECOLOURED[colors](photo, one) for one in examples]
     rows, cols = photo.shape[-2:]
     covers = _covers(masks, style, photo)
     factors = level_sizes((rows, cols), synthesis.octaves, examples)
-    way = means(asked, [*names, kept], (rows, cols), synthesis.optimiser, synthesis.memory, whole=bool(covers))
+    way = plan_memory(asked, [*names, kept], (rows, cols), synthesis.optimiser, synthesis.memory, whole=bool(covers))
     asked = way.network
     targets = _Targets(
         asked,
@@ -151,7 +151,7 @@ def stylize(
         names,
         kept,
         DISTANCES[loss.statistics],
-        convention,
+        preset,
     )
     levels = [
         Level((max(1, round(rows * factor)), max(1, round(cols * factor))), count, partial(targets.at, factor))
@@ -159,7 +159,7 @@ def stylize(
     ]
     require_positions(asked, torch.empty(1, network.channels, *levels[0].size, dtype=asked.dtype), [*names, kept])
     first = _start(start, photo, levels[0].size, synthesis.seed)
-    plan = Weave(
+    plan = Schedule(
         asked,
         levels,
         way,
@@ -177,8 +177,8 @@ def stylize(
         },
     )
     finish = _finish(photo, covers, luminance=colors == "luminance")
-    for step, terms in weave(plan, first):
-        yield woven(step, terms, asked, notes=notes, finish=finish)
+    for step, terms in synthesise(plan, first):
+        yield style_result(step, terms, asked, notes=notes, finish=finish)
 
 
 class _Targets:
@@ -193,38 +193,38 @@ class _Targets:
         layers: Sequence[str],
         kept: str,
         kind: type[TextureDistance],
-        convention: Convention,
+        preset: StylePreset,
     ) -> None:
         self.network = network
         self.photo, self.examples, self.covers = photo, examples, covers
         self.layers, self.kept = layers, kept
-        self.kind, self.convention = kind, convention
+        self.kind, self.preset = kind, preset
 
     @torch.no_grad()
-    def at(self, factor: float) -> list[Weighed]:
+    def at(self, factor: float) -> list[Term]:
         """The terms at a size."""
         needs = self.kind.needs_of(self.layers)
         styles = [
             (share, self.kind.from_activations(self._look(one, factor, needs), self.layers))
             for share, one in self.examples
         ]
-        terms = [] if self.covers else style_terms(self.kind.mixed(styles), self.convention)
+        terms = [] if self.covers else style_terms(self.kind.mixed(styles), self.preset)
         for number, ((share, one), cover) in enumerate(zip(styles, self.covers, strict=False), 1):
             # As much as the mask covers: so each place is asked as strongly to have its style as without masks.
             weight = len(styles) * share * float(cover.mean())
-            terms += style_terms(one.within(cover, f"mask {number}"), self.convention, weight)
-        if self.convention.content_weight:
+            terms += style_terms(one.within(cover, f"mask {number}"), self.preset, weight)
+        if self.preset.content_weight:
             seen = self._look(self.photo, factor, [Need(self.kept)])
-            terms.append(content_term(seen, self.kept, self.convention, self.convention.content_weight))
-        if self.convention.tv:
-            terms.append(roughness_term(self.convention.tv, shrunk(self.photo, factor).shape))
+            terms.append(content_term(seen, self.kept, self.preset, self.preset.content_weight))
+        if self.preset.tv:
+            terms.append(roughness_term(self.preset.tv, shrunk(self.photo, factor).shape))
         return terms
 
     def _look(self, picture: Tensor, factor: float, needs: Sequence[Need]) -> Look:
         return self.network.look(shrunk(picture, factor).to(self.network.dtype), needs)
 
 
-def _convention(loss: StyleLoss, usual: float) -> Convention:
+def _preset(loss: StyleLoss, usual: float) -> StylePreset:
     """The preset, with the weights that were given; `usual` is the content's in the preset triscope."""
     content = usual if loss.content_weight is None and loss.preset == "triscope" else loss.content_weight
     given: dict[str, Any] = {
@@ -233,7 +233,7 @@ def _convention(loss: StyleLoss, usual: float) -> Convention:
         "tv": loss.tv,
         "weights": None if loss.layers is None else (),
     }
-    return replace(CONVENTIONS[loss.preset], **{name: value for name, value in given.items() if value is not None})
+    return replace(STYLE_PRESETS[loss.preset], **{name: value for name, value in given.items() if value is not None})
 
 
 def _skips(network: Network, layers: Sequence[str]) -> bool:
@@ -295,7 +295,7 @@ def _covers(masks: Sequence[ImageBatch], style: Sequence[ImageBatch], photo: Ten
 
 def _finish(photo: Tensor, covers: Sequence[Tensor], *, luminance: bool) -> Callable[[Tensor], Tensor]:
     """What is done to a picture before it is shown: the photo's colours, and the photo itself where no mask is."""
-    coloured = partial(recoloured, photo) if luminance else torch.clone
+    coloured = partial(keep_luminance, photo) if luminance else torch.clone
     if not covers:
         return coloured
     cover = torch.stack(list(covers)).sum(0)

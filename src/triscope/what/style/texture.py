@@ -33,22 +33,22 @@ from triscope.network.variants.precision import chosen
 from triscope.objectives.statistics import DISTANCES, Statistics
 from triscope.what.style.coarse_to_fine import (
     Level,
-    Weave,
-    Weighed,
-    Woven,
+    Schedule,
+    StyleResult,
+    Term,
     fitted,
     level_sizes,
     require_detail,
     require_positions,
     shares,
     shrunk,
+    style_result,
     style_terms,
-    weave,
-    woven,
+    synthesise,
 )
-from triscope.what.style.memory import means
+from triscope.what.style.memory import plan_memory
 from triscope.what.style.options import Synthesis, TextureLoss
-from triscope.what.style.presets import CONVENTIONS, Convention, require_gram, style_layers
+from triscope.what.style.presets import STYLE_PRESETS, StylePreset, require_gram, style_layers
 
 
 @method("what")
@@ -62,7 +62,7 @@ def texture(
     tile: bool = False,
     loss: Annotated[TextureLoss, Group()] = TextureLoss(),
     synthesis: Annotated[Synthesis, Group()] = Synthesis(steps=200, octaves=3),
-) -> Generator[Step[Woven]]:
+) -> Generator[Step[StyleResult]]:
     """A new picture, of any size, with the texture of an example (Gatys et al., 2015).
 
     Values (1, C, H, W) in [0, 1], with the relative error of each layer's Gram matrix. Raises ImageError where the
@@ -77,12 +77,12 @@ def texture(
     if len(images) != 1:
         raise OptionError(f"texture takes one example at a time; {len(images)} were given.")
     require_detail(images, "texture")
-    convention, octaves = CONVENTIONS[loss.preset], synthesis.octaves
+    preset, octaves = STYLE_PRESETS[loss.preset], synthesis.octaves
     require_gram(loss.preset, loss.statistics)
-    names = style_layers(network, convention, loss.layers)
+    names = style_layers(network, preset, loss.layers)
     if loss.layers is not None:
-        convention = replace(convention, weights=())
-    pools = loss.pooling or convention.pooling
+        preset = replace(preset, weights=())
+    pools = loss.pooling or preset.pooling
     number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
     # The zeros at an example's border leave traces in its matrices that a tile, which has no border, cannot have.
     seen_by: Borders = "mirror" if tile else "own"
@@ -93,18 +93,18 @@ def texture(
     example = images.images.float()
     example = shrunk(fitted(example, min(size, max(example.shape[-2:]))), scale)
     factors = level_sizes((rows, cols), octaves, [example])
-    way = means(drawer, names, (rows, cols), synthesis.optimiser, synthesis.memory, whole=tile)
+    way = plan_memory(drawer, names, (rows, cols), synthesis.optimiser, synthesis.memory, whole=tile)
     reader, drawer = reader if tile else way.network, way.network
-    asked = partial(_terms, reader, example, names, loss.statistics, convention)
+    asked = partial(_terms, reader, example, names, loss.statistics, preset)
     levels = [
         Level((round(rows * factor), round(cols * factor)), count, partial(asked, factor))
         for factor, count in zip(factors, shares(synthesis.steps, len(factors)), strict=True)
     ]
     require_positions(drawer, torch.empty(1, network.channels, *levels[0].size, dtype=reader.dtype), names)
     told = {"images": images.sources[0].name, "size": size, "aspect": aspect, "scale": scale, "tile": tile}
-    plan = Weave(drawer, levels, way, synthesis, {**told, **vars(loss), **vars(synthesis)}, tile)
-    for step, terms in weave(plan, _noise(example, levels[0].size, synthesis.seed)):
-        yield woven(step, terms, drawer)
+    plan = Schedule(drawer, levels, way, synthesis, {**told, **vars(loss), **vars(synthesis)}, tile)
+    for step, terms in synthesise(plan, _noise(example, levels[0].size, synthesis.seed)):
+        yield style_result(step, terms, drawer)
 
 
 def _terms(
@@ -112,13 +112,13 @@ def _terms(
     example: Tensor,
     layers: list[str],
     statistics: Statistics,
-    convention: Convention,
+    preset: StylePreset,
     factor: float,
-) -> list[Weighed]:
+) -> list[Term]:
     kind = DISTANCES[statistics]
     with torch.no_grad():
         look = network.look(shrunk(example, factor).to(network.dtype), kind.needs_of(layers))
-        return style_terms(kind.from_activations(look, layers), convention)
+        return style_terms(kind.from_activations(look, layers), preset)
 
 
 def _noise(example: Tensor, size: tuple[int, int], seed: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from triscope.errors import NetworkError
-from triscope.network.backward_rules import Call, Tally, following
+from triscope.network.backward_rules import Call, NonlinearityCount, following
 from triscope.network.backward_rules.attention import open_multi_head
 from triscope.where.propagation.composites import Composite
 from triscope.where.propagation.layer_rules import ZBox, before_it_is_written, layer_behind
@@ -41,7 +41,7 @@ class RelevanceRule:
     composite: Composite
     name = "relevance propagation"
 
-    def answer(self, call: Call, tally: Tally) -> Any:
+    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call's value, sending back relevance."""
         if call.name == "get":  # an attribute, such as a shape
             return call.plain()
@@ -53,7 +53,7 @@ class RelevanceRule:
         images = [of_the_image(one) for one in varying]
         return self._at_the_image(call, varying, all(images), tally) if any(images) else self._behind(call, tally)
 
-    def check(self, tally: Tally, network: str) -> None:
+    def check(self, tally: NonlinearityCount, network: str) -> None:
         """Raise NetworkError where there was no layer with weights."""
         if not tally.followed:
             raise NetworkError(
@@ -61,7 +61,7 @@ class RelevanceRule:
                 "input-x-gradient instead."
             )
 
-    def _at_the_image(self, call: Call, varying: list[Tensor], whole: bool, tally: Tally) -> Any:
+    def _at_the_image(self, call: Call, varying: list[Tensor], whole: bool, tally: NonlinearityCount) -> Any:
         """A call that reads the image, in whatever order and units."""
         if whole and call.name in MOVING:
             return self._bounded(call, call.plain)
@@ -72,7 +72,7 @@ class RelevanceRule:
             return self._behind(call, tally, first=True)
         return self._behind(call.replacing(entered), tally)
 
-    def _behind(self, call: Call, tally: Tally, *, first: bool = False) -> Any:
+    def _behind(self, call: Call, tally: NonlinearityCount, *, first: bool = False) -> Any:
         """A call of what layers with weights have made, or of one of them."""
         name = call.name
         if name in LAYERS:
@@ -94,7 +94,7 @@ class RelevanceRule:
             tally.others[name] += 1
         return output
 
-    def _layer(self, call: Call, tally: Tally, first: bool) -> Tensor:
+    def _layer(self, call: Call, tally: NonlinearityCount, first: bool) -> Tensor:
         """A layer with weights; where its weights depend on the image, too, it is a product."""
         x, *weights = call.tensors()
         if any(one.requires_grad for one in weights) or (x.ndim < weights[0].ndim and call.name != "linear"):
@@ -105,7 +105,7 @@ class RelevanceRule:
         tally.followed["dense layer" if layer.operation.dense else "convolution"] += 1
         return self.composite.rule(layer).answer(layer)
 
-    def _batch_norm(self, call: Call, tally: Tally) -> Tensor:
+    def _batch_norm(self, call: Call, tally: NonlinearityCount) -> Tensor:
         """An affine map of channels, which belongs to the layer it follows."""
 
         def read(

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from triscope.errors import NetworkError
-from triscope.network.backward_rules import Call, Tally, following
+from triscope.network.backward_rules import Call, NonlinearityCount, following
 from triscope.network.backward_rules.attention import Attention, open_multi_head
 from triscope.where.propagation.messages import multiplied, valued
 from triscope.where.propagation.operations import GRADIENT
@@ -59,7 +59,7 @@ class _Differences:
 
     name = "DeepLIFT"
 
-    def answer(self, call: Call, tally: Tally) -> Any:
+    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call's value; taken apart where it is made of others."""
         name = call.name
         if name in OPENED and (parts := OPENED[name](call)) is not None:
@@ -78,10 +78,10 @@ class _Differences:
             tally.others[name] += 1
         return output
 
-    def at(self, call: Call, tally: Tally) -> Any:
+    def at(self, call: Call, tally: NonlinearityCount) -> Any:
         raise NotImplementedError
 
-    def check(self, tally: Tally, network: str) -> None:
+    def check(self, tally: NonlinearityCount, network: str) -> None:
         """Nothing to act on is no mistake: the network is linear then."""
 
 
@@ -91,7 +91,7 @@ class Recording(_Differences):
 
     calls: list[Recorded] = field(default_factory=list)
 
-    def at(self, call: Call, tally: Tally) -> Any:
+    def at(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call, written down."""
         tally.followed[call.name] += 1
         self.calls.append(Recorded(call.name, tuple(one.detach().clone() for one in call.tensors())))
@@ -104,7 +104,7 @@ class Rescale(_Differences):
 
     baseline: tuple[Recorded, ...] = ()
 
-    def at(self, call: Call, tally: Tally) -> Any:
+    def at(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call, which sends back differences."""
         before = self._before(call, tally)
         tally.followed[call.name] += 1
@@ -123,7 +123,7 @@ class Rescale(_Differences):
             return call.plain()
         return multiplied(call, lambda x, y: _slope(call, x, y, before[0]))
 
-    def _before(self, call: Call, tally: Tally) -> tuple[Tensor, ...]:
+    def _before(self, call: Call, tally: NonlinearityCount) -> tuple[Tensor, ...]:
         """What went into the same call when the baseline was asked about."""
         place = tally.followed.total()
         recorded = self.baseline[place] if place < len(self.baseline) else None
@@ -138,7 +138,7 @@ class Rescale(_Differences):
         return recorded.tensors
 
     @staticmethod
-    def _product(call: Call, tensors: tuple[Tensor, ...], before: tuple[Tensor, ...], tally: Tally) -> Any:
+    def _product(call: Call, tensors: tuple[Tensor, ...], before: tuple[Tensor, ...], tally: NonlinearityCount) -> Any:
         if sum(one.requires_grad for one in tensors) < 2:
             return call.plain()
         if call.in_place or len(tensors) != 2:
