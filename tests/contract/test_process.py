@@ -92,10 +92,10 @@ def test_watching_sees_what_it_is_to_see(monkeypatch):
 def test_a_network_is_loaded_and_a_picture_made_again_without_setting_anything(monkeypatch, tmp_path):
     file = tmp_path / "model.py"
     file.write_text(
-        "from torch import nn\nimport neighbour\n\n"
-        "def make():\n    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Conv2d(2, neighbour.count, 3))\n"
+        "from torch import nn\nimport sibling\n\n"
+        "def make():\n    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Conv2d(2, sibling.count, 3))\n"
     )
-    (tmp_path / "neighbour.py").write_text("count = 4\n")
+    (tmp_path / "sibling.py").write_text("count = 4\n")
     picture = tmp_path / "photo.png"
     ts.Picture(pictures(1, size=(20, 24))).save(picture)
     before = process()

@@ -222,7 +222,7 @@ def test_a_sum_reads_all_its_layers_and_resolves_its_terms(linear, images):
     heat = ts.saliency(linear, images[:1], asked)
     best = int(logits(images)[0].argmax())
     assert heat.objective == ts.Logit(best) - 0.5 * ts.Channel("1", 2)
-    assert heat.asked == (f"class {best} - 0.5*1:2",)
+    assert heat.asked == (f"{CLASSES[best]} - 0.5*1:2",)
 
 
 def test_a_network_without_classes_is_not_asked_for_one():

@@ -63,7 +63,7 @@ def photo(seed, size=(SIZE, 40), dtype=torch.float32):
     return F.interpolate(torch.rand(1, 3, 8, 10, generator=generator), size, mode="bilinear").to(dtype)
 
 
-# The papers, each loss as it stands there: sums over positions and channels, no preset of ours.
+# The papers, each loss as it stands there: sums over positions and channels, no convention of ours.
 
 
 def sums(features):
@@ -124,11 +124,11 @@ def by_hand(network, images, *, average):
     return found
 
 
-@pytest.mark.parametrize("preset", PAPERS)
-def test_each_preset_is_the_paper(vgg, preset):
-    words, style, weights, kept, content, content_weight = PAPERS[preset]
-    preset = STYLE_PRESETS[preset]
-    average = preset.startswith("gatys")
+@pytest.mark.parametrize("name", PAPERS)
+def test_each_preset_is_the_paper(vgg, name):
+    words, style, weights, kept, content, content_weight = PAPERS[name]
+    preset = STYLE_PRESETS[name]
+    average = name.startswith("gatys")
     assert (preset.pooling == "average") == average
     assert style_layers(vgg, preset) == [f"features.{place}" for place in places(words)]
     picture, example, scene = (photo(seed, dtype=torch.float64) for seed in range(3))

@@ -61,7 +61,9 @@ def test_the_trapezoid_written_slowly():
     close(ours.values[0], (image - start) * mean, 1e-9)
 
 
-@pytest.mark.parametrize("baseline", ["black", "grey", "mean", "blur", "random", torch.rand(1, 3, 5, 7)])
+@pytest.mark.parametrize(
+    "baseline", ["black", "grey", "mean", "blur", "random", torch.arange(105.0).view(1, 3, 5, 7).sin() / 2 + 0.5]
+)
 @pytest.mark.parametrize("unit", [ts.Logit(1), ts.Channel("3", 2), ts.Neuron("3", 2, 1, 4), ts.Logit(1, "probability")])
 def test_values_sum_to_the_difference_in_score(baseline, unit):
     network, image = nets.network(nets.fill(nets.cnn()).double()), torch.rand(1, 3, 5, 7, dtype=torch.float64)

@@ -24,6 +24,7 @@ from triscope.which.store import Store
 
 def run(
     method: Method[Any],
+    /,
     *,
     target: Target,
     console: Console,

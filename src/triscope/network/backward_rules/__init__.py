@@ -3,4 +3,4 @@
 from triscope.network.backward_rules.rectifiers import DECONVNET, GUIDED, WAKING
 from triscope.network.backward_rules.rule import Call, NonlinearityCount, Rule, following, gradient_following
 
-__all__ = ["Call", "DECONVNET", "following", "gradient_following", "GUIDED", "Rule", "NonlinearityCount", "WAKING"]
+__all__ = ["Call", "DECONVNET", "following", "gradient_following", "GUIDED", "NonlinearityCount", "Rule", "WAKING"]
