@@ -176,3 +176,8 @@ def test_an_error_in_the_users_code_names_its_line():
 
     with pytest.raises(NetworkError, match=r"test_outputs\.py: return self\.body\(x\)\[\"scores\"\]"):
         ts.saliency(ts.Network(Broken(), size=(5, 7)), IMAGES)
+
+
+def test_what_is_not_known_of_a_network_is_refused_with_what_is_near():
+    with pytest.raises(NetworkError, match=r"is not told 'resise'\. Nearest: resize"):
+        ts.Network(nn.Flatten(), resise=40)

@@ -24,7 +24,7 @@ from triscope.methods.inputs import Asked, Declared, Input, NetworkInput, StoreI
 from triscope.methods.options import Group, Option, described, group_options, read_option, unwrapped
 from triscope.methods.steps import Step
 from triscope.network import Network
-from triscope.network.network import no_autocast
+from triscope.network.refusals import no_autocast
 from triscope.results import ImageNote, NetworkNote, Recipe, Result
 
 R = TypeVar("R", bound=Result)

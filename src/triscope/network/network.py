@@ -1,33 +1,33 @@
 """A network that can be asked: a borrowed module, and what is known of its pictures and classes."""
 
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
+from triscope.network.answers import classes_of, guessed_task, probabilities
 from triscope.network.backward_rules import Rule, following
 from triscope.network.draws import Draws
-from triscope.network.finding import REFUSALS, Stated, listen
+from triscope.network.finding import Stated, listen
 from triscope.network.interface import Call, Interface, NoOutput, Output
 from triscope.network.layers import Layer, Layers
 from triscope.network.layout import Layout
 from triscope.network.look import Look, require_rows
 from triscope.network.normalisation import Normalisation
-from triscope.network.preprocess import Fit, ImageBatch, Images, Interpolation, Preprocess, prepare
+from triscope.network.preprocess import Fit, ImageBatch, Images, prepare
+from triscope.network.refusals import asking
+from triscope.network.stated import Details, channels_of, preprocessing, require_known
 from triscope.network.twin import TwinKeeper, parameters_and_buffers
 from triscope.network.weights import Weights
 from triscope.objectives.base import Need
-from triscope.objectives.outputs import Task, guess, log_probabilities
+from triscope.objectives.outputs import Task
 from triscope.objectives.units import Class, class_index
 
-_DEFAULT_SIZE = 224
 _SIZES = 8  # other sizes than the usual one for which layers are remembered
 
 
@@ -41,18 +41,14 @@ class Network:
                 inner units can still be asked.
     mean, std   per channel, as used in training, for images in [0, 1]; left out: the module takes [0, 1] as it is.
     size        the usual input, in pixels: a number, or (rows, columns). 224 if left out.
-    resize      what a picture's short side is resized to before its centre is cropped to `size`; `size` if left out.
     classes     the class names, in order.
-    tokens      (rows, columns) of the token grid at that size, where it is not found by itself.
-    extra_tokens    how many tokens are (before, after) the grid: class and register tokens, detection tokens; where
-                that is not found by itself. May be stated alone.
-    source      how `load` made the network, for recipes.
-    missing     names of weights that were not given (a classifier that a file lacks).
     output      which tensor of what the module returns is its output: "auto", a key or index, or a function; see
                 `triscope.network.interface`.
     call        how the module is called, `lambda m, x: m(pixel_values=x)`; with the images alone, if left out.
     task        what the numbers of the output are: classes, probabilities, binary, labels, embedding or maps; as far as
                 that is certain, if left out.
+    name        what it is called in messages, results and recipes; the module's class, if left out.
+    details     what is seldom said: see `triscope.network.stated.Details`.
     """
 
     def __init__(
@@ -62,20 +58,16 @@ class Network:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         size: int | tuple[int, int] | None = None,
-        resize: int | None = None,
-        interpolation: Interpolation = "bilinear",
         classes: Sequence[str] | None = None,
-        tokens: tuple[int, int] | None = None,
-        extra_tokens: tuple[int, int] | None = None,
-        name: str | None = None,
-        source: Mapping[str, str] | None = None,
-        missing: Iterable[str] = (),
         output: Output = "auto",
         call: Call | None = None,
         task: Task | None = None,
+        name: str | None = None,
+        **details: Unpack[Details],
     ) -> None:
         if not isinstance(module, nn.Module):
             raise NetworkError(f"A Network is made from a torch.nn.Module, not from {type(module).__name__}.")
+        require_known(details)
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
         self._found: tuple[nn.Module, dict[tuple[int, int], Layers]] | None = None
@@ -85,17 +77,18 @@ class Network:
         self.name = name or type(self.module).__name__
         self._normalise = Normalisation(mean, std)
         self.mean, self.std = self._normalise.mean, self._normalise.std
-        self.channels = _channels(self.module, self.mean)
-        rows, cols = (size, size) if isinstance(size, int) else size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
-        self.preprocess = Preprocess((rows, cols), resize or min(rows, cols), interpolation)
+        self.channels = channels_of(self.module, self.mean)
+        self.preprocess = preprocessing(size, details)
         self.classes = tuple(classes) if classes is not None else None
-        self.tokens, self.extra_tokens = tokens, extra_tokens
+        self.tokens, self.extra_tokens = details.get("tokens"), details.get("extra_tokens")
+        source = details.get("source")
         self.source = dict(source) if source else None
-        self.missing = frozenset(missing)
+        self.missing = frozenset(details.get("missing", ()))
         self._interface = Interface(call, output)
         self._task = task
-        self._no_output: str | None = None
-        self._probed: list[Tensor] = []
+        #: Why the last pass had no output, and the outputs of those that found the layers.
+        self.no_output: str | None = None
+        self.probed: list[Tensor] = []
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -161,8 +154,8 @@ class Network:
             known = self._found[1]
             if size not in known:
                 grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
-                with self._asking(grey), self._drawn(twin, 0):
-                    self._probed = []
+                with asking(self, grey), self._drawn(twin, 0):
+                    self.probed = []
                     findings = listen(twin, self.normalise, grey, self._probe)
                 known[size] = findings.layers(twin, self.name, Stated(self.tokens, self.extra_tokens))
                 for other in [other for other in known if other != self.size][:-_SIZES]:
@@ -175,57 +168,28 @@ class Network:
 
     def require_classifier(self) -> int:
         """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
-        if self.missing:
-            raise NetworkError(
-                f"The classifier of {self.name} is missing from its weights ({', '.join(sorted(self.missing))}), so it "
-                "cannot be asked about classes. Ask an inner unit, such as LAYER:CHANNEL, or give complete weights."
-            )
-        layers = self.layers
-        shape = layers["output"].shape if "output" in layers else None
-        if shape is not None and len(shape) == 1:
-            return shape[0]
-        if shape is None:
-            why = self._no_output or "it gives no tensor"
-            raise NetworkError(
-                f"{self.name} has no scores of classes: {why}. Inner units (LAYER:CHANNEL) can be asked."
-            )
-        raise NetworkError(
-            f"{self.name} gives {' x '.join(map(str, shape))} numbers for an image, not one score per class: ask a "
-            "unit of its output, such as output:15 or output:15@10,20, or an inner unit, LAYER:CHANNEL."
-        )
+        return classes_of(self)
 
     @property
     def task(self) -> Task:
         """What the numbers of the output are: as stated, or as far as that is certain (see `objectives.outputs`)."""
-        if self._task is not None:
-            return self._task
-        layers = self.layers
-        shape = layers["output"].shape if "output" in layers else ()
-        if getattr(self.module, "num_classes", None) == 0 and len(shape) == 1:  # as timm says that a head was taken off
-            return "embedding"
-        return guess(shape, [output for output in self._probed if output.shape[1:] == shape])
+        return self._task or guessed_task(self)
 
     def probabilities(self, output: Tensor) -> Tensor:
         """The probabilities that an output (B, K) stands for: (B, K). Raises NetworkError where it stands for none."""
-        if self.task in ("embedding", "number"):
-            what = "an embedding" if self.task == "embedding" else "one number"
-            raise NetworkError(
-                f"{self.name} gives {what} for an image, and no probabilities. If its outputs are scores, say so: "
-                'Network(..., task="classes"), "binary" or "labels".'
-            )
-        return output.softmax(1) if self.task == "classes" else log_probabilities(output, self.task).exp()
+        return probabilities(self, output)
 
     def _probe(self, twin: nn.Module, images: Tensor) -> Tensor | NoOutput:
         """A pass by which layers are found; what it gives is kept, to tell what the numbers of the output are."""
         output = self._ask(twin, images)
         if isinstance(output, Tensor) and output.ndim == 2:
-            self._probed.append(output.detach().clone())
+            self.probed.append(output.detach().clone())
         return output
 
     def _ask(self, twin: nn.Module, images: Tensor) -> Tensor | NoOutput:
         """A pass of the twin: its output, or why there is none."""
         output = self._interface(twin, images)
-        self._no_output = output.why if isinstance(output, NoOutput) else None
+        self.no_output = output.why if isinstance(output, NoOutput) else None
         return output
 
     def class_index(self, name: Class) -> int:
@@ -315,7 +279,7 @@ class Network:
             )
             followed = following(rule) if rule else nullcontext()
             # A mode slows all it sees: the pass alone.
-            with self._asking(images), followed as tally, self._drawn(twin, seed):
+            with asking(self, images), followed as tally, self._drawn(twin, seed):
                 output = tap.run(twin, self.normalise(images), watch if inner else None, self._ask)
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
@@ -339,38 +303,8 @@ class Network:
             return layer.layout
         return self._layers_of(twin, size)[layer.name].layout
 
-    @contextmanager
-    def _asking(self, images: Tensor) -> Iterator[None]:
-        """Errors of the module become one sentence about the image; the caller's autocast does not reach in."""
-        if images.ndim != 4:
-            raise NetworkError(f"{self.name} is asked about images (B, C, H, W); these are {tuple(images.shape)}.")
-        _, channels, rows, cols = images.shape
-        if channels != self.channels:
-            raise NetworkError(f"{self.name} reads images of {self.channels} channels; these have {channels}.")
-        try:
-            with no_autocast(images.device):
-                yield
-        except (TypeError, AttributeError, KeyError) as error:
-            raise NetworkError(
-                f"{self.name} stopped in its own code ({type(error).__name__}: {_reason(error)}{_place(error)}). If it "
-                "is not called with images (B, C, H, W) alone, say how: Network(m, call=lambda m, x: m(x, ...))."
-            ) from error
-        except REFUSALS as error:
-            if len(images) > 1 and self._takes_one():
-                raise NetworkError(
-                    f"{self.name} takes one picture at a time; {len(images)} were given together."
-                ) from error
-            size = (
-                f"Its usual size is {self.size[0]} x {self.size[1]}; if that is wrong, state it: Network(..., size=)."
-                if (rows, cols) != self.size
-                else f"If it is made for another size than {rows} x {cols}, state it: Network(..., size=)."
-            )
-            raise NetworkError(
-                f"{self.name} cannot run on an image of {rows} x {cols} pixels ({_reason(error)}{_place(error)}). "
-                f"{size}"
-            ) from error
-
-    def _takes_one(self) -> bool:
+    @property
+    def takes_one(self) -> bool:
         """Whether layers were found, and found to be of a network that takes one picture at a time."""
         found = self._found
         return found is not None and any(layers.single for layers in found[1].values())
@@ -383,34 +317,3 @@ class Network:
         known += f", {self._interface}" if str(self._interface) else ""
         known += f", task {self._task}" if self._task else ""
         return f"<Network {self.name}: {self.channels} x {self.size[0]} x {self.size[1]}{known}>"
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what an error says."""
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
-
-
-def _place(error: Exception) -> str:
-    """Where in the user's own code it was raised, if it was there: ", line 12 of net.py: ..."."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if not {"site-packages", "triscope"} & set(path.parts) and path.is_file():
-            return f", line {frame.lineno} of {path.name}: {frame.line}"
-    return ""
-
-
-def no_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """The caller's autocast switched off. Switching takes longer than asking whether there is anything to switch."""
-    on = torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if on else nullcontext()
-
-
-def _channels(module: nn.Module, mean: Sequence[float] | None) -> int:
-    """How many channels the network reads: as many as `mean` has, or as its first convolution reads."""
-    if mean is not None:
-        return len(mean)
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            return part.in_channels
-    return 3

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError
 from triscope.network import ImageBatch, Network
-from triscope.network.network import no_autocast
+from triscope.network.refusals import no_autocast
 from triscope.objectives.base import Activations, Objective, Sum
 from triscope.objectives.units import Logit
 from triscope.results import Heatmap

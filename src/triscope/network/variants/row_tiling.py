@@ -24,6 +24,7 @@ from triscope.network.layers import Layers
 from triscope.network.look import Look
 from triscope.network.network import Network
 from triscope.network.receptive_field import Span
+from triscope.network.refusals import asking
 from triscope.network.variants.configured import Configured
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import gram, mean, pooled
@@ -81,7 +82,7 @@ class RowTiled(Configured):
         deep = [need for need in wanted if need.layer in self.deep]
         answers: dict[Need, Tensor] = {Need("input"): images}
         twin = self._keeper.get()
-        with self._asking(images):
+        with asking(self, images):
             plan = _Plan(self, twin, tuple(shallow), self.shallow[-1] if deep else None)
             found = _InStrips.apply(images, plan)  # type: ignore[no-untyped-call]
             answers |= dict(zip(shallow, found, strict=False))
