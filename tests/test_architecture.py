@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,92 @@ def test_imports_are_read_rightly(source, package, used):
 )
 def test_the_floors_are_those_of_the_design(room, other, allowed):
     assert (climbs(room, {other}) == set()) is allowed
+
+
+def module_of(file: Path) -> str:
+    """The dotted name of a file below the package, without the package's: `network.tap`, `network` for its face."""
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for file in FILES}
+FACES = {module_of(file) for file in FILES if file.name == "__init__.py"}
+
+
+@cache
+def names_of(module: str) -> list[str]:
+    """Every dotted name of this package that a module imports, without the package's own."""
+    file = MODULES[module]
+    package = ".".join(["triscope", *file.relative_to(SOURCE).parent.parts])
+    names = imported(ast.parse(file.read_text("utf-8")), package)
+    return [name.removeprefix("triscope.") for name in names if name.startswith("triscope.")]
+
+
+def home(name: str) -> str | None:
+    """The module that a dotted name comes from, also where a room's face hands it on: network.Network is of
+    network.network; None for what is in no module.
+    """
+    if name in MODULES:
+        return name
+    module, _, last = name.rpartition(".")
+    if module in FACES and module:
+        further = [one for one in names_of(module) if one.rpartition(".")[2] == last]
+        return home(further[0]) if further else module
+    return module if module and module in MODULES else None
+
+
+def arrows() -> dict[str, set[str]]:
+    """Which modules each module imports when it is loaded or run; the face of a room stands for nothing of its own."""
+    found = {module: {home(name) for name in names_of(module)} - {module, None} for module in MODULES}
+    return {module: {to for to in targets if to not in FACES} for module, targets in found.items()}
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """What can be reached from there by one arrow or more."""
+    found: set[str] = set()
+    waiting = list(graph[start])
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += graph.get(node, ())
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of nodes that can be reached from each other."""
+    reached = {node: reachable(graph, node) for node in graph}
+    groups = {
+        frozenset(other for other in graph if other in reached[node] and node in reached[other]) for node in graph
+    }
+    return sorted(sorted(group) for group in groups if group)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circles(arrows()) == []
+
+
+@pytest.mark.parametrize("room", sorted(room for room in FACES if room and "." not in room))
+def test_what_is_inside_a_room_imports_in_one_direction(room):
+    """`which/search` may import `which/database`, and then nothing of `database` imports `search`."""
+    inside: dict[str, set[str]] = {}
+    for module, targets in arrows().items():
+        if module.startswith(f"{room}."):
+            part = module.split(".")[1]
+            parts = {target.split(".")[1] for target in targets if target.startswith(f"{room}.")}
+            inside.setdefault(part, set()).update(parts - {part})
+    assert circles(inside) == []
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": {"e", "f"}, "f": set()}) == [
+        ["a", "b", "c"],
+        ["e"],
+    ]
+    assert home("network.Network") == "network.network"
+    assert home("network.tap") == "network.tap"
+    assert home("torch.Tensor") is None
+    assert "which.database.table" in arrows()["which.store"]
 
 
 def test_importing_triscope_imports_nothing_heavy():

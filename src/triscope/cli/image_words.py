@@ -9,8 +9,9 @@ from triscope.cli.output import STREAM
 from triscope.errors import OptionError, TriscopeError
 from triscope.images import printable
 from triscope.which.collection import Collection
+from triscope.which.database.location import rows_folder
 from triscope.which.spreadsheet import ENDINGS
-from triscope.which.store import Store, table_folder
+from triscope.which.store import Store
 
 
 def expanded(words: Sequence[str]) -> list[str]:
@@ -34,7 +35,7 @@ def _each(word: str) -> Iterator[str]:
     path = Path(word)
     if word == STREAM:
         yield word
-    elif table_folder(path).is_dir():
+    elif rows_folder(path).is_dir():
         store = Store.open(path)
         yield from map(str, store.files(store.table.rows_where("status = 'ok'")))
     elif path.is_dir() or word.lower().endswith(ENDINGS) or (glob.has_magic(word) and not os.path.lexists(word)):

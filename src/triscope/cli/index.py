@@ -23,9 +23,10 @@ from triscope.network import Network
 from triscope.network.loading.recorded import Said
 from triscope.watching import ProgressDisplay
 from triscope.which.collection import Collection
+from triscope.which.database.location import store_for
 from triscope.which.indexing.index import Progress
 from triscope.which.indexing.index import index as index_steps
-from triscope.which.store import Store, place_of
+from triscope.which.store import Store
 
 
 def command(name: str) -> click.Command:
@@ -92,7 +93,7 @@ def _run_index(
 ) -> None:
     """Progress on stderr, what is stored on stdout."""
     collection = Collection(source)
-    place = place_of(source, path)
+    place = store_for(source, path)
     network = _network(place, chosen, console)
     steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
     last = _tell(steps, place, console)

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from triscope.errors import LayerNotKept, StoreError
 from triscope.images import printable
-from triscope.which.store import PLACE, Store
+from triscope.which.database.location import DEFAULT_NAME
+from triscope.which.store import Store
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def in_words() -> Iterator[None]:
 
 def index_command(store: Store) -> list[str]:
     """The command that goes on with a store."""
-    if store.path.name == PLACE:
+    if store.path.name == DEFAULT_NAME:
         return ["triscope", "index", str(store.path.parent)]
     images = "IMAGES" if store.root is None else str(store.root / store.about.within)
     return ["triscope", "index", images, "--store", str(store.path)]

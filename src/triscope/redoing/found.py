@@ -10,7 +10,7 @@ from triscope.images import bare_name, open_photo, printable
 from triscope.images.samples import find_sample
 from triscope.methods import ImageInput, Method, QueryInput
 from triscope.results import ImageNote, Recipe
-from triscope.which.store import PLACE, table_folder
+from triscope.which.database.location import DEFAULT_NAME, rows_folder
 
 _LONGEST = 200  # letters of a path in a sentence
 
@@ -82,7 +82,7 @@ def find_store(recipe: Recipe, png: Path, given: Path | None, name: str = "store
     places = [Path(recorded)] if _is_of_this_machine(recorded) else []
     places += [folder / way for way in ways for folder in (png.parent, Path(), png.absolute().parent.parent)]
     for place in places:
-        if _is(table_folder(place).is_dir) or _is(table_folder(place / PLACE).is_dir):
+        if _is(rows_folder(place).is_dir) or _is(rows_folder(place / DEFAULT_NAME).is_dir):
             return place
     looked = " and ".join(dict.fromkeys(_told(place) for place in places[:2]))
     raise RecipeError(

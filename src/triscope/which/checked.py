@@ -12,6 +12,7 @@ from typing import Any
 
 from triscope.errors import StoreError, TriscopeWarning
 from triscope.network import Layer, Network
+from triscope.which.database.about import About
 from triscope.which.database.schema import Column
 
 _WITH_WINDOWS = ("maxvit_t",)
@@ -28,6 +29,19 @@ def warn_if_unsure(network: str, source: Mapping[str, Any] | None, label: str) -
         TriscopeWarning,
         stacklevel=4,
     )
+
+
+def check_network(about: About, network: Network, label: str) -> None:
+    """Raise StoreError where a network is not the one that made the store called `label`, or an old version filed its
+    numbers wrong.
+    """
+    if network.sha256 != about.sha256:
+        raise StoreError(
+            f"{label} was made by {about.network} with other weights; numbers of two networks are not mixed. Give the "
+            "network that made it, or index into another folder."
+        )
+    if not about.checked:
+        refuse_wrong(about.columns, network, label)
 
 
 def refuse_wrong(columns: Iterable[Column], network: Network, label: str) -> None:

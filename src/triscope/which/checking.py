@@ -9,9 +9,10 @@ from triscope.errors import StoreError
 from triscope.which.database import checksums
 from triscope.which.database.about import About
 from triscope.which.database.files import files_of
+from triscope.which.database.location import existing_store, rows_folder
 from triscope.which.database.stored_projections import load_projection, projected_name
 from triscope.which.database.table import Table
-from triscope.which.store import GOOD, folder_of, table_folder
+from triscope.which.store import GOOD
 
 _AT_ONCE = 256  # rows that are read together
 
@@ -34,14 +35,14 @@ def check(path: str | os.PathLike[str]) -> Checked:
 
     Files of older versions, which nothing reads any more, may be gone.
     """
-    folder = folder_of(path)
+    folder = existing_store(path)
     known = checksums.noted(folder)
     there = {file.relative_to(folder).as_posix(): file for file in _files(folder)}
     same = [name for name, file in there.items() if known.get(name) == checksums.digest(file)]
     wrong = {name: "has changed" for name in there if name in known and name not in same}
     pictures = 0
     try:
-        table = Table.open(table_folder(folder))
+        table = Table.open(rows_folder(folder))
         about = About.of(table, whole=True)
         wrong |= {name: "is missing" for name in _needed(folder, table) if name not in there}
         for column in about.columns:

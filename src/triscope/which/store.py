@@ -30,19 +30,19 @@ from triscope.objectives.base import Activations, Need
 from triscope.objectives.pooling import pooled
 from triscope.objectives.units import OUTPUT
 from triscope.results import NetworkNote
-from triscope.which.checked import refuse_wrong, warn_if_unsure
+from triscope.which.checked import check_network, warn_if_unsure
 from triscope.which.collection import Collection
 from triscope.which.conditions import as_lance, explained
 from triscope.which.database.about import About
 from triscope.which.database.arrow import Rows
 from triscope.which.database.durable import damaged, locked
+from triscope.which.database.location import DEFAULT_NAME, existing_store, rows_folder, store_for
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column, Kind
 from triscope.which.database.stored_projections import load_projection, projected_name
 from triscope.which.database.table import Table
+from triscope.which.indexing.index import index
 
-#: Where a store stands when nothing else is said: in the folder whose pictures it holds.
-PLACE = ".triscope"
 GOOD = "status = 'ok'"
 _FIELDS = ("name", "folder", "width", "height", "size", "answer", "certainty", "correct")
 _BATCH_BYTES = 32 << 20
@@ -61,7 +61,7 @@ class Store:
         #: What was made for searching, by column and version.
         self.spaces: dict[tuple[str, int], Any] = {}
         if network is not None:
-            self._check(network)
+            check_network(self.about, network, printable(self.path))
         elif not self.about.checked:
             warn_if_unsure(self.about.network, self.about.source, printable(path))
 
@@ -96,14 +96,12 @@ class Store:
         batch       how many pictures pass through the network at once
         workers     how many threads decode
         """
-        from triscope.which.indexing.index import index
-
         for _ in index(
             network, collection, path, layers=layers, maps=maps, precision=precision,
             exact_preprocess=exact_preprocess, shard=shard, batch=batch, workers=workers,
         ):  # fmt: skip
             pass
-        return cls.open(place_of(collection, path), network)
+        return cls.open(store_for(collection, path), network)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], network: Network | None = None) -> "Store":
@@ -111,8 +109,8 @@ class Store:
 
         `network` is the one that made it; if left out, it is loaded by the name in the store when it is first needed.
         """
-        folder = folder_of(path)
-        return cls(folder, Table.open(table_folder(folder)), network)
+        folder = existing_store(path)
+        return cls(folder, Table.open(rows_folder(folder)), network)
 
     @property
     def network(self) -> Network:
@@ -130,7 +128,7 @@ class Store:
         Raises what `network` does.
         """
         network = load_recorded(self.about.source, self.about.network, printable(self.path), said)
-        self._check(network)
+        check_network(self.about, network, printable(self.path))
         self._network, self.embedder = network, None
 
     @property
@@ -150,7 +148,7 @@ class Store:
             return None
         own = self.path.absolute()
         if (
-            own.name == PLACE and own.parent.is_dir() and self.about.kind == "folder"
+            own.name == DEFAULT_NAME and own.parent.is_dir() and self.about.kind == "folder"
         ):  # it moves with the pictures it stands among
             return own.parent
         return Path(os.path.normpath(own / self.about.root))  # a way from the store; version 0.1 wrote a whole path
@@ -297,44 +295,9 @@ class Store:
         said = f"{printable(self.path)} does not keep {what}.{near} It keeps {', '.join(known)}."
         return LayerNotKept(said, self, layer, whole=whole)
 
-    def _check(self, network: Network) -> None:
-        if network.sha256 != self.about.sha256:
-            raise StoreError(
-                f"{printable(self.path)} was made by {self.about.network} with other weights; numbers of two "
-                "networks are not "
-                "mixed. Give the network that made it, or index into another folder."
-            )
-        if not self.about.checked:
-            refuse_wrong(self.columns, network, printable(self.path))
-
 
 StoreArg: TypeAlias = Annotated[Store, StoreInput()]
 StoredLayerArg: TypeAlias = Annotated[str, LayerInput(of="store")]
-
-
-def folder_of(path: str | os.PathLike[str]) -> Path:
-    """The folder of the store at `path`, or in the folder of pictures there. Raises StoreError where there is none."""
-    for folder in (Path(path), Path(path) / PLACE):
-        if table_folder(folder).is_dir():
-            return folder
-    raise StoreError(f"{printable(path)} holds no store; make one: triscope index DIR.")
-
-
-def table_folder(folder: Path) -> Path:
-    """Where a store's rows are."""
-    return folder / "rows.lance"
-
-
-def place_of(collection: object, path: str | os.PathLike[str] | None) -> Path:
-    """The folder of a store: `path`, or the usual place in the collection's folder. Raises StoreError without
-    either.
-    """
-    if path is not None:
-        return Path(path)
-    root = collection.root if isinstance(collection, Collection) else collection
-    if isinstance(root, str | os.PathLike) and Path(root).is_dir():
-        return Path(root) / PLACE
-    raise StoreError("Say where the store is to be: a collection that is no folder has no place of its own.")
 
 
 def _told(text: object) -> str:

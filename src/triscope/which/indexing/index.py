@@ -20,6 +20,7 @@ from triscope.which.collection import Collection, Entry
 from triscope.which.database.about import About
 from triscope.which.database.arrow import Rows
 from triscope.which.database.durable import locked
+from triscope.which.database.location import store_for
 from triscope.which.database.stored_projections import (
     fit_projections,
     load_projection,
@@ -34,7 +35,6 @@ from triscope.which.indexing.decoding import Decoded, Embedder, decode, ordered
 from triscope.which.indexing.known import Known
 from triscope.which.indexing.opening import open_table
 from triscope.which.indexing.rows import Row, embedded
-from triscope.which.store import place_of
 
 UNIT = 2048
 _COMMIT_EVERY = 5.0  # seconds: a process that is killed loses no more, or the batch that it was at
@@ -98,7 +98,7 @@ def index(
     if not 1 <= shard[0] <= shard[1]:
         raise StoreError(f"A shard is i of n, from 1 to n; {shard[0]} of {shard[1]} is none.")
     collection = collection if isinstance(collection, Collection) else Collection(collection)
-    folder = place_of(collection, path)
+    folder = store_for(collection, path)
     with locked(folder):
         table = open_table(
             folder,

@@ -9,16 +9,17 @@ from triscope.images import printable
 from triscope.network import Network
 from triscope.network.variants.precision import Precision, chosen
 from triscope.objectives.base import Need
+from triscope.which.checked import check_network
 from triscope.which.collection import Collection
 from triscope.which.database.about import About, preprocessing, way_to
 from triscope.which.database.arrow import Field
+from triscope.which.database.location import rows_folder
 from triscope.which.database.schema import choose
 from triscope.which.database.table import Table
 from triscope.which.indexing.answers import answer_fields, label_field, output_column
-from triscope.which.store import Store, table_folder
 
 #: What a store notes of its collection and follows when it moves; and that its layers were looked at, if only now.
-_TOLD = ("root", "within", "checked")
+_FOLLOWED = ("root", "within", "checked")
 
 
 def open_table(
@@ -36,11 +37,11 @@ def open_table(
     With the precision `auto`, one that is there is gone on with in its own. Layers that it does not keep yet are added
     later, see `adding`.
     """
-    there = table_folder(folder).is_dir()
-    old = Store.open(folder, network) if there else None
+    table = Table.open(rows_folder(folder)) if rows_folder(folder).is_dir() else None
+    old = None if table is None else _described(table, network, folder)
     columns = old.columns if old else choose(network, layers, maps)
     root = way_to(collection.root, folder) if collection.root else None
-    own = old.about.precision if old and precision == "auto" else None
+    own = old.precision if old and precision == "auto" else None
     about = About(
         network.name,
         network.source,
@@ -56,16 +57,23 @@ def open_table(
         label_field(collection.fields),
         checked=True,
     )
-    if old is None:
-        return Table.create(table_folder(folder), fields_of(about, collection.fields, network), about.to_json())
-    _same(old, about)
-    if old.about.listed != about.listed:
-        _relabel(old.table, collection, old.about)
-        old = Store.open(folder, network)
-    if any(getattr(old.about, name) != getattr(about, name) for name in _TOLD):
-        told = {name: getattr(about, name) for name in _TOLD}
-        old.table.describe(replace(old.about, **told).to_json())
-    return old.table
+    if table is None or old is None:
+        return Table.create(rows_folder(folder), fields_of(about, collection.fields, network), about.to_json())
+    _same(old, about, printable(folder))
+    if old.listed != about.listed:
+        _relabel(table, collection, old)
+        old = About.of(table, whole=True)
+    if any(getattr(old, name) != getattr(about, name) for name in _FOLLOWED):
+        now = {name: getattr(about, name) for name in _FOLLOWED}
+        table.describe(replace(old, **now).to_json())
+    return table
+
+
+def _described(table: Table, network: Network, folder: Path) -> About:
+    """What a store says of itself. Raises StoreError where another network made it."""
+    about = About.of(table, whole=True)
+    check_network(about, network, printable(folder))
+    return about
 
 
 def _relabel(table: Table, collection: Collection, was: About) -> None:
@@ -80,18 +88,17 @@ def _relabel(table: Table, collection: Collection, was: About) -> None:
     table.describe(replace(was, fields=tuple(collection.fields), listed=collection.digest, label="").to_json())
 
 
-def _same(old: Store, new: About) -> None:
+def _same(old: About, new: About, label: str) -> None:
     """Raise StoreError where new rows would be of another kind than the old."""
-    where = printable(old.path)
     for name, is_what in (("preprocess", "preprocessing"), ("precision", "precision")):
-        was, now = getattr(old.about, name), getattr(new, name)
+        was, now = getattr(old, name), getattr(new, name)
         if was != now:
             raise StoreError(
-                f"{where} was made with the {is_what} {was}, and this is {now}; index into another folder."
+                f"{label} was made with the {is_what} {was}, and this is {now}; index into another folder."
             )
-    if old.about.kind != new.kind:
+    if old.kind != new.kind:
         raise StoreError(
-            f"{where} was made from a {old.about.kind}, and this is a {new.kind}; go on with that, or index into "
+            f"{label} was made from a {old.kind}, and this is a {new.kind}; go on with that, or index into "
             "another folder."
         )
 
