@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
+from triscope.__main__ import run
 from triscope.cli import COMMANDS, main
 from triscope.results import Recipe
 from triscope.verbs import METHODS
@@ -186,6 +187,19 @@ def test_layers_are_listed(folder):
     assert first == {"name": "0", "type": "Conv2d", "shape": [8, 30, 30], "parameters": 224, "receptive_field": "3"}
     assert "tiny" in told["network"]
     assert ask("layers").stdout.splitlines()[1].split() == ["0", "Conv2d", "8x30x30", "224", "3"]
+
+
+@pytest.mark.parametrize(("said", "policy", "waiting"), [(None, "PASSIVE", "asleep"), ("ACTIVE", "ACTIVE", "spinning")])
+def test_threads_wait_asleep_unless_the_environment_says_otherwise(monkeypatch, capsys, said, policy, waiting):
+    monkeypatch.setenv("OMP_WAIT_POLICY", said or "")
+    if said is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr(sys, "argv", ["triscope", "doctor"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit):
+        run()
+    assert os.environ["OMP_WAIT_POLICY"] == policy
+    assert f"which wait {waiting}" in capsys.readouterr().out
 
 
 def test_doctor_names_versions():

@@ -236,7 +236,7 @@ def doctor(*, console: Console) -> None:
         "torchvision": getattr(import_torchvision(), "__version__", "?"),
         "timm": _version("timm"),
         "devices": ", ".join(_devices()),
-        "threads": torch.get_num_threads(),
+        "threads": f"{torch.get_num_threads()}, which wait {_waiting()}",
         "bfloat16": "native" if native_bfloat16(device) else "not native: float32 is used",
         "pocket": str(weights_path()) if weights_path().exists() else "missing: install triscope again",
         "published weights": f"{kept} ({len(list(kept.glob('*'))) if kept.is_dir() else 0} files)",
@@ -244,6 +244,12 @@ def doctor(*, console: Console) -> None:
     width = max(map(len, facts))
     console.result(facts, "\n".join(f"{key:<{width}}  {value}" for key, value in facts.items()))
     console.close(command="doctor")
+
+
+def _waiting() -> str:
+    """How OpenMP's threads wait for each other; asleep unless the environment says otherwise (see `__main__`)."""
+    policy = os.environ.get("OMP_WAIT_POLICY", "").casefold()
+    return {"passive": "asleep", "active": "spinning"}.get(policy, "as OpenMP chooses")
 
 
 def _devices() -> list[str]:
