@@ -16,11 +16,14 @@ from triscope.network import Network as Network
 from triscope.network import load as load
 from triscope.objectives.base import Need as Need
 from triscope.objectives.base import Objective as Objective
+from triscope.objectives.detection import Box as Box
+from triscope.objectives.detection import detections as detections
 from triscope.objectives.distances import FeatureDistance as FeatureDistance
 from triscope.objectives.parsing import Question as _Question
 from triscope.objectives.parsing import unit as unit
 from triscope.objectives.priors import PNorm as PNorm
 from triscope.objectives.priors import TotalVariation as TotalVariation
+from triscope.objectives.segmentation import Pixels as Pixels
 from triscope.objectives.statistics import CovarianceDistance as CovarianceDistance
 from triscope.objectives.statistics import GramDistance as GramDistance
 from triscope.objectives.statistics import WassersteinDistance as WassersteinDistance

@@ -20,6 +20,8 @@ from triscope.methods import ImagesArg, LayerArg, NetworkArg, NetworkInput, Rang
 from triscope.network import Network
 from triscope.network.tap import layer_name
 from triscope.objectives.base import Need
+from triscope.objectives.detection import best_boxes, box_unit
+from triscope.objectives.segmentation import class_maps, shares
 from triscope.results import Grid, Ranking
 
 _SMALLEST = 40  # pixels on the side of a filter or map, so that it can be seen
@@ -97,17 +99,36 @@ def activations(
 def predict(network: NetworkArg, images: ImagesArg, *, k: Annotated[int, Range(1, 100_000)] = 5) -> Ranking:
     """The classes the network finds most likely in each image, with their probabilities (B, k).
 
-    Of a network that gives one number for each image, that number. Raises NetworkError for embeddings and maps.
+    Of a segmenter the classes of most pixels, with their shares of the pixels; of a detector the boxes with the highest
+    scores, each as the unit by which it is asked; of a network that gives one number for each image, that number.
+    Raises NetworkError for embeddings.
 
-    k       how many classes
+    k       how many classes, or boxes
     """
-    network.require_classifier()
+    network.count_classes()
     with torch.no_grad():
         output = network.look(images.images, ["output"])[Need("output")]
-    told = output if network.task == "number" else network.probabilities(output)
+    if network.task == "boxes":
+        return _boxes(network, output, k)
+    if network.task == "maps":
+        told = shares(class_maps(output))
+    else:
+        told = output if network.task == "number" else network.probabilities(output)
     best = told.topk(min(k, output.shape[1]))
     names = tuple(tuple(network.class_name(index) for index in row) for row in best.indices.tolist())
     return Ranking(best.values, indices=best.indices, names=names)
+
+
+def _boxes(network: Network, output: Tensor, k: int) -> Ranking:
+    """The boxes that a detector is most certain of, each named as the unit by which it is asked."""
+    corners, classes, scores = best_boxes(output, k)
+    names = tuple(
+        tuple(
+            box_unit(network.classes[index] if network.classes else index, box) for index, box in zip(*row, strict=True)
+        )
+        for row in zip(classes.tolist(), corners.tolist(), strict=True)
+    )
+    return Ranking(scores, indices=classes, names=names)
 
 
 def _weights(network: Network, layer: str | None) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 import triscope as ts
 from triscope.errors import LayerNotFound, ObjectiveError
 from triscope.objectives.base import terms_of
+from triscope.objectives.names import class_index
 from triscope.objectives.parsing import question, resolve
-from triscope.objectives.units import class_index
 
 UNITS = {
     "281": ts.Logit(281),
@@ -124,6 +124,9 @@ class Named:
 
     def class_index(self, name):
         return class_index(name, self.classes, len(self.classes), "named")
+
+    def require_classifier(self):
+        return len(self.classes)
 
     def layer(self, name):
         if name not in self.layers:

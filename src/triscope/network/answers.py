@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from triscope.errors import NetworkError
+from triscope.objectives.detection import SIDES
 from triscope.objectives.outputs import Task, guess, log_probabilities
 
 if TYPE_CHECKING:
@@ -24,11 +25,24 @@ def classes_of(network: "Network") -> int:
         why = network.no_output or "it gives no tensor"
         raise NetworkError(f"{network.name} has no scores of classes: {why}. Inner units (LAYER:CHANNEL) can be asked.")
     if len(shape) != 1:
+        boxes = network.task == "boxes"
+        unit = "a box, box:15@TOP,LEFT,BOTTOM,RIGHT" if boxes else "output:15, output:15@predicted or output:15@10,20"
         raise NetworkError(
             f"{network.name} gives {' x '.join(map(str, shape))} numbers for an image, not one score per class: ask a "
-            "unit of its output, such as output:15 or output:15@10,20, or an inner unit, LAYER:CHANNEL."
+            f"unit of its output, such as {unit}, or an inner unit, LAYER:CHANNEL."
         )
     return shape[0]
+
+
+def count_classes(network: "Network") -> int:
+    """How many classes a picture, a position of the output or a box may be of. Raises NetworkError for none."""
+    layers = network.layers
+    shape = layers["output"].shape if "output" in layers else ()
+    if network.task == "maps" and len(shape) == 3 and not network.missing:
+        return shape[0]
+    if network.task == "boxes" and len(shape) == 2 and not network.missing:
+        return shape[1] - SIDES
+    return classes_of(network)
 
 
 def guessed_task(network: "Network") -> Task:

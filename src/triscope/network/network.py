@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.answers import classes_of, guessed_task, probabilities
+from triscope.network.answers import classes_of, count_classes, guessed_task, probabilities
 from triscope.network.backward_rules import Rule, following
 from triscope.network.draws import Draws
 from triscope.network.finding import Stated, listen
@@ -25,8 +25,8 @@ from triscope.network.stated import Details, channels_of, preprocessing, require
 from triscope.network.twin import TwinKeeper, parameters_and_buffers
 from triscope.network.weights import Weights
 from triscope.objectives.base import Need
+from triscope.objectives.names import Class, class_index
 from triscope.objectives.outputs import Task
-from triscope.objectives.units import Class, class_index
 
 _SIZES = 8  # other sizes than the usual one for which layers are remembered
 
@@ -45,8 +45,8 @@ class Network:
     output      which tensor of what the module returns is its output: "auto", a key or index, or a function; see
                 `triscope.network.interface`.
     call        how the module is called, `lambda m, x: m(pixel_values=x)`; with the images alone, if left out.
-    task        what the numbers of the output are: classes, probabilities, binary, labels, embedding or maps; as far as
-                that is certain, if left out.
+    task        what the numbers of the output are: classes, probabilities, binary, labels, embedding, maps or
+                boxes; as far as that is certain, if left out.
     name        what it is called in messages, results and recipes; the module's class, if left out.
     details     what is seldom said: see `triscope.network.stated.Details`.
     """
@@ -170,6 +170,10 @@ class Network:
         """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
         return classes_of(self)
 
+    def count_classes(self) -> int:
+        """How many classes a picture, a position of the output or a box may be of. Raises NetworkError for none."""
+        return count_classes(self)
+
     @property
     def task(self) -> Task:
         """What the numbers of the output are: as stated, or as far as that is certain (see `objectives.outputs`)."""
@@ -194,7 +198,7 @@ class Network:
 
     def class_index(self, name: Class) -> int:
         """The index of a class given by name or index. Raises ObjectiveError where there is none."""
-        return class_index(name, self.classes, self.require_classifier(), self.name)
+        return class_index(name, self.classes, self.count_classes(), self.name)
 
     def class_name(self, index: int) -> str:
         """The name of a class; "class 7" where names are not known, "output 7" where it is none."""

@@ -7,6 +7,7 @@ labels          one logit per label, any of which may be right: a sigmoid for ea
 embedding       a vector whose numbers are no classes
 number          one number for each image, of which nothing more is known
 maps            (K, H, W): a score per class for each position
+boxes           (N, 4 + K): corners and a score per class for each of N boxes, as `detection.detections` makes them
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Literal, TypeAlias
 from torch import Tensor
 from torch.nn import functional as F
 
-Task: TypeAlias = Literal["classes", "probabilities", "binary", "labels", "embedding", "number", "maps"]
+Task: TypeAlias = Literal["classes", "probabilities", "binary", "labels", "embedding", "number", "maps", "boxes"]
 
 _SMALLEST = 1e-12
 _EXACT = 1e-3  # what sums to 1 in half precision, too

@@ -2,11 +2,16 @@
 
     281   tabby   prob:tabby   logprob:281   281|285 (one class per image)
     features.10:42   max:features.10:42   features.10:42@3,5 (channel, row, column)
+    output:person   output:15@predicted   output:15@10,20,50,60 (a segmenter's class: where, top, left, bottom, right)
+    box:dog@10,20,50,60   box:dog@10,20,50,60,iou=0.3 (a detector's box)
     tabby - tiger cat   0.5*281 + features.10:42   -max:features.4:3
 
     question = [sign] term { sign term }        sign = "+" | "-"
     term     = [number "*"] unit
     unit     = [("prob" | "logprob") ":"] name { "|" name } | ["max:"] name ":" channel ["@" row "," column]
+             | "output:" name { "|" name } ["@" ("predicted" | corners)]
+             | "box:" name "@" corners { "|" name "@" corners } [",iou=" number]
+    corners  = top "," left "," bottom "," right
     name     = any characters, or any characters in double quotes (a quote inside is written twice)
 
 Names of classes and layers may hold signs: `black-footed ferret`, `layer-1.conv`. So a sign between two terms has a
@@ -24,6 +29,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from triscope.errors import LayerNotFound, ObjectiveError
 from triscope.objectives.base import Objective, Sum, terms_of
+from triscope.objectives.detection import Box
+from triscope.objectives.segmentation import Pixels
 from triscope.objectives.units import Channel, Form, Logit, Neuron, TopClass
 
 if TYPE_CHECKING:
@@ -42,9 +49,14 @@ _AFTER_CHANNEL = re.compile(r"[^:]*:\d+(?:@\d+,\d+)?\s*(?P<sign>[+-])\s*")
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<number>{_NUMBER})\s*\*)?\s*(?P<unit>.*?)\s*", re.DOTALL)
 _FORM = re.compile(r"(?P<form>prob|logprob):(?P<rest>.*)", re.DOTALL)
 _FORMS: dict[str, Form] = {"prob": "probability", "logprob": "log-probability"}
+_CORNERS = r"-?\d+\.?\d*(?:,-?\d+\.?\d*){3}"
+_PIXELS = re.compile(rf"output:(?P<names>.+?)(?:@(?P<where>predicted|{_CORNERS}))?", re.DOTALL)
+_ONE_BOX = re.compile(rf"(?P<name>.+?)@(?P<box>{_CORNERS})", re.DOTALL)
+_BOXES = re.compile(rf"box:(?P<each>.+?@{_CORNERS})(?:,iou=(?P<iou>\d*\.?\d+))?", re.DOTALL)
 _GRAMMAR = (
-    "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN); in "
-    "a sum, + and - have spaces around them."
+    "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN), a "
+    "class of a segmenter (output:CLASS, output:CLASS@predicted) or a box of a detector "
+    "(box:CLASS@TOP,LEFT,BOTTOM,RIGHT); in a sum, + and - have spaces around them."
 )
 _MOST_SIGNS = 8  # that may be meant as signs or as parts of names
 
@@ -106,7 +118,9 @@ def _terms(text: str) -> Iterator[tuple[str, str]]:
     yield sign, text[start:]
 
 
-def _unit(words: str, text: str) -> Logit | Channel | Neuron:
+def _unit(words: str, text: str) -> Objective:
+    if found := _of_output(words, text):
+        return found
     if form := _FORM.fullmatch(words):
         return Logit(_classes(form["rest"], text), _FORMS[form["form"]])
     match = _LAYER_UNIT.fullmatch(words)
@@ -122,12 +136,40 @@ def _unit(words: str, text: str) -> Logit | Channel | Neuron:
     return Neuron(layer, index, int(match["row"]), int(match["col"]))
 
 
+def _of_output(words: str, text: str) -> Objective | None:
+    """A segmenter's class or a detector's box, where the text is one: a plain channel or neuron of `output` is not."""
+    plain = _masked(words)
+    if found := _BOXES.fullmatch(plain):
+        start, end = found.span("each")
+        each = [_ONE_BOX.fullmatch(plain, *span) for span in _between_bars(plain, start, end)]
+        if not all(each):
+            raise ObjectiveError(f"{text!r} is not a unit. {_GRAMMAR}")
+        names = [_classes(words[slice(*one.span("name"))], text) for one in each if one]
+        boxes = [_corners(one["box"]) for one in each if one]
+        iou = float(found["iou"] or 0.5)
+        return Box(names[0], boxes[0], iou) if len(each) == 1 else Box(names, boxes, iou)  # type: ignore[arg-type]
+    found = _PIXELS.fullmatch(plain)
+    if found is None or _LAYER_UNIT.fullmatch(words) or re.search("[:@]", found["names"]):
+        return None
+    where, classes = found["where"], _classes(words[slice(*found.span("names"))], text)
+    return Pixels(classes, where if where in (None, "predicted") else _corners(where))  # type: ignore[arg-type]
+
+
+def _corners(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split(",")))
+
+
+def _between_bars(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of a masked text that bars divide."""
+    bars = [start - 1, *(place for place in range(start, end) if plain[place] == "|"), end]
+    return ((before + 1, after) for before, after in pairwise(bars))
+
+
 def _classes(words: str, text: str) -> int | str | list[int | str]:
     plain = _masked(words)
     if '"' in plain:
         raise ObjectiveError(f"{text!r} has a double quote that is not closed. {_GRAMMAR}")
-    bars = [-1, *(place for place, letter in enumerate(plain) if letter == "|"), len(words)]
-    parts = [words[start + 1 : end].strip() for start, end in pairwise(bars)]
+    parts = [words[slice(*span)].strip() for span in _between_bars(plain, 0, len(words))]
     names = [int(part) if part.isdecimal() else _unquoted(part) for part in parts]
     if "" in names:
         raise ObjectiveError(f"{text!r} names no class. {_GRAMMAR}")

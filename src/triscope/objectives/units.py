@@ -7,29 +7,26 @@ Direction("classifier.5", vector)       a direction in the space of a layer's ch
 Energy("features.10")                   how strongly a whole layer responds
 """
 
-import operator
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from triscope.errors import NetworkError, ObjectiveError, nearest
+from triscope.errors import NetworkError, ObjectiveError
 from triscope.objectives.base import Activations, Need, Objective, Spatial
+from triscope.objectives.detection import asked_of_each
+from triscope.objectives.names import Class, Classes, classes_of, classes_text, indices_of, name_text, pick
 from triscope.objectives.outputs import Task, log_probabilities
+from triscope.objectives.segmentation import Pixels, shares
 
 if TYPE_CHECKING:
     from triscope.network import Network
 
 OUTPUT = Need("output")
 
-#: What begins with a sign or a weight, or holds what divides units.
-_ODD_NAME = re.compile(r'^[+-]|^[\d.]+([eE][+-]?\d+)?\s*\*|[":|@]|\s[+-]\s')
-
 Form: TypeAlias = Literal["logit", "probability", "log-probability"]
-Class: TypeAlias = int | str
 
 _GIVES = {"embedding": "an embedding", "number": "one number"}
 
@@ -42,21 +39,16 @@ class Logit(Objective):
     its softmax probability in [0, 1], or the logarithm of that.
     """
 
-    classes: Class | tuple[Class, ...]
+    classes: Classes
     form: Form = "logit"
     task: Task = "classes"
 
     def __init__(self, classes: Class | Iterable[Class], form: Form = "logit", task: Task = "classes") -> None:
-        if isinstance(classes, str) or not isinstance(classes, Iterable) or getattr(classes, "ndim", 1) == 0:
-            object.__setattr__(self, "classes", _class(classes))
-        else:
-            object.__setattr__(self, "classes", tuple(map(_class, classes)))
+        object.__setattr__(self, "classes", classes_of(classes))
         object.__setattr__(self, "form", form)
         object.__setattr__(self, "task", task)
         if form not in ("logit", "probability", "log-probability"):
             raise ObjectiveError(f"A class score is a logit, a probability or a log-probability, not {form!r}.")
-        if self.classes == ():
-            raise ObjectiveError("Logit needs a class, or one class for each image; it was given none.")
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -68,15 +60,7 @@ class Logit(Objective):
         output = _scores(activations[OUTPUT])
         if self.form != "logit":
             output = log_probabilities(output, self.task)
-        if isinstance(self.classes, tuple):
-            if len(self.classes) != len(output):
-                raise ObjectiveError(
-                    f"{len(self.classes)} classes were asked of {len(output)} images; give one class, or one for each."
-                )
-            index = torch.tensor([_bound(name) for name in self.classes], device=output.device)
-            score = output.gather(1, index[:, None]).squeeze(1)
-        else:
-            score = output[:, _bound(self.classes)]
+        score = pick(output, self.classes)
         return score.exp() if self.form == "probability" else score
 
     def bind(self, network: "Network") -> "Logit":
@@ -86,23 +70,25 @@ class Logit(Objective):
                 f"{self} asks for a probability, and {network.name} gives {_GIVES[network.task]} for an image; ask for "
                 "the number itself, without prob:, or say what it is: Network(..., task=)."
             )
-        if isinstance(self.classes, tuple):
-            return Logit([network.class_index(name) for name in self.classes], self.form, network.task)
-        return Logit(network.class_index(self.classes), self.form, network.task)
+        network.require_classifier()
+        return Logit(indices_of(self.classes, network), self.form, network.task)
 
     def of(self, image: int) -> "Logit":
         """The class asked of that image."""
         return Logit(self.classes[image], self.form, self.task) if isinstance(self.classes, tuple) else self
 
     def __str__(self) -> str:
-        names = self.classes if isinstance(self.classes, tuple) else (self.classes,)
         prefix = {"logit": "", "probability": "prob:", "log-probability": "logprob:"}[self.form]
-        return prefix + "|".join(name_text(name) if isinstance(name, str) else str(name) for name in names)
+        return prefix + classes_text(self.classes)
 
 
 @dataclass(frozen=True, repr=False)
 class TopClass(Objective):
-    """Each image's own best class: asked where nothing else is. Resolves to the `Logit` it turned out to be."""
+    """Each image's own best class: asked where nothing else is. Resolves to what it turned out to be.
+
+    That is the `Logit` of the best class; of a segmenter the `Pixels` predicted as the class that most of them are; of
+    a detector the `Box` that it is most certain of.
+    """
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -110,19 +96,25 @@ class TopClass(Objective):
         return frozenset({OUTPUT})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The largest logit of each image: (B,). Of several that are equal it is the one that `resolve` names."""
-        output = _scores(activations[OUTPUT])
-        return output.gather(1, output.argmax(1, keepdim=True)).squeeze(1)
+        """The score of each image's best class: (B,). Of several that are equal it is the one that `resolve` names."""
+        return self.resolve(activations)(activations)
 
     def bind(self, network: "Network") -> "TopClass":
-        """Itself; refused where the network has no classifier."""
-        network.require_classifier()
+        """Itself; refused where the network has no classes."""
+        network.count_classes()
         return self
 
-    def resolve(self, activations: Activations) -> Logit:
-        """`Logit` of the class that was best in each image."""
-        best = _scores(activations[OUTPUT]).argmax(1).tolist()
-        return Logit(best[0] if len(best) == 1 else best)
+    def resolve(self, activations: Activations) -> Objective:
+        """The question about the class that was best in each image."""
+        output = activations[OUTPUT]
+        if output.ndim == 3:
+            return asked_of_each(output)
+        shares_of = _scores(output) if output.ndim != 4 else shares(output)
+        best = shares_of.argmax(1).tolist()
+        asked = best[0] if len(best) == 1 else tuple(best)
+        if output.ndim == 2:
+            return Logit(asked)
+        return Pixels(asked, None if output.shape[1] == 1 else "predicted").resolve(activations)
 
 
 #: The question asked where none is given.
@@ -278,55 +270,6 @@ class Energy(Spatial):
         return self
 
 
-def class_index(name: Class, classes: Sequence[str] | None, count: int, network: str) -> int:
-    """The index of class `name` among `count` classes named `classes`.
-
-    Raises ObjectiveError where there is none, or more than one of that name.
-    """
-    if isinstance(name, str) and name.isdecimal():
-        name = int(name)
-    if isinstance(name, int):
-        if not 0 <= name < count:
-            raise ObjectiveError(f"{network} has classes 0 to {count - 1}; there is no class {name}.")
-        return name
-    if classes is None:
-        raise ObjectiveError(
-            f"{network} has no class names, so {name!r} means nothing to it; use an index from 0 to {count - 1}."
-        )
-    found = [index for index, known in enumerate(classes) if plain_name(known) == plain_name(name)]
-    if not found:
-        near = nearest(name.replace("_", " "), classes)
-        raise ObjectiveError(
-            f"{network} has no class {name!r}.{near} A class is a name or an index from 0 to {count - 1}."
-        )
-    if len(found) > 1:
-        raise ObjectiveError(
-            f"{network} has {len(found)} classes called {name!r}; use an index: {', '.join(map(str, found))}."
-        )
-    return found[0]
-
-
-def name_text(name: str) -> str:
-    """A name as it stands in a text form: in double quotes where it would be read as something else."""
-    odd = _ODD_NAME.search(name) or name != name.strip() or name in ("max", "prob", "logprob", "")
-    return '"{}"'.format(name.replace('"', '""')) if odd else name
-
-
-def plain_name(name: str) -> str:
-    """A class name as it is compared: capitals and underscores do not matter."""
-    return name.casefold().replace("_", " ")
-
-
-def _class(given: Any) -> Class:
-    """A name as it is; an index of whatever kind (NumPy's, a tensor's) as an int."""
-    if isinstance(given, str):
-        return given
-    try:
-        return operator.index(given)
-    except TypeError as error:
-        raise ObjectiveError(f"A class is a name or an index, not {given!r}.") from error
-
-
 def _check_channel(network: "Network", layer: str, index: int) -> None:
     channels = network.layer(layer).channels
     if not 0 <= index < channels:
@@ -347,9 +290,3 @@ def _scores(output: Tensor) -> Tensor:
 def _volume(values: Tensor) -> Tensor:
     """(B, C, h, w) as it is; a vector (B, D) as D maps of one position."""
     return values if values.ndim == 4 else values[:, :, None, None]
-
-
-def _bound(name: Class) -> int:
-    if isinstance(name, str):
-        raise ObjectiveError(f"Class {name!r} is still a name; call objective.bind(network) first.")
-    return name

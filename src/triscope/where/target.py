@@ -6,7 +6,7 @@ copies one by one; they are answered in batches of a bounded size, each by the q
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,8 @@ from triscope.errors import NetworkError
 from triscope.network import ImageBatch, Network
 from triscope.network.refusals import no_autocast
 from triscope.objectives.base import Activations, Objective, Sum
+from triscope.objectives.detection import Box
+from triscope.objectives.segmentation import Pixels
 from triscope.objectives.units import Logit
 from triscope.results import Heatmap
 
@@ -128,13 +130,17 @@ def in_words(network: Network, objective: Objective, count: int) -> tuple[str, .
     def named(term: Objective) -> Objective:
         if isinstance(term, Logit) and isinstance(term.classes, int):
             return Logit(network.class_name(term.classes), term.form)
+        if isinstance(term, Pixels | Box) and isinstance(term.classes, int) and network.classes:
+            return replace(term, classes=network.class_name(term.classes))
         return term
 
     each = [objective.of(image) for image in range(count)]
     return tuple(
         network.class_name(one.classes)
         if isinstance(one, Logit) and isinstance(one.classes, int)
-        else str(Sum(tuple((weight, named(term)) for weight, term in one.terms)) if isinstance(one, Sum) else one)
+        else str(
+            Sum(tuple((weight, named(term)) for weight, term in one.terms)) if isinstance(one, Sum) else named(one)
+        )
         for one in each
     )
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from triscope.errors import OptionError, StoreError
 from triscope.images import printable
-from triscope.objectives.units import plain_name
+from triscope.objectives.names import plain_name
 from triscope.render.table import count_table
 from triscope.results import Drawn
 from triscope.which.store import Store

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from triscope.network import Network
-from triscope.objectives.units import plain_name
+from triscope.objectives.names import plain_name
 from triscope.which.database.about import About
 from triscope.which.database.arrow import Field, Rows
 from triscope.which.database.schema import Column
