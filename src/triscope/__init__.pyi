@@ -18,6 +18,7 @@ from triscope.objectives.base import Need as Need
 from triscope.objectives.base import Objective as Objective
 from triscope.objectives.detection import Box as Box
 from triscope.objectives.detection import detections as detections
+from triscope.objectives.directions import Direction as Direction
 from triscope.objectives.distances import FeatureDistance as FeatureDistance
 from triscope.objectives.parsing import Question as _Question
 from triscope.objectives.parsing import unit as unit
@@ -28,7 +29,6 @@ from triscope.objectives.statistics import CovarianceDistance as CovarianceDista
 from triscope.objectives.statistics import GramDistance as GramDistance
 from triscope.objectives.statistics import WassersteinDistance as WassersteinDistance
 from triscope.objectives.units import Channel as Channel
-from triscope.objectives.units import Direction as Direction
 from triscope.objectives.units import Energy as Energy
 from triscope.objectives.units import Logit as Logit
 from triscope.objectives.units import Neuron as Neuron

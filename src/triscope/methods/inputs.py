@@ -9,7 +9,7 @@ that none of them knows a parameter by its name.
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, get_args
@@ -41,8 +41,24 @@ class StoreLike(Protocol):
         """The precision it was asked in."""
 
 
-#: Gives the network that is asked; loaded only where that is needed, since a store may be asked without it.
-Asked: TypeAlias = Callable[[], Network]
+@dataclass(frozen=True)
+class Asked:
+    """What is asked: a network, several, or a store."""
+
+    value: Any
+
+    @property
+    def network(self) -> Network:
+        """The network that questions are resolved by: the one asked, the first of several, or the one behind a store,
+        which is only loaded where it is needed.
+        """
+        first: Network | StoreLike = self.value[0] if isinstance(self.value, Sequence) else self.value
+        return first if isinstance(first, Network) else first.network
+
+    @property
+    def folder(self) -> Path | None:
+        """The store's folder, where a store is asked."""
+        return None if isinstance(self.value, Network | Sequence) else self.value.path
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,7 @@ class Input:
         return ()
 
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
-        """The value that the function works with. `given` holds the options, `asked` gives the network."""
+        """The value that the function works with. `given` holds the options, `asked` what is asked."""
         del given, asked
         return value
 
@@ -124,7 +140,7 @@ class ImageInput(Input):
         if value is None or (isinstance(value, str) and value in self.words):
             return value
         assert asked is not None
-        network = asked()
+        network = asked.network
         fit = given.get("fit", self.fit) if self.fits else self.fit
         if not self.separate:
             return network.prepare(value, fit)
@@ -157,7 +173,7 @@ class ObjectiveInput(Input):
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Objective | None:
         """The objective, its names resolved by the network that is asked."""
         del given
-        return None if value is None or asked is None else resolve(value, asked())
+        return None if value is None or asked is None else resolve(value, asked.network, asked.folder)
 
 
 @dataclass(frozen=True)

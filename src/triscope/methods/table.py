@@ -10,9 +10,9 @@ import importlib
 import inspect
 import math
 import typing
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import cached_property, partial, update_wrapper
+from functools import cached_property, update_wrapper
 from typing import Any, Generic, TypeVar, get_args
 
 import torch
@@ -25,6 +25,8 @@ from triscope.methods.options import Group, Option, described, group_options, re
 from triscope.methods.steps import Step
 from triscope.network import Network
 from triscope.network.refusals import no_autocast
+from triscope.objectives.base import Objective
+from triscope.objectives.directions import to_text
 from triscope.results import ImageNote, NetworkNote, Recipe, Result
 
 R = TypeVar("R", bound=Result)
@@ -169,7 +171,7 @@ class Method(Generic[R]):
             value = declared.default if values[name] is None else values[name]
             values[name] = declared.input.bind(value, options, asked)
             if isinstance(declared.input, NetworkInput | StoreInput):
-                asked = partial(_asked, values[name])
+                asked = Asked(values[name])
         body = {name: options[name] if name in options else values[name] for name in self._parameters}
         return Bound({name: values[name] if name in self.groups else value for name, value in body.items()}, options)
 
@@ -246,6 +248,7 @@ class Method(Generic[R]):
             networks=tuple(networks),
             images=tuple(images),
             objective=str(asked) if asked is not None else None,
+            directions=_directions(result),
             options=options,
             precision=precision or "float32",
             threads=torch.get_num_threads(),
@@ -292,12 +295,10 @@ def method(question: str) -> _Decorator:
     return typing.cast("_Decorator", enter)
 
 
-def _asked(value: Any) -> Network:
-    """The network that questions are resolved by: the one asked, the first of several, or the one behind a store."""
-    network: Network = (
-        value if isinstance(value, Network) else value[0] if isinstance(value, Sequence) else value.network
-    )
-    return network
+def _directions(result: Result) -> dict[str, str]:
+    """The numbers of the named directions that were asked for, so that the recipe needs no file of them."""
+    asked = (getattr(result, "objective", None), *getattr(result, "further", ()))
+    return {text: numbers for one in asked if isinstance(one, Objective) for text, numbers in to_text(one).items()}
 
 
 @contextmanager

@@ -141,7 +141,7 @@ class Sum(Objective):
 
     def __str__(self) -> str:
         """The text form, `281 - 0.5*285`; where a term has none, the arithmetic that made it."""
-        if any(type(term).__str__ is object.__str__ for _, term in self.terms):
+        if any(str(term) == repr(term) for _, term in self.terms):
             return repr(self)
         text = ""
         for weight, term in self.terms:

@@ -18,7 +18,7 @@ Class: TypeAlias = int | str
 Classes: TypeAlias = Class | tuple[Class, ...]
 
 #: What begins with a sign or a weight, or holds what divides units.
-_ODD_NAME = re.compile(r'^[+-]|^[\d.]+([eE][+-]?\d+)?\s*\*|[":|@]|\s[+-]\s')
+_ODD_NAME = re.compile(r'^[+-]|^[\d.]+([eE][+-]?\d+)?\s*\*|[":|@/]|\s[+-]\s')
 _NUMBERED = re.compile(r"\d.*\D")  # 3-D in output:3-D would be read as channel 3, less something
 
 

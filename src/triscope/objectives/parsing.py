@@ -2,6 +2,7 @@
 
     281   tabby   prob:tabby   logprob:281   281|285 (one class per image)
     features.10:42   max:features.10:42   features.10:42@3,5 (channel, row, column)
+    features.10/stripes (a named direction)
     output:person   output:15@predicted   output:15@10,20,50,60 (a segmenter's class: where, top, left, bottom, right)
     box:dog@10,20,50,60   box:dog@10,20,50,60,iou=0.3 (a detector's box)
     tabby - tiger cat   0.5*281 + features.10:42   -max:features.4:3
@@ -9,9 +10,11 @@
     question = [sign] term { sign term }        sign = "+" | "-"
     term     = [number "*"] unit
     unit     = [("prob" | "logprob") ":"] name { "|" name } | ["max:"] name ":" channel ["@" row "," column]
+             | name "/" direction
              | "output:" name { "|" name } ["@" ("predicted" | corners)]
              | "box:" name "@" corners { "|" name "@" corners } [",iou=" number]
     corners  = top "," left "," bottom "," right
+    direction = letters, digits, "_", "." and "-"
     name     = any characters, or any characters in double quotes (a quote inside is written twice)
 
 Names of classes and layers may hold signs: `black-footed ferret`, `layer-1.conv`. So a sign between two terms has a
@@ -22,14 +25,17 @@ Where a network is asked, `resolve` knows its names, and reads `tabby-tiger cat`
 there is one, else as the one difference of units that the network has.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from triscope.errors import LayerNotFound, ObjectiveError
 from triscope.objectives.base import Objective, Sum, terms_of
 from triscope.objectives.detection import Box
+from triscope.objectives.directions import among, load_directions, located, parse_direction
 from triscope.objectives.segmentation import Pixels
 from triscope.objectives.units import Channel, Form, Logit, Neuron, TopClass
 
@@ -54,18 +60,27 @@ _PIXELS = re.compile(rf"output:(?P<names>.+?)(?:@(?P<where>predicted|{_CORNERS})
 _ONE_BOX = re.compile(rf"(?P<name>.+?)@(?P<box>{_CORNERS})", re.DOTALL)
 _BOXES = re.compile(rf"box:(?P<each>.+?@{_CORNERS})(?:,iou=(?P<iou>\d*\.?\d+))?", re.DOTALL)
 _GRAMMAR = (
-    "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL) or a neuron (LAYER:CHANNEL@ROW,COLUMN), a "
-    "class of a segmenter (output:CLASS, output:CLASS@predicted) or a box of a detector "
-    "(box:CLASS@TOP,LEFT,BOTTOM,RIGHT); in a sum, + and - have spaces around them."
+    "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL), a neuron (LAYER:CHANNEL@ROW,COLUMN), a "
+    "named direction (LAYER/NAME), a class of a segmenter (output:CLASS, output:CLASS@predicted) or a box of a "
+    "detector (box:CLASS@TOP,LEFT,BOTTOM,RIGHT); in a sum, + and - have spaces around them."
 )
 _MOST_SIGNS = 8  # that may be meant as signs or as parts of names
 
 
-def unit(text: str) -> Objective:
+def unit(text: str, *, directions: str | os.PathLike[str] | None = None) -> Objective:
     """The unit that `text` names, or the weighted sum of units.
 
-    Raises ObjectiveError where it is none. Names are checked against a network only when the question is asked.
+    Names are checked against a network only when the question is asked. Raises ObjectiveError where it is no unit, or
+    a direction is not in `directions`.
+
+    directions      the file of named directions, or the folder of one, such as a store's; if left out, they are looked
+                    for in the current folder, and in the store where one is asked
     """
+    found = _parsed(text)
+    return found if directions is None else among(found, load_directions(directions))
+
+
+def _parsed(text: str) -> Objective:
     terms: list[tuple[float, Objective]] = []
     for sign, part in _terms(text):
         found = _TERM.fullmatch(part)
@@ -84,13 +99,15 @@ def question(asked: Question) -> Objective:
     return asked if isinstance(asked, Objective) else Logit(asked)
 
 
-def resolve(asked: Question, network: "Network") -> Objective:
-    """What is asked of a network, its names resolved: in a text, signs without spaces too.
+def resolve(asked: Question, network: "Network", folder: Path | None = None) -> Objective:
+    """What is asked of a network, its names resolved: in a text, signs without spaces too. Named directions are looked
+    for in `folder`, too.
 
     Raises what `bind` does, and ObjectiveError where such a text can be meant in several ways.
     """
     try:
-        return question(asked).bind(network)
+        found = question(asked)
+        return (located(found, folder) if folder else found).bind(network)
     except (ObjectiveError, LayerNotFound) as error:
         readings = list(_readings(asked, network)) if isinstance(asked, str) else []
         if not readings:
@@ -127,7 +144,7 @@ def _unit(words: str, text: str) -> Objective:
     if match is None:
         if re.search("[:@]", _masked(words)):
             raise ObjectiveError(f"{text!r} is not a unit. {_GRAMMAR}")
-        return Logit(_classes(words, text))
+        return parse_direction(words) or Logit(_classes(words, text))
     layer, index = _unquoted(match["layer"]), int(match["index"])
     if match["row"] is None:
         return Channel(layer, index, "max" if match["pool"] else "mean")

@@ -1,9 +1,8 @@
-"""Units: a class, a channel, a neuron, a direction, the energy of a layer.
+"""Units: a class, a channel, a neuron, the energy of a layer; for directions see `directions`.
 
 Logit(281)                              a class, by index or by name
 Channel("features.10", 42)              a feature map: its mean, or its maximum
 Neuron("features.10", 42, row=3, col=5) one position of it
-Direction("classifier.5", vector)       a direction in the space of a layer's channels
 Energy("features.10")                   how strongly a whole layer responds
 """
 
@@ -11,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import torch
 from torch import Tensor
 
 from triscope.errors import NetworkError, ObjectiveError
@@ -200,44 +198,6 @@ class Neuron(Spatial):
 
     def __str__(self) -> str:
         return f"{name_text(self.layer)}:{self.index}@{self.row},{self.col}"
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Direction(Spatial):
-    """How far a layer points along a direction: the dot product of its mean (B, C) with `vector` (C,): (B,)."""
-
-    layer: str
-    vector: Tensor
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        """The layer's mean."""
-        return frozenset({Need(self.layer, "mean")})
-
-    @property
-    def map_needs(self) -> frozenset[Need]:
-        """The layer, whole."""
-        return frozenset({Need(self.layer)})
-
-    def __call__(self, activations: Activations) -> Tensor:
-        """The dot product: (B,)."""
-        values = activations[Need(self.layer, "mean")]
-        return values @ self.vector.to(values)
-
-    def map(self, activations: Activations) -> Tensor:
-        """The dot product at every position: (B, h, w)."""
-        values = _volume(activations[Need(self.layer)])
-        return torch.einsum("bchw,c->bhw", values, self.vector.to(values))
-
-    def bind(self, network: "Network") -> "Direction":
-        """The same question, its vector known to fit the layer."""
-        channels = network.layer(self.layer).channels
-        if tuple(self.vector.shape) != (channels,):
-            raise ObjectiveError(
-                f"A direction in {self.layer} of {network.name} has {channels} numbers; this one has the shape "
-                f"{tuple(self.vector.shape)}."
-            )
-        return self
 
 
 @dataclass(frozen=True, repr=False)

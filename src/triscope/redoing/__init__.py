@@ -17,6 +17,7 @@ from triscope.images import printable
 from triscope.methods import StoreInput
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said, load_recorded
+from triscope.objectives.directions import recorded
 from triscope.redoing.checked import checked, has_no_text
 from triscope.redoing.found import find_pictures, find_store
 from triscope.results import Heatmap, NetworkNote, Recipe, Result
@@ -44,7 +45,7 @@ def redo(
     """
     png = Path(path)
     recipe = Recipe.of_file(png)
-    verb, arguments = checked(recipe, png)
+    verb, arguments, directions = checked(recipe, png)
     arguments |= find_pictures(recipe, verb, png, [Path(image) for image in images])
     stores = [name for name, declared in verb.inputs.items() if isinstance(declared.input, StoreInput)]
     for name, note in zip(stores, recipe.networks, strict=bool(stores)):
@@ -55,7 +56,8 @@ def redo(
         networks = _networks(recipe, network, printable(path), said)
         arguments["network"] = networks[0] if len(networks) == 1 else networks
     _note_threads(recipe, png)
-    result: Result = verb(**arguments)
+    with recorded(directions):
+        result: Result = verb(**arguments)
     if has_no_text(recipe.objective) and recipe.objective != result.recipe.objective:
         raise RecipeError(
             f"{printable(png)} was asked {printable(str(recipe.objective)[:200])}, which can only be asked again in "

@@ -7,6 +7,7 @@ from typing import Any
 from triscope.errors import ObjectiveError, OptionError, RecipeError
 from triscope.images import printable
 from triscope.methods import ImageInput, LayerInput, NetworkInput, ObjectiveInput, QueryInput, StoreInput
+from triscope.objectives.directions import Direction, among, from_text
 from triscope.objectives.parsing import unit
 from triscope.results import Heatmap, Recipe
 from triscope.verbs import METHODS, Method
@@ -15,8 +16,9 @@ _LONGEST = 400  # characters of a reason that may quote what a recipe says
 _MOST = 100_000  # pictures of one result
 
 
-def checked(recipe: Recipe, png: Path) -> tuple[Method[Any], dict[str, Any]]:
-    """The method, and the arguments that the recipe itself holds: options, layers, the question, words for pictures.
+def checked(recipe: Recipe, png: Path) -> tuple[Method[Any], dict[str, Any], dict[str, Direction]]:
+    """The method, the arguments that the recipe itself holds - options, layers, the question, words for pictures - and
+    the directions that it names.
 
     Raises RecipeError for all that the method would not have written; files are not looked for yet.
     """
@@ -27,7 +29,7 @@ def checked(recipe: Recipe, png: Path) -> tuple[Method[Any], dict[str, Any]]:
         )
     verb = METHODS[recipe.method]
     try:
-        return verb, _Reading(recipe, verb).arguments()
+        return verb, _Reading(recipe, verb).arguments(), from_text(recipe.directions)
     except (OptionError, ObjectiveError) as error:
         reason = printable(str(error).rstrip("."))
         reason = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}..."
@@ -105,7 +107,7 @@ class _Reading:
             raise OptionError(f"{self.verb.name} needs a question, and none is recorded")
         text = self.recipe.objective
         if text is None or not has_no_text(text):
-            return None if text is None else unit(text)
+            return None if text is None else among(unit(text), from_text(self.recipe.directions))
         if required or not any(isinstance(declared.input, LayerInput) for declared in self.verb.inputs.values()):
             raise RecipeError(
                 f"The question {printable(text[:_LONGEST])} has no text form, so this result can only be made again in "

@@ -11,12 +11,12 @@
 `triscope redo x.png` makes it again.
 """
 
+from triscope.images.writing import require_folder, require_place, write_file
 from triscope.results.base import Result
 from triscope.results.batch import Note, PerImage, joined_notes, note_about
 from triscope.results.drawn import Drawn, Grid, Heatmap, Picture
 from triscope.results.ranking import Ranking
 from triscope.results.recipe import ImageNote, NetworkNote, Recipe, Style
-from triscope.results.writing import require_folder, require_place, write_file
 
 __all__ = [
     "Drawn", "Grid", "Heatmap", "ImageNote", "joined_notes", "NetworkNote", "Note", "note_about", "PerImage",

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from triscope.errors import OptionError
 from triscope.images import printable
+from triscope.images.writing import write_file
 from triscope.results.batch import PerImage, fields_of, notes_of
 from triscope.results.recipe import ImageNote, Recipe
-from triscope.results.writing import write_file
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,12 +74,16 @@ class Recipe:
     precision: str = "float32"
     threads: int = 1
     version: str = ""
+    #: The numbers of named directions that it asks for, by their text form: base64 of float32.
+    directions: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One JSON object, in which files stand by their public paths."""
         known = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         known["networks"] = [note.to_json() for note in self.networks]
         known["images"] = [note.to_json() for note in self.images]
+        if not self.directions:
+            del known["directions"]
         return json.dumps({"networks": known.pop("networks"), **known}, ensure_ascii=True)
 
     @classmethod
@@ -155,6 +159,7 @@ def _read(data: object) -> Recipe:
         networks=tuple(_network(note) for note in networks),
         images=tuple(_image(note) for note in _items(known, "images")),
         objective=_text_or_none(known, "objective"),
+        directions=_texts(known.get("directions", {}), "directions"),
         options=_options(known.get("options", {})),
         style=style,
         precision=_text(known, "precision", "float32"),
@@ -185,6 +190,12 @@ def _options(data: object) -> dict[str, Any]:
         for part in value if isinstance(value, list) else [value]:
             if not isinstance(part, str | int | float | None):
                 raise _Wrong(f"the option {_shown(name)} is {_shown(value)}")
+    return data
+
+
+def _texts(data: object, name: str) -> dict[str, str]:
+    if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
+        raise _Wrong(f"{name} is {_shown(data)}, not an object of texts")
     return data
 
 

@@ -23,6 +23,7 @@ from triscope.errors import NetworkError, ObjectiveError, OptionError
 from triscope.methods import ImagesArg, NetworkArg, NetworkInput, ObjectiveArg, Step, method
 from triscope.network import Network
 from triscope.objectives.base import Objective
+from triscope.objectives.directions import to_text
 from triscope.objectives.parsing import question
 from triscope.objectives.units import TOP_CLASS
 from triscope.render.caption import captioned
@@ -39,7 +40,8 @@ class HeatmapTable(Drawn):
     """Maps by unit and method: values (B, units, methods, H, W) over `image` (B, 1 or 3, H, W).
 
     `methods` name the columns, `asked` the units of each image; `answers` (B, units) are what the network says of them,
-    and `scores` (B,) of the first, which is `objective`.
+    and `scores` (B,) of the first, which is `objective`. `further` are those of the other units that are named
+    directions.
     """
 
     image: PerImage[Tensor]
@@ -49,6 +51,7 @@ class HeatmapTable(Drawn):
     asked: PerImage[tuple[tuple[str, ...], ...]]
     answers: PerImage[Tensor]
     methods: tuple[str, ...]
+    further: tuple[Objective, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """What was asked and answered, and the scale of each method."""
@@ -114,6 +117,7 @@ def compare(
             asked=tuple(zip(*names, strict=True)),
             answers=torch.stack(answers, 1),
             methods=tuple(columns),
+            further=tuple(one for one in questions[1:] if to_text(one)),
             notes=tuple(lost),
         )
         yield Step(number, len(verbs), float(target.scores.mean()), {}, result)

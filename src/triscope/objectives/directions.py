@@ -1,0 +1,275 @@
+"""Directions in the space of a layer's channels, by their numbers or by a name.
+
+    Direction("features.10", vector)                    a question like any other
+    Direction("features.10", vector, "stripes").save()  kept in directions.safetensors, under features.10/stripes
+    unit("features.10/stripes")                         found there again
+
+Named directions live in files called `directions.safetensors`: one in the current folder, one in a store's folder. Each
+holds vectors of float32 by their text form, and nothing else, so that a file from a stranger can do nothing. The text
+form names a layer and a direction and never a file: no recipe or link can have a file opened.
+"""
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from triscope.errors import ObjectiveError, nearest
+from triscope.images import open_regular, printable
+from triscope.images.writing import write_file
+from triscope.objectives.base import Activations, Need, Objective, Spatial, Sum, terms_of
+from triscope.objectives.names import name_text
+from triscope.objectives.units import Logit
+
+if TYPE_CHECKING:
+    from triscope.network import Network
+
+#: What a file of directions is called.
+FILE = "directions.safetensors"
+_NAME = r"\w[\w.-]{0,99}"
+_TEXT = re.compile(rf'(?P<layer>"(?:[^"]|"")*"|[^":@|]*[^":@|\s/])/(?P<name>{_NAME})')
+_LARGEST_FILE = 256 << 20  # bytes
+_LONGEST = 1 << 24  # numbers of one direction
+
+#: While a result is made again, the directions that its recipe holds: no file is looked at.
+_recorded: ContextVar[Mapping[str, "Direction"] | None] = ContextVar("recorded", default=None)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Direction(Spatial):
+    """How far a layer points along a direction: the dot product of its mean (B, C) with `vector` (C,): (B,).
+
+    With a `name` it has a text form, LAYER/NAME, and `save` keeps it under that. Raises ObjectiveError for a name that
+    is not made of letters, digits, _, . and -.
+    """
+
+    layer: str
+    vector: Tensor
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name and not re.fullmatch(_NAME, self.name):
+            raise ObjectiveError(
+                f"A direction's name is made of letters, digits, _, . and -, such as stripes-2; not {self.name!r}."
+            )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer's mean."""
+        return frozenset({Need(self.layer, "mean")})
+
+    @property
+    def map_needs(self) -> frozenset[Need]:
+        """The layer, whole."""
+        return frozenset({Need(self.layer)})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The dot product: (B,)."""
+        values = activations[Need(self.layer, "mean")]
+        return values @ self.vector.to(values)
+
+    def map(self, activations: Activations) -> Tensor:
+        """The dot product at every position: (B, h, w); of vectors there is one."""
+        values = activations[Need(self.layer)]
+        along = torch.einsum("bc...,c->b...", values, self.vector.to(values))
+        return along if along.ndim == 3 else along[:, None, None]
+
+    def bind(self, network: "Network") -> "Direction":
+        """The same question, its vector known to fit the layer."""
+        channels = network.layer(self.layer).channels
+        if tuple(self.vector.shape) != (channels,):
+            raise ObjectiveError(
+                f"A direction in {self.layer} of {network.name} has {channels} numbers; this one has the shape "
+                f"{tuple(self.vector.shape)}."
+            )
+        return self
+
+    def save(self, path: str | os.PathLike[str] = FILE, *, overwrite: bool = False) -> Path:
+        """Keep the direction under its text form in a file of directions, beside those that are there; where that is.
+
+        path        the file, or the folder of one, such as a store's
+        overwrite   take the place of another direction of that name
+
+        Raises ObjectiveError where it has no name, is no vector of finite numbers, or the name is taken, and
+        OptionError where the file cannot be written.
+        """
+        if not self.name:
+            raise ObjectiveError(
+                "A direction is kept by its name, and this one has none: Direction(layer, vector, NAME)."
+            )
+        text, place = str(self), _file(path)
+        known = load_directions(place) if place.exists() else {}
+        vector = _checked(text, self.vector.detach().float().cpu(), "This direction")
+        if text in known and not overwrite and not torch.equal(known[text].vector, vector):
+            raise ObjectiveError(
+                f"{printable(place)} holds another direction {text}; choose another name, or overwrite=True."
+            )
+        kept = {name: one.vector for name, one in known.items()} | {text: vector.contiguous()}
+        write_file(place, safetensors.torch.save(kept))
+        return place
+
+    def __str__(self) -> str:
+        """LAYER/NAME; without a name there is none, and this is the constructor."""
+        return f"{name_text(self.layer)}/{self.name}" if self.name else repr(self)
+
+
+@dataclass(frozen=True, repr=False)
+class NamedDirection(Objective):
+    """A direction by its name alone, as a text gives it; `bind` finds its numbers, in the current folder or `folder`.
+
+    Where a network has a class called LAYER/NAME, that is meant.
+    """
+
+    layer: str
+    name: str
+    folder: Path | None = field(default=None, compare=False)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The layer's mean."""
+        return frozenset({Need(self.layer, "mean")})
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """Raises ObjectiveError: its numbers are not known yet."""
+        del activations
+        raise ObjectiveError(f"{self} is still a name; call objective.bind(network) first.")
+
+    def bind(self, network: "Network") -> Objective:
+        """The direction of that name, or the class.
+
+        Raises LayerNotFound where there is no such layer, and ObjectiveError where there is no such direction.
+        """
+        if any("/" in name for name in network.classes or ()):
+            try:
+                return Logit(f"{self.layer}/{self.name}").bind(network)
+            except ObjectiveError:
+                if self.layer not in network.layers:
+                    raise
+        network.layer(self.layer)
+        return self.among(self._known()).bind(network)
+
+    def _known(self) -> Mapping[str, Direction]:
+        recorded = _recorded.get()
+        if recorded is not None:
+            return recorded
+        files = (folder / FILE for folder in (Path(), self.folder) if folder is not None)
+        return {text: one for file in files if file.exists() for text, one in load_directions(file).items()}
+
+    def among(self, known: Mapping[str, Direction]) -> Direction:
+        """The direction of that name. Raises ObjectiveError where there is none."""
+        if str(self) not in known:
+            raise ObjectiveError(
+                f"There is no direction {self}.{nearest(str(self), known)} Direction(LAYER, VECTOR, NAME).save() keeps "
+                f"one, in {FILE} of the current folder or of a store."
+            )
+        return known[str(self)]
+
+    def __str__(self) -> str:
+        return f"{name_text(self.layer)}/{self.name}"
+
+
+def load_directions(path: str | os.PathLike[str]) -> dict[str, Direction]:
+    """The directions that a file holds, or the one in a folder, by their text form.
+
+    Raises ObjectiveError for anything else.
+    """
+    place = _file(path)
+    label = printable(place)
+    with open_regular(place, ObjectiveError) as file:
+        if os.fstat(file.fileno()).st_size > _LARGEST_FILE:
+            raise ObjectiveError(f"{label} is larger than {_LARGEST_FILE >> 20} MB and is not read.")
+        data = file.read()
+    try:
+        return {text: _named(text, vector, label) for text, vector in safetensors.torch.load(data).items()}
+    except (SafetensorError, KeyError, ValueError) as problem:
+        raise ObjectiveError(f"{label} is no file of directions, or a damaged one.") from problem
+
+
+def located(objective: Objective, folder: Path) -> Objective:
+    """The same question, its named directions looked for in that folder, too."""
+    return _replaced(objective, lambda one: replace(one, folder=folder))
+
+
+def among(objective: Objective, known: Mapping[str, Direction]) -> Objective:
+    """The same question, its named directions taken from those. Raises ObjectiveError where one is not there."""
+    return _replaced(objective, lambda one: one.among(known))
+
+
+def to_text(objective: Objective) -> dict[str, str]:
+    """The numbers of the named directions in a question, as a recipe holds them: base64 of float32, by text form."""
+    found = (one for _, one in terms_of(objective) if isinstance(one, Direction) and one.name)
+    return {
+        str(one): base64.b64encode(one.vector.detach().float().cpu().numpy().astype("<f4").tobytes()).decode("ascii")
+        for one in found
+    }
+
+
+def from_text(known: Mapping[str, str]) -> dict[str, Direction]:
+    """What `to_text` gave. Raises ObjectiveError where it is something else."""
+    found = {}
+    for text, numbers in known.items():
+        try:
+            vector = torch.from_numpy(np.frombuffer(base64.b64decode(numbers, validate=True), "<f4").astype(np.float32))
+        except (binascii.Error, ValueError) as problem:
+            raise ObjectiveError(f"The numbers of the direction {printable(text[:100])} cannot be read.") from problem
+        found[text] = _named(text, vector, "The recipe")
+    return found
+
+
+@contextmanager
+def recorded(known: Mapping[str, Direction]) -> Iterator[None]:
+    """Within it, named directions are those of a recipe, and no file is looked at."""
+    token = _recorded.set(known)
+    try:
+        yield
+    finally:
+        _recorded.reset(token)
+
+
+def parse_direction(text: str) -> NamedDirection | None:
+    """The direction that a text names, LAYER/NAME, or None where it names none."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        return None
+    layer = found["layer"]
+    return NamedDirection(layer[1:-1].replace('""', '"') if layer.startswith('"') else layer, found["name"])
+
+
+def _replaced(objective: Objective, change: Callable[[NamedDirection], Objective]) -> Objective:
+    """The same question with something else for each named direction in it."""
+    if isinstance(objective, Sum):
+        return Sum(tuple((weight, _replaced(term, change)) for weight, term in objective.terms))
+    return change(objective) if isinstance(objective, NamedDirection) else objective
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    return Path(path) / FILE if Path(path).is_dir() else Path(path)
+
+
+def _named(text: str, vector: Tensor, label: str) -> Direction:
+    """A direction out of a file. Raises ObjectiveError where it is none, or goes by another name."""
+    found = parse_direction(text) if text.isprintable() else None
+    if found is None or str(found) != text:
+        raise ObjectiveError(f"{label} holds {printable(text[:100])!r}, which is no direction's name, LAYER/NAME.")
+    return Direction(found.layer, _checked(text, vector, label), found.name)
+
+
+def _checked(text: str, vector: Tensor, label: str) -> Tensor:
+    if vector.ndim != 1 or not 0 < len(vector) <= _LONGEST or not vector.is_floating_point():
+        raise ObjectiveError(f"{label} holds {text} in the shape {tuple(vector.shape)}, which is no vector of numbers.")
+    vector = vector.float()
+    if not vector.isfinite().all():
+        raise ObjectiveError(f"{label} holds {text} with numbers that are not finite.")
+    return vector
