@@ -306,7 +306,7 @@ def test_images_the_network_cannot_take_are_refused_in_a_sentence():
 
 @pytest.mark.parametrize("bad", [{"mean": (0.5,)}, {"std": (1, 0, 1)}, {"mean": (0.5, 0.5)}])
 def test_statistics_that_do_not_fit_are_refused(bad):
-    with pytest.raises(NetworkError, match="one number per channel, and std is positive"):
+    with pytest.raises(NetworkError, match="one number per channel, or one for all, and std is positive"):
         nets.network(nets.cnn(), **bad)
 
 

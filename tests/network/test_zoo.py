@@ -211,6 +211,13 @@ class TestTimm:
         assert network.preprocess.interpolation == "bicubic"
         assert len(network.classes) == 1000
 
+    @pytest.mark.parametrize(
+        "name", ["deit_tiny_distilled_patch16_224", "levit_128s", "repvit_m0_9", "resnetv2_50x1_bit"]
+    )
+    def test_class_names_where_the_classifier_is_no_linear_layer(self, name):
+        network = load(f"timm:{name}", weights="random")
+        assert network.class_name(281) == "tabby"
+
     def test_its_tokens_are_a_grid(self):
         network = load("timm:vit_tiny_patch16_224", weights="random")
         look = network.look(torch.rand(1, 3, 224, 224), ["blocks.3"])

@@ -22,7 +22,7 @@ from triscope.images.foreign import is_heic, is_raw, open_heic, open_raw
 # Every format here is decoded inside this process by a library that ships with Pillow.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # What Pillow's decoders raise on damaged files, beside OSError (found by cutting and altering files of each format).
-_BROKEN = (
+BROKEN = (
     OSError,
     SyntaxError,
     ValueError,
@@ -62,7 +62,7 @@ def recognise(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
         ) from problem
     except PIL.UnidentifiedImageError as problem:
         raise ImageError(f"{label} {_foreign(data)}.") from problem
-    except _BROKEN as problem:
+    except BROKEN as problem:
         raise ImageError(f"{label} {_damage(problem)}.") from problem
 
 
@@ -98,19 +98,19 @@ def to_array(image: PIL.Image.Image, label: str, max_pixels: int) -> NDArray[Any
         # The further pictures of an MPO, which many phones write, are previews and depth maps of the first.
         several = image.tell() == 0 and image.format != "MPO" and getattr(image, "is_animated", False)
         image.load()
-        array = _colours(_upright(image), label)
-    except _BROKEN as problem:
+        array = _colours(upright(image), label)
+    except BROKEN as problem:
         raise ImageError(f"{label} {_damage(problem)}.") from problem
     if several:
         warnings.warn(f"{label} holds several pictures; only the first is used.", TriscopeWarning, stacklevel=2)
     return array
 
 
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+def upright(image: PIL.Image.Image) -> PIL.Image.Image:
     """The image turned as its metadata asks; metadata that cannot be read asks for nothing."""
     try:
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except _BROKEN:
+    except BROKEN:
         turn = None
     return image if turn is None else image.transpose(turn)
 

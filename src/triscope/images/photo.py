@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from triscope.errors import ImageError, TriscopeWarning
+from triscope.images.bands import bands_of, read_bands, require_bands
 from triscope.images.decode import recognise, to_array
 from triscope.images.files import open_regular, printable
 
@@ -30,7 +31,7 @@ _ROUNDING = 1e-4  # that far outside [0, 1], floats are taken as rounded rather 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One picture as it was read: upright, whole, `pixels` float32 (1, 3, H, W) in [0, 1].
+    """One picture as it was read: upright, whole, `pixels` float32 (1, 3, H, W) in [0, 1], or of so many bands.
 
     `name` is printable and stands in titles: the stem of the file, or "stdin", "image", "array", "tensor" where
     there is no file; `slug(name)` is safe as a part of a file name. `sha256` is that of the encoded file.
@@ -42,44 +43,54 @@ class Photo:
     sha256: str | None = None
 
 
-def open_photo(source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS) -> Photo:
+def open_photo(
+    source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS, bands: int | None = None
+) -> Photo:
     """The whole upright picture of a path, the bytes of an encoded file, a PIL image, an array or a tensor.
 
     Transparent parts show `background`, (red, green, blue) in [0, 1]. A file of more than `max_pixels` is refused
     before it is decoded. An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or floats in
-    [0, 1]; a tensor is one picture as for `read_image`. Raises ImageError; warns where a file holds more than is used.
+    [0, 1]; a tensor is one picture as for `read_image`. With `bands`, a picture of just so many channels is wanted, and
+    they are taken as they are: an array (H, W, bands), a tensor, or a file of so many bands. Raises ImageError; warns
+    where a file holds more than is used.
     """
     if [0 <= part <= 1 for part in background] != [True] * 3:
         raise ImageError(f"A background is (red, green, blue), each from 0 to 1, not {background!r}.")
     match source:
         case Tensor():
-            return _from_tensor(source)
+            return _from_tensor(source, bands)
         case np.ndarray():
-            return Photo(_on_background(source, background, "The array"), "array")
+            made = _planes(source, "The array", bands)[None] if bands else None
+            return Photo(_on_background(source, background, "The array") if made is None else made, "array")
         case PIL.Image.Image():
             path = os.fsdecode(getattr(source, "filename", ""))
             label = printable(path) or "The image"
-            pixels = _on_background(to_array(source, label, max_pixels), background, label)
+            if bands:
+                pixels = _planes(bands_of(source, bands, label, max_pixels), label, bands)[None]
+            else:
+                pixels = _on_background(to_array(source, label, max_pixels), background, label)
             return Photo(pixels, printable(Path(path).stem) or "image")
         case bytes():
-            pixels = _decoded(source, "stdin", background, max_pixels)
+            pixels = _decoded(source, "stdin", background, max_pixels, bands)
             return Photo(pixels, "stdin", sha256=hashlib.sha256(source).hexdigest())
         case str() | os.PathLike():
-            return _from_file(os.fsdecode(source), background, max_pixels)
+            return _from_file(os.fsdecode(source), background, max_pixels, bands)
     raise ImageError(
         f"A picture is a path, the bytes of a file, a PIL image, an array or a tensor, not {type(source).__name__}."
     )
 
 
-def read_image(source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """The picture as a tensor (1, 3, H, W), float32 in [0, 1]: `open_photo(...).pixels`.
+def read_image(
+    source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS, bands: int | None = None
+) -> Tensor:
+    """The picture as a tensor (1, 3, H, W), float32 in [0, 1]: `open_photo(...).pixels`; (1, bands, H, W) with `bands`.
 
-    A tensor is taken as it is: (C, H, W) or (B, C, H, W) with C 1 or 3, floats in [0, 1]; it comes back as
+    A tensor is taken as it is: (C, H, W) or (B, C, H, W) with C 1 or 3, or `bands`, floats in [0, 1]; it comes back as
     (B, C, H, W) on its own device, half precision as float32, float64 kept. Raises ImageError.
     """
     if isinstance(source, Tensor):
-        return _checked(source)
-    return open_photo(source, background=background, max_pixels=max_pixels).pixels
+        return _checked(source, bands)
+    return open_photo(source, background=background, max_pixels=max_pixels, bands=bands).pixels
 
 
 def to_pil(pixels: Tensor) -> PIL.Image.Image:
@@ -111,7 +122,7 @@ def resize(pixels: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bic
     return resized.clamp(0, 1) if mode == "bicubic" else resized
 
 
-def _from_file(path: str, background: Color, max_pixels: int) -> Photo:
+def _from_file(path: str, background: Color, max_pixels: int, bands: int | None) -> Photo:
     if path.startswith(("http://", "https://")):
         raise ImageError(f"{printable(path)} is an address, and a file is wanted here; download it first.")
     label = printable(path)
@@ -122,25 +133,30 @@ def _from_file(path: str, background: Color, max_pixels: int) -> Photo:
             data = file.read()
         except OSError as problem:
             raise ImageError(f"{label} cannot be read: {problem.strerror}.") from problem
-    pixels = _decoded(data, label, background, max_pixels)
+    pixels = _decoded(data, label, background, max_pixels, bands)
     return Photo(pixels, printable(Path(path).stem), Path(path), hashlib.sha256(data).hexdigest())
 
 
-def _decoded(data: bytes, label: str, background: Color, max_pixels: int) -> Tensor:
+def _decoded(data: bytes, label: str, background: Color, max_pixels: int, bands: int | None) -> Tensor:
+    if bands:
+        return _planes(read_bands(data, bands, label, max_pixels), label, bands)[None]
     return _on_background(to_array(recognise(data, label, max_pixels), label, max_pixels), background, label)
 
 
-def _from_tensor(tensor: Tensor) -> Photo:
-    pixels = _checked(tensor)
+def _from_tensor(tensor: Tensor, bands: int | None) -> Photo:
+    pixels = _checked(tensor, bands)
     if len(pixels) != 1:
         raise ImageError(f"One picture is wanted here, and the tensor holds {len(pixels)}; pass them one by one.")
-    return Photo(pixels.float().expand(-1, 3, -1, -1).contiguous(), "tensor")
+    pixels = pixels.float()
+    return Photo(pixels if bands else pixels.expand(-1, 3, -1, -1).contiguous(), "tensor")
 
 
-def _checked(tensor: Tensor) -> Tensor:
-    """The tensor as (B, 1 or 3, H, W) floats, refused where it is no picture."""
+def _checked(tensor: Tensor, bands: int | None) -> Tensor:
+    """The tensor as (B, 1 or 3, H, W) floats, or of so many bands, refused where it is no picture."""
     shape = tuple(tensor.shape)
-    if tensor.ndim not in (3, 4) or tensor.shape[-3] not in (1, 3):
+    if bands and tensor.ndim in (3, 4):
+        require_bands("The tensor", tensor.shape[-3], bands)
+    elif tensor.ndim not in (3, 4) or tensor.shape[-3] not in (1, 3):
         hint = " Channels come first in a tensor: use tensor.movedim(-1, -3)." if shape[-1:] in ((1,), (3,)) else ""
         raise ImageError(f"The tensor is {shape}, and a picture is (C, H, W) or (B, C, H, W) with C 1 or 3.{hint}")
     if tensor.numel() == 0:
@@ -153,11 +169,13 @@ def _checked(tensor: Tensor) -> Tensor:
     return _in_range(tensor if tensor.ndim == 4 else tensor[None], "The tensor")
 
 
-def _planes(array: NDArray[Any], label: str) -> Tensor:
+def _planes(array: NDArray[Any], label: str, bands: int | None = None) -> Tensor:
     """(H, W) or (H, W, C) values as float32 (C, H, W) in [0, 1]."""
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+    if bands and array.ndim == 3:
+        require_bands(label, array.shape[2], bands)
+    elif array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         hint = ""
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             hint = " Channels come last in an array: use array.transpose(1, 2, 0)."

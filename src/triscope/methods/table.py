@@ -27,10 +27,12 @@ from triscope.network import Network
 from triscope.network.refusals import no_autocast
 from triscope.objectives.base import Objective
 from triscope.objectives.directions import to_text
-from triscope.results import ImageNote, NetworkNote, Recipe, Result
+from triscope.render import usual_channels
+from triscope.results import Drawn, Grid, ImageNote, NetworkNote, Recipe, Result
 
 R = TypeVar("R", bound=Result)
 _EMPTY = inspect.Parameter.empty
+_SHOWN = "{} reads {} channels; pictures show {}. Others are shown with Network(..., show=(red, green, blue))."
 _DRAWS = "{} draws random numbers as it answers; they follow the seed, {}."
 
 
@@ -225,6 +227,7 @@ class Method(Generic[R]):
         """The result with its recipe, and a note where the network draws random numbers."""
         networks: list[NetworkNote] = []
         notes: list[str] = []
+        shown: dict[str, Any] = {}
         precision = getattr(result, "precision", None)
         images: list[ImageNote] = []
         recorded = {option.name for option in self.options if option.recorded}
@@ -242,6 +245,9 @@ class Method(Generic[R]):
                 networks += [NetworkNote(one.name, one.source, one.fingerprint()) for one in several]
                 precision = precision or str(several[0].dtype).removeprefix("torch.")
                 notes += [_DRAWS.format(one.name, bound.options.get("seed", 0)) for one in several if one.random]
+                if isinstance(result, Drawn) and not isinstance(result, Grid):
+                    shown = {"show": several[0].show}
+                    notes += _unstated(several[0])
         asked = getattr(result, "objective", None)
         recipe = Recipe(
             method=self.name,
@@ -254,7 +260,7 @@ class Method(Generic[R]):
             threads=torch.get_num_threads(),
             version=__version__,
         )
-        return dataclasses.replace(result, recipe=recipe, notes=tuple(dict.fromkeys((*result.notes, *notes))))
+        return dataclasses.replace(result, recipe=recipe, notes=tuple(dict.fromkeys((*result.notes, *notes))), **shown)
 
     def __repr__(self) -> str:
         return f"<method {self.name}{self.signature}>"
@@ -299,6 +305,15 @@ def _directions(result: Result) -> dict[str, str]:
     """The numbers of the named directions that were asked for, so that the recipe needs no file of them."""
     asked = (getattr(result, "objective", None), *getattr(result, "further", ()))
     return {text: numbers for one in asked if isinstance(one, Objective) for text, numbers in to_text(one).items()}
+
+
+def _unstated(network: Network) -> list[str]:
+    """What is to be said of the channels that are shown, where there are others and nobody chose."""
+    if network.show is not None or network.channels in (1, 3):
+        return []
+    first, *others = usual_channels(network.channels)
+    told = f"channel {first} in red and {others[0]} in cyan" if network.channels == 2 else "the first three"
+    return [_SHOWN.format(network.name, network.channels, told)]
 
 
 @contextmanager

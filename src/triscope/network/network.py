@@ -18,10 +18,10 @@ from triscope.network.interface import Call, Interface, NoOutput, Output
 from triscope.network.layers import Layer, Layers
 from triscope.network.layout import Layout
 from triscope.network.look import Look, require_rows
-from triscope.network.normalisation import Normalisation
+from triscope.network.normalisation import Normalisation, Statistic
 from triscope.network.preprocess import Fit, ImageBatch, Images, prepare
 from triscope.network.refusals import asking
-from triscope.network.stated import Details, channels_of, preprocessing, require_known
+from triscope.network.stated import Details, channels_of, channels_shown, preprocessing, require_known
 from triscope.network.twin import TwinKeeper, parameters_and_buffers
 from triscope.network.weights import Weights
 from triscope.objectives.base import Need
@@ -37,17 +37,20 @@ class Network:
     The module is borrowed: it is never changed, and may go on being trained between questions. What is asked is a twin
     around the same weights, in eval mode (see `triscope.network.twin`).
 
-    module      any nn.Module that takes images (B, 1 or 3, H, W). A result (B, K) means K classes; with any other,
+    module      any nn.Module that takes images (B, channels, H, W). A result (B, K) means K classes; with any other,
                 inner units can still be asked.
-    mean, std   per channel, as used in training, for images in [0, 1]; left out: the module takes [0, 1] as it is.
+    mean, std   per channel, or one number for all of them, as used in training, for images in [0, 1]; left out: the
+                module takes [0, 1] as it is.
     size        the usual input, in pixels: a number, or (rows, columns). 224 if left out.
+    channels    how many channels it reads; as many as `mean` has, or its first convolution reads, if left out.
+    show        the channels in which pictures are shown, counted from 0: (red, green, blue), or one number, in grey. If
+                left out: all of 1 or 3; of 2, the first in red and the second in cyan; of more, the first three.
     classes     the class names, in order.
     output      which tensor of what the module returns is its output: "auto", a key or index, or a function; see
                 `triscope.network.interface`.
     call        how the module is called, `lambda m, x: m(pixel_values=x)`; with the images alone, if left out.
     task        what the numbers of the output are: classes, probabilities, binary, labels, embedding, maps or
                 boxes; as far as that is certain, if left out.
-    name        what it is called in messages, results and recipes; the module's class, if left out.
     details     what is seldom said: see `triscope.network.stated.Details`.
     """
 
@@ -55,19 +58,21 @@ class Network:
         self,
         module: nn.Module,
         *,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: Statistic | None = None,
+        std: Statistic | None = None,
         size: int | tuple[int, int] | None = None,
+        channels: int | None = None,
+        show: int | Sequence[int] | None = None,
         classes: Sequence[str] | None = None,
         output: Output = "auto",
         call: Call | None = None,
         task: Task | None = None,
-        name: str | None = None,
         **details: Unpack[Details],
     ) -> None:
         if not isinstance(module, nn.Module):
             raise NetworkError(f"A Network is made from a torch.nn.Module, not from {type(module).__name__}.")
         require_known(details)
+        name = details.get("name")
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
         self._found: tuple[nn.Module, dict[tuple[int, int], Layers]] | None = None
@@ -75,10 +80,11 @@ class Network:
         self.module = self._keeper.module
         self._weights = Weights(self.module)
         self.name = name or type(self.module).__name__
-        self._normalise = Normalisation(mean, std)
-        self.mean, self.std = self._normalise.mean, self._normalise.std
-        self.channels = channels_of(self.module, self.mean)
         self.preprocess = preprocessing(size, details)
+        self.channels = channels or channels_of(self.module, self.size, mean, std)
+        self.show = channels_shown(show, self.channels)
+        self._normalise = Normalisation(mean, std, self.channels)
+        self.mean, self.std = self._normalise.mean, self._normalise.std
         self.classes = tuple(classes) if classes is not None else None
         self.tokens, self.extra_tokens = details.get("tokens"), details.get("extra_tokens")
         source = details.get("source")
@@ -97,6 +103,8 @@ class Network:
             "mean": self.mean,
             "std": self.std,
             "size": self.size,
+            "channels": self.channels,
+            "show": self.show,
             "resize": self.preprocess.resize,
             "interpolation": self.preprocess.interpolation,
             "classes": self.classes,

@@ -117,11 +117,12 @@ def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> 
 
 
 def _fitted(image: ImageSource, preprocess: Preprocess, channels: int, fit: Fit) -> ImageBatch:
+    bands = None if channels in (1, 3) else channels
     if isinstance(image, Tensor):
-        pixels = as_channels(read_image(image.detach()), channels)
+        pixels = as_channels(read_image(image.detach(), bands=bands), channels)
         whole = Box(0, 0, *pixels.shape[-2:])
         return ImageBatch(pixels, (whole,) * len(pixels), (Source("tensor"),) * len(pixels))
-    photo = open_photo(image)
+    photo = open_photo(image, bands=bands)
     pixels, box = preprocess(as_channels(photo.pixels, channels), fit)
     return ImageBatch(pixels, (box,), (Source(photo.name, photo.path, photo.sha256),))
 

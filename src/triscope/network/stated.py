@@ -1,15 +1,16 @@
 """What is said of a module when a network is made of it, beside what everybody says."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TypedDict
 
 from torch import nn
 
 from triscope.errors import NetworkError, nearest
+from triscope.network.normalisation import Statistic
 from triscope.network.preprocess import Interpolation, Preprocess
 
 _DEFAULT_SIZE = 224
-_OFTEN = ("mean", "std", "size", "classes", "output", "call", "task", "name")
+_OFTEN = ("mean", "std", "size", "channels", "show", "classes", "output", "call", "task")
 
 
 class Details(TypedDict, total=False):
@@ -20,6 +21,7 @@ class Details(TypedDict, total=False):
     tokens          (rows, columns) of the token grid at that size, where it is not found by itself.
     extra_tokens    how many tokens are (before, after) the grid: class, register and detection tokens; where that
                     is not found by itself. May be stated alone.
+    name            what it is called in messages, results and recipes; the module's class, if left out.
     source          how `load` made the network, for recipes.
     missing         names of weights that were not given (a classifier that a file lacks).
     """
@@ -28,6 +30,7 @@ class Details(TypedDict, total=False):
     interpolation: Interpolation
     tokens: tuple[int, int] | None
     extra_tokens: tuple[int, int] | None
+    name: str | None
     source: Mapping[str, str] | None
     missing: Iterable[str]
 
@@ -45,11 +48,30 @@ def preprocessing(size: int | tuple[int, int] | None, details: Details) -> Prepr
     return Preprocess((rows, cols), details.get("resize") or min(rows, cols), details.get("interpolation", "bilinear"))
 
 
-def channels_of(module: nn.Module, mean: Sequence[float] | None) -> int:
-    """How many channels the network reads: as many as `mean` has, or as its first convolution reads."""
-    if mean is not None:
-        return len(mean)
-    for part in module.modules():
+def channels_of(
+    module: nn.Module, size: tuple[int, int], mean: Statistic | None = None, std: Statistic | None = None
+) -> int:
+    """How many channels the network reads: as many as `mean` or `std` have, or as its first layer reads; else 3."""
+    for statistic in (mean, std):
+        if isinstance(statistic, Sized):
+            return len(statistic)
+    parts = list(module.modules())
+    for part in parts:
         if isinstance(part, nn.Conv2d):
             return part.in_channels
-    return 3
+    first = next((part for part in parts if isinstance(part, nn.Linear)), None)
+    channels, rest = divmod(first.in_features, size[0] * size[1]) if first else (0, 0)
+    return channels if channels and not rest else 3  # a picture flattened into a row of numbers
+
+
+def channels_shown(show: int | Sequence[int] | None, channels: int) -> tuple[int, ...] | None:
+    """The channels in which pictures are shown. Raises NetworkError where the network has no such channels."""
+    if show is None:
+        return None
+    chosen = (show,) if isinstance(show, int) else tuple(show)
+    if len(chosen) not in (1, 3) or not all(0 <= one < channels for one in chosen):
+        raise NetworkError(
+            f"Pictures are shown in three channels (red, green, blue), or in one, of those from 0 to {channels - 1}; "
+            f"show is {show!r}."
+        )
+    return chosen

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from triscope import render
 from triscope._version import __version__
 from triscope.images import to_pil
 from triscope.pages import style_sheet
@@ -40,7 +41,7 @@ def page(subject: Subject, sections: Sequence[tuple[str, str, Sequence[Block]]],
 {style_sheet(Path(__file__).with_name("page.css"))}</style>
 </head>
 <body>
-{_photo(subject.seen.images[0])}
+{_photo(render.visible(subject.seen.images[0], subject.network.show))}
 {_header(subject, title)}
 {_contents([*(section[0] for section in sections), _LAST])}
 <main>
@@ -67,7 +68,8 @@ def _header(subject: Subject, title: str) -> str:
     rows, cols = subject.seen.images.shape[-2:]
     parameters = sum(parameter.numel() for parameter in subject.network.module.parameters())
     file = subject.path.name if subject.path else subject.name
-    colours = "colour" if subject.network.channels == 3 else "grey"
+    channels = subject.network.channels
+    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     facts = {
         "Network": f"{subject.network.name}, {parameters:,} parameters",
         "Picture": f"{file}, {subject.size[0]} × {subject.size[1]} pixels",

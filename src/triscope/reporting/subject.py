@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from triscope import render
 from triscope.images import ImageSource, Photo, open_photo, resize, to_pil
 from triscope.methods import Method
 from triscope.methods.spelling import command_line, network_words, python_line, quoted
@@ -35,9 +36,9 @@ class Subject:
         self.network = network
         self.source = image
         self.fit = fit
-        photo = open_photo(image)
+        photo = open_photo(image, bands=None if network.channels in (1, 3) else network.channels)
         self.size = photo.pixels.shape[-2], photo.pixels.shape[-1]
-        self.thumbnail = _thumbnail(photo.pixels)
+        self.thumbnail = _thumbnail(render.visible(photo.pixels[0], network.show)[None])
         self.seen = network.prepare(image) if isinstance(image, Tensor) else _fitted(network, photo, fit)
         self.depths = tuple(depths(network))
         with torch.no_grad():

@@ -4,7 +4,7 @@ import dataclasses
 import io
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
@@ -29,6 +29,13 @@ class Drawn(Result):
 
     kind: ClassVar[str] = "picture"
     endings: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".npy")
+
+    #: The channels of the network's pictures that are shown, as (red, green, blue), or one in grey; None: the usual.
+    show: tuple[int, ...] | None = field(default=None, kw_only=True)
+
+    def visible(self, picture: Tensor) -> Tensor:
+        """A picture of the network's channels (C, H, W) as colours (3, H, W)."""
+        return render.visible(picture, self.show)
 
     @abstractmethod
     def draw(self) -> Tensor:
@@ -80,10 +87,10 @@ class Drawn(Result):
 
 @dataclass(frozen=True, eq=False)
 class Heatmap(Drawn):
-    """Where: raw values (B, C, H, W) over `image` (B, 1 or 3, H, W), what the network saw.
+    """Where: raw values (B, C, H, W) over `image` (B, channels, H, W), what the network saw.
 
     `boxes` say where that lies in each original picture; `scores` (B,) is the objective's answer; `asked` names the
-    unit of each image in words. C is 1, or 3 where the colour of the gradient is kept.
+    unit of each image in words. C is 1, or that of the image where the colour of the gradient is kept.
     """
 
     kind: ClassVar[str] = "heatmap"
@@ -134,29 +141,33 @@ class Heatmap(Drawn):
         """The map as pixels: by itself (`heat`), over the picture (`overlay`), or beside it (`side-by-side`)."""
         if style not in get_args(Style):
             raise OptionError(f"A heatmap is drawn as {', '.join(get_args(Style))}, not {style!r}.")
-        maps = (_heat(values.float(), self.scale, self.signed) for values in self.values)
         shown = [
-            _styled(heat, values, self.scale, _colour(image.float()), style)
-            for heat, values, image in zip(maps, self.values, self.image, strict=True)
+            _styled(self._heat(values.float()), values, self.scale, self.visible(image.float()), style)
+            for values, image in zip(self.values, self.image, strict=True)
         ]
         return Picture(torch.stack(shown), recipe=dataclasses.replace(self.recipe, style=style))
 
     def draw(self) -> Tensor:
         """The map in colours, (3, H, W); several make a mosaic.
 
-        One channel: red raises the score, blue lowers it; dark to light where nothing is negative. Three channels: grey
-        is zero.
+        One channel: red raises the score, blue lowers it; dark to light where nothing is negative. Several channels:
+        grey is zero.
         """
-        return render.grid([_heat(values.float(), self.scale, self.signed) for values in self.values])
+        return render.grid([self._heat(values.float()) for values in self.values])
+
+    def _heat(self, values: Tensor) -> Tensor:
+        if len(values) > 1:
+            return self.visible((0.5 + values / (2 * self.scale)).clamp(0, 1))
+        return render.signed(values[0], self.scale) if self.signed else render.unsigned(values[0], self.scale)
 
 
 @dataclass(frozen=True, eq=False)
 class Picture(Drawn):
-    """Pixels: (B, 1 or 3, H, W) in [0, 1]."""
+    """Pixels: (B, C, H, W) in [0, 1], of the network's channels, or in colours."""
 
     def draw(self) -> Tensor:
         """The pictures, as a mosaic where there are several."""
-        return render.grid([_colour(pixels) for pixels in self.values])
+        return render.grid([self.visible(pixels) for pixels in self.values])
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,14 +208,3 @@ def _styled(heat: Tensor, values: Tensor, scale: float, image: Tensor, style: St
     strength = (values.float().abs().amax(0) / scale).clamp(0, 1)
     pale = image.mean(0, keepdim=True).expand(3, -1, -1) * 0.6 + 0.4
     return render.overlay(pale, heat, 0.9 * strength.sqrt())
-
-
-def _heat(values: Tensor, scale: float, signed: bool) -> Tensor:
-    if len(values) == 3:
-        return (0.5 + values / (2 * scale)).clamp(0, 1)
-    values = values.sum(0) if len(values) > 1 else values[0]
-    return render.signed(values, scale) if signed else render.unsigned(values, scale)
-
-
-def _colour(pixels: Tensor) -> Tensor:
-    return pixels.expand(3, -1, -1) if len(pixels) == 1 else pixels

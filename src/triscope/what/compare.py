@@ -30,7 +30,7 @@ class Comparison(SynthesisedImage):
     def draw(self) -> Tensor:
         """One row, the regulariser and the score under each."""
         words = [f"{title}  {float(score):.1f}" for title, score in zip(self.titles, self.scores, strict=True)]
-        shown = [one.expand(3, -1, -1) for one in self.values]
+        shown = [self.visible(one) for one in self.values]
         return render.grid([captioned(one, text) for one, text in zip(shown, words, strict=True)], len(shown))
 
 

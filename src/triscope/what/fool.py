@@ -84,7 +84,7 @@ class Fooled(SynthesisedImage):
         for before, after in zip(self.photo, self.values, strict=True):
             change = after - before
             visible = (0.5 + change / (2 * render.scale_of(change, 99.5))).clamp(0, 1)
-            rows += [one.expand(3, -1, -1) for one in (before, after, visible)]
+            rows += [self.visible(one) for one in (before, after, visible)]
         return render.grid(rows, 3)
 
 

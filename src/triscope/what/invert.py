@@ -101,7 +101,7 @@ class Inversion(SynthesisedImage):
         """The pictures; where every stage was inverted, in one row, with the layer and its error under each."""
         if not self.stages:
             return super().draw()
-        shown = [one.expand(3, -1, -1) for one in self.values]
+        shown = [self.visible(one) for one in self.values]
         words = [
             f"{layer}  {100 * float(error):.1f}%" for layer, error in zip(self.stages, self.errors[:, 0], strict=True)
         ]

@@ -64,7 +64,7 @@ class HeatmapTable(Drawn):
         return render.grid([self._one(number) for number in range(len(self))], 1)
 
     def _one(self, number: int) -> Tensor:
-        picture = self.image[number].float().expand(3, -1, -1)
+        picture = self.visible(self.image[number].float())
         cells = []
         for unit, score, maps in zip(self.asked[number], self.answers[number], self.values[number], strict=True):
             cells.append(captioned(picture, f"{unit}  {float(score):.3g}"))

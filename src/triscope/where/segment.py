@@ -67,7 +67,7 @@ class Segmentation(Drawn):
         """The image and the mask beside each other: outside the mask the image is pale."""
         rows = []
         for picture, mask in zip(self.image.float(), self.values.float(), strict=True):
-            colour = picture.expand(3, -1, -1)
+            colour = self.visible(picture)
             pale = colour.mean(0, keepdim=True).expand(3, -1, -1) * 0.3 + 0.7
             rows.append(render.side_by_side(colour, torch.lerp(pale, colour, mask), mask.expand(3, -1, -1)))
         return render.grid(rows, 1)
@@ -139,7 +139,7 @@ def _cut(image: Tensor, seeds: Tensor, rounds: int) -> Tensor:
     mask = np.zeros(tuple(seeds.shape), np.uint8)
     for seed, kind in kinds.items():
         mask[(seeds == seed).cpu().numpy()] = kind
-    pixels = (image.expand(3, -1, -1).float() * 255).round().byte().cpu().permute(1, 2, 0).flip(2).contiguous().numpy()
+    pixels = (render.visible(image).float() * 255).round().byte().cpu().permute(1, 2, 0).flip(2).contiguous().numpy()
 
     def cut() -> np.ndarray[Any, Any]:
         models = np.zeros((1, 65)), np.zeros((1, 65))

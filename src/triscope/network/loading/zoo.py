@@ -249,7 +249,6 @@ def _timm(name: str, weights: str | None) -> Network:
     missing = frozenset[str]() if weights in (None, RANDOM) else fit(module, open_weights(str(weights)))
     config = timm.data.resolve_model_data_config(module)
     rows, cols = config["input_size"][1:]
-    outputs = module.get_classifier().out_features if hasattr(module.get_classifier(), "out_features") else 0
     return Network(
         module,
         mean=config["mean"],
@@ -257,10 +256,21 @@ def _timm(name: str, weights: str | None) -> Network:
         size=(rows, cols),
         resize=int(min(rows, cols) / config["crop_pct"]),
         interpolation="bicubic" if config["interpolation"] == "bicubic" else "bilinear",
-        classes=imagenet_classes() if outputs == 1000 else None,
+        classes=imagenet_classes() if _classes_of(module) == 1000 else None,
         name=f"timm:{name}",
         missing=missing,
     )
+
+
+def _classes_of(module: Any) -> int | None:
+    """How many classes a network of timm has; its classifier may be linear, a convolution, or several of them."""
+    count = getattr(module, "num_classes", None)
+    if isinstance(count, int):
+        return count
+    head = module.get_classifier()
+    first = head[0] if isinstance(head, list | tuple | nn.ModuleList) and len(head) else head
+    count = getattr(first, "out_features", getattr(first, "out_channels", None))
+    return count if isinstance(count, int) else None
 
 
 def _factory(name: str, weights: str | None) -> Network:

@@ -128,6 +128,11 @@ def stylize(
     preset = _preset(loss, usual_content_weight(network, kept))
     shares_of = _blend(loss.blend, len(style))
     notes = _checked(content, style)
+    if colors == "luminance" and network.channels not in (1, 3):
+        raise OptionError(
+            f"colors=luminance keeps the light of red, green and blue, and {network.name} reads {network.channels} "
+            "channels: use style, covariance or histogram."
+        )
     if colors == "luminance" or masks:
         notes.append("Scores and errors are those of the picture before the content was put back into it.")
     number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype

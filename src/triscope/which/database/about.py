@@ -27,6 +27,7 @@ from triscope.which.database.table import Table
 _FORMAT = 1
 _PRECISIONS = ("float16", "bfloat16", "float32", "float64")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_MOST_CHANNELS = 4096  # of pictures
 _LONGEST = 1 << 24  # numbers along one axis of a vector, or pixels along one of a picture
 #: What the rows of every store have, beside its own columns; layers that are being added have the first line alone.
 _ADDED = {"key": "int64", "stamp": "int64", "status": "string", "error": "string"}
@@ -186,7 +187,7 @@ def _check_values(about: About) -> None:
             raise _Wrong(f"a column is called {column.name[:40]!r}, of the layer {column.layer[:40]!r}")
         if not column.shape or not all(0 < side <= _LONGEST for side in (*column.shape, *column.grid)):
             raise _Wrong(f"the column {column.name} has the shape {column.shape}, of maps of {column.grid}")
-        if column.pool == "pixels" and (len(column.shape) != 3 or column.shape[0] not in (1, 3)):
+        if column.pool == "pixels" and (len(column.shape) != 3 or column.shape[0] > _MOST_CHANNELS):
             raise _Wrong(f"pixels have the shape {column.shape}")
 
 

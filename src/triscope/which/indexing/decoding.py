@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from triscope import render
 from triscope.errors import ImageError
 from triscope.images import MAX_PIXELS, open_photo, open_regular, printable
 from triscope.images.decode import recognise, to_array
@@ -57,6 +58,8 @@ class Decoded:
 
 def decode(path: str, preprocess: Preprocess, channels: int, *, exact: bool = False) -> Decoded:
     """The picture at `path`, fitted to a network; where it cannot be read, the sentence that says why."""
+    if channels not in (1, 3):
+        return _bands(path, preprocess, channels)
     try:
         array, height, width = _open(path, preprocess, exact)
     except ImageError as error:
@@ -72,6 +75,20 @@ def decode(path: str, preprocess: Preprocess, channels: int, *, exact: bool = Fa
         pixels = np.asarray(PIL.Image.fromarray(pixels).convert("L"))[:, :, None]
     shown = whole if _THUMBNAIL <= max(whole.shape) <= max(array.shape) else array
     return Decoded(pixels, height, width, _small(shown))
+
+
+def _bands(path: str, preprocess: Preprocess, channels: int) -> Decoded:
+    """The same for a picture of other than one or three channels; its small JPEG shows the usual ones."""
+    try:
+        whole = open_photo(path, bands=channels).pixels
+    except ImageError as error:
+        return Decoded(error=str(error))
+    seen, _ = preprocess(whole, "crop")
+    pixels, shown = (
+        one.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        for one in (seen[0], render.visible(whole[0]))
+    )
+    return Decoded(pixels, whole.shape[-2], whole.shape[-1], _small(shown))
 
 
 def _open(path: str, preprocess: Preprocess, exact: bool) -> tuple[NDArray[np.uint8], int, int]:

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from triscope import render
 from triscope.errors import ImageError, StoreError
 from triscope.images import ImageSource, read_image
 from triscope.methods import QueryInput, Range, method
@@ -89,7 +90,7 @@ def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Ten
         shown = read_image(decoded.thumbnail)[0]
     else:
         pixels = store.network.prepare(image).images
-        shown = pixels[0].float().expand(3, -1, -1)
+        shown = render.visible(pixels[0].float())
     if column.pool == "pixels":
         values = small(pixels)
     else:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triscope import render
 from triscope.errors import ObjectiveError
 from triscope.methods import ObjectiveArg, Range, method
 from triscope.network import Box
@@ -111,4 +112,4 @@ def _cut(store: Store, layer: str, row: int, position: tuple[int, int]) -> tuple
     if decoded.pixels is None:
         return torch.full((3, box.height, box.width), 0.5), box, decoded.error
     seen = torch.from_numpy(np.array(decoded.pixels)).permute(2, 0, 1).float() / 255
-    return seen.expand(3, -1, -1)[:, box.top : box.top + box.height, box.left : box.left + box.width], box, None
+    return render.visible(seen)[:, box.top : box.top + box.height, box.left : box.left + box.width], box, None
