@@ -218,7 +218,7 @@ def test_grey_and_colour(echo):
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     torch.testing.assert_close(verb(small, colour).values, (colour * weights).sum(1, keepdim=True))
     unknown = nets.network(nets.fill(nets.cnn(channels=4)), mean=None, std=None)
-    with pytest.raises(ImageError, match="reads pictures of 4 channels; this one has 3"):
+    with pytest.raises(ImageError, match="has 3 channels, and the network reads 4"):
         verb(unknown, colour)
 
 
