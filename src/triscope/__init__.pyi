@@ -25,9 +25,11 @@ from triscope.objectives.parsing import unit as unit
 from triscope.objectives.priors import PNorm as PNorm
 from triscope.objectives.priors import TotalVariation as TotalVariation
 from triscope.objectives.segmentation import Pixels as Pixels
+from triscope.objectives.similarity import Similarity as Similarity
 from triscope.objectives.statistics import CovarianceDistance as CovarianceDistance
 from triscope.objectives.statistics import GramDistance as GramDistance
 from triscope.objectives.statistics import WassersteinDistance as WassersteinDistance
+from triscope.objectives.tokens import Token as Token
 from triscope.objectives.units import Channel as Channel
 from triscope.objectives.units import Energy as Energy
 from triscope.objectives.units import Logit as Logit

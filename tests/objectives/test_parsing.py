@@ -261,7 +261,7 @@ def test_bad_text_is_refused_with_the_grammar(text):
 
 
 def test_the_maximum_of_one_position_is_refused():
-    with pytest.raises(ObjectiveError, match="a neuron is one position, there is no maximum to take"):
+    with pytest.raises(ObjectiveError, match="that is one position, and there is no maximum to take"):
         ts.unit("max:features.10:42@3,5")
 
 

@@ -55,6 +55,19 @@ class Layer:
             return self.layout.order.channels
         return self.shape[0] if self.layout.kind in ("maps", "vector") else self.shape[-1]
 
+    def token_channels(self, of_class: bool = False) -> int:
+        """How many channels its tokens have. Raises NetworkError where it has none, or no class token before them."""
+        self.require_pictures()
+        order = self.layout.order
+        if not order and not (len(self.shape) == 2 and self.layout.kind in ("tokens", "other")):
+            raise NetworkError(f"{self.name} gives {' x '.join(map(str, self.shape))} for an image, and no tokens.")
+        if of_class and not self.layout.before:
+            raise NetworkError(
+                f"{self.name} has no class token: nothing stands before its positions. If something does, say how many "
+                "tokens: Network(..., extra_tokens=(before, after))."
+            )
+        return order.channels if order else self.shape[-1]
+
 
 class Layers(Mapping[str, Layer]):
     """A network's layers by name, in the order in which they finish.

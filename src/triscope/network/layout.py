@@ -41,12 +41,15 @@ class Order:
         """Whether a tensor of this shape can hold so many pictures."""
         return math.prod(shape[dim] for dim in self.along) == pictures * self.count
 
-    def put(self, values: Tensor, pictures: int) -> Tensor:
-        """`values` (...) as (B, positions, C), the positions row by row."""
+    def each(self, values: Tensor, pictures: int) -> Tensor:
+        """`values` (...) as (B, count, C): all there is of each picture, in its own order."""
         rest = [dim for dim in range(values.ndim) if dim not in self.along]
         flat = values.permute(*self.along, *rest).reshape(-1, pictures, self.run, self.channels)
-        each = flat.transpose(0, 1).reshape(pictures, self.count, self.channels)
-        return each.index_select(1, self.places.to(values.device))
+        return flat.transpose(0, 1).reshape(pictures, self.count, self.channels)
+
+    def put(self, values: Tensor, pictures: int) -> Tensor:
+        """`values` (...) as (B, positions, C), the positions row by row."""
+        return self.each(values, pictures).index_select(1, self.places.to(values.device))
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,19 @@ class Layout:
         else:
             return values
         return positions.transpose(1, 2).reshape(len(positions), -1, rows, cols)
+
+    @property
+    def before(self) -> int:
+        """How many tokens stand before the first position: class and register tokens."""
+        if self.order is None:
+            return self.prefix
+        return int(self.order.places.min()) if self.order.places.numel() else 0
+
+    def tokens(self, values: Tensor, pictures: int) -> Tensor | None:
+        """`values` as all tokens of each picture in the layer's own order, (B, T, C); None where it has none."""
+        if self.order:
+            return self.order.each(values, pictures)
+        return values if values.ndim == 3 and self.kind in ("tokens", "other") and self.pictures else None
 
     def rows_and_cols(self, shape: Sequence[int]) -> tuple[int, int] | None:
         """The (rows, columns) of maps of this shape."""

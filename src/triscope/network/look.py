@@ -60,7 +60,17 @@ class Look(Mapping[Need, Tensor]):
         rows, cols = self._size
         return self._layouts[layer].view(values, pictures or self._pictures, (rows, cols), self._grids)
 
+    def _tokens(self, need: Need) -> Tensor:
+        """All tokens of a layer (B, T, C), or its class token (B, C)."""
+        layout = self._layouts.get(need.layer)
+        tokens = layout.tokens(self._kept[need.layer], self._pictures) if layout else None
+        if layout is None or tokens is None or (need.pool == "class" and not layout.before):
+            raise NetworkError(f"{need.layer} has no {'class token' if need.pool == 'class' else 'tokens'}.")
+        return tokens[:, 0] if need.pool == "class" else tokens
+
     def _answer(self, need: Need) -> Tensor:
+        if need.pool in ("class", "tokens"):
+            return self._tokens(need)
         return pooled(self.view(need.layer, self._kept[need.layer]), need.pool)
 
     def __iter__(self) -> Iterator[Need]:

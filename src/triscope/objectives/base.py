@@ -18,19 +18,29 @@ from torch import Tensor
 if TYPE_CHECKING:  # the network stands above; an objective only asks it questions, in `bind`
     from triscope.network import Network
 
-Pool: TypeAlias = Literal["none", "mean", "max", "gram"]
+Pool: TypeAlias = Literal["none", "mean", "max", "gram", "class", "tokens"]
+
+_CLASS = "@class"
 
 
 @dataclass(frozen=True, order=True)
 class Need:
-    """One thing an objective reads: a layer, whole (`none`) or pooled over its positions (`mean`, `max`, `gram`).
+    """One thing an objective reads: a layer, whole (`none`) or pooled over its positions (`mean`, `max`, `gram`); of a
+    layer of tokens also its class token (`class`), or all of them in its own order (`tokens`).
 
-    The answer is (B, C, h, w) or (B, D) for `none`, (B, C) or (B, D) for the mean and maximum, and (B, C, C) for the
-    Gram matrix of maps.
+    The answer is (B, C, h, w) or (B, D) for `none`, (B, C) or (B, D) for the mean and maximum, (B, C, C) for the Gram
+    matrix of maps, (B, C) for the class token and (B, T, C) for all tokens.
     """
 
     layer: str
     pool: Pool = "none"
+
+    @classmethod
+    def read(cls, text: str) -> "Need":
+        """The need that a layer's name stands for where layers are named: `norm`, or `norm@class` for its class
+        token.
+        """
+        return cls(text.removesuffix(_CLASS), "class") if text.endswith(_CLASS) else cls(text)
 
 
 Activations: TypeAlias = Mapping[Need, Tensor]

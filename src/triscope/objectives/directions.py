@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import safetensors.torch
@@ -158,14 +158,15 @@ class NamedDirection(Objective):
                 if self.layer not in network.layers:
                     raise
         network.layer(self.layer)
-        return self.among(self._known()).bind(network)
+        return self.found().bind(network)
 
-    def _known(self) -> Mapping[str, Direction]:
+    def found(self) -> Direction:
+        """The direction, with its numbers. Raises ObjectiveError where there is none of that name."""
         recorded = _recorded.get()
         if recorded is not None:
-            return recorded
+            return self.among(recorded)
         files = (folder / FILE for folder in (Path(), self.folder) if folder is not None)
-        return {text: one for file in files if file.exists() for text, one in load_directions(file).items()}
+        return self.among({text: one for file in files if file.exists() for text, one in load_directions(file).items()})
 
     def among(self, known: Mapping[str, Direction]) -> Direction:
         """The direction of that name. Raises ObjectiveError where there is none."""
@@ -209,7 +210,8 @@ def among(objective: Objective, known: Mapping[str, Direction]) -> Objective:
 
 def to_text(objective: Objective) -> dict[str, str]:
     """The numbers of the named directions in a question, as a recipe holds them: base64 of float32, by text form."""
-    found = (one for _, one in terms_of(objective) if isinstance(one, Direction) and one.name)
+    asked = (getattr(one, "target", one) for _, one in terms_of(objective))  # a similarity is to a direction
+    found = (one for one in asked if isinstance(one, Direction) and one.name)
     return {
         str(one): base64.b64encode(one.vector.detach().float().cpu().numpy().astype("<f4").tobytes()).decode("ascii")
         for one in found
@@ -251,6 +253,9 @@ def _replaced(objective: Objective, change: Callable[[NamedDirection], Objective
     """The same question with something else for each named direction in it."""
     if isinstance(objective, Sum):
         return Sum(tuple((weight, _replaced(term, change)) for weight, term in objective.terms))
+    target: object = getattr(objective, "target", None)
+    if isinstance(target, NamedDirection):  # of a similarity
+        return cast("Objective", replace(cast("Any", objective), target=change(target)))
     return change(objective) if isinstance(objective, NamedDirection) else objective
 
 

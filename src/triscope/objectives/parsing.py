@@ -3,6 +3,8 @@
     281   tabby   prob:tabby   logprob:281   281|285 (one class per image)
     features.10:42   max:features.10:42   features.10:42@3,5 (channel, row, column)
     features.10/stripes (a named direction)
+    cos:features.10/stripes (the cosine to it)
+    norm:42@class   norm:42@token3 (a channel of the class token, of the fourth token)
     output:person   output:15@predicted   output:15@10,20,50,60 (a segmenter's class: where, top, left, bottom, right)
     box:dog@10,20,50,60   box:dog@10,20,50,60,iou=0.3 (a detector's box)
     tabby - tiger cat   0.5*281 + features.10:42   -max:features.4:3
@@ -10,7 +12,8 @@
     question = [sign] term { sign term }        sign = "+" | "-"
     term     = [number "*"] unit
     unit     = [("prob" | "logprob") ":"] name { "|" name } | ["max:"] name ":" channel ["@" row "," column]
-             | name "/" direction
+             | ["cos:"] name "/" direction
+             | name ":" channel "@" ("class" | "token" number)
              | "output:" name { "|" name } ["@" ("predicted" | corners)]
              | "box:" name "@" corners { "|" name "@" corners } [",iou=" number]
     corners  = top "," left "," bottom "," right
@@ -37,6 +40,8 @@ from triscope.objectives.base import Objective, Sum, terms_of
 from triscope.objectives.detection import Box
 from triscope.objectives.directions import among, load_directions, located, parse_direction
 from triscope.objectives.segmentation import Pixels
+from triscope.objectives.similarity import Similarity
+from triscope.objectives.tokens import Token
 from triscope.objectives.units import Channel, Form, Logit, Neuron, TopClass
 
 if TYPE_CHECKING:
@@ -46,7 +51,8 @@ Question: TypeAlias = Objective | int | str | None
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _LAYER_UNIT = re.compile(
-    r'(?P<pool>max:)?(?P<layer>"(?:[^"]|"")*"|[^":]+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<col>\d+))?'
+    r'(?P<pool>max:)?(?P<layer>"(?:[^"]|"")*"|[^":]+):(?P<index>\d+)'
+    r"(?:@(?:(?P<row>\d+),(?P<col>\d+)|token(?P<token>\d+)|(?P<cls>class)))?"
 )
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _HEAD = re.compile(rf"\s*[+-]?\s*(?:{_NUMBER}\s*\*)?\s*(?:(?P<form>prob|logprob|max):)?")
@@ -55,14 +61,16 @@ _AFTER_CHANNEL = re.compile(r"[^:]*:\d+(?:@\d+,\d+)?\s*(?P<sign>[+-])\s*")
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<number>{_NUMBER})\s*\*)?\s*(?P<unit>.*?)\s*", re.DOTALL)
 _FORM = re.compile(r"(?P<form>prob|logprob):(?P<rest>.*)", re.DOTALL)
 _FORMS: dict[str, Form] = {"prob": "probability", "logprob": "log-probability"}
+_COSINE = "cos:"
 _CORNERS = r"-?\d+\.?\d*(?:,-?\d+\.?\d*){3}"
 _PIXELS = re.compile(rf"output:(?P<names>.+?)(?:@(?P<where>predicted|{_CORNERS}))?", re.DOTALL)
 _ONE_BOX = re.compile(rf"(?P<name>.+?)@(?P<box>{_CORNERS})", re.DOTALL)
 _BOXES = re.compile(rf"box:(?P<each>.+?@{_CORNERS})(?:,iou=(?P<iou>\d*\.?\d+))?", re.DOTALL)
 _GRAMMAR = (
     "A unit is a class (281, tabby, prob:tabby), a channel (LAYER:CHANNEL), a neuron (LAYER:CHANNEL@ROW,COLUMN), a "
-    "named direction (LAYER/NAME), a class of a segmenter (output:CLASS, output:CLASS@predicted) or a box of a "
-    "detector (box:CLASS@TOP,LEFT,BOTTOM,RIGHT); in a sum, + and - have spaces around them."
+    "channel of the class token (LAYER:CHANNEL@class), a named direction (LAYER/NAME, cos:LAYER/NAME), a class of a "
+    "segmenter (output:CLASS, output:CLASS@predicted) or a box of a detector (box:CLASS@TOP,LEFT,BOTTOM,RIGHT); in a "
+    "sum, + and - have spaces around them."
 )
 _MOST_SIGNS = 8  # that may be meant as signs or as parts of names
 
@@ -138,6 +146,8 @@ def _terms(text: str) -> Iterator[tuple[str, str]]:
 def _unit(words: str, text: str) -> Objective:
     if found := _of_output(words, text):
         return found
+    if words.startswith(_COSINE) and (found := parse_direction(words.removeprefix(_COSINE))):
+        return Similarity(found.layer, found)
     if form := _FORM.fullmatch(words):
         return Logit(_classes(form["rest"], text), _FORMS[form["form"]])
     match = _LAYER_UNIT.fullmatch(words)
@@ -146,10 +156,12 @@ def _unit(words: str, text: str) -> Objective:
             raise ObjectiveError(f"{text!r} is not a unit. {_GRAMMAR}")
         return parse_direction(words) or Logit(_classes(words, text))
     layer, index = _unquoted(match["layer"]), int(match["index"])
-    if match["row"] is None:
+    if (match["cls"] or match["token"]) and not match["pool"]:
+        return Token(layer, "class" if match["cls"] else int(match["token"]), index)
+    if match["row"] is None and not match["cls"] and not match["token"]:
         return Channel(layer, index, "max" if match["pool"] else "mean")
     if match["pool"]:
-        raise ObjectiveError(f"{text!r}: a neuron is one position, there is no maximum to take. {_GRAMMAR}")
+        raise ObjectiveError(f"{text!r}: that is one position, and there is no maximum to take. {_GRAMMAR}")
     return Neuron(layer, index, int(match["row"]), int(match["col"]))
 
 

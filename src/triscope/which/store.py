@@ -215,8 +215,10 @@ class Store:
         """
         if layer == "input":
             pool = "pixels"
+        if (need := Need.read(layer)).pool == "class" and layer in {column.label for column in self.columns}:
+            layer, pool = need.layer, "class"
         kept = [column for column in self.columns if column.layer == layer and column.pool != "place"]
-        for wanted in (pool, "none", "mean", "max"):
+        for wanted in (pool, "none", "mean", "max", "class") if pool != "class" else ("class",):
             for column in kept:
                 if column.pool == wanted and (wanted == pool or len(column.shape) == 1):
                     return column
@@ -285,11 +287,12 @@ class Store:
         for column in self.columns:
             if column.answers(need):
                 return column
-        raise self.missing(need.layer, whole=need.pool in ("none", "gram") and need != OUTPUT)
+        name = f"{need.layer}@class" if need.pool == "class" else need.layer
+        raise self.missing(name, whole=need.pool in ("none", "gram") and need != OUTPUT)
 
     def missing(self, layer: str, *, whole: bool = False) -> LayerNotKept:
         """The error that says that a layer, or its whole maps, are not kept."""
-        known = dict.fromkeys(column.layer for column in self.columns)
+        known = dict.fromkeys(column.label for column in self.columns)
         what = f"the whole maps of {layer}" if whole else layer
         near = "" if layer in known else nearest(layer, known)
         said = f"{printable(self.path)} does not keep {what}.{near} It keeps {', '.join(known)}."

@@ -18,7 +18,7 @@ from triscope.network import Network
 from triscope.network.stages import depths
 from triscope.objectives.base import Need
 
-Kind: TypeAlias = Literal["none", "mean", "max", "place", "pixels"]
+Kind: TypeAlias = Literal["none", "mean", "max", "class", "place", "pixels"]
 
 #: Pixel space is the picture at this size, in pixels.
 PIXELS = 16
@@ -28,8 +28,8 @@ PIXELS = 16
 class Column:
     """One vector of every picture: of a layer, pooled so, of this shape for one picture, kept as numbers of this type.
 
-    `none` is the layer as it is, `place` the position (row * width + col) of each map's maximum, `pixels` the small
-    picture.
+    `none` is the layer as it is, `class` its class token, `place` the position (row * width + col) of each map's
+    maximum, `pixels` the small picture.
     """
 
     name: str
@@ -49,7 +49,14 @@ class Column:
         """Whether this column alone answers a need: a vector has one position, so every pooling of it is itself."""
         if self.layer != need.layer or self.pool in ("place", "pixels"):
             return False
+        if need.pool in ("class", "tokens"):
+            return self.pool == need.pool
         return self.pool == need.pool or (self.pool == "none" and (len(self.shape) == 1 or need.pool != "none"))
+
+    @property
+    def label(self) -> str:
+        """What it is called where layers are named: the layer, or `norm@class` for its class token."""
+        return f"{self.layer}@class" if self.pool == "class" else self.layer
 
     def to_json(self) -> dict[str, Any]:
         """The column as JSON can hold it."""
@@ -65,6 +72,7 @@ class Column:
             "none": "",
             "mean": ", mean",
             "max": ", maximum",
+            "class": ", class token",
             "place": ", place of the maximum",
             "pixels": " (small)",
         }
@@ -77,8 +85,9 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
     Raises LayerNotFound, NetworkError for layers that are neither maps nor vectors, StoreError where none is named and
     none stands for the network.
     """
-    asked = [need if isinstance(need, Need) else None for need in layers]
-    names = [need.layer if isinstance(need, Need) else need for need in layers]
+    needs = [_class_token(one, network) if isinstance(one, str) else one for one in layers]
+    asked = [need if isinstance(need, Need) else None for need in needs]
+    names = [need.layer if isinstance(need, Need) else need for need in needs]
     wanted = [*zip(names, asked, strict=True), *((name, Need(name)) for name in maps)]
     wanted = wanted or [(name, None) for name in usual(network)]
     if not wanted:
@@ -88,6 +97,11 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
     inner = list(dict.fromkeys(name for name, _ in wanted))
     for name in inner:
         _ = network.layer(name).channels  # refuses what is neither maps nor a vector
+    for need in filter(None, asked):
+        if need.pool == "tokens":
+            raise StoreError(f"A store keeps the class token of {need.layer} ({need.layer}@class), not all its tokens.")
+        if need.pool == "class":
+            network.layer(need.layer).token_channels(of_class=True)
     grey = torch.full((1, network.channels, *network.size), 0.5, dtype=network.dtype, device=network.device)
     with torch.no_grad():
         look = network.look(grey, inner)
@@ -107,6 +121,12 @@ def usual(network: Network) -> list[str]:
     except NetworkError:
         return depths(network)
     return [*depths(network), "output"] if network.task not in ("embedding", "number") else depths(network)
+
+
+def _class_token(name: str, network: Network) -> str | Need:
+    """A layer's name as it is; `norm@class` as the need that it stands for."""
+    need = Need.read(name)
+    return name if need.pool == "none" or name in network.layers else need
 
 
 def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:

@@ -40,7 +40,7 @@ def fit_projections(folder: Path, table: Table, columns: Sequence[Column], *, re
 
 def searchable(column: Column) -> bool:
     """Whether neighbours are looked for in a projection of this column."""
-    return column.pool in ("none", "mean", "pixels") and RANK < column.length <= 1 << 15
+    return column.pool in ("none", "mean", "class", "pixels") and RANK < column.length <= 1 << 15
 
 
 def _sample(table: Table, column: Column) -> torch.Tensor:

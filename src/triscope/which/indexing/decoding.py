@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import PIL.Image
@@ -215,6 +215,8 @@ class Embedder:
     def _value(self, column: Column, look: Any, images: Tensor) -> Tensor:
         if column.pool == "pixels":
             return small(images)
+        if column.pool == "class":
+            return cast("Tensor", look[Need(column.layer, "class")]).float()
         values: Tensor = look[Need(column.layer)]
         if column.pool == "none":
             return values.float()
