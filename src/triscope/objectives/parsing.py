@@ -144,10 +144,8 @@ def _terms(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _unit(words: str, text: str) -> Objective:
-    if found := _of_output(words, text):
-        return found
-    if words.startswith(_COSINE) and (found := parse_direction(words.removeprefix(_COSINE))):
-        return Similarity(found.layer, found)
+    if prefixed := _prefixed(words, text):
+        return prefixed
     if form := _FORM.fullmatch(words):
         return Logit(_classes(form["rest"], text), _FORMS[form["form"]])
     match = _LAYER_UNIT.fullmatch(words)
@@ -165,9 +163,11 @@ def _unit(words: str, text: str) -> Objective:
     return Neuron(layer, index, int(match["row"]), int(match["col"]))
 
 
-def _of_output(words: str, text: str) -> Objective | None:
-    """A segmenter's class or a detector's box, where the text is one: a plain channel or neuron of `output` is not."""
+def _prefixed(words: str, text: str) -> Objective | None:
+    """A segmenter's class, a detector's box or a cosine, where the text is one: a plain channel of `output` is none."""
     plain = _masked(words)
+    if words.startswith(_COSINE) and (named := parse_direction(words.removeprefix(_COSINE))):
+        return Similarity(named.layer, named)
     if found := _BOXES.fullmatch(plain):
         start, end = found.span("each")
         each = [_ONE_BOX.fullmatch(plain, *span) for span in _between_bars(plain, start, end)]

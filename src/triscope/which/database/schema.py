@@ -97,11 +97,11 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
     inner = list(dict.fromkeys(name for name, _ in wanted))
     for name in inner:
         _ = network.layer(name).channels  # refuses what is neither maps nor a vector
-    for need in filter(None, asked):
-        if need.pool == "tokens":
-            raise StoreError(f"A store keeps the class token of {need.layer} ({need.layer}@class), not all its tokens.")
-        if need.pool == "class":
-            network.layer(need.layer).token_channels(of_class=True)
+    for one in filter(None, asked):
+        if one.pool == "tokens":
+            raise StoreError(f"A store keeps the class token of {one.layer} ({one.layer}@class), not all its tokens.")
+        if one.pool == "class":
+            network.layer(one.layer).token_channels(of_class=True)
     grey = torch.full((1, network.channels, *network.size), 0.5, dtype=network.dtype, device=network.device)
     with torch.no_grad():
         look = network.look(grey, inner)
@@ -134,7 +134,7 @@ def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:
         return ("none",)
     if need is None:
         return "mean", "max", "place"
-    if need.pool == "gram":  # it can be computed from whole maps
+    if need.pool == "gram" or need.pool == "tokens":  # noqa: PLR1714 - a Gram matrix is computed from whole maps
         return ("none",)
     return ("max", "place") if need.pool == "max" else (need.pool,)
 
