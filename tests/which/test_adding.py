@@ -14,15 +14,15 @@ from tests.which.conftest import paint
 from tests.which.test_indexing import build, contents, end, start
 from triscope.cli import main
 from triscope.errors import LayerNotKept, StoreError
-from triscope.which.indexing.index import index
+from triscope.which.indexing.index import Pace, index
 from triscope.which.store import Store
 
 MODEL = "from tests.which.conftest import tiny_network as make"
 
 
-def grow(network, folder, place, **options):
+def grow(network, folder, place, batch=64, **options):
     """The steps of adding layers, told apart: those of the pictures, and those of the layers."""
-    steps = list(index(network, folder, place, **{"precision": "float32", **options}))
+    steps = list(index(network, folder, place, pace=Pace(batch), **{"precision": "float32", **options}))
     return [step for step in steps if not step.what], [step for step in steps if step.what]
 
 
@@ -75,7 +75,7 @@ def test_new_pictures_and_a_new_layer_at_once(network, photos, tmp_path):
 def test_an_addition_that_is_stopped_shows_nothing_and_is_gone_on_with(network, photos, tmp_path):
     folder = photos(40)
     build(network, folder, tmp_path / "store", layers=["3"])
-    steps = index(network, folder, tmp_path / "store", layers=["7"], precision="float32", batch=4, unit=4)
+    steps = index(network, folder, tmp_path / "store", layers=["7"], precision="float32", pace=Pace(4, unit=4))
     with closing(steps):
         stored = next(step.stored for step in steps if step.what and step.stored >= 20)
     store = Store.open(tmp_path / "store", network)

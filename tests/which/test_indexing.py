@@ -20,8 +20,9 @@ from triscope.network.stages import depths
 from triscope.objectives.base import Need
 from triscope.which.collection import Collection
 from triscope.which.database.table import Table
+from triscope.which.indexing import committing, computing
 from triscope.which.indexing import index as index_module
-from triscope.which.indexing.index import index
+from triscope.which.indexing.index import Pace, index
 from triscope.which.search.neighbors import neighbors
 from triscope.which.search.patches import patches
 from triscope.which.store import Store
@@ -116,7 +117,7 @@ def test_nothing_is_written_where_nothing_changed(network, photos, tmp_path):
 
 def test_what_was_computed_when_it_is_stopped_is_kept(network, photos, tmp_path):
     folder = photos(12)
-    with closing(index(network, folder, tmp_path / "store", layers=LAYERS, precision="float32", batch=2)) as steps:
+    with closing(index(network, folder, tmp_path / "store", layers=LAYERS, precision="float32", pace=Pace(2))) as steps:
         assert [step.done for step in islice(steps, 3)] == [0, 2, 4]
     assert 4 <= len(Store.open(tmp_path / "store")) < 12
     whole = build(network, folder, tmp_path / "whole", batch=2)
@@ -126,15 +127,15 @@ def test_what_was_computed_when_it_is_stopped_is_kept(network, photos, tmp_path)
 def test_what_is_computed_is_committed_by_time_too(network, photos, tmp_path, monkeypatch):
     """A clock that goes on by a second for each batch: every third of them is committed."""
     clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    embed = index_module.embedded
+    embed = computing.embedded
 
     def slowly(*arguments):
         clock.now += 1.0
         return embed(*arguments)
 
     monkeypatch.setattr(index_module, "time", clock)
-    monkeypatch.setattr(index_module, "embedded", slowly)
-    steps = index(network, photos(14), tmp_path / "store", layers=LAYERS, precision="float32", batch=2, every=3.0)
+    monkeypatch.setattr(computing, "embedded", slowly)
+    steps = index(network, photos(14), tmp_path / "store", layers=LAYERS, precision="float32", pace=Pace(2, every=3.0))
     told = [(step.done, step.stored, len(Store.open(tmp_path / "store"))) for step in steps]
     assert [stored for _, stored, _ in told[:8]] == [0, 0, 0, 6, 6, 6, 12, 12]
     assert [done for done, _, _ in told[:8]] == [0, 2, 4, 6, 8, 10, 12, 14]
@@ -142,7 +143,7 @@ def test_what_is_computed_is_committed_by_time_too(network, photos, tmp_path, mo
 
 
 def test_a_table_of_many_commits_is_tidied_on_the_way(network, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(index_module, "_TIDY_EVERY", 3)
+    monkeypatch.setattr(committing, "_TIDY_EVERY", 3)
     tidied, tidy = [], Table.tidy
 
     def counted(self):
@@ -151,7 +152,7 @@ def test_a_table_of_many_commits_is_tidied_on_the_way(network, photos, tmp_path,
 
     monkeypatch.setattr(Table, "tidy", counted)
     folder = photos(20)
-    options = {"layers": LAYERS, "precision": "float32", "batch": 2, "every": 0.0}
+    options = {"layers": LAYERS, "precision": "float32", "pace": Pace(2, every=0.0)}
     *_, last = index(network, folder, tmp_path / "store", **options)
     assert tidied == [6, 12, 18, 20]
     assert last.stored == 20
@@ -172,7 +173,7 @@ def test_a_commit_that_is_interrupted_is_made_again_and_stores_each_once(network
 
         monkeypatch.setattr(Table, "append", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            list(index(network, folder, tmp_path / when, layers=LAYERS, precision="float32", batch=2, every=0.0))
+            list(index(network, folder, tmp_path / when, layers=LAYERS, precision="float32", pace=Pace(2, every=0.0)))
         assert len(contents(Store.open(tmp_path / when))) == 2
         assert len(contents(build(network, folder, tmp_path / when, batch=2))) == 8
 
@@ -183,7 +184,7 @@ def test_a_vector_does_not_depend_on_the_pictures_beside_it(network, photos, tmp
     folder = photos(20)
     whole = contents(build(network, folder, tmp_path / "whole", precision=precision))
     for some in (1, 3):
-        for _ in index(network, folder, tmp_path / f"{some}", layers=LAYERS, precision=precision, unit=some, batch=64):
+        for _ in index(network, folder, tmp_path / f"{some}", layers=LAYERS, precision=precision, pace=Pace(unit=some)):
             pass
         assert contents(Store.open(tmp_path / f"{some}")) == whole
 
@@ -267,13 +268,13 @@ import sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
 from tests.which.conftest import tiny_network
-from triscope.which.indexing.index import index
+from triscope.which.indexing.index import Pace, index
 import resource, torch
 torch.set_num_threads(1)
 if len(sys.argv) > 4:  # a disk with little room
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
 shard = tuple(map(int, sys.argv[3].split("/")))
-options = dict(layers={layers!r}, precision="float32", unit=4, batch=4)
+options = dict(layers={layers!r}, precision="float32", pace=Pace(4, unit=4))
 for step in index(tiny_network(), sys.argv[1], sys.argv[2], shard=shard, **options):
     print(step.stored, flush=True)
 """
@@ -376,7 +377,7 @@ def mounted(tmp_path):
 def test_a_disk_that_fills_up_is_a_sentence_and_keeps_what_was_acknowledged(network, photos, tmp_path, mounted):
     folder = photos(120)
     place = mounted("-t", "tmpfs", "-o", "size=1m", "tmpfs")
-    steps = index(network, folder, place / "store", layers=LAYERS, precision="float32", unit=4, batch=4)
+    steps = index(network, folder, place / "store", layers=LAYERS, precision="float32", pace=Pace(4, unit=4))
     told = []
     with pytest.raises(StoreError, match=r"cannot be written: No space left on device\. What was stored before"):
         told.extend(step.stored for step in steps)

@@ -24,7 +24,7 @@ from triscope.network.loading.recorded import Said
 from triscope.watching import ProgressDisplay
 from triscope.which.collection import Collection
 from triscope.which.database.location import store_for
-from triscope.which.indexing.index import Progress
+from triscope.which.indexing.index import Pace, Progress
 from triscope.which.indexing.index import index as index_steps
 from triscope.which.store import Store
 
@@ -87,6 +87,7 @@ def _run_index(
     shard: str,
     ivf: tuple[str, ...],
     list_errors: bool,
+    batch: int,
     chosen: NetworkChoice,
     console: Console,
     **options: Any,
@@ -95,7 +96,9 @@ def _run_index(
     collection = Collection(source)
     place = store_for(source, path)
     network = _network(place, chosen, console)
-    steps = index_steps(network, collection, place, layers=layers, maps=maps, shard=_shard(shard), **options)
+    steps = index_steps(
+        network, collection, place, layers=layers, maps=maps, shard=_shard(shard), pace=Pace(batch), **options
+    )
     last = _tell(steps, place, console)
     store = Store.open(place)
     with in_words():

@@ -41,7 +41,7 @@ from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column, Kind
 from triscope.which.database.stored_projections import load_projection, projected_name
 from triscope.which.database.table import Table
-from triscope.which.indexing.index import index
+from triscope.which.indexing.index import Pace, index
 
 GOOD = "status = 'ok'"
 _FIELDS = ("name", "folder", "width", "height", "size", "answer", "certainty", "correct")
@@ -98,7 +98,7 @@ class Store:
         """
         for _ in index(
             network, collection, path, layers=layers, maps=maps, precision=precision,
-            exact_preprocess=exact_preprocess, shard=shard, batch=batch, workers=workers,
+            exact_preprocess=exact_preprocess, shard=shard, pace=Pace(batch, workers),
         ):  # fmt: skip
             pass
         return cls.open(store_for(collection, path), network)

@@ -10,7 +10,7 @@ import copy
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -249,7 +249,7 @@ def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | N
     return reasons
 
 
-def ordered(work: Callable[[A], B], items: Iterable[A], workers: int | None, ahead: int) -> Iterator[tuple[A, B]]:
+def ordered(work: Callable[[A], B], items: Iterable[A], workers: int | None, ahead: int) -> Generator[tuple[A, B]]:
     """`work` done in threads, in order, never more than `ahead` items before what was asked for."""
     waiting: deque[tuple[A, Future[B]]] = deque()
     with ThreadPoolExecutor(workers or min(16, (os.cpu_count() or 1) + 1)) as pool:

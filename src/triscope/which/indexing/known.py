@@ -1,5 +1,6 @@
 """What a store holds already: which pictures need not be looked at again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,22 @@ class Known:
             for rows in table.stream(["key", "stamp", "status"], batch=65536)
         ]
         empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool))
-        keys, stamps, failed = (np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True))
-        order = keys.argsort()
+        return cls._sorted(*(np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True)))
+
+    def plus(self, entries: Sequence[Entry], failed: NDArray[np.bool_]) -> "Known":
+        """With these rows as well, in the place of what was known of them."""
+        keys = np.array([entry.key for entry in entries], np.int64)
+        stamps = np.array([entry.stamp for entry in entries], np.int64)
+        kept = ~np.isin(self.keys, keys)
+        return Known._sorted(
+            np.concatenate([self.keys[kept], keys]),
+            np.concatenate([self.stamps[kept], stamps]),
+            np.concatenate([self.failed[kept], failed]),
+        )
+
+    @classmethod
+    def _sorted(cls, keys: NDArray[np.int64], stamps: NDArray[np.int64], failed: NDArray[np.bool_]) -> "Known":
+        order = keys.argsort(kind="stable")
         return cls(keys[order], stamps[order], failed[order])
 
     def place(self, key: int) -> int | None:

@@ -1,19 +1,29 @@
-"""From decoded pictures to rows: a batch through the network, and its vectors as they are stored."""
+"""Compute: from images to rows. Files of images are read, and nothing is written; no store is known here.
 
-from collections.abc import Mapping
+A store's rows are computed by a `Compute`, from entries of a collection alone. It is all that a worker needs, in this
+process or in another: entries and rows can be pickled, and rows come in the order of the entries.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from itertools import islice
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from triscope.network import Network
 from triscope.which.collection import Entry
-from triscope.which.indexing.decoding import Decoded, Embedder, broken
+from triscope.which.database.schema import Column
+from triscope.which.indexing.decoding import Decoded, Embedder, broken, decode, ordered
 
 # In float32 the last bit of a vector depends on how many pictures pass through the network together; in multiples of
 # this it does not (nine torchvision networks, one and two threads). So a vector is the same whoever was beside it.
 _FILL = 16
+_AHEAD = 3  # batches that are decoded before they are needed
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +33,35 @@ class Row:
     entry: Entry
     decoded: Decoded
     vectors: Mapping[str, NDArray[Any]] | None = None
+
+
+#: The rows of some entries, one for each, in their order: what a worker is handed.
+Compute: TypeAlias = Callable[[Sequence[Entry]], Iterator[Row]]
+
+
+@dataclass(frozen=True)
+class RowComputer:
+    """A `Compute` of this process: threads decode, and one copy of the network embeds whole batches."""
+
+    network: Network
+    columns: tuple[Column, ...]
+    precision: str
+    exact: bool
+    batch: int
+    workers: int | None = None
+
+    def __call__(self, entries: Sequence[Entry]) -> Iterator[Row]:
+        """The rows of the entries, batch by batch; of a picture that cannot be used, a row with the reason."""
+        with closing(ordered(self._decode, entries, self.workers, _AHEAD * self.batch)) as decoded:
+            while waiting := list(islice(decoded, self.batch)):
+                yield from embedded(waiting, self._embedder, self.batch)
+
+    @cached_property
+    def _embedder(self) -> Embedder:
+        return Embedder(self.network, self.columns, self.precision)
+
+    def _decode(self, entry: Entry) -> Decoded:
+        return decode(entry.path, self.network.preprocess, self.network.channels, exact=self.exact)
 
 
 def embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) -> list[Row]:
