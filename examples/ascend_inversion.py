@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import triscope as ts
-from triscope.images.samples import sample_photo
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-photo = sys.argv[2] if len(sys.argv) > 2 else sample_photo("rocket")
+photo = sys.argv[2] if len(sys.argv) > 2 else "sample:rocket"
 steps = int(sys.argv[3]) if len(sys.argv) > 3 else 40
 
 network = ts.load("pocket")

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 import triscope as ts
-from triscope.images.samples import SAMPLES, sample_photo
+from triscope.images.samples import SAMPLES
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-photos = [sample_photo(name) for name in SAMPLES]
+photos = [f"sample:{name}" for name in SAMPLES]
 network = ts.load("pocket")
 seen = network.prepare(photos)  # read once, asked often
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 
 import triscope as ts
-from triscope.images.samples import sample_photo
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-photo = sample_photo("cat")
+photo = "sample:cat"
 network = ts.load("pocket")
 seen = network.prepare(photo)
 

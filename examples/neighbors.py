@@ -8,7 +8,7 @@ from pathlib import Path
 
 import triscope as ts
 from triscope.images import open_photo, to_pil
-from triscope.images.samples import SAMPLES, sample_photo
+from triscope.images.samples import SAMPLES
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 crops = folder / "crops"
@@ -16,7 +16,7 @@ crops = folder / "crops"
 # Five crops of each photo: neighbours ought to be crops of the same one.
 for name in SAMPLES:
     (crops / name).mkdir(parents=True, exist_ok=True)
-    photo = to_pil(open_photo(sample_photo(name)).pixels)
+    photo = to_pil(open_photo(f"sample:{name}").pixels)
     wide, tall = photo.width * 3 // 4, photo.height * 3 // 4
     for number, (left, top) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5)]):
         corner = round(left * (photo.width - wide)), round(top * (photo.height - tall))

@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 
 import triscope as ts
-from triscope.images.samples import sample_photo
 
 words = dict(enumerate(sys.argv))
 folder, steps = Path(words.get(1, ".")), int(words.get(4, 12))
-content, style = words.get(2, sample_photo("cat")), words.get(3, sample_photo("brick"))
+content, style = words.get(2, "sample:cat"), words.get(3, "sample:brick")
 network = ts.load(words.get(5, "pocket"), weights=words.get(6))
 size = 160 if network.name == "pocket" else 256
 names = ts.stylize(network, content, style, size=size, steps=1).layers

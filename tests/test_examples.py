@@ -10,7 +10,6 @@ import PIL.Image
 import pytest
 
 import triscope
-from triscope.images.samples import sample_photo
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
@@ -18,8 +17,8 @@ NAMES = [example.stem for example in EXAMPLES]
 #: Examples that optimise pictures take a number of steps: as few are enough to see that they run.
 FEW_STEPS = {
     "ascend_classes": lambda: [3],
-    "ascend_inversion": lambda: [sample_photo("rocket"), 2],
-    "style_choices": lambda: [sample_photo("cat"), sample_photo("brick"), 3],
+    "ascend_inversion": lambda: ["sample:rocket", 2],
+    "style_choices": lambda: ["sample:cat", "sample:brick", 3],
 }
 
 

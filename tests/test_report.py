@@ -20,7 +20,8 @@ from torch import nn
 import triscope
 from triscope.cli import main
 from triscope.errors import ImageError, NetworkError, TriscopeError
-from triscope.images.samples import SAMPLES, sample_photo
+from triscope.images import open_photo
+from triscope.images.samples import SAMPLES, sample_photo, sample_word
 from triscope.network import Box, Network, load
 from triscope.network.stages import depths
 from triscope.reporting import report
@@ -489,12 +490,22 @@ def test_the_last_row_of_a_mosaic_is_known(network, photo):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sample_photos(name):
-    pytest.importorskip("skimage", reason="the sample photos come with scikit-image")
     with PIL.Image.open(sample_photo(name)) as image:
         assert min(image.size) > 100
 
 
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_photo_has_a_word(name):
+    photo = open_photo(f"sample:{name}")
+    assert photo.name == name
+    assert photo.path == sample_photo(name)
+    assert sample_word(photo.path) == f"sample:{name}"
+    assert sample_word(f"elsewhere/{photo.path.name}") is None
+
+
 def test_a_sample_photo_that_is_not_there(monkeypatch):
+    with pytest.raises(ImageError, match="Nearest: rocket"):
+        open_photo("sample:rockett")
     with pytest.raises(ImageError, match="Nearest: rocket"):
         sample_photo("rockett")
     monkeypatch.setattr("triscope.images.samples.find_spec", lambda _: None)

@@ -12,7 +12,6 @@ from torch import nn
 
 import triscope as ts
 from tests import nets
-from triscope.errors import OptionError
 from triscope.where import fills, lime, rise, superpixels
 
 CLASSES = [3, 17]
@@ -296,12 +295,6 @@ def test_superpixels_of_grey_images_and_of_one_pixel_each():
     assert superpixels.divided(torch.rand(1, 9, 12), "slic", 5).shape == (1, 9, 12)
     assert superpixels.divided(torch.rand(3, 2, 3), "grid", 100).unique().tolist() == list(range(6))
     assert not superpixels.divided(torch.rand(3, 2, 3), "grid", 1).any()
-
-
-def test_superpixels_without_scikit_image(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "skimage.segmentation", None)
-    with pytest.raises(OptionError, match=r"pip install 'triscope\[segments\]', or divide into a grid"):
-        ts.shapley(nets.network(), torch.rand(1, 3, 8, 8), 1)
 
 
 @pytest.mark.parametrize("method", [ts.shapley, ts.lime])

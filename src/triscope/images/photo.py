@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from triscope.errors import ImageError, TriscopeWarning
 from triscope.images.bands import bands_of, read_bands, require_bands
 from triscope.images.decode import recognise, to_array
 from triscope.images.files import open_regular, printable
+from triscope.images.samples import PREFIX, sample_photo
 
 ImageSource = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any] | Tensor
 Color = tuple[float, float, float]
@@ -48,6 +49,8 @@ def open_photo(
 ) -> Photo:
     """The whole upright picture of a path, the bytes of an encoded file, a PIL image, an array or a tensor.
 
+    "sample:cat" is a photo that comes with scikit-image, as the others in `samples.SAMPLES`.
+
     Transparent parts show `background`, (red, green, blue) in [0, 1]. A file of more than `max_pixels` is refused
     before it is decoded. An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or floats in
     [0, 1]; a tensor is one picture as for `read_image`. With `bands`, a picture of just so many channels is wanted, and
@@ -73,6 +76,9 @@ def open_photo(
         case bytes():
             pixels = _decoded(source, "stdin", background, max_pixels, bands)
             return Photo(pixels, "stdin", sha256=hashlib.sha256(source).hexdigest())
+        case str() if source.startswith(PREFIX):
+            name = source.removeprefix(PREFIX)
+            return replace(_from_file(os.fspath(sample_photo(name)), background, max_pixels), name=name)
         case str() | os.PathLike():
             return _from_file(os.fsdecode(source), background, max_pixels, bands)
     raise ImageError(

@@ -1,8 +1,9 @@
-"""Photos to try things on, where scikit-image is installed: it ships a few that are free to use.
+"""Photos to try things on: scikit-image ships a few that are free to use.
 
 Only their files are looked for; scikit-image itself is not imported.
 """
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,15 @@ SAMPLES = {"cat": "chelsea.png", "coffee": "coffee.png", "astronaut": "astronaut
 #: Textures: photos of one material all over.
 TEXTURES = {"brick": "brick.png", "grass": "grass.png", "gravel": "gravel.png"}
 _FILES = SAMPLES | TEXTURES
+
+#: Before the name of a sample photo, it makes a word that is taken wherever a file of a photo is: sample:cat.
+PREFIX = "sample:"
+
+
+def sample_word(path: str | os.PathLike[str]) -> str | None:
+    """The word for a sample photo's file, "sample:cat"; None for any other file."""
+    name = next((name for name, file in _FILES.items() if file == Path(path).name), None)
+    return f"{PREFIX}{name}" if name and find_sample(_FILES[name]) == Path(path) else None
 
 
 def find_sample(file: str) -> Path | None:
@@ -36,7 +46,7 @@ def sample_photo(name: str = "cat") -> Path:
     path = Path(package.origin).parent / "data" / _FILES[name] if package and package.origin else None
     if path is None or not path.is_file():
         raise ImageError(
-            f"The sample photo {name} comes with scikit-image, which is not installed here: pip install scikit-image, "
-            "or give a picture of your own."
+            f"The sample photo {name} comes with scikit-image, whose photos are not here: pip install scikit-image, or "
+            "give an image of your own."
         )
     return path

@@ -9,11 +9,10 @@ Only what differs from the defaults is said.
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from triscope.images import public_path
-from triscope.images.samples import find_sample
+from triscope.images.samples import sample_word
 from triscope.methods.inputs import (
     Declared,
     ImageInput,
@@ -87,8 +86,6 @@ def network_words(network: Network) -> list[str] | None:
 
 def quoted(word: str) -> str:
     """A word as the shell reads it; one that cannot be printed in the bytes it has, as bash and zsh read them."""
-    if word.startswith("~/"):
-        return f"~/{quoted(word[2:])}"
     if word.isprintable():
         return shlex.quote(word)
     kept = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word))
@@ -142,12 +139,10 @@ def _files(value: Any) -> list[str] | None:
 
 
 def _as_word(path: str | os.PathLike[str]) -> str:
-    """A file by its public path; a sample photo, which is not the user's to find, by its way from home."""
-    text = public_path(path)
-    sample = find_sample(text)
-    if sample is not None and sample == Path(path):
-        home = Path("~").expanduser()
-        return f"~/{sample.relative_to(home)}" if sample.is_relative_to(home) else os.fspath(sample)
+    """A file by its public path; a sample photo, which is not the user's to find, by its name."""
+    text, sample = public_path(path), sample_word(path)
+    if sample is not None:
+        return sample
     return f"./{text}" if text.startswith(("-", "~")) else text
 
 
@@ -172,6 +167,6 @@ def _expression(declared: Declared, value: Any) -> str:
         return repr(value if isinstance(value, str) else list(value))
     if isinstance(kind, ImageInput | QueryInput):
         several = value if isinstance(value, list | tuple) else [value]
-        texts = [repr(os.fspath(one)) if isinstance(one, str | os.PathLike) else "image" for one in several]
+        texts = [repr(_as_word(one)) if isinstance(one, str | os.PathLike) else "image" for one in several]
         return texts[0] if not isinstance(value, list | tuple) else f"[{', '.join(texts)}]"
     return repr(value)

@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from triscope.errors import OptionError
 from triscope.results import Heatmap
 from triscope.results.batch import PerImage, joined_notes
 from triscope.where.fills import Fill, Hide, hiding
@@ -93,8 +92,7 @@ class Game:
 def divided(image: Tensor, division: Division, count: int) -> Tensor:
     """The superpixels of an image (C, H, W), about `count` of them: their numbers (1, H, W), from 0, none left out.
 
-    `slic` follows colours (Achanta et al., 2012, as scikit-image has it), `grid` is rectangles. Raises OptionError
-    where scikit-image is not installed.
+    `slic` follows colours (Achanta et al., 2012, as scikit-image has it), `grid` is rectangles.
     """
     rows, cols = image.shape[-2:]
     if division == "grid":
@@ -102,13 +100,8 @@ def divided(image: Tensor, division: Division, count: int) -> Tensor:
         across = min(cols, max(1, round(count / down)))
         labels = (torch.arange(rows) * down // rows)[:, None] * across + torch.arange(cols) * across // cols
     else:
-        try:
-            from skimage.segmentation import slic
-        except ImportError as error:
-            raise OptionError(
-                "Superpixels that follow colours come from scikit-image, which is not installed: pip install "
-                "'triscope[segments]', or divide into a grid."
-            ) from error
+        from skimage.segmentation import slic  # takes a moment to load
+
         pixels = image.double().cpu().permute(1, 2, 0).numpy()
         labels = torch.from_numpy(slic(pixels, count, compactness=10, start_label=0, channel_axis=-1))
     numbers: Tensor = labels.unique(return_inverse=True)[1]
