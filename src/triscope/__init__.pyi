@@ -9,7 +9,7 @@ from triscope.errors import TriscopeWarning as TriscopeWarning
 from triscope.images import read_image as read_image
 from triscope.methods import Method as _Method
 from triscope.methods import Step as Step
-from triscope.metrics.judge import Judgement as _Judgement
+from triscope.metrics.judgement import Judgement as _Judgement
 from triscope.network import Fit as _Fit
 from triscope.network import Images as _Images
 from triscope.network import Network as Network
@@ -517,9 +517,11 @@ class _Judge(_Method[_Judgement]):
     def __call__(
         self,
         network: Network,
-        images: _Images,
+        images: _Images | None = ...,
         objective: _Question | None = ...,
         *,
+        collection: Collection | str | None = ...,
+        labels: Collection | str | None = ...,
         methods: Sequence[str] | str | None = ...,
         numbers: Sequence[
             Literal[
@@ -531,20 +533,25 @@ class _Judge(_Method[_Judgement]):
                 "class",
                 "randomisation",
                 "max_sensitivity",
+                "pointing",
+                "energy",
             ]
         ]
         | str = ...,
         baselines: bool = ...,
         steps: int = ...,
-        seed: int = ...,
         fit: _Fit = ...,
+        seed: int = ...,
+        checkpoint: str | None = ...,
     ) -> _Judgement: ...
     def steps(
         self,
         network: Network,
-        images: _Images,
+        images: _Images | None = ...,
         objective: _Question | None = ...,
         *,
+        collection: Collection | str | None = ...,
+        labels: Collection | str | None = ...,
         methods: Sequence[str] | str | None = ...,
         numbers: Sequence[
             Literal[
@@ -556,13 +563,16 @@ class _Judge(_Method[_Judgement]):
                 "class",
                 "randomisation",
                 "max_sensitivity",
+                "pointing",
+                "energy",
             ]
         ]
         | str = ...,
         baselines: bool = ...,
         steps: int = ...,
-        seed: int = ...,
         fit: _Fit = ...,
+        seed: int = ...,
+        checkpoint: str | None = ...,
     ) -> Iterator[Step[_Judgement]]: ...
 
 judge: _Judge

@@ -11,6 +11,7 @@ import base64
 import html
 import importlib
 import io
+import math
 import sys
 import time
 from collections.abc import Generator, Iterable
@@ -55,7 +56,8 @@ def progress(step: Step[Any], seconds: float, first: int = 0) -> str:
     """Where a job that began after step `first` stands after `seconds`: step, score, rate, time left."""
     rate = (step.index - first) / max(seconds, 1e-9)
     left = (step.total - step.index) / max(rate, 1e-9)
-    return f"step {step.index} of {step.total}   score {step.score:.4g}   {rate:.1f} steps/s   {_time(left)} left"
+    score = "" if math.isnan(step.score) else f"   score {step.score:.4g}"
+    return f"step {step.index} of {step.total}{score}   {rate:.1f} steps/s   {_time(left)} left"
 
 
 class ProgressDisplay:

@@ -23,6 +23,7 @@ from triscope.methods import (
 from triscope.methods.inputs import Declared
 from triscope.results import Heatmap, Style
 from triscope.verbs import METHODS
+from triscope.which.collection import CollectionInput
 
 _UNIT = "a class, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, or a sum such as 'tabby - 0.5*tiger cat'"
 _IMAGE = "IMAGE is a file, - for stdin, or a folder, a pattern, a CSV file or a store: then all images of it."
@@ -77,6 +78,8 @@ def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter
             params.append(_layer(declared, layer))
         case ImageInput() as images:
             params.append(_images(method, declared, images))
+        case CollectionInput() as collection:
+            params.append(click.Option([f"--{name}"], metavar=collection.word, help=collection.help))
     return params
 
 
@@ -88,12 +91,12 @@ def _layer(declared: Declared, layer: LayerInput) -> click.Option:
 
 
 def _images(method: Method[Any], declared: Declared, images: ImageInput) -> click.Parameter:
-    if declared.required:
+    if declared.is_argument:
         # Where a class or unit follows, one image is asked at a time.
         several = images.many and not method.requires("objective")
         word = "IMAGE" if declared.name == "images" else declared.name.upper()
         metavar = f"{word}..." if several else word
-        return click.Argument([declared.name], nargs=-1 if several else 1, required=True, metavar=metavar)
+        return click.Argument([declared.name], nargs=-1 if several else 1, required=declared.required, metavar=metavar)
     name = declared.name.removesuffix("s") if images.many else declared.name
     default = None if images.many else declared.default
     return click.Option(

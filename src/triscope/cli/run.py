@@ -201,7 +201,7 @@ def name_parts(method: Method[Any], asked: Network | list[Network] | Store, give
     unit = given.get("objective")
     layer = given.get("layer")
     told = [str(text) for text in (unit, layer) if text]
-    pictures = [_stem(value) for name, value in given.items() if name in ("images", "content", "query")]
+    pictures = [_stem(value) for name, value in given.items() if name in ("images", "content", "query") and value != ()]
     style = [_stem(one) for one in given.get("style", ())]
     if pictures:
         return [*pictures, method.command, *told, *style]

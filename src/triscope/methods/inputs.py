@@ -231,6 +231,11 @@ class Declared:
     required: bool
     positional: bool
 
+    @property
+    def is_argument(self) -> bool:
+        """Whether it stands on the command line by itself, without the name of an option."""
+        return self.required or (self.positional and isinstance(self.input, ImageInput))
+
     def to_json(self) -> dict[str, Any]:
         """The input as JSON can hold it, for pages and other programs."""
         extra = {"words": list(self.input.words)} if isinstance(self.input, ImageInput) and self.input.words else {}

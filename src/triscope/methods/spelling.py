@@ -115,7 +115,7 @@ def _file_words(declared: Declared, value: Any) -> list[str] | None:
     kind, files = declared.input, _files(value)
     if files is None or (isinstance(kind, QueryInput) and not files):
         return None
-    if declared.required:
+    if declared.is_argument:
         return files
     name = f"--{declared.name.removesuffix('s') if kind.many else declared.name}"
     return [word for file in files for word in (name, file)]

@@ -1,7 +1,7 @@
 """Judging attributions: many methods on some images, each with the numbers that say whether to believe its map.
 
 Beside the methods stand maps that know nothing of the network (random, a centred Gaussian, edges). Over several images,
-each number is a mean with a 95 % interval.
+each number is a mean with a 95 % interval over the images, by Student's t.
 
 **When it misleads.** No single number decides: see the pages of `triscope.metrics.faithfulness` and `sanity` for what
 each of them can be fooled by. A map that beats the others on insertion and hardly changes with the class explains the
@@ -10,272 +10,137 @@ image, not the class.
 **References.** Those of the numbers, in `triscope.metrics`.
 """
 
-import csv
-import io
-import json
-import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
 
-import torch
-from torch import Tensor
-
-from triscope.methods import ImageInput, Method, NetworkArg, ObjectiveArg, Range, Seed, Step, method
-from triscope.metrics import faithfulness, sanity
-from triscope.metrics.baselines import BASELINES, baseline
-from triscope.metrics.maps import evidence
-from triscope.metrics.perturbed import Subject
-from triscope.network import ImageBatch, Network
-from triscope.objectives.base import Need, Objective
-from triscope.objectives.units import TOP_CLASS, Logit
-from triscope.results import Heatmap, PerImage, Result
+from triscope._version import __version__
+from triscope.errors import OptionError
+from triscope.methods import Checkpoint, ImageInput, NetworkArg, ObjectiveArg, Range, Seed, Step, method
+from triscope.metrics.journal import Journal
+from triscope.metrics.judgement import USUAL, Judgement, Number
+from triscope.metrics.judging import Judging, Photo, Photos
+from triscope.metrics.labelled import LabelledPhotos
+from triscope.network import Fit, ImageBatch, Network
+from triscope.objectives.base import Objective
+from triscope.objectives.units import TOP_CLASS, Logit, TopClass
 from triscope.where.by_name import heatmap_methods
 from triscope.where.target import Target
+from triscope.which.collection import Collection, CollectionInput
 
-Number: TypeAlias = Literal[
-    "insertion", "deletion", "road", "infidelity", "sensitivity_n", "class", "randomisation", "max_sensitivity"
+Given = Annotated[ImageBatch | None, ImageInput(many=True, together=True, help="a picture: a file, or - for stdin")]
+CollectionArg = Annotated[
+    Collection | None, CollectionInput(help="judge on all photos of a folder, a pattern or a CSV file")
 ]
-#: The numbers, and whether a larger one is better.
-NUMBERS: dict[Number, bool] = {
-    "insertion": True, "deletion": False, "road": True, "infidelity": False, "sensitivity_n": True, "class": False,
-    "randomisation": False, "max_sensitivity": False,
-}  # fmt: skip
-USUAL: tuple[Number, ...] = ("insertion", "deletion", "class")
-_CLASS_BLIND = 0.9
-
-
-@dataclass(frozen=True, eq=False)
-class Judgement(Result):
-    """The numbers (images, rows, columns) of several maps, NaN where one does not apply.
-
-    `rows` name the methods and baselines, `columns` the numbers. `image` (images, C, H, W) is what the network saw,
-    `scores` (images,) what it answers, and `objective` what was asked. Saved as .csv (each image by itself) or .json.
-    """
-
-    rows: tuple[str, ...]
-    columns: tuple[Number, ...]
-    names: PerImage[tuple[str, ...]]
-    image: PerImage[Tensor]
-    scores: PerImage[Tensor]
-    objective: PerImage[Any]
-    kind: ClassVar[str] = "judgement"
-    endings: ClassVar[tuple[str, ...]] = (".csv", ".json")
-    usual_form: ClassVar[str] = ".csv"
-    written: ClassVar[bool] = False
-
-    def means(self) -> Tensor:
-        """The means over images (rows, columns)."""
-        return self.values.nanmean(0)
-
-    def intervals(self) -> Tensor:
-        """Half the width of the 95 % interval of each mean (rows, columns): 1.96 standard errors."""
-        known = (~self.values.isnan()).sum(0).clamp_min(1)
-        spread = (self.values - self.means()).square().nansum(0) / (known - 1).clamp_min(1)
-        return 1.96 * (spread / known).sqrt()
-
-    def sentence(self, row: str) -> str:
-        """What the numbers of a row come to, for a reader who knows none of them."""
-        place = self.rows.index(row)
-        means = dict(zip(self.columns, self.means()[place].tolist(), strict=True))
-        others = [index for index, name in enumerate(self.rows) if name in BASELINES]
-        parts = []
-        for column in ("insertion", "deletion"):
-            if column in means and others:
-                best = self.means()[others, self.columns.index(column)]
-                limit = float(best.max() if NUMBERS[column] else best.min())
-                beats = means[column] > limit if NUMBERS[column] else means[column] < limit
-                parts.append(
-                    f"{column} {means[column]:.2f} ({'beats' if beats else 'does not beat'} the baselines' {limit:.2f})"
-                )
-            elif column in means:
-                parts.append(f"{column} {means[column]:.2f}")
-        if not math.isnan(means.get("class", math.nan)):
-            blind = means["class"] > _CLASS_BLIND
-            parts.append(
-                "hardly depends on the class: do not read it as an explanation of the class"
-                if blind
-                else f"correlation with the map of another class {means['class']:.2f}"
-            )
-        return "; ".join(parts)
-
-    def summary(self) -> dict[str, Any]:
-        """The means, by row and column."""
-        table = {
-            row: dict(zip(self.columns, means, strict=True))
-            for row, means in zip(self.rows, _json(self.means()), strict=True)
-        }
-        return {"images": len(self), "table": table, **super().summary()}
-
-    def text(self) -> str:
-        """The table of means, with intervals where there are several images."""
-        means, intervals = self.means(), self.intervals()
-        arrows = {column: "higher is better" if NUMBERS[column] else "lower is better" for column in self.columns}
-        wide = max(map(len, self.rows)) + 2
-        lines = [" " * wide + "".join(f"{column:>20}" for column in self.columns)]
-        lines.append(" " * wide + "".join(f"{arrows[column]:>20}" for column in self.columns))
-        for place, row in enumerate(self.rows):
-            cells = [
-                _cell(float(means[place, column]), float(intervals[place, column]) if len(self) > 1 else None)
-                for column in range(len(self.columns))
-            ]
-            lines.append(f"{row:<{wide}}" + "".join(f"{cell:>20}" for cell in cells))
-        return "\n".join(lines)
-
-    def __str__(self) -> str:
-        return self.text()
-
-    @property
-    def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A table, or numbers with the recipe."""
-        return {".csv": self._csv, ".json": self._as_json}
-
-    def _csv(self) -> bytes:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(("image", "map", *self.columns))
-        for name, image in zip(self.names, _json(self.values), strict=True):
-            writer.writerows((name, row, *numbers) for row, numbers in zip(self.rows, image, strict=True))
-        return text.getvalue().encode()
-
-    def _as_json(self) -> bytes:
-        facts = {"images": self.names, "rows": self.rows, "columns": self.columns, "values": _json(self.values)}
-        return json.dumps({**facts, "recipe": json.loads(self.recipe.to_json())}, indent=1).encode()
+LabelsArg = Annotated[
+    Collection | None,
+    CollectionInput(
+        word="CSV", help="what is known of the photos of the collection: class, box (left, top, right, bottom), mask"
+    ),
+]
 
 
 @method("where")
 def judge(
     network: NetworkArg,
-    images: Annotated[ImageBatch, ImageInput(many=True, together=True, help="a picture: a file, or - for stdin")],
+    images: Given = None,
     objective: ObjectiveArg = TOP_CLASS,
     *,
+    collection: CollectionArg = None,
+    labels: LabelsArg = None,
     methods: Sequence[str] | None = None,
     numbers: Sequence[Number] = USUAL,
     baselines: bool = True,
     steps: Annotated[int, Range(2, 1000)] = 28,
+    fit: Fit = "crop",
     seed: Seed = 0,
+    checkpoint: Checkpoint = None,
 ) -> Generator[Step[Judgement]]:
     """Numbers beside the maps of several methods that say whether to believe them.
 
-    Values (images, maps, numbers). A step is one map of one image; stopped early, what is known stays. Raises
-    OptionError for a method that there is not.
+    Asked of some images, or of a collection with as many as one likes, read one after the other. There a CSV file may
+    say which class each photo shows, which is then asked, and where the object lies, for `pointing` and `energy`.
 
-    methods      the methods to judge; those that answer at once, if left out
-    numbers      insertion, deletion, road, infidelity, sensitivity_n, class, randomisation, max_sensitivity
+    Values (images, maps, numbers). A step is one map of one image; stopped early, what is known stays. A method that
+    the network does not allow is left out, and a note says why; so is a photo that cannot be read. Raises OptionError
+    for a method that there is not, and StoreError for a collection that there is not.
+
+    methods      the methods to judge; eight usual ones, if left out
+    numbers      insertion, deletion, road, infidelity, sensitivity_n, class, randomisation, max_sensitivity, pointing,
+                 energy
     baselines    judge a random map, a centred Gaussian and the edges of the image, too
     steps        number of steps of an insertion or deletion curve
+    fit          how the picture is fitted: crop (as the network was trained), pad (all of it, on grey), keep (its size)
     """
     verbs = heatmap_methods(methods)
-    rows = (*verbs, *(BASELINES if baselines else ()))
-    values = torch.full((len(images), len(rows), len(numbers)), math.nan, dtype=torch.float64)
-    names = tuple(source.name for source in images.sources)
+    if (images is None) is (collection is None):
+        raise OptionError("Judge some images, or a collection: name one of the two (--collection DIR).")
+    if labels is not None and collection is None:
+        raise OptionError("labels say what is known of a collection; name one (--collection DIR).")
+    if collection is not None:
+        photos = collected(network, LabelledPhotos(network, collection, labels, fit), objective)
+    else:
+        assert images is not None
+        photos = _given(network, images, objective)
+    if not photos.masked and any(number in ("pointing", "energy") for number in numbers):
+        raise OptionError(
+            "pointing and energy need to know where the object is: judge a collection, with a CSV file that has a box "
+            "(left, top, right, bottom) or a mask for each photo (--collection DIR --labels CSV)."
+        )
+    job = {"network": str(network.sha256), "steps": str(steps), "seed": str(seed), "version": __version__}
+    journal = Journal(None if checkpoint is None else Path(checkpoint), job)
+    judging = Judging(network, verbs, numbers, baselines=baselines, steps=steps, seed=seed, journal=journal)
+    yield from judging.run(photos)
+
+
+def collected(network: Network, photos: LabelledPhotos, objective: Objective = TOP_CLASS) -> Photos:
+    """The photos of a collection, each asked its own class where it has one and nothing else is asked."""
+
+    def each() -> Iterator[Photo | None]:
+        for one in photos:
+            if one is None:
+                yield None
+                continue
+            own = one.asked if one.asked is not None and isinstance(objective, TopClass) else objective
+            target = Target.of(network, one.image, own)
+            nothing = one.image.images[:, :, :0, :0]
+            yield Photo(one.name, one.image, target.objective.of(0), target.scores, one.mask, nothing)
+
+    return Photos(len(photos), each(), _joined, lambda: photos.notes, photos.has_masks)
+
+
+def _given(network: Network, images: ImageBatch, objective: Objective) -> Photos:
+    """The images of a batch."""
     target = Target.of(network, images, objective)
-    total, done = len(images) * len(rows), 0
-    for place in range(len(images)):
-        one = _Judge(network, _only(images, place), target.objective.of(place), numbers, steps, seed)
-        for row, name in enumerate(rows):
-            values[place, row] = torch.tensor(one.of(verbs[name]) if name in verbs else one.of_baseline(name))
-            done += 1
-            asked = _first(target.objective, place + 1)
-            known = values[: place + 1].to(images.images.dtype)
-            some = slice(place + 1)
-            found = Judgement(known, rows, tuple(numbers), names[some], images.images[some], target.scores[some], asked)
-            yield Step(done, total, math.nan, {}, found)
+
+    def each() -> Iterator[Photo]:
+        for place in range(len(images)):
+            one = slice(place, place + 1)
+            image = ImageBatch(images.images[one], images.boxes[one], images.sources[one])
+            yield Photo(
+                images.sources[place].name,
+                image,
+                target.objective.of(place),
+                target.scores[one],
+                mask=None,
+                kept=image.images,
+            )
+
+    return Photos(len(images), each(), lambda known: _first(target.objective, len(known)))
 
 
-class _Judge:
-    """The numbers of one image."""
-
-    def __init__(
-        self,
-        network: Network,
-        image: ImageBatch,
-        objective: Objective,
-        numbers: Sequence[Number],
-        steps: int,
-        seed: int,
-    ) -> None:
-        self.network, self.image, self.seed = network, image, seed
-        self.objective = objective
-        self.numbers, self.steps = numbers, steps
-        self.subject = Subject.of(network, image.images[0], self.objective)
-        self.other = self._other_class()
-
-    def of(self, verb: Method[Heatmap]) -> list[float]:
-        """The numbers of a method's map."""
-        explain = partial(self._explain, verb)
-        values = explain(self.network, self.image.images[0])
-        return [self._number(number, values, explain, verb) for number in self.numbers]
-
-    def of_baseline(self, name: str) -> list[float]:
-        """The numbers of a map that knows nothing of the network."""
-        values = baseline(name, self.image.images[0], self.seed)
-        return [self._number(number, values, None, None) for number in self.numbers]
-
-    def _number(
-        self, number: Number, values: Tensor, explain: sanity.Explain | None, verb: Method[Heatmap] | None
-    ) -> float:
-        measures: dict[Number, Callable[[], float]] = {
-            "insertion": partial(faithfulness.insertion, self.subject, values, steps=self.steps),
-            "deletion": partial(faithfulness.deletion, self.subject, values, steps=self.steps),
-            "road": partial(faithfulness.road, self.subject, values, seed=self.seed),
-            "infidelity": partial(faithfulness.infidelity, self.subject, values, seed=self.seed),
-            "sensitivity_n": partial(faithfulness.sensitivity_n, self.subject, values, seed=self.seed),
-        }
-        if number in measures:
-            return measures[number]()
-        if explain is None or verb is None:
-            return math.nan
-        return self._sanity(number, values, explain, verb)
-
-    def _sanity(self, number: Number, values: Tensor, explain: sanity.Explain, verb: Method[Heatmap]) -> float:
-        image = self.image.images[0]
-        if number == "class":
-            if self.other is None:
-                return math.nan
-            other = evidence(verb(self.network, self.image, self.other))[0].cpu()
-            return sanity.class_correlation(values, other)
-        if number == "randomisation":
-            return sanity.randomisation(explain, self.network, image, values, seed=self.seed)
-        return sanity.max_sensitivity(explain, self.network, image, values, seed=self.seed)
-
-    def _explain(self, verb: Method[Heatmap], network: Network, image: Tensor) -> Tensor:
-        batch = ImageBatch(image[None], self.image.boxes, self.image.sources)
-        return evidence(verb(network, batch, self.objective))[0].cpu()
-
-    def _other_class(self) -> Logit | None:
-        """The best class but the one that is asked, where a class is asked."""
-        if not isinstance(self.objective, Logit) or not isinstance(self.objective.classes, int):
-            return None
-        with torch.no_grad():
-            output = self.network.look(self.image.images, ["output"])[Need("output")][0].clone()
-        if output.ndim != 1 or len(output) < 2:
-            return None
-        output[self.objective.classes] = -math.inf
-        return Logit(int(output.argmax()))
-
-
-def _only(images: ImageBatch, place: int) -> ImageBatch:
-    one = slice(place, place + 1)
-    return ImageBatch(images.images[one], images.boxes[one], images.sources[one])
+def _joined(asked: Sequence[Objective]) -> Objective:
+    """One question that asks each image its own."""
+    first = asked[0]
+    if all(isinstance(one, Logit) for one in asked):
+        classes = [one.classes for one in asked if isinstance(one, Logit) and not isinstance(one.classes, tuple)]
+        assert isinstance(first, Logit)
+        return first if len(set(classes)) == 1 else Logit(classes, first.form, first.task)
+    return first
 
 
 def _first(objective: Objective, count: int) -> Objective:
     """What is asked of the first `count` images."""
     if isinstance(objective, Logit) and isinstance(objective.classes, tuple):
-        return Logit(objective.classes[:count], objective.form)
+        return Logit(objective.classes[:count], objective.form, objective.task)
     return objective
-
-
-def _cell(mean: float, half: float | None) -> str:
-    if math.isnan(mean):
-        return "-"
-    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"
-
-
-def _json(values: Tensor) -> Any:
-    """Numbers as JSON has them; NaN becomes null."""
-    if values.ndim == 0:
-        return None if bool(values.isnan()) else float(values)
-    return [_json(one) for one in values]

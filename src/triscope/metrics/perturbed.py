@@ -10,7 +10,7 @@ from torch import Tensor
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.units import Logit
-from triscope.where.target import without_gradients
+from triscope.where.target import looked_at, without_gradients
 
 _AT_ONCE = 16  # images that pass through the network together
 
@@ -36,7 +36,8 @@ class Subject:
 
     def _ask(self, batch: Tensor) -> Tensor:
         with without_gradients(self.network.device):
-            look = self.network.look(batch.to(self.network.device, self.network.dtype), self.objective.needs)
+            pictures = batch.to(self.network.device, self.network.dtype)
+            look = looked_at(self.network, pictures, self.objective.needs)
             return self.objective(look).double().cpu()
 
 

@@ -14,7 +14,7 @@ revisited", 2024 (evaluation over all layers). C.-K. Yeh et al., 2019 (max-sensi
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import torch
@@ -31,13 +31,21 @@ _STAGES = 4
 
 
 def randomisation(
-    explain: Explain, network: Network, image: Tensor, values: Tensor, *, order: Order = "cascading", seed: int = 0
+    explain: Explain,
+    network: Network,
+    image: Tensor,
+    values: Tensor,
+    *,
+    order: Order = "cascading",
+    seed: int = 0,
+    networks: Iterable[Network] | None = None,
 ) -> float:
-    """The mean correlation of a map (H, W) with those of the same network with random weights, at several depths."""
-    found = [
-        abs(rank_correlation(values, explain(changed, image)))
-        for changed in randomised(network, order=order, seed=seed)
-    ]
+    """The mean correlation of a map (H, W) with those of the same network with random weights, at several depths.
+
+    `networks` are those of `randomised`, where they were made before.
+    """
+    changed = randomised(network, order=order, seed=seed) if networks is None else networks
+    found = [abs(rank_correlation(values, explain(one, image))) for one in changed]
     return sum(found) / len(found)
 
 

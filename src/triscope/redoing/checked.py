@@ -11,6 +11,7 @@ from triscope.objectives.directions import Direction, among, from_text
 from triscope.objectives.parsing import unit
 from triscope.results import Heatmap, Recipe
 from triscope.verbs import METHODS, Method
+from triscope.which.collection import CollectionInput
 
 _LONGEST = 400  # characters of a reason that may quote what a recipe says
 _MOST = 100_000  # pictures of one result
@@ -78,9 +79,10 @@ class _Reading:
             case NetworkInput(many=many):
                 if len(self.recipe.networks) > 1 and not many:
                     raise OptionError(f"{self.verb.name} asks one network, and {len(self.recipe.networks)} are named")
-                return None
             case StoreInput():
-                return self._store(name)
+                self._store(name)
+            case CollectionInput():
+                self._refuse_collection(name)
             case ObjectiveInput():
                 return self._objective(required=declared.required)
             case LayerInput() as layer:
@@ -92,7 +94,9 @@ class _Reading:
                 return self._row(name)
             case ImageInput() as image:
                 return self._word(name, image, required=declared.required)
-        raise OptionError(f"{self.verb.name} is asked about a {name}, of which recipes say nothing")
+            case _:
+                raise OptionError(f"{self.verb.name} is asked about a {name}, of which recipes say nothing")
+        return None
 
     def _store(self, name: str) -> None:
         value = self.options.pop(name, None)
@@ -100,6 +104,14 @@ class _Reading:
         if not isinstance(value, str) or len(self.recipe.networks) != stores:
             raise OptionError(
                 f"{self.verb.name} asks {stores} stores, each of one network, and its {name} is {value!r}"
+            )
+
+    def _refuse_collection(self, name: str) -> None:
+        value = self.options.pop(name, None)
+        if value is not None:
+            raise RecipeError(
+                f"This was made from the collection {printable(str(value)[:_LONGEST])}, of whose photos a recipe says "
+                f"nothing; ask again with {self.verb.command} --{name}."
             )
 
     def _objective(self, *, required: bool) -> Any:

@@ -7,16 +7,20 @@ from triscope.errors import OptionError, nearest
 from triscope.methods import Method, methods_of
 from triscope.results import Heatmap
 
+#: What is shown, compared and judged where nobody says which methods: one or two of each family.
+USUAL_METHODS = (
+    *("saliency", "guided_backprop", "smooth_grad", "integrated_gradients"),
+    *("deep_lift", "relevance", "grad_cam", "occlusion"),
+)
+
 
 def heatmap_methods(names: Sequence[str] | None = None, *, option: str = "methods") -> dict[str, Method[Heatmap]]:
-    """The methods of these names, in their order; those that answer at once where none are named.
+    """The methods of these names, in their order; the eight usual ones where none are named.
 
     Raises OptionError for a name that is none of theirs; `option` is what named it.
     """
     known = {verb.name: verb for verb in methods_of("where") if _makes_a_heatmap(verb)}
-    if names is None:
-        return {name: verb for name, verb in known.items() if not verb.long}
-    words = [name.replace("-", "_") for name in names]
+    words = [name.replace("-", "_") for name in names or USUAL_METHODS]
     for name in words:
         if name not in known:
             raise OptionError(

@@ -88,8 +88,7 @@ def compare(
     Values (B, units, methods, H, W). Colours are reduced to the one of largest magnitude. A method that the network
     does not allow is left out, and a note says why. Raises OptionError for a method that there is not.
 
-    methods    the methods to compare, with the options that they have by themselves; those that answer at once, if left
-               out
+    methods    the methods to compare, with the options that they have by themselves; eight usual ones, if left out
     units      further units to ask beside the first, one row each
     """
     verbs = heatmap_methods(methods)

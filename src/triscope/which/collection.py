@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from triscope.errors import StoreError, TriscopeWarning
-from triscope.images import printable
+from triscope.images import printable, public_store
+from triscope.methods.inputs import Asked, Input
 from triscope.which.folders import walk
 from triscope.which.spreadsheet import ENDINGS, Spreadsheet
 
@@ -144,6 +145,26 @@ class Collection:
         else:
             found = glob.glob(str(Path(str(self.root), self.within)), recursive=True)  # noqa: PTH207 - any pattern
             yield from ((path, {}) for path in sorted(found) if not Path(path).is_dir())
+
+
+@dataclass(frozen=True)
+class CollectionInput(Input):
+    """Pictures by where they are: whatever a `Collection` is made of. `word` is what help calls it."""
+
+    kind = "collection"
+    accepts = "Collection | str"
+    word: str = "DIR"
+
+    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Collection | None:
+        """The collection. Raises StoreError where there is none."""
+        del given, asked
+        return value if value is None or isinstance(value, Collection) else Collection(value)
+
+    def recorded(self, value: Collection | None) -> str | None:
+        """What it is called, as a file may tell it."""
+        if value is None or value.root is None:
+            return None if value is None else value.name
+        return public_store(value.root / value.within)
 
 
 def key_of(identity: bytes) -> int:
