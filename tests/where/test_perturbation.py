@@ -306,3 +306,22 @@ def test_a_stopped_job_keeps_what_it_knows(method):
     assert [step.index for step in steps] == sorted(step.index for step in steps)
     halfway = next(step for step in steps if step.index >= step.total / 2)
     assert halfway.result.values[0].any()
+
+
+class Viewing(torch.nn.Module):
+    """A network that takes pictures in one order in memory only."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Linear(4 * 5 * 7, 3)
+
+    def forward(self, x):
+        return self.head(self.conv(x).relu().view(len(x), -1))
+
+
+def test_a_network_that_takes_one_order_in_memory_is_asked_in_it():
+    torch.manual_seed(0)
+    viewing, images = Viewing(), torch.rand(1, 3, 5, 7)
+    free = torch.nn.Sequential(viewing.conv, torch.nn.ReLU(), torch.nn.Flatten(), viewing.head)
+    found = [ts.occlusion(ts.Network(one, size=(5, 7)), images, 1, window=3).values for one in (viewing, free)]
+    torch.testing.assert_close(*found)
