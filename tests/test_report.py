@@ -516,6 +516,8 @@ def test_a_sample_photo_that_is_not_there(monkeypatch):
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_browser_opens_it_without_a_request_or_a_complaint(made, tmp_path, width, scheme):
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright to drive a browser")
+    package = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python for axe-core")
+    axe = next(Path(package.__file__).parent.rglob("axe.min.js")).read_text("utf-8")
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if browser_path is None:
         pytest.skip("needs a Chromium on the PATH")
@@ -533,7 +535,10 @@ def test_a_browser_opens_it_without_a_request_or_a_complaint(made, tmp_path, wid
         assert page.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length") == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.evaluate(axe)
+        barriers = page.evaluate("axe.run().then(found => found.violations.map(one => [one.id, one.nodes.length]))")
         browser.close()
+    assert barriers == []
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     assert said == []
     light = sum(map(int, re.findall(r"\d+", paper)[:3])) > 600
