@@ -39,7 +39,7 @@ def command(name: str) -> click.Command:
     params += [_option(option) for option in method.options if not (seeded and option.name == "seed")]
     params += _drawing(method)
     if method.takes("network"):
-        params += network_options()
+        params += network_options([option.name for option in method.options])
     elif method.takes("objective") or method.takes("query"):
         params += recorded_options()
     params += [*out_options(), *saying_options()]

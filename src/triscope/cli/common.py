@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,12 +12,32 @@ import click
 
 from triscope.cli.interruption import Interrupted, was_interrupted
 from triscope.cli.output import Target
+from triscope.cli.stated import Classes, Numbers, Size
 from triscope.errors import TriscopeError
 from triscope.network import Network, load
 from triscope.network.loading.recorded import Said
 
 Callback = Callable[..., None]
 
+_STATED = (
+    click.Option(["--input-size"], type=Size(), metavar="N", help="the network's usual input: 64, or ROWSxCOLUMNS"),
+    click.Option(
+        ["--mean"],
+        type=Numbers(),
+        metavar="N,N,N",
+        help="means of training, for images in [0, 1]; one, or for each channel",
+    ),
+    click.Option(["--std"], type=Numbers(), metavar="N,N,N", help="standard deviations of training"),
+    click.Option(
+        ["--classes"],
+        type=Classes(),
+        metavar="FILE",
+        help="names of the classes: a text file with one in each line, or cat,dog",
+    ),
+    click.Option(
+        ["--output-key"], metavar="KEY", help="which of several outputs: a key, attribute or index, such as logits"
+    ),
+)
 _NETWORK = (
     click.Option(
         ["-m", "--model", "model"],
@@ -34,6 +54,7 @@ _NETWORK = (
         ["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps; `triscope doctor` lists them  [default: cpu]"
     ),
     click.Option(["--seed"], type=int, default=0, show_default=True, help="random seed"),
+    *_STATED,
 )
 _RECORDED = (
     click.Option(
@@ -61,9 +82,18 @@ _OUT = (
 )
 
 
-def network_options() -> list[click.Parameter]:
-    """Which network."""
-    return [*_NETWORK]
+def network_options(taken: Sequence[str] = ()) -> list[click.Parameter]:
+    """Which network. Its usual input is also said with --size, where that is not `taken` by another option."""
+    if "size" in taken:
+        return [*_NETWORK]
+    return [_also_called(option, "--size") if option.name == "input_size" else option for option in _NETWORK]
+
+
+def _also_called(option: click.Option, name: str) -> click.Option:
+    """An option with one more name."""
+    return click.Option(
+        [*option.opts, name, str(option.name)], type=option.type, metavar=option.metavar, help=option.help
+    )
 
 
 def recorded_options() -> list[click.Parameter]:
@@ -158,9 +188,14 @@ class NetworkChoice:
     arch: str | None
     device: str | None
     seed: int
+    input_size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    classes: str | tuple[str, ...] | None = None
+    output_key: str | None = None
 
     def load(self, console: Console) -> Network:
-        """The network."""
+        """The network. What is assumed of a bare module is said."""
         network = load(
             self.model,
             weights=self.weights,
@@ -168,13 +203,26 @@ class NetworkChoice:
             device=self.device,
             seed=self.seed,
             progress=not console.quiet,
+            size=self.input_size,
+            mean=self.mean,
+            std=self.std,
+            classes=self.classes,
+            output=self.output_key,
         )
+        if network.assumed:
+            console.note(
+                f"note: assumed of {network.name}: {'; '.join(network.assumed)}; state it with --input-size, --mean, "
+                "--std, --classes"
+            )
         console.detail(f"{network!r} on {network.device}")
         return network
 
     def beside(self, model: str) -> "NetworkChoice":
-        """Another network, on the same device."""
-        return replace(self, model=model, weights=None, arch=None)
+        """Another network, on the same device; what was said of a module of one's own holds for another, too."""
+        other = replace(self, model=model, weights=None, arch=None)
+        if ".py:" in model:
+            return other
+        return replace(other, input_size=None, mean=None, std=None, classes=None, output_key=None)
 
 
 def read_stdin() -> bytes:

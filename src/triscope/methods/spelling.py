@@ -9,6 +9,7 @@ Only what differs from the defaults is said.
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from triscope.images import public_path
@@ -26,6 +27,7 @@ from triscope.methods.options import Option
 from triscope.methods.table import Method
 from triscope.network import ImageBatch, Network
 from triscope.network.loading.recorded import options_for
+from triscope.network.loading.stating import Statement
 from triscope.results.recipe import public_source
 
 _STDIN = "-"
@@ -81,6 +83,8 @@ def network_words(network: Network) -> list[str] | None:
     words = ["-m", source["name"]] if source["name"] != "pocket" else []
     words += ["--weights", source["weights"]] if "weights" in source else []
     words += ["--seed", str(source["seed"])] if source.get("seed") else []
+    stated = Statement.read(source.get("stated"))
+    words += replace(stated, classes_file=source.get("classes_file")).words()
     return words + (["--device", str(network.device)] if network.device.type != "cpu" else [])
 
 

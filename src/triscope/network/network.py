@@ -92,6 +92,8 @@ class Network:
         self.missing = frozenset(details.get("missing", ()))
         self._interface = Interface(call, output)
         self._task = task
+        #: What `load` has assumed of a bare module, because nobody has said it.
+        self.assumed: tuple[str, ...] = ()
         #: Why the last pass had no output, and the outputs of those that found the layers.
         self.no_output: str | None = None
         self.probed: list[Tensor] = []

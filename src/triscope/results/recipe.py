@@ -135,7 +135,7 @@ def _comment(image: PIL.Image.Image) -> str | None:
 
 def public_source(source: Mapping[str, Any]) -> dict[str, Any]:
     """How a network was made, its files by their public paths."""
-    files = {name: source[name] for name in ("name", "weights") if isinstance(source.get(name), str)}
+    files = {name: source[name] for name in ("name", "weights", "classes_file") if isinstance(source.get(name), str)}
     return {**source, **{name: public_path(path) for name, path in files.items()}}
 
 

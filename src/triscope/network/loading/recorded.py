@@ -9,11 +9,14 @@ own words alone; what a file says goes through here.
 import dataclasses
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
 
 from triscope.errors import NetworkError, TriscopeWarning, UnconfirmedNetwork
 from triscope.images import bare_name, printable
+from triscope.network.loading.stating import Statement
 from triscope.network.loading.zoo import RANDOM, is_here, is_published, load
 from triscope.network.network import Network
 
@@ -49,6 +52,12 @@ class Source:
     weights: str | None = None
     seed: int = 0
     code: str | None = None
+    stated: Mapping[str, Any] | None = None
+
+    @property
+    def statement(self) -> Statement:
+        """What was said of the network."""
+        return Statement.read(self.stated)
 
     @classmethod
     def read(cls, recorded: object) -> "Source":
@@ -56,9 +65,9 @@ class Source:
         match recorded:
             case {"name": str(name), **rest} if not name.isspace():
                 weights, seed = rest.get("weights"), rest.get("seed", 0)
-                code = rest.get("code")
+                code, statement = rest.get("code"), Statement.read(rest.get("stated"))
                 if isinstance(weights, str | None) and isinstance(code, str | None) and type(seed) is int:
-                    return cls(name, weights, seed, code)
+                    return cls(name, weights, seed, code, statement.to_json())
         raise ValueError("no network")
 
 
@@ -81,9 +90,10 @@ def load_recorded(recorded: object, name: str, label: str, said: Said = UNSAID) 
         raise NetworkError(
             f"What {label} records of its network cannot be read; name it yourself with -m, or network= in Python."
         ) from error
+    again = source.statement.keywords()
     if said.named is not None:
         arch = None if said.model is None else said.arch
-        network = load(said.named, weights=said.weights, arch=arch, device=said.device, seed=source.seed)
+        network = load(said.named, weights=said.weights, arch=arch, device=said.device, seed=source.seed, **again)
         _compare_code(source, network, label)
         return network
     if not is_published(source.name) or (said.weights is None and source.weights not in (None, RANDOM)):
@@ -96,7 +106,7 @@ def load_recorded(recorded: object, name: str, label: str, said: Said = UNSAID) 
             f"ts.load({source.name!r})",
             "nothing is downloaded because a file names it; name it yourself",
         )
-    return load(source.name, weights=weights, device=said.device, seed=source.seed, progress=False)
+    return load(source.name, weights=weights, device=said.device, seed=source.seed, progress=False, **again)
 
 
 def options_for(recorded: object) -> list[str]:

@@ -7,6 +7,7 @@ load("resnet50", weights="mine.pth")                your own training of it
 load("mine.safetensors", arch="resnet50")           the same
 load("timm:convnext_nano.in12k_ft_in1k")            timm, where it is installed
 load("model.py:make")                               what make() in model.py returns: a module, or a Network
+load("model.py:make", size=64, mean=0.5)            the same, and what is to be known of its input
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -31,6 +32,7 @@ from triscope.network.draws import seeded
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.loading.checkpoint_files import fit, open_weights
 from triscope.network.loading.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load_pocket
+from triscope.network.loading.stating import Stated, Statement
 from triscope.network.network import Network
 
 RANDOM = "random"
@@ -46,26 +48,29 @@ def load(
     device: str | torch.device | None = None,
     seed: int = 0,
     progress: bool = True,
+    **said: Unpack[Stated],
 ) -> Network:
     """The network of this name, ready to be asked.
 
     `weights` is a file, or "random"; left out, the published ones are taken, and downloaded once with a progress bar on
     stderr. `arch` says which architecture a weights file is for: any other name that `load` takes. `seed` is that of
-    random weights. Raises NetworkError or WeightsError with a sentence saying what to do.
+    random weights. What may be said of any network stands in `triscope.network.loading.stating.Stated`. Raises
+    NetworkError or WeightsError with a sentence saying what to do.
     """
     if arch is not None or name.lower().endswith(_FILES):
         name, weights = _file_and_architecture(name, weights, arch)
     given = None if weights is None else os.fspath(weights)
+    statement = Statement.of(said)
     with seeded(seed):
         if name == "pocket":
-            network = _pocket(given)
+            network = statement.about(_pocket(given))
         elif name.startswith("timm:"):
-            network = _timm(name.removeprefix("timm:"), given)
+            network = statement.about(_timm(name.removeprefix("timm:"), given))
         elif re.search(r"\.py:\w+$", name):
-            network = _factory(name, given)
+            network = _factory(name, given, statement)
         else:
-            network = _torchvision(name, given, progress)
-    network.source = _source(name, given, seed)
+            network = statement.about(_torchvision(name, given, progress))
+    network.source = _source(name, given, seed, statement)
     if device is not None:
         _to(network, torch.device(device))
     return network
@@ -273,7 +278,7 @@ def _classes_of(module: Any) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def _factory(name: str, weights: str | None) -> Network:
+def _factory(name: str, weights: str | None, statement: Statement) -> Network:
     """What a function in the user's own Python file returns. That file is run: it is theirs."""
     file, _, function = name.rpartition(":")
     folder = str(Path(file).absolute().parent)
@@ -289,7 +294,7 @@ def _factory(name: str, weights: str | None) -> Network:
         raise NetworkError(
             f"{function}() in {printable(file)} returned {type(made).__name__}, and not a torch.nn.Module or a Network."
         )
-    network = made if isinstance(made, Network) else Network(made)
+    network = statement.about(made) if isinstance(made, Network) else statement.made(made)
     if weights not in (None, RANDOM):
         network.missing = fit(network.module, open_weights(str(weights)))
     return network
@@ -306,12 +311,14 @@ def _run_file(path: Path) -> ModuleType:
     return module
 
 
-def _source(name: str, weights: str | None, seed: int) -> dict[str, Any]:
+def _source(name: str, weights: str | None, seed: int, statement: Statement) -> dict[str, Any]:
     """How the network was made: files by their whole path, and of a Python file its hash."""
     known: dict[str, Any] = {"name": name}
+    stated: dict[str, Any] = {"stated": statement.to_json(), "classes_file": statement.classes_file}
     if match := re.fullmatch(r"(.+\.py):(\w+)", name):
         path = Path(match[1]).absolute()
         known = {"name": f"{path}:{match[2]}", "code": hashlib.sha256(path.read_bytes()).hexdigest()}
+    known |= {key: value for key, value in stated.items() if value}
     if weights == RANDOM:
         return {**known, "weights": RANDOM, "seed": seed}
     return known | ({"weights": str(Path(weights).absolute())} if weights else {})
