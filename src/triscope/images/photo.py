@@ -78,7 +78,7 @@ def open_photo(
             return Photo(pixels, "stdin", sha256=hashlib.sha256(source).hexdigest())
         case str() if source.startswith(PREFIX):
             name = source.removeprefix(PREFIX)
-            return replace(_from_file(os.fspath(sample_photo(name)), background, max_pixels), name=name)
+            return replace(_from_file(os.fspath(sample_photo(name)), background, max_pixels, bands), name=name)
         case str() | os.PathLike():
             return _from_file(os.fsdecode(source), background, max_pixels, bands)
     raise ImageError(
