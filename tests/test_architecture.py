@@ -23,7 +23,7 @@ FLOORS = [
     {"where", "what", "which", "views"},
     {"metrics"},
     {"verbs"},
-    {"redoing", "reporting", "watching"},
+    {"redoing", "reporting", "watching", "web"},
     {"cli"},
     {"__main__", "__init__"},
 ]

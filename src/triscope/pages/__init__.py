@@ -3,6 +3,11 @@
 from pathlib import Path
 
 
+def palette() -> str:
+    """The colours and typefaces, as rules of CSS."""
+    return Path(__file__).with_name("palette.css").read_text("utf-8")
+
+
 def style_sheet(own: Path) -> str:
     """The palette, then the rules of one page, which are in the file `own`."""
-    return Path(__file__).with_name("palette.css").read_text("utf-8") + own.read_text("utf-8")
+    return palette() + own.read_text("utf-8")

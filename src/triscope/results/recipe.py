@@ -7,6 +7,7 @@ What is read is still only a claim; `triscope.redoing` says what is done about i
 """
 
 import dataclasses
+import io
 import json
 import os
 import re
@@ -107,19 +108,24 @@ class Recipe:
     @classmethod
     def of_file(cls, path: str | os.PathLike[str]) -> "Recipe":
         """The recipe that a picture carries: a PNG, JPEG or WebP. Raises RecipeError where there is none."""
-        try:
-            with PIL.Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
-                image.load()
-                text = getattr(image, "text", {}).get(KEY) or _comment(image)
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-            raise RecipeError(
-                f"{printable(path)} cannot be read as a PNG, JPEG or WebP, so there is no recipe in it."
-            ) from error
-        if text is None:
-            raise RecipeError(
-                f"{printable(path)} carries no recipe: triscope did not make it, or something has stripped it."
-            )
-        return cls.from_json(text)
+        return _recipe_in(path, printable(path))
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "Recipe":
+        """The recipe that the content of such a file carries. Raises RecipeError where there is none."""
+        return _recipe_in(io.BytesIO(data), "This picture")
+
+
+def _recipe_in(file: str | os.PathLike[str] | io.BytesIO, label: str) -> Recipe:
+    try:
+        with PIL.Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            image.load()
+            text = getattr(image, "text", {}).get(KEY) or _comment(image)
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise RecipeError(f"{label} cannot be read as a PNG, JPEG or WebP, so there is no recipe in it.") from error
+    if text is None:
+        raise RecipeError(f"{label} carries no recipe: triscope did not make it, or something has stripped it.")
+    return Recipe.from_json(text)
 
 
 def _comment(image: PIL.Image.Image) -> str | None:

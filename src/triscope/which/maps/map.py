@@ -221,6 +221,7 @@ class Map(Drawn):
                 fields=fields,
                 rest=places[rest],
                 color_by=self.color_by,
+                rows=tuple(rows.tolist()),
             )
         )
 

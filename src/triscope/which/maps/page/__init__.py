@@ -36,7 +36,8 @@ class Shown:
     `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
     `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are pictures
     shown as points only.
-    `color_by` is the field that the page begins with.
+    `color_by` is the field that the page begins with. `rows` are numbers of the pictures, told to a page that shows this
+    one in a frame when one is chosen.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Shown:
     fields: Mapping[str, Sequence[Any]]
     rest: NDArray[np.float32]
     color_by: str | None = None
+    rows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -97,6 +99,7 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
         "fields": [_field(name, values) for name, values in shown.fields.items()],
         "color": -1 if shown.color_by is None else [*shown.fields].index(shown.color_by),
         "rest": _numbers(shown.rest, 4),
+        "ids": list(shown.rows),
         "tile": sprites.tile,
         "columns": sprites.columns,
         "rows": sprites.rows,

@@ -501,6 +501,7 @@ function choose(i) {
   sheeted();
   byId("help").hidden = i >= 0 || state.picked.size > 0;
   if (i >= 0) {
+    if (parent !== window) parent.postMessage({ triscope: "chosen", row: data.ids[i] ?? -1 }, "*");
     const near = neighborsOf(i);
     part.querySelector(".subject").replaceChildren(thumb(i, 160), element("p", "name", data.names[i]), facts(i));
     part.querySelector("h3").hidden = !near.length;

@@ -1,0 +1,114 @@
+"""The command that serves the live page: app."""
+
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from triscope.cli.common import (
+    Console,
+    NetworkChoice,
+    network_options,
+    saying_options,
+    with_shared_options,
+)
+from triscope.errors import StoreError
+from triscope.images import printable
+from triscope.network import Network
+from triscope.network.loading.recorded import Said
+
+if TYPE_CHECKING:
+    from triscope.which.store import Store
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def command(name: str) -> click.Command:
+    """The command."""
+    params: list[click.Parameter] = [
+        click.Argument(["source"], metavar="[FOLDER|STORE]", required=False),
+        click.Option(["--beside"], multiple=True, metavar="NAME", help="another network, to change to; may be repeated"),
+        click.Option(["--port"], type=click.IntRange(0, 65535), default=0, help="0 is any that is free  [default: 0]"),
+        click.Option(["--host"], default="127.0.0.1", show_default=True, help="the address to serve on"),
+        click.Option(
+            ["--allow-host"], multiple=True, metavar="NAME",
+            help="a further name that the page is reached under, such as that of a proxy; may be repeated",
+        ),
+        click.Option(["--token/--no-token"], default=True, show_default=True, help="let in only who has the address"),
+        click.Option(["--open/--no-open", "open_page"], default=True, show_default=True, help="open it in a browser"),
+    ]  # fmt: skip
+    text = """A live page: every method on your network and photos, seen and steered at once.
+
+    \b
+    triscope app                              the bundled network and sample photos
+    triscope app photos/ -m alexnet           a folder, indexed while you look
+    triscope app photos/ -m my.py:net
+
+    The page is served on this machine alone, to whoever has the address that is printed, until Ctrl-C is pressed.
+    """
+    params += [*network_options(), *saying_options()]
+    return click.Command(name, callback=with_shared_options(_run), params=params, help=text.replace("\n    ", "\n"))
+
+
+def _run(
+    *,
+    source: str | None,
+    beside: tuple[str, ...],
+    port: int,
+    host: str,
+    allow_host: tuple[str, ...],
+    token: bool,
+    open_page: bool,
+    chosen: NetworkChoice,
+    console: Console,
+) -> None:
+    """The address on stdout; what is served until Ctrl-C."""
+    from triscope.web.microscope import Microscope, first_pictures, samples
+    from triscope.web.serving import serve
+    from triscope.which.store import Store, place_of
+
+    folder = Path(source) if source is not None else None
+    if folder is not None and not folder.is_dir():
+        raise StoreError(f"{printable(source or '')} is no folder: give one with photos, or a store.")
+    store = _store(folder, chosen)
+    network = store.network if store is not None else chosen.load(console)
+    networks: list[Network] = [network, *(chosen.beside(one).load(console) for one in beside)]
+    root = (store.root if store is not None else folder) or folder
+    photos = first_pictures(root) if root is not None else samples()
+    microscope = Microscope(networks, store, photos=photos or samples())
+    if folder is not None and (store is None or store.root is not None):
+        origin = store.root if store is not None else folder
+        place = store.path if store is not None else place_of(folder, None)
+        if origin is not None:
+            microscope.index(origin, place)
+    if host not in _LOCAL:
+        console.note(f"note: others can reach this page at {host}; it is not encrypted, so that they can also read along")
+    running = serve(microscope, host=host, port=port, token=token, hosts=allow_host)
+    console.result({"url": running.url}, running.url)
+    console.note("Ctrl-C ends it")
+    if open_page:
+        threading.Thread(target=webbrowser.open, args=(running.url,), daemon=True).start()
+    try:
+        running.wait()
+    finally:
+        running.close()
+    console.close(command="app", network=network.name)
+
+
+def _store(folder: Path | None, chosen: NetworkChoice) -> "Store | None":
+    """The store that is there already, asked by the network that made it."""
+    from triscope.which.store import Store, folder_of
+
+    if folder is None:
+        return None
+    try:
+        folder_of(folder)
+    except StoreError:
+        return None
+    store = Store.open(folder)
+    context = click.get_current_context()
+    named = context.get_parameter_source("model") is not click.core.ParameterSource.DEFAULT
+    store.ask(Said(model=chosen.model if named else None, weights=chosen.weights, device=chosen.device))
+    return store

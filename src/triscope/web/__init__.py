@@ -1,0 +1,56 @@
+"""The microscope: a live page for your own network, your own pictures and your camera, offline.
+
+serving     the page on this machine: started, opened, closed
+guard       who may ask: host, token, origin, size
+site        the application and its files; `page/` holds them, in plain ES modules
+routes      what is asked over HTTP
+microscope  networks, photos, a collection, notes
+asking      from what a page asks to the call of a method, by what the method declares
+jobs        one worker per device
+described, answers, volumes, photos, camera, recipes    what methods, results, layers and pictures look like there
+"""
+
+import os
+import webbrowser
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from triscope.network import Network
+    from triscope.web.serving import Running
+    from triscope.which.store import Store
+
+__all__ = ["app"]
+
+
+def app(
+    network: "Network | Sequence[Network]",
+    *,
+    store: "Store | None" = None,
+    photos: Iterable[str | os.PathLike[str]] = (),
+    port: int = 0,
+    open_page: bool = False,
+) -> "Running":
+    """A live page about a network, served from this process on this machine alone until it is closed.
+
+    Of several networks the first is asked, and the others can be chosen on the page. Raises OptionError where the port
+    is taken, or starlette and uvicorn are not installed.
+
+    store       a collection, for which images, maps and neighbours
+    photos      files of photos that the page offers; the store's first, or the sample photos, if left out
+    port        0 is any that is free
+    open_page   open it in a browser
+    """
+    from triscope.network import Network
+    from triscope.web.microscope import Microscope, first_pictures, samples
+    from triscope.web.serving import serve
+
+    networks = [network] if isinstance(network, Network) else list(network)
+    files = [Path(photo) for photo in photos]
+    if not files and store is not None and store.root is not None:
+        files = first_pictures(store.root)
+    running = serve(Microscope(networks, store, photos=files or samples()), port=port)
+    if open_page:
+        webbrowser.open(running.url)
+    return running

@@ -1,0 +1,62 @@
+"""One frame of a camera, answered in one pass: classes, the maps of a layer, and a heatmap where one is asked for."""
+
+import base64
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from triscope.errors import OptionError, TriscopeError
+from triscope.network import Network
+from triscope.objectives.base import Need
+from triscope.results import Heatmap
+from triscope.verbs import METHODS
+from triscope.web.photos import check
+from triscope.web.volumes import Volume, as_text
+
+_CLASSES = 5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame as an encoded picture, and what is asked of it: a layer, and a method that makes heatmaps."""
+
+    network: Network
+    data: bytes
+    layer: str = ""
+    method: str | None = None
+
+    def answer(self) -> dict[str, Any]:
+        """What there is to show of it. Raises TriscopeError."""
+        began = time.perf_counter()
+        check(self.data)
+        batch = self.network.prepare(self.data)
+        told: dict[str, Any] = {"classes": [], "maps": None, "heatmap": None}
+        needs = ["output", self.layer] if self.layer else ["output"]
+        with torch.no_grad():
+            look = self.network.look(batch.images, needs)
+        told["classes"] = self._classes(look[Need("output")])
+        if self.layer:
+            values = look[Need(self.layer)][0].float()
+            volume = Volume(self.layer, values if values.ndim == 3 else values.flatten()[:, None, None])
+            data, kind = volume.atlas()
+            told["maps"] = {**volume.facts(), "atlas": f"data:{kind};base64,{base64.b64encode(data).decode()}"}
+        if self.method:
+            heat = METHODS[self.method](self.network, batch)
+            if not isinstance(heat, Heatmap):
+                raise OptionError("A camera shows methods that make heatmaps.")
+            told["heatmap"] = {**as_text(heat.values[0]), "scale": heat.scale, "signed": heat.signed}
+        return {**told, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}
+
+    def _classes(self, output: torch.Tensor) -> list[dict[str, Any]]:
+        """The likeliest classes, where there are such."""
+        try:
+            shares = self.network.probabilities(output)[0]
+        except TriscopeError:
+            return []
+        best = shares.topk(min(_CLASSES, len(shares)))
+        return [
+            {"index": index, "name": self.network.class_name(index), "score": score}
+            for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]

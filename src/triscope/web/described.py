@@ -1,0 +1,70 @@
+"""What a page is told of the methods: their declarations, and what the catalogue and their files say of them."""
+
+import inspect
+import re
+import sys
+from functools import lru_cache
+from typing import Any
+
+from triscope import catalog
+from triscope.methods import ImageInput, Method, ObjectiveInput, StoreInput
+from triscope.results import Drawn, Heatmap
+from triscope.verbs import METHODS
+
+_MISLEADS = re.compile(r"\*\*When (?:it|they|this|these) (?:misleads?)\.?\*\*\s*(.*?)(?:\n\s*\n|\Z)", re.DOTALL)
+
+
+def methods() -> list[dict[str, Any]]:
+    """Every method of the table, as a page needs it."""
+    lines = {entry.name: entry.line for entry in catalog.METHODS}
+    return [_method(one, lines.get(one.name, "")) for one in METHODS.values() if _askable(one)]
+
+
+def questions() -> dict[str, str]:
+    """The headings that methods stand under."""
+    used = {one.question for one in METHODS.values()}
+    return {name: title for name, title in catalog.QUESTIONS.items() if name in used}
+
+
+def _method(method: Method[Any], line: str) -> dict[str, Any]:
+    schema = method.schema()
+    schema["options"] = [option for option in schema["options"] if option["recorded"]]
+    return {
+        **schema,
+        "title": method.name.replace("_", " ").capitalize().replace("cam", "CAM").replace("Deep lift", "DeepLIFT"),
+        "line": line or method.summary,
+        "misleads": misleads(method),
+        "needs": [name for name, declared in method.inputs.items() if declared.required],
+        "heatmap": issubclass(method.returns, Heatmap),
+        "picture": issubclass(method.returns, Drawn),
+        "page": ".html" in method.returns.endings,
+        "kinds": {name: _kind(declared.input) for name, declared in method.inputs.items()},
+    }
+
+
+def _kind(declared: Any) -> str:
+    return "unit" if isinstance(declared, ObjectiveInput) else str(declared.kind)
+
+
+def _askable(method: Method[Any]) -> bool:
+    """Whether a page can give all that it needs: one store, and no more."""
+    stores = [one for one in method.inputs.values() if isinstance(one.input, StoreInput)]
+    return len(stores) <= 1 and all(
+        isinstance(one.input, ImageInput | ObjectiveInput | StoreInput) or one.input.kind in _KINDS
+        for one in method.inputs.values()
+        if one.required
+    )
+
+
+_KINDS = ("network", "layer", "query")
+
+
+@lru_cache(maxsize=256)
+def misleads(method: Method[Any]) -> str:
+    """When a method misleads: the paragraph that its file has on that, or nothing."""
+    module = sys.modules.get(getattr(method, "__module__", ""))
+    for text in (inspect.cleandoc(method.__doc__ or ""), (module.__doc__ or "") if module else ""):
+        found = _MISLEADS.search(text)
+        if found:
+            return re.sub(r"[`*]", "", " ".join(found[1].split()))
+    return ""

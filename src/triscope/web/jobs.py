@@ -1,0 +1,302 @@
+"""Jobs: one worker per device, which takes steps of what waits.
+
+    quick       questions that are answered at once (a map, a prediction): before anything else, between two steps
+    long        methods of many steps, one after the other in the order in which they came
+    background  what goes on when nobody waits (indexing a folder)
+
+A long method is an iterator of steps, so that it can be left, paused and gone on with between any two of them.
+"""
+
+import asyncio
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from triscope.errors import TriscopeError
+from triscope.methods import Step
+
+T = TypeVar("T")
+State: TypeAlias = Literal["waiting", "running", "paused", "done", "cancelled", "failed"]
+
+#: How many jobs and questions may wait; those that come then are refused.
+MOST_WAITING = 32
+#: Seconds after which a job that nobody watches is stopped.
+UNWATCHED = 60.0
+_KEPT = 200  # finished jobs whose results are kept
+_PICTURE_EVERY = 0.05  # seconds between two pictures of a job
+
+
+class QueueFullError(Exception):
+    """There is no room for another question."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One question and how far it is. `result` is what there is of it by now, also where it was cancelled."""
+
+    about: dict[str, Any]
+    start: Callable[[], Iterator[Step[Any]]]
+    long: bool
+    draw: Callable[[Any], bytes | None]
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    state: State = "waiting"
+    step: Step[Any] | None = None
+    picture: bytes | None = None
+    version: int = 0
+    error: str | None = None
+    seconds: float = 0.0
+    seen: float = field(default_factory=time.monotonic)
+    listeners: set[Callable[[], None]] = field(default_factory=set)
+    _steps: Iterator[Step[Any]] | None = None
+    _drawn: float = 0.0
+
+    @property
+    def result(self) -> Any:
+        """What the job returns if it is stopped here; None before the first step."""
+        return self.step.result if self.step else None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in ("done", "cancelled", "failed")
+
+    def snapshot(self, ahead: int = 0) -> dict[str, Any]:
+        """How far it is, as JSON can hold it."""
+        step = self.step
+        score = None if step is None or step.score != step.score else step.score
+        return {
+            "id": self.id,
+            "state": self.state,
+            "ahead": ahead,
+            "index": step.index if step else 0,
+            "total": step.total if step else 0,
+            "score": score,
+            "terms": dict(step.terms) if step else {},
+            "seconds": round(self.seconds, 3),
+            "version": self.version,
+            "error": self.error,
+            **self.about,
+        }
+
+    def tell(self) -> None:
+        """Wake whoever listens."""
+        for wake in list(self.listeners):
+            wake()
+
+    def advance(self) -> bool:
+        """Take one step; whether there may be more."""
+        began = time.monotonic()
+        try:
+            if self._steps is None:
+                self._steps = self.start()
+            step = next(self._steps, None)
+        except TriscopeError as error:
+            self._end("failed", str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - a job that fails must not take the worker with it
+            self._end("failed", f"This failed in a way that triscope did not expect: {error!r}")
+            return False
+        finally:
+            self.seconds += time.monotonic() - began
+        if step is None:
+            self._end("done")
+            return False
+        if self.over:  # cancelled while it computed: what it was then is kept
+            self._close()
+            return False
+        self.step = step
+        last = step.index >= step.total
+        if last or time.monotonic() - self._drawn >= _PICTURE_EVERY:
+            self._show()
+        if last and not self.long:
+            self._end("done")
+            return False
+        self.tell()
+        return True
+
+    def stop(self, state: State = "cancelled") -> None:
+        """End it with what it has."""
+        if not self.over:
+            self.state = state
+            self.tell()
+
+    def _show(self) -> None:
+        with suppress(Exception):  # a picture on the way that cannot be drawn is no reason to end a job
+            self.picture = self.draw(self.result)
+            self.version += 1
+        self._drawn = time.monotonic()
+
+    def _end(self, state: State, error: str | None = None) -> None:
+        self._close()
+        if not self.over:
+            if self.step is not None and state == "done":
+                self._show()
+            self.state, self.error = state, error
+        self.tell()
+
+    def _close(self) -> None:
+        if isinstance(self._steps, Generator):
+            with suppress(Exception):
+                self._steps.close()
+        self._steps = None
+
+
+@dataclass(eq=False)
+class _Call(Generic[T]):
+    """A question that is no method: answered at once, in the worker."""
+
+    body: Callable[[], T]
+    future: "Future[T]" = field(default_factory=Future)
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.body())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            self.future.set_exception(error)
+
+
+class Worker:
+    """One thread that does all that a device is asked."""
+
+    def __init__(self, *, unwatched: float = UNWATCHED, most: int = MOST_WAITING) -> None:
+        self.unwatched, self.most = unwatched, most
+        self.jobs: OrderedDict[str, Job] = OrderedDict()
+        self._quick: deque[Job | _Call[Any]] = deque()
+        self._long: deque[Job] = deque()
+        self._background: Iterator[object] | None = None
+        self._change = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="triscope-worker", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> Job:
+        """Let a job wait. Raises QueueFullError."""
+        with self._change:
+            self._room()
+            self.jobs[job.id] = job
+            (self._long if job.long else self._quick).append(job)
+            over = [old for old in self.jobs.values() if old.over]
+            for old in over[: max(0, len(over) - _KEPT)]:
+                del self.jobs[old.id]
+            self._change.notify()
+        return job
+
+    async def call(self, body: Callable[[], T]) -> T:
+        """The answer of a function that the worker runs. Raises QueueFullError, and what the function raises."""
+        call = _Call(body)
+        with self._change:
+            self._room()
+            self._quick.append(call)
+            self._change.notify()
+        return await asyncio.wrap_future(call.future)
+
+    def background(self, steps: Iterator[object]) -> None:
+        """Take steps of this when there is nothing else to do."""
+        with self._change:
+            self._background = steps
+            self._change.notify()
+
+    def ahead(self, job: Job) -> int:
+        """How many long jobs are to be done before this one."""
+        with self._change:
+            return self._long.index(job) if job in self._long else 0
+
+    def cancel(self, job: Job) -> None:
+        """End a job with what it has; it is over at once, and the worker is free after the step it is at."""
+        job.stop()
+        self._wake()
+
+    def pause(self, job: Job) -> None:
+        """Leave a job where it is; others go on."""
+        if job.state in ("running", "waiting") and job.long:
+            job.state = "paused"
+            job.tell()
+
+    def resume(self, job: Job) -> None:
+        """Go on with a job that was paused, after those that wait."""
+        with self._change:
+            if job.state == "paused":
+                job.state = "waiting"
+                job.seen = time.monotonic()
+                if job not in self._long:
+                    self._long.append(job)
+                self._change.notify()
+        job.tell()
+
+    def close(self) -> None:
+        """Stop the thread after the step it is at, and every job."""
+        self._closed = True
+        for job in list(self.jobs.values()):
+            job.stop()
+        self._wake()
+        self._thread.join(timeout=30)
+
+    def _room(self) -> None:
+        if len(self._quick) + len(self._long) >= self.most:
+            raise QueueFullError
+
+    def _wake(self) -> None:
+        with self._change:
+            self._change.notify()
+
+    def _work(self) -> None:
+        while not self._closed:
+            if not self._one():
+                with self._change:
+                    if not (self._quick or self._long or self._background or self._closed):
+                        self._change.wait(timeout=1.0)
+        with suppress(Exception):
+            if isinstance(self._background, Generator):
+                self._background.close()
+
+    def _one(self) -> bool:
+        """Take the next step of whatever comes first; whether there was anything."""
+        with self._change:
+            quick = self._quick.popleft() if self._quick else None
+            long = self._long[0] if quick is None and self._long else None
+        if isinstance(quick, _Call):
+            quick.run()
+        elif quick is not None:
+            self._step(quick)
+        elif long is not None:
+            if not self._step(long):
+                with self._change:
+                    if long in self._long:
+                        self._long.remove(long)
+                for other in list(self._long):
+                    other.tell()  # they have moved up
+        elif self._background is not None:
+            self._in_background()
+        else:
+            return False
+        return True
+
+    def _step(self, job: Job) -> bool:
+        """One step of a job; whether it stays in the queue."""
+        if job.listeners:
+            job.seen = time.monotonic()
+        elif job.long and time.monotonic() - job.seen > self.unwatched:
+            job.stop()
+        if job.over:
+            job._close()  # noqa: SLF001 - its steps belong to this thread
+            return False
+        if job.state == "paused":
+            return False
+        job.state = "running"
+        return job.advance()
+
+    def _in_background(self) -> None:
+        assert self._background is not None
+        try:
+            if next(self._background, self) is self:
+                self._background = None
+        except Exception:  # noqa: BLE001 - it tells of its errors itself
+            self._background = None

@@ -1,0 +1,278 @@
+"""What a page is about: networks, photos, a collection, notes; and the answers that are no jobs."""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from triscope._version import __version__
+from triscope.errors import ImageError, OptionError, StoreError, TriscopeError
+from triscope.images import printable
+from triscope.images.samples import SAMPLES, sample_photo
+from triscope.methods import Step
+from triscope.network import Network
+from triscope.objectives.base import Need
+from triscope.objectives.parsing import resolve
+from triscope.results import Drawn, Result, write_file
+from triscope.views import predict
+from triscope.web import described
+from triscope.web.asking import read_call
+from triscope.web.jobs import Job, Worker
+from triscope.web.photos import PhotoFile, Photos, jpeg, seen
+from triscope.web.volumes import Volume, colour_map, layer_facts, volume
+from triscope.which.store import GOOD, Store
+
+_ANSWERS = 256
+_NOTES = "notes.json"
+_LONGEST_NOTE = 2000
+_MOST_NOTES = 10_000
+
+
+class Microscope:
+    """Networks and what they are asked about, for one page."""
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        store: Store | None = None,
+        *,
+        photos: Iterable[Path] = (),
+        notes: Path | None = None,
+    ) -> None:
+        self.networks = list(networks)
+        self.store = store
+        self.photos = Photos()
+        for path in photos:
+            self.photos.add_file(path)
+        self.worker = Worker()
+        self.indexing: dict[str, Any] | None = None
+        self._asked: dict[str, str] = {}
+        self._volumes: dict[tuple[int, str, str], Volume] = {}
+        self._notes_at = notes or (store.path / _NOTES if store else None)
+        self._notes_lock = threading.Lock()
+        self.notes: dict[str, dict[str, Any]] = self._read_notes()
+
+    def network(self, number: Any = 0) -> Network:
+        """One of the networks. Raises OptionError where there is none of that number."""
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(self.networks):
+            raise OptionError(f"There are {len(self.networks)} networks here, from 0.")
+        return self.networks[number]
+
+    def require_store(self) -> Store:
+        """The collection. Raises StoreError where there is none."""
+        if self.store is None:
+            raise StoreError("No collection is open. Start the page with a folder of photos: triscope app FOLDER.")
+        return self.store
+
+    def photo(self, key: str) -> PhotoFile:
+        """A photo by its id; `row-N` is a picture of the collection. Raises ImageError and StoreError."""
+        if not key.startswith("row-"):
+            return self.photos[key]
+        store, number = self.require_store(), key.removeprefix("row-")
+        if not number.isdecimal() or int(number) >= store.table.count():
+            raise StoreError("The collection has no such picture.")
+        path = store.files([int(number)])[0]
+        return PhotoFile(key, printable(path.name), path)
+
+    def about(self) -> dict[str, Any]:
+        """All that a page knows from the start."""
+        return {
+            "version": __version__,
+            "networks": [self._network_facts(network) for network in self.networks],
+            "questions": described.questions(),
+            "methods": described.methods(),
+            "photos": self.photos.listed(),
+            "collection": self.collection(),
+            "notes": self.notes,
+            "keepsNotes": self._notes_at is not None,
+            "colours": {"signed": colour_map(signed=True), "unsigned": colour_map(signed=False)},
+        }
+
+    def collection(self) -> dict[str, Any] | None:
+        """What is known of the collection, and how far indexing is."""
+        if self.store is None:
+            return {"name": "", "pictures": 0, "layers": [], "indexing": self.indexing} if self.indexing else None
+        layers = dict.fromkeys(column.layer for column in self.store.columns)
+        root = self.store.root
+        return {
+            "name": printable(root.name if root else self.store.path.name),
+            "pictures": len(self.store),
+            "layers": list(layers),
+            "indexing": self.indexing,
+        }
+
+    def job(self, data: Mapping[str, Any]) -> Job:
+        """The job that a page asks for; one that was asked before, and is at hand, again. Raises TriscopeError."""
+        key = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        known = self.worker.jobs.get(self._asked.get(key, ""))
+        if known is not None and known.state in ("waiting", "running", "done") and not data.get("again"):
+            return known
+        call = read_call(self, data)
+        about = {"method": call.method.name, **call.lines()}
+
+        def steps() -> Iterator[Step[Any]]:
+            return call.method.steps(**call.arguments)
+
+        job = Job(about, steps, call.method.long, picture_of)
+        self.worker.submit(job)
+        self._asked[key] = job.id
+        while len(self._asked) > _ANSWERS:
+            self._asked.pop(next(iter(self._asked)))
+        return job
+
+    def volume(self, layer: str, photo: str, number: int = 0) -> Volume:
+        """A layer's numbers for a photo; the last few are remembered. For the worker."""
+        key = (number, layer, photo)
+        if key not in self._volumes:
+            network = self.network(number)
+            self._volumes[key] = volume(network, seen(network, self.photo(photo)).images, layer)
+            while len(self._volumes) > 8:
+                self._volumes.pop(next(iter(self._volumes)))
+        return self._volumes[key]
+
+    def predictions(self, photo: str, number: int = 0, k: int = 10) -> list[dict[str, Any]]:
+        """The likeliest classes of a photo. For the worker."""
+        network = self.network(number)
+        return predict(network, seen(network, self.photo(photo)), k=k).rows()[0]
+
+    def score(self, unit: str, photo: str, number: int = 0) -> float:
+        """What a photo scores for a unit. For the worker."""
+        network = self.network(number)
+        question = resolve(unit, network)
+        with torch.no_grad():
+            look = network.look(seen(network, self.photo(photo)).images, question.needs)
+            return float(question(look)[0])
+
+    def scores(self, unit: str, bins: int = 32) -> dict[str, Any]:
+        """How the collection scores for a unit, as a histogram. For the worker."""
+        store = self.require_store()
+        question = resolve(unit, store.network)
+        found = [question(answers).float() for _, answers in store.answers(question.needs)]
+        scores = torch.cat(found) if found else torch.zeros(0)
+        if not len(scores):
+            return {"counts": [], "least": 0.0, "most": 0.0, "pictures": 0}
+        least, most = float(scores.min()), float(scores.max())
+        counts = torch.histc(scores, bins, least, most if most > least else least + 1)
+        return {"counts": [int(n) for n in counts], "least": least, "most": most, "pictures": len(scores)}
+
+    def best_pictures(self, layer: str) -> list[torch.Tensor]:
+        """For every channel of a layer the picture of the collection that it answers to most. For the worker."""
+        store = self.require_store()
+        column = store.find(layer, "max")
+        best = torch.full((column.length,), -torch.inf)
+        rows = torch.zeros(column.length, dtype=torch.int64)
+        for numbers, answers in store.answers([Need(layer, "max" if column.pool == "max" else "none")]):
+            values, places = next(iter(answers.values())).float().flatten(1).max(0)
+            better = values > best
+            best = torch.where(better, values, best)
+            rows = torch.where(better, torch.from_numpy(numbers)[places], rows)
+        different = sorted(set(rows.tolist()))
+        pictures = dict(zip(different, store.thumbnails(different), strict=True))
+        return [pictures[row] for row in rows.tolist()]
+
+    def note(self, unit: str, text: str, *, star: bool) -> None:
+        """Keep a note on a unit, and whether it has a star; in the store, where there is one."""
+        if len(unit) > _LONGEST_NOTE or len(text) > _LONGEST_NOTE:
+            raise OptionError(f"A note has up to {_LONGEST_NOTE} characters.")
+        with self._notes_lock:
+            if text or star:
+                if len(self.notes) >= _MOST_NOTES and unit not in self.notes:
+                    raise OptionError(f"There are {_MOST_NOTES:,} notes already; take some out first.")
+                self.notes[unit] = {"text": text, "star": star}
+            else:
+                self.notes.pop(unit, None)
+            if self._notes_at is not None:
+                write_file(self._notes_at, json.dumps(self.notes, indent=1, sort_keys=True).encode())
+
+    def index(self, folder: Path, place: Path) -> None:
+        """Index a folder when nothing else is to be done, and ask the store as soon as there is one."""
+        from triscope.which.indexing.index import Progress, index
+
+        network = self.networks[0]
+        self.indexing = {"done": 0, "total": 0, "text": "looking for pictures", "error": None}
+
+        def steps() -> Iterator[Progress]:
+            try:
+                for progress in index(network, folder, place, batch=8):
+                    self.indexing = {"done": progress.done, "total": progress.total, "text": str(progress)}
+                    if self.store is None and progress.stored:
+                        self._open(place, network)
+                    yield progress
+                self._open(place, network)
+                self.indexing = None
+            except TriscopeError as error:
+                self.indexing = {"done": 0, "total": 0, "text": "", "error": str(error)}
+
+        self.worker.background(steps())
+
+    def close(self) -> None:
+        """Stop the worker."""
+        self.worker.close()
+
+    def _open(self, place: Path, network: Network) -> None:
+        with suppress(StoreError):
+            store = Store.open(place, network)
+            if store.table.count(GOOD):
+                self.store = store
+                if self._notes_at is None:
+                    self._notes_at = store.path / _NOTES
+                    self.notes = self._read_notes() | self.notes
+
+    def _read_notes(self) -> dict[str, dict[str, Any]]:
+        """The notes of earlier days; a file that is not one of ours is left alone and nothing of it is shown."""
+        if self._notes_at is None:
+            return {}
+        try:
+            data = json.loads(self._notes_at.read_bytes())
+            return {
+                str(unit): {"text": str(note["text"])[:_LONGEST_NOTE], "star": bool(note["star"])}
+                for unit, note in list(data.items())[:_MOST_NOTES]
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+    def _network_facts(self, network: Network) -> dict[str, Any]:
+        layers = layer_facts(network)
+        classes = next((layer["channels"] for layer in layers if layer["name"] == "output"), 0)
+        with suppress(TriscopeError):
+            classes = network.require_classifier()
+        return {
+            "name": printable(network.name),
+            "size": list(network.size),
+            "classes": [printable(network.class_name(index)) for index in range(classes)],
+            "layers": layers,
+        }
+
+
+def picture_of(result: Result) -> bytes | None:
+    """A result on the way as a JPEG, where it can be drawn."""
+    if isinstance(result, Drawn) and result.drawable and result.usual_form != ".html":
+        return jpeg(result.draw())
+    return None
+
+
+def samples() -> list[Path]:
+    """The sample photos that are installed."""
+    found = []
+    for name in SAMPLES:
+        with suppress(ImageError):
+            found.append(sample_photo(name))
+    return found
+
+
+def first_pictures(folder: Path, most: int = 12) -> list[Path]:
+    """A few pictures of a folder, in the order of their names."""
+    endings = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+    found: list[Path] = []
+    for base, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        found += [Path(base) / name for name in sorted(names) if name.lower().endswith(endings)]
+        if len(found) >= most:
+            break
+    return found[:most]

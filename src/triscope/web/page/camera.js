@@ -1,0 +1,141 @@
+// The camera: what the network says of every frame, as it comes.
+
+import { bars } from "./charts.js";
+import { numbersOf, paint, paintLegend } from "./colour.js";
+import { fill, h, told } from "./h.js";
+import { keys } from "./keys.js";
+import { upload } from "./photos.js";
+import { address, post } from "./source.js";
+import { tileCanvas } from "./tiles.js";
+
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+export function cameraPage(root, params, app) {
+  const layers = app.net.layers.filter((/** @type {any} */ one) => one.channels > 0 && one.grid[0] > 1);
+  const maps = app.methods((/** @type {any} */ one) => one.heatmap && app.only(one, ["images"]));
+  let layer = params.layer || app.goodLayer().name;
+  let method = params.method || "";
+  let [frozen, gone, rate] = [false, false, 0];
+  /** @type {MediaStream | null} */
+  let stream = null;
+  /** @type {Blob | null} */
+  let last = null;
+  const video = h("video", { playsinline: true, muted: true, class: "unseen", "aria-hidden": "true" });
+  const [rows, cols] = app.net.size;
+  const seen = h("canvas", { width: cols, height: rows, role: "img", "aria-label": "What the network sees of the camera" });
+  const heat = h("canvas", { class: "heat", width: 1, height: 1, role: "img", "aria-label": "The map of the method" });
+  const stack = h("div", { class: "stack" }, seen, heat);
+  const classes = h("div", { class: "classes" });
+  const state = h("p", { class: "note" }, "Asking for the camera …");
+  const legend = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
+  const ends = h("p", { class: "ends" });
+  const tiles = tileCanvas({ hover: () => undefined, star: () => undefined, name: (unit) => `${layer}:${unit}`,
+    open: (unit) => freeze().then((id) => app.go("unit", { u: `${layer}:${unit}`, photo: id })) });
+  const pickLayer = h("select", { id: "cam-layer", onchange: () => { layer = pickLayer.value; app.put({ layer, method }); } },
+    layers.map((/** @type {any} */ one) => h("option", { value: one.name, selected: one.name === layer }, one.name)));
+  const pickMethod = h("select", { id: "cam-method", onchange: () => { method = pickMethod.value; app.put({ layer, method }); } },
+    h("option", { value: "" }, "none"), maps.map((/** @type {any} */ one) => h("option", { value: one.name, selected: one.name === method },
+      one.title + (one.long ? " (slower)" : ""))));
+  const hold = h("button", { type: "button", class: "main", "aria-pressed": "false", onclick: toggle }, "Freeze");
+  fill(root, h("h1", null, "Camera"), h("div", { class: "controls" },
+    h("label", { class: "inline", for: "cam-layer" }, h("span", { class: "label" }, "Layer"), pickLayer),
+    h("label", { class: "inline", for: "cam-method" }, h("span", { class: "label" }, "Where it looks"), pickMethod), hold, state),
+  h("div", { class: "split left" }, h("figure", { class: "panel" }, stack, classes), h("section", { "aria-label": "Units" }, h("div", { class: "stage" }, tiles.node),
+    h("div", { class: "legend wide" }, legend, ends))), video,
+  h("p", { class: "caption" }, "Frames go to triscope on this machine and nowhere else, and none is kept unless you freeze it."));
+
+  async function toggle() {
+    if (frozen) {
+      frozen = false;
+      hold.setAttribute("aria-pressed", "false");
+      hold.textContent = "Freeze";
+      loop();
+      return;
+    }
+    const id = await freeze();
+    if (id) fill(state, "Frozen. ", h("a", { class: "button", href: app.link("image", { photo: id }) }, "Ask about this frame"));
+  }
+
+  /** Keep the last frame as a photo. */
+  async function freeze() {
+    frozen = true;
+    hold.setAttribute("aria-pressed", "true");
+    hold.textContent = "Go on";
+    if (!last) return "";
+    const name = `camera ${new Date().toTimeString().slice(0, 8)}.jpg`;
+    const [id] = await upload(app, [new File([last], name, { type: "image/jpeg" })]);
+    return id || "";
+  }
+
+  /** The middle of the frame as the network would see it. @returns {Promise<Blob>} */
+  function frame() {
+    const pen = seen.getContext("2d");
+    const [wide, tall] = [video.videoWidth, video.videoHeight];
+    const scale = Math.max(cols / wide, rows / tall);
+    const [w, high] = [cols / scale, rows / scale];
+    pen.drawImage(video, (wide - w) / 2, (tall - high) / 2, w, high, 0, 0, cols, rows);
+    return new Promise((done) => { seen.toBlob(done, "image/jpeg", 0.9); });
+  }
+
+  async function loop() {
+    let before = performance.now();
+    let refused = "";
+    while (!frozen && !gone) {
+      if (document.hidden || !video.videoWidth) {
+        await new Promise((done) => { setTimeout(done, 100); });
+        continue;
+      }
+      last = await frame();
+      try {
+        const found = await post(address("api/camera", { layer, method, network: app.network }), last);
+        if (gone || frozen) break;
+        await draw(found);
+        refused = "";
+      } catch (error) {
+        refused = /** @type {Error} */ (error).message;
+        await new Promise((done) => { setTimeout(done, 500); });
+      }
+      const now = performance.now();
+      rate = 0.8 * rate + 0.2 * (1000 / Math.max(1, now - before));
+      before = now;
+      state.textContent = refused || `${rate.toFixed(0)} frames a second`;
+      state.dataset.rate = rate.toFixed(1);
+    }
+  }
+
+  /** @param {any} found */
+  async function draw(found) {
+    fill(classes, bars(found.classes));
+    stack.classList.toggle("over", Boolean(found.heatmap));
+    if (found.heatmap) paint(heat, numbersOf(found.heatmap), { clear: true });
+    else Object.assign(heat, { width: 1, height: 1 });
+    if (!found.maps) return;
+    const image = new Image();
+    image.src = found.maps.atlas;
+    await image.decode();
+    tiles.use(image, found.maps, { whole: true, plain: false });
+    tiles.arrange([...Array(found.maps.count).keys()], new Set());
+    paintLegend(legend, found.maps.signed);
+    fill(ends, h("span", null, found.maps.signed ? told(-found.maps.scale) : "0"), h("span", null, told(found.maps.scale)));
+  }
+
+  async function begin() {
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } }, audio: false });
+      if (gone) { stop(); return; }
+      video.srcObject = stream;
+      await video.play();
+      loop();
+    } catch (error) {
+      state.textContent = `There is no camera to be used (${/** @type {Error} */ (error).message || "it was refused"}).`;
+    }
+  }
+
+  const stop = () => stream?.getTracks().forEach((track) => track.stop());
+  const release = keys([{ key: "f", help: "freeze this frame, or go on", run: toggle }]);
+  begin();
+  return () => {
+    gone = true;
+    release();
+    stop();
+  };
+}

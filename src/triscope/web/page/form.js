@@ -1,0 +1,114 @@
+// A method's form, made from what it declares: its inputs and its options. No method is known by its name.
+
+import { h } from "./h.js";
+import { photoField } from "./photos.js";
+
+/**
+ * @typedef {{node: any, read: () => {inputs: any, options: any}, set: (said: {inputs?: any, options?: any}) => void,
+ *   missing: () => string[]}} Form
+ */
+
+/**
+ * The form of a method. `fixed` are inputs that the page gives itself.
+ * @param {any} app @param {any} method @param {{fixed?: Object<string, any>, inputs?: any, options?: any}} [how]
+ * @returns {Form}
+ */
+export function methodForm(app, method, { fixed = {}, inputs = {}, options = {} } = {}) {
+  const asked = method.inputs.filter((/** @type {any} */ one) =>
+    !(one.name in fixed) && !["network", "store"].includes(method.kinds[one.name]));
+  const fields = asked.map((/** @type {any} */ one) => inputField(app, method, one, inputs[one.name]));
+  const settings = method.options.map((/** @type {any} */ one) => optionField(one, options[one.name]));
+  const changed = settings.some((/** @type {any} */ one) => one.read() !== undefined);
+  const node = h("div", { class: "form" },
+    fields.map((/** @type {any} */ one) => one.node),
+    settings.length > 0 && h("details", { class: "options", open: changed },
+      h("summary", null, settings.length === 1 ? "1 option" : `${settings.length} options`),
+      h("div", { class: "grid" }, settings.map((/** @type {any} */ one) => one.node))));
+  const gathered = (/** @type {any[]} */ list) => Object.fromEntries(
+    list.map((one) => [one.name, one.read()]).filter(([, value]) => value !== undefined));
+  return {
+    node,
+    read: () => ({ inputs: { ...fixed, ...gathered(fields) }, options: gathered(settings) }),
+    set: (said) => {
+      for (const one of fields) if (said.inputs && one.name in said.inputs) one.set(said.inputs[one.name]);
+      for (const one of settings) one.set(said.options?.[one.name]);
+    },
+    missing: () => fields.filter((/** @type {any} */ one) => one.required && one.read() === undefined)
+      .map((/** @type {any} */ one) => one.name),
+  };
+}
+
+/** @param {any} app @param {any} method @param {any} input @param {any} value */
+function inputField(app, method, input, value) {
+  const kind = method.kinds[input.name];
+  const label = input.name[0].toUpperCase() + input.name.slice(1);
+  const about = { name: input.name, required: input.required };
+  if (kind === "images" || kind === "query") {
+    const first = value ?? (input.required ? app.firstPhoto(input.name) : []);
+    const field = photoField(app, { label, many: input.many && kind === "images", words: input.words || [],
+      value: [first].flat().filter(Boolean) });
+    const read = () => {
+      const ids = field.read();
+      if (!ids.length) return undefined;
+      return ids.length > 1 && !ids.some((id) => (input.words || []).includes(id)) ? ids : ids[0];
+    };
+    return { ...about, node: field.node, read, set: (/** @type {any} */ ids) => field.set([ids ?? []].flat()) };
+  }
+  const id = `in-${method.name}-${input.name}`;
+  if (kind === "layer") {
+    const names = app.net.layers.filter((/** @type {any} */ one) => one.channels > 0)
+      .map((/** @type {any} */ one) => one.name);
+    const select = h("select", { id }, h("option", { value: "" }, "default"),
+      names.map((/** @type {string} */ name) => h("option", { value: name, selected: name === value }, name)));
+    return { ...about, node: labelled(label, id, select, input.help), read: () => select.value || undefined,
+      set: (/** @type {any} */ layer) => { select.value = [layer ?? ""].flat()[0]; } };
+  }
+  const text = h("input", { id, type: "text", list: "classes", value: value ?? (input.required ? app.unit() : ""),
+    placeholder: input.required ? "a class, layer:channel, ..." : "the top class", spellcheck: "false", autocomplete: "off" });
+  return { ...about, node: labelled(kind === "unit" ? "Unit" : label, id, text, input.help),
+    read: () => text.value.trim() || undefined, set: (/** @type {any} */ word) => { text.value = word ?? ""; } };
+}
+
+/** @param {any} option @param {any} value */
+function optionField(option, value) {
+  const id = `opt-${option.name}-${Math.random().toString(36).slice(2, 7)}`;
+  const shown = value ?? option.default;
+  const text = Array.isArray(shown) ? shown.join(",") : shown ?? "";
+  const same = (/** @type {any} */ read) => (read === "" || read === null || String(read) === String(
+    Array.isArray(option.default) ? option.default.join(",") : option.default) ? undefined : read);
+  if (option.type === "bool") {
+    const box = h("input", { id, type: "checkbox", checked: Boolean(shown) });
+    return field(option, id, box, () => (box.checked === option.default ? undefined : box.checked),
+      (now) => { box.checked = Boolean(now ?? option.default); });
+  }
+  if (option.choices.length) {
+    const select = h("select", { id }, option.default === null && h("option", { value: "" }, "default"),
+      option.choices.map((/** @type {string} */ word) => h("option", { value: word, selected: word === shown }, word)));
+    return field(option, id, select, () => same(select.value), (now) => { select.value = now ?? option.default ?? ""; });
+  }
+  const numeric = ["int", "float"].includes(option.type) && !option.many && !option.words.length;
+  const [least, most] = option.range || [];
+  const input = h("input", { id, type: numeric ? "number" : "text", step: option.type === "int" ? 1 : "any",
+    min: numeric ? least : null, max: numeric ? most : null, value: text, autocomplete: "off",
+    placeholder: option.default === null ? "default" : "" });
+  const read = () => {
+    const word = input.value.trim();
+    const number = !option.many && option.type !== "str" && option.type !== "bytes" && word !== "" && !Number.isNaN(Number(word));
+    return same(number ? Number(word) : word);
+  };
+  return field(option, id, input, read, (now) => {
+    input.value = Array.isArray(now) ? now.join(",") : now ?? (option.default === null ? "" : text);
+  });
+}
+
+/** @param {any} option @param {string} id @param {any} control @param {() => any} read @param {(now: any) => void} set */
+function field(option, id, control, read, set) {
+  return { name: option.name, node: labelled(option.name.replaceAll("_", " "), id, control, option.help), read, set };
+}
+
+/** @param {string} label @param {string} id @param {any} control @param {string} [help] */
+function labelled(label, id, control, help) {
+  if (help) control.setAttribute("aria-describedby", `${id}-help`);
+  return h("div", { class: "field" }, h("label", { for: id }, label), control,
+    help && h("p", { id: `${id}-help`, class: "help" }, help));
+}

@@ -1,0 +1,103 @@
+// Elements, and the few things that every module needs.
+
+/**
+ * An element. `props` are attributes, properties (`value`, `checked`), listeners (`onclick`), or a `style` object;
+ * false, null and undefined leave one out. Children are nodes, text, arrays of these, or nothing. Text is never markup.
+ * @param {string} tag
+ * @param {Object<string, any> | null} [props]
+ * @param {...any} children
+ * @returns {any}
+ */
+export function h(tag, props, ...children) {
+  const node = document.createElement(tag);
+  set(node, props || {});
+  node.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
+  return node;
+}
+
+/**
+ * The same for drawings.
+ * @param {string} tag
+ * @param {Object<string, any>} [props]
+ * @param {...any} children
+ * @returns {any}
+ */
+export function s(tag, props, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(props || {})) node.setAttribute(name, String(value));
+  node.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
+  return node;
+}
+
+/** @param {any} node @param {Object<string, any>} props */
+function set(node, props) {
+  for (const [name, value] of Object.entries(props)) {
+    if (value === false || value == null) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text);
+    else if (name === "class") node.className = value;
+    else if (["value", "checked", "selected", "disabled", "hidden", "open"].includes(name)) node[name] = value;
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+}
+
+/** Replace what an element holds. @param {Element} node @param {...any} children */
+export function fill(node, ...children) {
+  node.replaceChildren(...children.flat(Infinity).filter((child) => child != null && child !== false));
+}
+
+/** A number as a person reads it: four digits. @param {number | null | undefined} value @returns {string} */
+export function told(value) {
+  if (value == null || !Number.isFinite(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  const text = size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  return text.replace("-", "−");
+}
+
+/** A share as it is honest to print it: neither 0 % nor 100 % where it is not. @param {number} share */
+export function percent(share) {
+  if (share > 0.999) return "over 99.9%";
+  if (share < 0.001) return "under 0.1%";
+  return share < 0.1 || share > 0.99 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
+}
+
+/** A function that runs once calls have stopped coming. @param {(...args: any[]) => void} run @param {number} wait */
+export function settled(run, wait = 60) {
+  let timer = 0;
+  return (/** @type {any[]} */ ...args) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => run(...args), wait);
+  };
+}
+
+/** Say something to those who cannot see it. @param {string} text */
+export function say(text) {
+  const place = document.getElementById("said");
+  if (place) place.textContent = text;
+}
+
+/** A choice of a few words. @param {string} label @param {[string, string][]} words @param {string} now
+ * @param {(word: string) => void} chosen */
+export function choice(label, words, now, chosen) {
+  const buttons = words.map(([word, text]) =>
+    h("button", { type: "button", "aria-pressed": String(word === now), onclick: () => take(word) }, text));
+  /** @param {string} word */
+  function take(word) {
+    buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(words[i][0] === word)));
+    chosen(word);
+  }
+  return h("div", { class: "choice", role: "group", "aria-label": label }, h("span", { class: "label" }, label),
+    h("span", { class: "switch" }, buttons));
+}
+
+/** A text to be copied. @param {string} what @param {string} text */
+export function copyable(what, text) {
+  const button = h("button", { type: "button", class: "quiet", "aria-label": `Copy ${what}`, onclick: copy }, "copy");
+  async function copy() {
+    await navigator.clipboard.writeText(text).catch(() => undefined);
+    button.textContent = "copied";
+    setTimeout(() => { button.textContent = "copy"; }, 1200);
+  }
+  return h("div", { class: "line" }, h("code", null, text), button);
+}

@@ -1,0 +1,111 @@
+// Where answers come from: the server that this page was loaded from, by addresses relative to it.
+
+/**
+ * @typedef {Object} Snapshot  how far a job is
+ * @property {string} id
+ * @property {string} state  waiting, running, paused, done, cancelled or failed
+ * @property {number} ahead
+ * @property {number} index
+ * @property {number} total
+ * @property {number | null} score
+ * @property {Object<string, number>} terms
+ * @property {number} seconds
+ * @property {number} version
+ * @property {string | null} error
+ * @property {string} method
+ * @property {string | null} command
+ * @property {string} python
+ */
+
+/** Whether nothing more will come of a job. @param {Snapshot} job */
+export const over = (job) => ["done", "cancelled", "failed"].includes(job.state);
+
+/** An address with its query. @param {string} path @param {Object<string, any>} [query] */
+export function address(path, query = {}) {
+  const words = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const text = new URLSearchParams(words.map(([name, value]) => [name, String(value)])).toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/** @param {Response} answer */
+async function read(answer) {
+  const data = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Error((data && data.error) || `The page was not answered (${answer.status}).`);
+  return data;
+}
+
+/** @param {string} path @param {Object<string, any>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
+export async function get(path, query, signal) {
+  return read(await reached(fetch(address(path, query), { signal })));
+}
+
+/** @param {string} path @param {any} [body] @param {Object<string, string>} [headers] @returns {Promise<any>} */
+export async function post(path, body, headers) {
+  const raw = body instanceof Blob;
+  const said = { method: "POST", body: raw ? body : JSON.stringify(body ?? {}), headers };
+  return read(await reached(fetch(path, said)));
+}
+
+/** @param {Promise<Response>} asked */
+async function reached(asked) {
+  try {
+    return await asked;
+  } catch (error) {
+    if (/** @type {Error} */ (error).name === "AbortError") throw error;
+    throw new Error("triscope does not answer: is it still running in its terminal?");
+  }
+}
+
+// All jobs of a tab are watched by one stream: a browser has six connections to a host, for all its tabs.
+
+/** @type {Map<string, Set<(job: Snapshot) => void>>} */
+const watched = new Map();
+/** @type {EventSource | null} */
+let stream = null;
+let reopening = 0;
+
+/**
+ * Be told how far a job is, until it is over or the function that comes back is called.
+ * @param {Snapshot} job
+ * @param {(job: Snapshot) => void} hear
+ * @returns {() => void}
+ */
+export function watch(job, hear) {
+  hear(job);
+  if (over(job)) return () => undefined;
+  const ears = watched.get(job.id) || new Set();
+  ears.add(hear);
+  watched.set(job.id, ears);
+  reopen();
+  return () => {
+    ears.delete(hear);
+    if (!ears.size && watched.delete(job.id)) reopen();
+  };
+}
+
+function reopen() {
+  clearTimeout(reopening);
+  reopening = setTimeout(open, 10);
+}
+
+function open() {
+  stream?.close();
+  stream = null;
+  if (!watched.size || document.hidden) return;
+  stream = new EventSource(address("api/events", { jobs: [...watched.keys()].join(",") }));
+  stream.onmessage = (message) => {
+    const job = /** @type {Snapshot} */ (JSON.parse(message.data));
+    const ears = watched.get(job.id);
+    if (over(job)) watched.delete(job.id);
+    for (const hear of [...(ears || [])]) hear(job);
+    if (!watched.size) { stream?.close(); stream = null; }
+  };
+}
+
+document.addEventListener("visibilitychange", open);
+
+/** Ask a method. @param {Object<string, any>} question @returns {Promise<Snapshot>} */
+export const ask = (question) => post("api/jobs", question);
+
+/** Do something to a job: cancel, pause or resume. @param {string} id @param {string} act @returns {Promise<Snapshot>} */
+export const act = (id, act) => post(`api/jobs/${id}/${act}`);

@@ -1,0 +1,75 @@
+// The studio: every method of the catalogue by its form, those that make pictures first.
+
+import { fill, h, say } from "./h.js";
+import { keys } from "./keys.js";
+import { runner } from "./run.js";
+import { post } from "./source.js";
+
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+export function studioPage(root, params, app) {
+  const all = app.methods((/** @type {any} */ one) => app.about.collection?.pictures || !one.needs.includes("store"));
+  const first = all.find((/** @type {any} */ one) => one.question === "what") || all[0];
+  let now = all.find((/** @type {any} */ one) => one.name === params.method) || first;
+  /** @type {any} */
+  let run = null;
+  const place = h("div", { class: "studio" });
+  const list = h("nav", { class: "methods", "aria-label": "Methods" });
+  const title = h("h1");
+  const file = h("input", { type: "file", id: "recipe", accept: "image/png,image/jpeg,image/webp", onchange: () => restore(file.files?.[0]) });
+  const drop = h("div", { class: "dropped", ondragover: (/** @type {DragEvent} */ event) => event.preventDefault(),
+    ondrop: (/** @type {DragEvent} */ event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      restore(event.dataTransfer?.files[0]);
+    } }, h("label", { for: "recipe" }, "Restore the settings of a saved picture: drop it here, or "), file);
+  fill(root, title, h("div", { class: "split left" }, list, h("div", null, place, drop)));
+
+  function drawList() {
+    const order = ["what", ...Object.keys(app.about.questions).filter((one) => one !== "what")];
+    fill(list, order.map((question) => {
+      const mine = all.filter((/** @type {any} */ one) => one.question === question);
+      return mine.length > 0 && [h("h2", null, app.about.questions[question]), h("ul", null, mine.map((/** @type {any} */ one) =>
+        h("li", null, h("a", { href: app.link("studio", { method: one.name }), "aria-current": one === now ? "page" : null, title: one.line }, one.title))))];
+    }));
+  }
+
+  /** @param {any} method @param {{inputs?: any, options?: any}} said */
+  function use(method, said) {
+    now = method;
+    run?.leave();
+    run?.close();
+    title.textContent = method.title;
+    run = runner(app, method, { ...said, history: app.history, started: (read) =>
+      app.put({ method: method.name, said: JSON.stringify(read) }) });
+    fill(place, run.node);
+    drawList();
+  }
+
+  /** @param {File | undefined} picture */
+  async function restore(picture) {
+    if (!picture) return;
+    try {
+      const found = await post("api/recipe", picture);
+      const method = all.find((/** @type {any} */ one) => one.name === found.method);
+      if (!method) throw new Error("This picture was made by a method that this page does not show.");
+      use(method, found);
+      say(`The settings of ${method.title} are restored`);
+    } catch (error) {
+      app.warn(/** @type {Error} */ (error).message);
+    }
+  }
+
+  let said = {};
+  try { said = params.said ? JSON.parse(params.said) : {}; } catch { said = {}; }
+  if (now) use(now, said);
+  const release = keys([
+    { key: "r", help: "run", run: () => run?.begin() },
+    { key: "p", help: "pause, go on", run: () => run?.halt() },
+    { key: "Escape", help: "cancel", run: () => run?.leave() },
+  ]);
+  return () => {
+    release();
+    run?.leave();
+    run?.close();
+  };
+}

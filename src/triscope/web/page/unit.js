@@ -1,0 +1,198 @@
+// One unit: where it looks in a photo, what would excite it, which photos of the collection do.
+
+import { histogram } from "./charts.js";
+import { choice, fill, h, settled, told } from "./h.js";
+import { heatPanel } from "./heat.js";
+import { keys } from "./keys.js";
+import { result } from "./result.js";
+import { runner } from "./run.js";
+import { ask, get, watch } from "./source.js";
+
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+export function unitPage(root, params, app) {
+  const unit = params.u || app.unit();
+  const maps = app.methods((/** @type {any} */ one) => one.heatmap && app.only(one, ["images"]) && takes(one, "objective"));
+  const makers = app.methods((/** @type {any} */ one) => one.question === "what" && app.only(one, ["objective"]));
+  const finders = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "objective"]) && one.needs.includes("objective"));
+  let method = maps.find((/** @type {any} */ one) => one.name === params.where) || maps[0];
+  let [style, opacity] = [params.style || "auto", 1];
+  /** @type {any} */
+  let panel = null;
+  /** @type {any} */
+  let run = null;
+  let toggle = () => undefined;
+  const stops = /** @type {(() => void)[]} */ ([]);
+  const parts = read(unit);
+  const layer = parts && app.net.layers.find((/** @type {any} */ one) => one.name === parts.layer);
+
+  const where = h("div");
+  const select = h("select", { id: "where", onchange: () => use(select.value) }, maps.map((/** @type {any} */ one) =>
+    h("option", { value: one.name, selected: one === method }, one.title)));
+  const slider = h("input", { type: "range", id: "opacity", min: 0, max: 1, step: 0.05, value: 1,
+    oninput: () => { opacity = Number(slider.value); panel?.look({ opacity }); } });
+  const what = h("div");
+  const which = h("div");
+  const scores = h("div");
+  const columns = [
+    column("Where it looks", "in this photo", h("div", { class: "controls" },
+      h("label", { class: "inline", for: "where" }, h("span", { class: "label" }, "Method"), select),
+      h("label", { class: "inline", for: "opacity" }, h("span", { class: "label" }, "Map"), slider),
+      choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over"]], style, (word) => {
+        style = word;
+        app.put({ style: word === "auto" ? "" : word });
+        panel?.look({ style });
+      })), where),
+    column("What excites it", "made from noise", what),
+    column("Which photos do", app.about.collection?.name ? `in ${app.about.collection.name}` : "in a collection", scores, which),
+  ];
+  const head = h("div", { class: "head" }, h("h1", null, title()), walker(), noteField());
+  fill(root, head, h("div", { class: "columns" }, columns));
+
+  /** @param {string} heading @param {string} sub @param {...any} inside */
+  function column(heading, sub, ...inside) {
+    return h("section", { class: "column", tabindex: "-1" }, h("h2", null, heading, h("span", { class: "soft" }, ` ${sub}`)), inside);
+  }
+
+  function title() {
+    const known = app.className(unit);
+    return [known || unit, known && known !== unit ? h("span", { class: "soft" }, ` class ${unit}`) : null,
+      layer ? h("span", { class: "soft" }, ` ${layer.type}, sees ${layer.sees} pixels`) : null];
+  }
+
+  function walker() {
+    if (!parts || !layer) return null;
+    const to = (/** @type {number} */ by) => `${parts.layer}:${(parts.channel + by + layer.channels) % layer.channels}${parts.at ? `@${parts.at}` : ""}`;
+    return h("div", { class: "walker", role: "group", "aria-label": "Neighbouring units" },
+      h("a", { href: app.link("unit", { u: to(-1) }), class: "button", "aria-label": "The unit before" }, "‹"),
+      h("a", { href: app.link("network", { layer: parts.layer }), class: "button" }, "layer"),
+      h("a", { href: app.link("unit", { u: to(1) }), class: "button", "aria-label": "The next unit" }, "›"),
+      parts.at && h("a", { href: app.link("unit", { u: `${parts.layer}:${parts.channel}` }), class: "button" }, "whole channel"));
+  }
+
+  function noteField() {
+    const key = parts ? `${parts.layer}:${parts.channel}` : unit;
+    const known = app.about.notes[key] || { text: "", star: false };
+    const star = h("button", { type: "button", class: "star", "aria-pressed": String(known.star), "aria-label": "Star",
+      title: "Star (*)", onclick: () => app.star(key).then(draw) }, known.star ? "★" : "☆");
+    const text = h("input", { type: "text", value: known.text, placeholder: "a note: what does it see?", "aria-label": "Note on this unit",
+      maxlength: 2000, onchange: () => app.note(key, text.value) });
+    function draw() {
+      const on = Boolean(app.about.notes[key]?.star);
+      star.setAttribute("aria-pressed", String(on));
+      star.textContent = on ? "★" : "☆";
+    }
+    toggle = () => app.star(key).then(draw);
+    return h("div", { class: "note-field" }, star, text);
+  }
+
+  /** @param {string} name */
+  function use(name) {
+    method = maps.find((/** @type {any} */ one) => one.name === name) || method;
+    select.value = method.name;
+    app.put({ where: method === maps[0] ? "" : method.name });
+    panel?.close();
+    if (!app.photo) {
+      fill(where, h("p", { class: "note" }, "There is no photo yet: add one above."));
+      return;
+    }
+    panel = heatPanel(app, { method, photo: app.photo, unit, title: false, point });
+    panel.look({ style, opacity });
+    fill(where, panel.node);
+    if (parts?.at && layer) {
+      const [row, col] = parts.at.split(",").map(Number);
+      panel.box(app.field(layer, row, col), app.net.size);
+    }
+  }
+
+  /** @param {number} x @param {number} y */
+  function point(x, y) {
+    panel.read(x, y);
+    if (!layer || parts?.at || layer.grid[0] === 1) return;
+    const [row, col] = [Math.floor(y * layer.grid[0]), Math.floor(x * layer.grid[1])];
+    panel.box(app.field(layer, row, col), app.net.size);
+    tellHere(row, col);
+  }
+
+  const here = h("p", { class: "value" });
+  /** @type {any} */
+  let exact = null;
+  async function loadExact() {
+    if (!layer || !app.photo || !parts) return;
+    exact = await get("api/layer/map", { layer: layer.name, channel: parts.channel, photo: app.photo, network: app.network }).catch(() => null);
+    if (exact) exact.values = new Float32Array(Uint8Array.from(atob(exact.data), (letter) => letter.charCodeAt(0)).buffer);
+    if (exact && parts.at) tellHere(...(/** @type {[number, number]} */ (parts.at.split(",").map(Number))));
+  }
+
+  /** @param {number} row @param {number} col */
+  function tellHere(row, col) {
+    if (!exact) return;
+    const wide = exact.shape[exact.shape.length - 1];
+    fill(here, `${unit}: ${told(exact.values[row * wide + col])} at row ${row}, column ${col}`);
+    if (!here.isConnected) where.after(here);
+  }
+
+  function maker() {
+    if (!makers.length) return;
+    let now = makers[0];
+    const place = h("div");
+    const start = () => {
+      run?.leave();
+      run?.close();
+      run = runner(app, now, { fixed: { objective: unit }, history: app.history });
+      fill(place, run.node);
+    };
+    const words = h("select", { id: "maker", onchange: () => { now = makers.find((/** @type {any} */ one) => one.name === words.value); start(); } },
+      makers.map((/** @type {any} */ one) => h("option", { value: one.name }, one.title)));
+    fill(what, makers.length > 1 && h("div", { class: "controls" }, h("label", { class: "inline", for: "maker" }, h("span", { class: "label" }, "Method"), words)), place);
+    start();
+  }
+
+  async function finder() {
+    if (!app.about.collection?.pictures) {
+      fill(which, h("p", { class: "note" }, app.about.collection?.indexing ? "The folder is being indexed; photos appear here when there are some."
+        : "No collection is open. Start with a folder of photos: ", !app.about.collection && h("code", null, "triscope app FOLDER")));
+    } else {
+      for (const one of finders) {
+        const place = h("div", { class: "found" });
+        which.append(place);
+        ask({ method: one.name, network: app.network, inputs: { objective: unit } }).then((job) => {
+          stops.push(watch(job, (now) => { if (now.state === "done" || now.state === "failed") fill(place, h("h3", null, one.title), result(app, now)); }));
+        }).catch((error) => fill(place, h("h3", null, one.title), h("p", { class: "note" }, error.message)));
+      }
+    }
+    const found = await get("api/scores", { unit, photo: app.photo, network: app.network }).catch(() => null);
+    if (!found) return;
+    fill(scores, found.histogram ? histogram(found.histogram, found.here)
+      : found.here !== null && h("p", { class: "value" }, `This photo scores ${told(found.here)}.`));
+  }
+
+  const cycle = () => use(maps[(maps.indexOf(method) + 1) % maps.length].name);
+  const release = keys([
+    { key: "b", help: "the next method of where", run: cycle },
+    { key: "1 2 3", help: "to a column", run: (event) => columns[Number(event.key) - 1]?.focus() },
+    { key: "s", help: "the map alone, or over the photo", run: () => panel?.look({ style: style = style === "overlay" ? "heat" : "overlay" }) },
+    { key: "r", help: "run what makes a picture", run: () => run?.begin() },
+    { key: "Escape", help: "cancel, or back to the layer", run: () => run?.leave() },
+    { key: "*", help: "star", run: () => toggle() },
+  ]);
+  if (maps.length) use(method.name);
+  settled(loadExact, 0)();
+  maker();
+  finder();
+  return () => {
+    release();
+    panel?.close();
+    run?.leave();
+    run?.close();
+    stops.forEach((stop) => stop());
+  };
+}
+
+/** @param {any} method @param {string} name */
+const takes = (method, name) => method.inputs.some((/** @type {any} */ one) => one.name === name);
+
+/** A channel or neuron taken apart. @param {string} unit */
+function read(unit) {
+  const found = /^(.+):(\d+)(?:@(\d+,\d+))?$/.exec(unit);
+  return found && { layer: found[1], channel: Number(found[2]), at: found[3] || "" };
+}

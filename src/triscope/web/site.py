@@ -1,0 +1,88 @@
+"""The application: the page's files, its routes, its errors as sentences, behind the guard."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from triscope.errors import TriscopeError
+from triscope.pages import palette
+from triscope.web.guard import BodyTooLargeError, Guard
+from triscope.web.jobs import QueueFullError
+from triscope.web.microscope import Microscope
+from triscope.web.routes import NotFoundError, routes
+
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def site(
+    microscope: Microscope, *, token: str | None, hosts: Iterable[str] = (), any_address: bool = False
+) -> Guard:
+    """The page about `microscope`, as an ASGI application. Without a `token`, whoever reaches it may ask."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        yield
+        microscope.close()
+
+    app = Starlette(
+        routes=[Route("/", front), Route("/page/{name}", page_file), *routes()],
+        exception_handlers={
+            TriscopeError: _sentence,
+            QueueFullError: _full,
+            NotFoundError: _missing,
+            BodyTooLargeError: _large,
+        },
+        lifespan=lifespan,
+    )
+    app.state.microscope = microscope
+    return Guard(app, token=token, hosts=hosts, any_address=any_address)
+
+
+async def front(request: Request) -> Response:
+    """The page itself."""
+    del request
+    return Response(page_files()["index.html"], media_type="text/html")
+
+
+async def page_file(request: Request) -> Response:
+    """One of the page's files."""
+    name = request.path_params["name"]
+    if name not in page_files():
+        raise NotFoundError
+    return Response(page_files()[name], media_type=_TYPES[name.rpartition(".")[2]])
+
+
+@cache
+def page_files() -> dict[str, bytes]:
+    """Every file of the page by its name; the style sheet begins with the colours that all pages share."""
+    folder = files("triscope.web") / "page"
+    found = {one.name: one.read_bytes() for one in folder.iterdir() if one.name.rpartition(".")[2] in _TYPES}
+    found["app.css"] = palette().encode() + found["app.css"]
+    return found
+
+
+async def _sentence(request: Request, error: Exception) -> Response:
+    del request
+    return JSONResponse({"error": str(error)}, 400)
+
+
+async def _full(request: Request, error: Exception) -> Response:
+    del request, error
+    return JSONResponse({"error": "Too much is waiting already: cancel something, or try again in a moment."}, 503)
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    del request, error
+    return JSONResponse({"error": "There is no such thing here."}, 404)
+
+
+async def _large(request: Request, error: Exception) -> Response:
+    del request, error
+    return JSONResponse({"error": "This is larger than 20 MB: make the picture smaller first."}, 413)
