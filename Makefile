@@ -7,14 +7,18 @@ ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 
-.PHONY: setup report test slow lint format types derived docs-check bench clean
+.PHONY: setup app report test slow lint format types derived docs-check bench clean
 
 setup: $(ready)
 
 $(ready): pyproject.toml constraints.txt
 	test -x $(bin)/python || $(PYTHON) -m venv .venv
-	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[collections,dev]'
+	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[app,collections,dev]'
 	touch $@
+
+# The live page on the bundled network and the sample photos, until Ctrl-C.
+app: $(ready)
+	$(bin)/triscope app $(ARGS)
 
 report: $(ready)
 	$(bin)/triscope report -o report.html --force $(ARGS)

@@ -44,6 +44,7 @@ from triscope.results import Ranking as Ranking
 from triscope.results import Recipe as Recipe
 from triscope.results import Result as Result
 from triscope.watching import watch as watch
+from triscope.web import app as app
 from triscope.what.compare import Comparison as _Comparison
 from triscope.what.fool import Fooled as _Fooled
 from triscope.what.invert import Inversion as _Inversion

@@ -29,7 +29,7 @@ def command(name: str) -> click.Command:
     """The command."""
     params: list[click.Parameter] = [
         click.Argument(["source"], metavar="[FOLDER|STORE]", required=False),
-        click.Option(["--beside"], multiple=True, metavar="NAME", help="another network, to change to; may be repeated"),
+        click.Option(["--beside"], multiple=True, metavar="NAME", help="another network to look at; may be repeated"),
         click.Option(["--port"], type=click.IntRange(0, 65535), default=0, help="0 is any that is free  [default: 0]"),
         click.Option(["--host"], default="127.0.0.1", show_default=True, help="the address to serve on"),
         click.Option(
@@ -67,7 +67,7 @@ def _run(
     """The address on stdout; what is served until Ctrl-C."""
     from triscope.web.microscope import Microscope, first_pictures, samples
     from triscope.web.serving import serve
-    from triscope.which.store import Store, place_of
+    from triscope.which.store import place_of
 
     folder = Path(source) if source is not None else None
     if folder is not None and not folder.is_dir():
@@ -84,7 +84,9 @@ def _run(
         if origin is not None:
             microscope.index(origin, place)
     if host not in _LOCAL:
-        console.note(f"note: others can reach this page at {host}; it is not encrypted, so that they can also read along")
+        console.note(
+            f"note: others can reach this page at {host}; it is not encrypted, so that they can also read along"
+        )
     running = serve(microscope, host=host, port=port, token=token, hosts=allow_host)
     console.result({"url": running.url}, running.url)
     console.note("Ctrl-C ends it")

@@ -101,7 +101,7 @@ def _input(
     match kind:
         case NetworkInput():
             network = scope.network(number)
-            several = scope.networks if kind.many and value == "all" else network
+            several = scope.networks if kind.many and len(scope.networks) > 1 else network
             return several, several
         case StoreInput():
             if declared.name != "store":

@@ -10,7 +10,10 @@ from triscope import catalog
 from triscope.methods import ImageInput, Method, ObjectiveInput, StoreInput
 from triscope.results import Drawn, Heatmap
 from triscope.verbs import METHODS
+from triscope.which.search.gallery import Gallery
 
+#: Words that are written otherwise than they are typed.
+_SPELLED = {"cam": "CAM", "rise": "RISE", "lime": "LIME", "pca": "PCA", "tsne": "t-SNE", "lift": "LIFT", "x": "×"}
 _MISLEADS = re.compile(r"\*\*When (?:it|they|this|these) (?:misleads?)\.?\*\*\s*(.*?)(?:\n\s*\n|\Z)", re.DOTALL)
 
 
@@ -31,15 +34,23 @@ def _method(method: Method[Any], line: str) -> dict[str, Any]:
     schema["options"] = [option for option in schema["options"] if option["recorded"]]
     return {
         **schema,
-        "title": method.name.replace("_", " ").capitalize().replace("cam", "CAM").replace("Deep lift", "DeepLIFT"),
+        "title": _title(method.name),
         "line": line or method.summary,
         "misleads": misleads(method),
         "needs": [name for name, declared in method.inputs.items() if declared.required],
         "heatmap": issubclass(method.returns, Heatmap),
         "picture": issubclass(method.returns, Drawn),
+        "gallery": issubclass(method.returns, Gallery),
         "page": ".html" in method.returns.endings,
         "kinds": {name: _kind(declared.input) for name, declared in method.inputs.items()},
     }
+
+
+def _title(name: str) -> str:
+    """A method's name as a heading."""
+    words = [_SPELLED.get(word, word) for word in name.split("_")]
+    text = " ".join(words).replace("grad CAM", "Grad-CAM")
+    return text[:1].upper() + text[1:] if words[0] == name.split("_", maxsplit=1)[0] else text
 
 
 def _kind(declared: Any) -> str:

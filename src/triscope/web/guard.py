@@ -1,10 +1,10 @@
 """Who may ask: every request passes here before anything looks at it.
 
-    host        one of those that the page is served under; any other is refused (DNS rebinding)
-    token       in the address that was opened, then in a cookie: other users of the machine have neither
-    origin      what changes something comes from the page itself
-    body        no larger than allowed, counted while it is read
-    headers     nothing may be loaded from anywhere else, and no other site may show the page in a frame
+host        one of those that the page is served under; any other is refused (DNS rebinding)
+token       in the address that was opened, then in a cookie: other users of the machine have neither
+origin      what changes something comes from the page itself
+body        no larger than allowed, counted while it is read
+headers     nothing may be loaded from anywhere else, and no other site may show the page in a frame
 """
 
 import hashlib

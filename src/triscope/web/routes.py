@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from triscope.errors import OptionError
+from triscope.errors import OptionError, StoreError
 from triscope.images import slug
 from triscope.network import Network
 from triscope.web import answers
@@ -174,8 +174,12 @@ async def scores(request: Request) -> Response:
 
     def told() -> dict[str, Any]:
         here = scope.score(unit, photo, number) if photo else None
-        known = scope.scores(unit) if scope.store is not None else None
-        return {"here": here, "histogram": known}
+        try:
+            return {"here": here, "histogram": scope.scores(unit) if scope.store is not None else None}
+        except (
+            StoreError
+        ) as error:  # the collection does not keep that layer: what the photo scores is known all the same
+            return {"here": here, "histogram": None, "why": str(error)}
 
     return JSONResponse(await scope.worker.call(told))
 

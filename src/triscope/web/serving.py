@@ -60,9 +60,7 @@ class Running:
         self.port = self._socket.getsockname()[1]
         named = () if self.host in _ANY else (self.host,)
         own = () if self.host in _LOOPBACK else (socket.gethostname(), *named)
-        app = site(
-            self.microscope, token=self.token, hosts=(*own, *self.hosts), any_address=self.host in _ANY
-        )
+        app = site(self.microscope, token=self.token, hosts=(*own, *self.hosts), any_address=self.host in _ANY)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

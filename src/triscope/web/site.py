@@ -20,9 +20,7 @@ from triscope.web.routes import NotFoundError, routes
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def site(
-    microscope: Microscope, *, token: str | None, hosts: Iterable[str] = (), any_address: bool = False
-) -> Guard:
+def site(microscope: Microscope, *, token: str | None, hosts: Iterable[str] = (), any_address: bool = False) -> Guard:
     """The page about `microscope`, as an ASGI application. Without a `token`, whoever reaches it may ask."""
 
     @asynccontextmanager

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triscope import render
 from triscope.errors import NetworkError
 from triscope.images import to_pil
 from triscope.network import Layer, Network
+from triscope.network.tap import layer_name
 from triscope.objectives.base import Need
 from triscope.views import filters
 from triscope.web.photos import encoded
@@ -108,7 +109,9 @@ def picture_atlas(pictures: "list[Tensor]", side: int = 64) -> tuple[dict[str, A
 
 def layer_facts(network: Network) -> list[dict[str, Any]]:
     """Every layer: its name, type, size, what it sees, and whether it can be asked."""
-    return [_layer(one) for one in network.layers.values()]
+    parts = network.module.named_modules()
+    pictured = {layer_name(path) for path, part in parts if isinstance(part, nn.Conv2d) and part.in_channels in (1, 3)}
+    return [{**_layer(one), "filters": one.name in pictured} for one in network.layers.values()]
 
 
 def colour_map(*, signed: bool) -> list[list[int]]:

@@ -7,7 +7,8 @@ import { ask, get, watch } from "./source.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
 export function collectionPage(root, params, app) {
-  const all = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "layer"]) && one.needs.includes("store"));
+  const all = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "layer"]) && one.needs.includes("store"))
+    .sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.page) - Number(a.page));
   const near = app.methods((/** @type {any} */ one) => one.question === "which" && one.needs.includes("query"));
   const stops = /** @type {(() => void)[]} */ ([]);
   let timer = 0;

@@ -122,7 +122,7 @@ function show() {
   leave();
   drawBar();
   document.title = `${PAGES[page][0]} · triscope`;
-  root.className = page;
+  root.className = `page-${page}`;
   leave = PAGES[page][1](root, params, app);
 }
 

@@ -23,6 +23,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   /** @type {number[]} */
   let scores = [];
   let shown = -1;
+  const draws = method.picture && !method.page && !method.gallery;
   const run = h("button", { type: "button", class: "main", onclick: begin }, "Run");
   const pause = h("button", { type: "button", disabled: true, onclick: halt }, "Pause");
   const cancel = h("button", { type: "button", disabled: true, onclick: leave }, "Cancel");
@@ -90,7 +91,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     bar.value = now.total ? now.index / now.total : 0;
     state.textContent = words(now);
     if (now.score !== null && before?.index !== now.index) scores.push(now.score);
-    if (now.index && now.version !== before?.version && method.picture && !method.page) await frame(now);
+    if (now.index && now.version !== before?.version && draws) await frame(now);
     if (scores.length > 2) fill(course, curve(scores, "score"));
     if (!running) {
       say(words(now));
@@ -115,7 +116,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
 
   /** @param {import("./source.js").Snapshot} now @param {any} said */
   function finished(now, said) {
-    const drawn = method.picture && !method.page && frames.length > 0;
+    const drawn = draws && frames.length > 0;
     fill(found, result(app, now));
     found.classList.toggle("told", drawn);
     fill(same);
