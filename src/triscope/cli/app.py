@@ -67,7 +67,7 @@ def _run(
     """The address on stdout; what is served until Ctrl-C."""
     from triscope.web.microscope import Microscope, first_pictures, samples
     from triscope.web.serving import serve
-    from triscope.which.store import place_of
+    from triscope.which.database.location import store_for
 
     folder = Path(source) if source is not None else None
     if folder is not None and not folder.is_dir():
@@ -80,7 +80,7 @@ def _run(
     microscope = Microscope(networks, store, photos=photos or samples())
     if folder is not None and (store is None or store.root is not None):
         origin = store.root if store is not None else folder
-        place = store.path if store is not None else place_of(folder, None)
+        place = store.path if store is not None else store_for(folder, None)
         if origin is not None:
             microscope.index(origin, place)
     if host not in _LOCAL:
@@ -101,12 +101,13 @@ def _run(
 
 def _store(folder: Path | None, chosen: NetworkChoice) -> "Store | None":
     """The store that is there already, asked by the network that made it."""
-    from triscope.which.store import Store, folder_of
+    from triscope.which.database.location import existing_store
+    from triscope.which.store import Store
 
     if folder is None:
         return None
     try:
-        folder_of(folder)
+        existing_store(folder)
     except StoreError:
         return None
     store = Store.open(folder)

@@ -1,11 +1,11 @@
 """A job's result as a page shows it: facts, numbers to colour, pictures of a gallery, a page of its own."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from triscope.errors import OptionError
 from triscope.images import printable
-from triscope.results import Drawn, Grid, Heatmap, Result
+from triscope.results import Drawn, Grid, Heatmap, Result, Style
 from triscope.web.photos import jpeg
 from triscope.web.volumes import as_text
 from triscope.which.search.gallery import Gallery
@@ -53,7 +53,7 @@ def part(result: Result, number: int) -> bytes:
 def written(result: Result, form: str, style: str | None) -> bytes:
     """The result as a file with its recipe. Raises OptionError for a form that it does not have."""
     if style not in (None, "heat") and isinstance(result, Heatmap):
-        result = result.styled(style)  # type: ignore[arg-type] - it checks the word itself
+        result = result.styled(cast("Style", style))  # it checks the word itself
     if form not in result.forms or form == ".parquet":
         raise OptionError(f"This {result.kind} is not saved as {form[:20]}.")
     return result.encode(form)

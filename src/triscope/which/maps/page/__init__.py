@@ -36,8 +36,8 @@ class Shown:
     `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
     `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are pictures
     shown as points only.
-    `color_by` is the field that the page begins with. `rows` are numbers of the pictures: that of the chosen one is told
-    to a page that shows this one in a frame.
+    `color_by` is the field that the page begins with. `rows` are numbers of the pictures: that of the chosen one is
+    told to a page that shows this one in a frame.
     """
 
     title: str
