@@ -1116,6 +1116,30 @@ class _Activations(_Method[Grid]):
 
 activations: _Activations
 
+class _AttentionMaps(_Method[Grid]):
+    def __call__(
+        self,
+        network: Network,
+        images: _Images,
+        layer: str | None = ...,
+        *,
+        head: int | None = ...,
+        token: str = ...,
+        fit: _Fit = ...,
+    ) -> Grid: ...
+    def steps(
+        self,
+        network: Network,
+        images: _Images,
+        layer: str | None = ...,
+        *,
+        head: int | None = ...,
+        token: str = ...,
+        fit: _Fit = ...,
+    ) -> Iterator[Step[Grid]]: ...
+
+attention_maps: _AttentionMaps
+
 class _Predict(_Method[Ranking]):
     def __call__(self, network: Network, images: _Images, *, k: int = ..., fit: _Fit = ...) -> Ranking: ...
     def steps(self, network: Network, images: _Images, *, k: int = ..., fit: _Fit = ...) -> Iterator[Step[Ranking]]: ...

@@ -117,6 +117,9 @@ METHODS = (
     ),
     Entry("filters", "triscope.views", "view", "the filters of the first layer, or of another, as images"),
     Entry("activations", "triscope.views", "view", "the activation maps of a layer"),
+    Entry(
+        "attention_maps", "triscope.where.attention_by_head", "view", "what a token attends to, in each head of a layer"
+    ),
     Entry("predict", "triscope.views", "view", "the most likely classes of an image"),
 )
 

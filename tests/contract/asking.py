@@ -35,6 +35,7 @@ ROWS = {
     "gradient_attention": Row({"objective": 1}, attends=True),
     "filters": Row(),
     "activations": Row({"layer": "3"}, single=True),
+    "attention_maps": Row(single=True, attends=True),
     "ascend": Row({"steps": 2, "size": 16}),
     "regularisers": Row({"steps": 1, "size": 16}),
     "compare": Row({"methods": ["saliency", "grad_cam"], "units": ["2"]}),
