@@ -11,6 +11,7 @@ from triscope.errors import LayerNotFound, NetworkError, nearest
 from triscope.network import tap
 from triscope.network.layout import Layout
 from triscope.network.receptive_field import ReceptiveField
+from triscope.results.notebook import table
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,18 @@ class Layers(Mapping[str, Layer]):
         return name in self._layers or self._aliases.get(str(name)) in self._layers
 
     def __repr__(self) -> str:
-        rows = [
+        rows = self.rows()
+        widths = [max(len(row[column]) for row in rows) for column in range(6)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, *(["It takes one picture at a time."] if self.single else [])])
+
+    def _repr_html_(self) -> str:
+        heads, *rows = self.rows()
+        return table(heads, rows)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """A table: its heads, and a row for each layer of name, type, output, parameters, what it sees, and notes."""
+        rows: list[tuple[str, ...]] = [
             (
                 layer.name,
                 layer.type,
@@ -130,9 +142,7 @@ class Layers(Mapping[str, Layer]):
         rows.insert(
             0, ("layer", "type", "output", "parameters", "sees", "note" if any(row[-1] for row in rows) else "")
         )
-        widths = [max(len(row[column]) for row in rows) for column in range(6)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, *(["It takes one picture at a time."] if self.single else [])])
+        return rows
 
 
 def _seen_as(layer: Layer) -> str:

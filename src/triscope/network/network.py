@@ -1,5 +1,6 @@
 """A network that can be asked: a borrowed module, and what is known of its pictures and classes."""
 
+import html
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -331,3 +332,11 @@ class Network:
         known += f", {self._interface}" if str(self._interface) else ""
         known += f", task {self._task}" if self._task else ""
         return f"<Network {self.name}: {self.channels} x {self.size[0]} x {self.size[1]}{known}>"
+
+    def _repr_html_(self) -> str:
+        """The line of `repr`, and the table of the layers folded up behind it, for notebooks."""
+        line = html.escape(repr(self))
+        try:
+            return f"<details><summary>{line}</summary>{self.layers._repr_html_()}</details>"
+        except NetworkError as error:
+            return f"<p>{line}</p><p>{html.escape(str(error))}</p>"

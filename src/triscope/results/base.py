@@ -16,6 +16,8 @@ from triscope.images.writing import write_file
 from triscope.results.batch import PerImage, fields_of, notes_of
 from triscope.results.recipe import ImageNote, Recipe
 
+_NAMED = 3  # images that a line names
+
 
 @dataclass(frozen=True, eq=False)
 class Result(ABC):
@@ -87,6 +89,23 @@ class Result(ABC):
         write_file(Path(path), self.encode(self.require_ending(path)))
         return Path(path)
 
+    @property
+    def brief(self) -> str:
+        """What its values are, in a few words: "1 x 3 x 224 x 224"."""
+        return " x ".join(map(str, self.values.shape))
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # else a dataclass writes out all of its numbers
+
+    def __repr__(self) -> str:
+        """One line: the kind of result, what made it of what, and what its values are."""
+        recipe = self.recipe
+        names = [note.name for note in recipe.images]
+        of = f"of {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}" if names else recipe.objective
+        made = ", ".join(filter(None, (" ".join(filter(None, (recipe.method, of))), _layer(recipe))))
+        return f"<{' '.join(filter(None, (type(self).__name__, made)))}: {self.brief}>"
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -101,6 +120,11 @@ class Result(ABC):
             objective=_one_of(self.recipe.objective, index) if asked is None else str(asked),
         )
         return dataclasses.replace(self, **own, notes=notes_of(self.notes, index), recipe=recipe)
+
+
+def _layer(recipe: Recipe) -> str | None:
+    layer = recipe.options.get("layer")
+    return layer if isinstance(layer, str) else None
 
 
 def _images_of(recipe: Recipe, index: int, count: int) -> tuple[ImageNote, ...]:

@@ -129,6 +129,14 @@ class Heatmap(Drawn):
         """
         return render.scale_of(self.values[self.values != 0], 99.5)
 
+    @property
+    def brief(self) -> str:
+        """The unit, the score and the size, of one image; of several, how many there are."""
+        size = " x ".join(map(str, self.values.shape[-2:]))
+        if len(self) != 1:
+            return f"{len(self)} images of {size}"
+        return f"{self.asked[0]}, score {float(self.scores[0]):.4g}, {size}"
+
     def overlay(self) -> "Picture":
         """The map over the picture, as clear as it is weak."""
         return self.styled("overlay")
@@ -185,6 +193,11 @@ class Grid(Drawn):
     def summary(self) -> dict[str, Any]:
         """How the pictures are scaled."""
         return {"note": self.note}
+
+    @property
+    def brief(self) -> str:
+        """How many small pictures, and of what size: "192 of 27 x 27"."""
+        return f"{len(self)} of {' x '.join(map(str, self.values.shape[1:]))}"
 
     def __getitem__(self, index: int) -> Self:
         """One of the small pictures. Raises OptionError where there is not one for each of the `values`."""

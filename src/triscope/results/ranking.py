@@ -11,6 +11,7 @@ from torch import Tensor
 
 from triscope.results.base import Result
 from triscope.results.batch import PerImage
+from triscope.results.notebook import table
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,18 @@ class Ranking(Result):
     def text(self) -> str:
         """A table."""
         return str(self)
+
+    @property
+    def brief(self) -> str:
+        """The first entry of one image; of several, how many there are."""
+        first = f"{self.names[0][0]} {float(self.values[0, 0]):.3g}" if len(self) == 1 else f"{len(self)} images"
+        return f"{first}, {self.values.shape[1]} entries each" if len(self) > 1 else first
+
+    def _repr_html_(self) -> str:
+        """A table for each image, for notebooks."""
+        heads = ("score", "index", "name")
+        tables = [[(f"{row['score']:.4f}", row["index"], row["name"]) for row in rows] for rows in self.rows()]
+        return "".join(table(heads, rows, image) for image, rows in zip(self._images, tables, strict=True))
 
     def rows(self) -> list[list[dict[str, Any]]]:
         """For each image, its entries: index, name, score."""

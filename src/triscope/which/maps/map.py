@@ -19,6 +19,7 @@ from triscope.errors import OptionError, StoreError, nearest
 from triscope.images import read_image
 from triscope.network import Images
 from triscope.results import Drawn
+from triscope.results.notebook import frame
 from triscope.which.database.schema import Column
 from triscope.which.maps.coloring import coloring, shown
 from triscope.which.maps.grid_assignment import cells
@@ -77,6 +78,15 @@ class Map(Drawn):
     def details(self) -> tuple[str, ...]:
         """The captions."""
         return self.captions
+
+    @property
+    def brief(self) -> str:
+        """What was done, of how many images."""
+        return f"{self.title}, {len(self)} images"
+
+    def _repr_html_(self) -> str | None:
+        """The page, for notebooks; a mosaic is shown as the picture that it is."""
+        return frame(self.forms[".html"](), self.title) if self.form == "map" else None
 
     def __getitem__(self, index: int) -> Self:
         """Refused: a map is one picture, whose places mean nothing alone. `rows`, `names` and `values` have them."""
