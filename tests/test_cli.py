@@ -354,10 +354,10 @@ def test_awkward_pictures_in_one_run(folder, hostile):
     assert not {"01_truncated_60pct.jpg", "04_zero_byte.jpg", "24_bomb_20000x20000.png", "44_vector.svg"} & read
 
 
-@pytest.mark.parametrize("prefix", ["31_", "32_", "33_", "-31_"])
-def test_odd_names_give_names_that_stay_in_the_folder(folder, hostile, prefix):
-    pictures = [path for path in hostile.iterdir() if path.name.startswith(prefix)]
-    assert pictures
+def test_odd_names_give_names_that_stay_in_the_folder(folder, hostile):
+    """In a process of its own, for names that are no text come as bytes."""
+    pictures = [path for path in hostile.iterdir() if path.name.startswith(("31_", "32_", "33_", "-31_"))]
+    assert {path.name.partition("_")[0] for path in pictures} == {"31", "32", "33", "-31"}
     command = [
         os.fsencode(word)
         for word in (sys.executable, "-m", "triscope", "saliency", "-m", "model.py:make", "-o", "out/", "--")

@@ -266,29 +266,42 @@ def np_picture(channels: int = 3):
     return torch.rand(1, channels, 8, 9)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+NETWORK = ["-m", "model.py:make"]
+
+
+def check_full(code: int | str | None, said: str) -> None:
+    assert code == 1
+    assert said.startswith("triscope: stdout cannot be written: No space left on device.")
+    assert said.count("\n") == 1
+
+
+@FULL
+@pytest.mark.parametrize(
+    "words",
+    [["saliency", "a.png", *NETWORK], ["predict", "a.png", *NETWORK], ["layers", *NETWORK], ["saliency", "--help"]],
+    ids=" ".join,
+)
+def test_a_full_stdout_is_a_sentence(folder, words, monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+    check_full(ended.value.code, capsys.readouterr().err)
+
+
+@FULL
 @pytest.mark.parametrize(
     ("words", "lost"),
-    [
-        (["saliency", "a.png", "-o", "-"], True),
-        (["saliency", "a.png"], False),
-        (["predict", "a.png"], False),
-        (["layers"], False),
-        (["--help"], False),
-        (["saliency", "--help"], False),
-        (["completion", "bash"], False),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    [(["--help"], False), (["completion", "bash"], False), (["saliency", "a.png", "-o", "-", *NETWORK], True)],
+    ids=["--help", "completion", "saliency"],
 )
-def test_a_full_stdout_is_a_sentence(folder, words, lost):
-    network = ["-m", "model.py:make"] if words[0] in ("saliency", "predict", "layers") and words[-1] != "--help" else []
+def test_a_process_with_a_full_stdout_says_no_more_when_it_ends(folder, words, lost):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(folder.parent / "tmp")}
     with Path("/dev/full").open("wb") as full:
-        command = [sys.executable, "-m", "triscope", *words, *network]
+        command = [sys.executable, "-m", "triscope", *words]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("triscope: stdout cannot be written: No space left on device.")
-    assert done.stderr.count("\n") == 1
+    check_full(done.returncode, done.stderr)
     if lost:
         (rescued,) = kept()
         assert str(rescued) in done.stderr
