@@ -1,7 +1,6 @@
 """The command line, as its users meet it: words in; paths, sentences and exit codes out."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
+from tests import processes
 from triscope.__main__ import run
 from triscope.cli import COMMANDS, main
 from triscope.results import Recipe
@@ -317,18 +317,15 @@ def test_an_interruption_keeps_what_is_done_and_exits_130(folder):
         "    time.sleep(60 if pathlib.Path('cat.saliency.png').exists() else 0)\n\ndef make",
     )
     Path("model.py").write_text(slow)
-    # A process started in the background of a shell ignores interruptions until it is told otherwise.
-    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    program = f"{heeds}; from triscope.cli import main; main()"
-    words = [sys.executable, "-c", program, "saliency", "cat.png", "dog.png", "-m", "model.py:make"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    words = ["saliency", "cat.png", "dog.png", "-m", "model.py:make"]
+    with processes.started(processes.TRISCOPE, *words) as running:
         for _ in range(600):
             time.sleep(0.1)
             if Path("cat.saliency.png").exists():
                 break
         time.sleep(0.5)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+        out, err = running.communicate()
     assert running.returncode == 130
     assert out == "cat.saliency.png\n"
     assert "interrupted" in err
@@ -339,14 +336,11 @@ def test_awkward_pictures_in_one_run(folder, hostile):
     suffixes = {".jpg", ".png", ".gif", ".webp", ".tiff", ".avif", ".jp2", ".heic", ".svg", ".jpeg", ""}
     pictures = [path for path in sorted(hostile.iterdir()) if path.suffix.lower() in suffixes]
     pictures.remove(hostile / "34_dirloop")  # a folder of its own is all images in it
-    command = [
-        os.fsencode(word)
-        for word in (sys.executable, "-m", "triscope", "predict", "-m", "model.py:make", "--json", "--")
-    ]
-    done = subprocess.run([*command, *map(os.fsencode, pictures)], capture_output=True, check=False, timeout=300)
-    assert done.returncode == 1
-    assert b"Traceback" not in done.stderr
-    told = json.loads(done.stdout)
+    words = ["predict", "-m", "model.py:make", "--json", "--", *map(str, pictures)]
+    code, out, err = processes.ran(processes.TRISCOPE, *words)
+    assert code == 1
+    assert "Traceback" not in err
+    told = json.loads(out)
     assert len(told["results"]) + len(told["failed"]) == len(pictures)
     assert all("\n" not in failure["error"] for failure in told["failed"])
     read = {Path(result["image"]).name for result in told["results"]}
@@ -355,15 +349,12 @@ def test_awkward_pictures_in_one_run(folder, hostile):
 
 
 def test_odd_names_give_names_that_stay_in_the_folder(folder, hostile):
-    """In a process of its own, for names that are no text come as bytes."""
+    """In a process of its own, for some names are no text."""
     pictures = [path for path in hostile.iterdir() if path.name.startswith(("31_", "32_", "33_", "-31_"))]
     assert {path.name.partition("_")[0] for path in pictures} == {"31", "32", "33", "-31"}
-    command = [
-        os.fsencode(word)
-        for word in (sys.executable, "-m", "triscope", "saliency", "-m", "model.py:make", "-o", "out/", "--")
-    ]
-    done = subprocess.run([*command, *map(os.fsencode, pictures)], capture_output=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
+    words = ["saliency", "-m", "model.py:make", "-o", "out/", "--", *map(str, pictures)]
+    code, _, err = processes.ran(processes.TRISCOPE, *words)
+    assert code == 0, err
     assert len(list(Path("out").iterdir())) == len(pictures)
 
 

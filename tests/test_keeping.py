@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
+from tests import processes
 from triscope.cli import main, reservation
 from triscope.cli import output as output_module
 from triscope.cli.interruption import exit_code, held, interruptible, was_interrupted
@@ -188,13 +188,12 @@ def test_a_jpeg_or_webp_is_made_again_from_its_recipe(folder, ending):
 def test_of_two_processes_with_one_place_the_second_is_refused_while_the_first_works(folder):
     """And a process that is killed leaves no trace of its reservation."""
     program = (
-        f"import sys, tempfile, time; sys.path[:0] = {[str(ROOT / 'src')]!r}; tempfile.tempdir = {tempfile.tempdir!r}\n"
+        f"import tempfile, time; tempfile.tempdir = {tempfile.tempdir!r}\n"
         "from pathlib import Path; from triscope.cli.reservation import reserve\n"
         "print(reserve(Path('x.png')), flush=True); time.sleep(60)"
     )
     before = set(Path().iterdir())
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
+    with processes.started(program) as other:
         assert other.stdout.readline() == "True\n"
         said = sentence(ask("ascend", "cup", "--steps", "1", "-o", "x.png"))
         assert "Another triscope is making x.png" in said
@@ -296,15 +295,14 @@ def test_a_full_stdout_is_a_sentence(folder, words, monkeypatch, capsys):
     [(["--help"], False), (["completion", "bash"], False), (["saliency", "a.png", "-o", "-", *NETWORK], True)],
     ids=["--help", "completion", "saliency"],
 )
-def test_a_process_with_a_full_stdout_says_no_more_when_it_ends(folder, words, lost):
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(folder.parent / "tmp")}
+def test_a_process_with_a_full_stdout_says_no_more_when_it_ends(folder, words, lost, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(folder.parent / "tmp"))
     with Path("/dev/full").open("wb") as full:
-        command = [sys.executable, "-m", "triscope", *words]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False)
-    check_full(done.returncode, done.stderr)
+        code, _, said = processes.ran(processes.TRISCOPE, *words, stdout=full)
+    check_full(code, said)
     if lost:
         (rescued,) = kept()
-        assert str(rescued) in done.stderr
+        assert str(rescued) in said
         assert Recipe.of_file(rescued).method == "saliency"
 
 
@@ -512,17 +510,9 @@ def test_handlers_are_put_back_and_what_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-#: A process started in the background of a shell ignores interruptions until it is told otherwise.
-PROGRAM = (
-    f"import signal, sys; sys.path[:0] = {[str(ROOT / 'src'), str(ROOT)]!r}\n"
-    "signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom triscope.__main__ import run; run()"
-)
-
-
 def interrupted(number: int, ready: Callable[[], bool], *words: str) -> tuple[int, str]:
     """A command that is sent a signal as soon as something is there: its exit code, and what it said."""
-    command = [sys.executable, "-c", PROGRAM, *words]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with processes.started(processes.TRISCOPE, *words) as process:
         while not ready() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(number)

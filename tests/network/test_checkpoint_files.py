@@ -6,8 +6,6 @@ import io
 import os
 import pickle
 import posix
-import subprocess
-import sys
 import warnings
 import zipfile
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from tests import processes
 from triscope.errors import WeightsError
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.loading.checkpoint_files import Weights, fit, open_weights
@@ -324,7 +323,7 @@ def test_no_code_in_a_file_is_run(tmp_path):
     assert not canary.exists()
 
 
-def test_no_code_is_run_where_pytorch_is_told_to_trust_files(tmp_path):
+def test_no_code_is_run_where_pytorch_is_told_to_trust_files(tmp_path, monkeypatch):
     canary = tmp_path / "PWNED"
     write(tmp_path, saved(Evil(canary)))
     program = """if True:
@@ -336,10 +335,10 @@ def test_no_code_is_run_where_pytorch_is_told_to_trust_files(tmp_path):
         except WeightsError as error:
             print(error)
     """
-    environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", program, str(tmp_path / "weights.pth")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "asks to run or build posix.system" in done.stdout
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    code, out, err = processes.ran(program, str(tmp_path / "weights.pth"))
+    assert code == 0, err
+    assert "asks to run or build posix.system" in out
     assert not canary.exists()
 
 

@@ -1,13 +1,10 @@
 """What a network draws comes from a generator of its own."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from tests import nets
+from tests import nets, processes
 from triscope.network import load
 from triscope.network.draws import Draws, seeded
 
@@ -109,10 +106,11 @@ def test_a_network_that_does_not_draw_is_asked_without_a_mode():
 
 def test_to_ask_a_network_loads_no_compiler():
     """It would take seconds, and add to the filters of warnings."""
-    code = (
-        "import sys, torch, triscope as ts\n"
+    program = (
+        "import sys, warnings\nwarnings.simplefilter('error')\nimport torch, triscope as ts\n"
         "net = ts.Network(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()), size=8)\n"
         "ts.saliency(net, torch.rand(1, 3, 8, 8), '1:2')\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'sympy' or name == 'torch._dynamo']\n"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=300)
+    code, _, err = processes.ran(program)
+    assert code == 0, err

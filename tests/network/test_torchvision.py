@@ -1,24 +1,15 @@
 """Each case runs in its own interpreter: an import that failed half way leaves traces in the process."""
 
-import os
-import subprocess
-import sys
 from textwrap import dedent
 
+from tests import processes
 from triscope.network.loading._torchvision import import_torchvision
 
 
 def run(program: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", dedent(program)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    code, out, err = processes.ran("import warnings; warnings.simplefilter('error')\n" + dedent(program))
+    assert code == 0, err
+    return out.strip()
 
 
 def test_networks_can_be_built():

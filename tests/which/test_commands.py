@@ -5,7 +5,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
+from tests import processes
 from tests.which.conftest import paint
 from triscope.cli import main
 from triscope.which.search.neighbors import neighbors
@@ -173,19 +173,12 @@ def test_odd_names_do_no_harm_in_the_report(folder, hostile):
     assert "Nearest in pixel space" in page
 
 
-#: A process started in the background of a shell ignores interruptions until it is told otherwise.
-HEEDS_INTERRUPTS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-
-
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_keeps_what_was_computed(folder, sent):
     for number in range(6, 400):
         paint(folder / "photos" / f"{number}.png", number)
-    root = Path(__file__).parents[2]
-    path = f"import sys; sys.path[:0] = {[str(root / 'src'), str(root)]!r}"
-    program = f"{path}; {HEEDS_INTERRUPTS}; from triscope.cli import main; main()"
     words = ["index", "photos", "-m", "model.py:slow", "--layer", "1", "--batch", "4", "--precision", "float32"]
-    with subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True) as process:
+    with processes.started(processes.TRISCOPE, *words) as process:
         versions = folder / "photos/.triscope/rows.lance/_versions"
         while process.poll() is None and len(list(versions.glob("*.manifest"))) < 2:
             time.sleep(0.1)  # until something is committed, after five seconds

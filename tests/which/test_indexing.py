@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import types
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import processes
 from tests.which.conftest import paint, tiny_network
 from triscope.errors import StoreError
 from triscope.network.stages import depths
@@ -266,7 +266,6 @@ def test_a_store_in_the_folder_is_found_and_moves_with_it(network, photos, tmp_p
 PROGRAM = """
 import sys
 from pathlib import Path
-sys.path[:0] = {paths!r}
 from tests.which.conftest import tiny_network
 from triscope.which.indexing.index import Pace, index
 import resource, torch
@@ -282,14 +281,11 @@ for step in index(tiny_network(), sys.argv[1], sys.argv[2], shard=shard, **optio
 
 def start(
     folder: Path, store: Path, shard: str = "1/1", *room: str, layers: Sequence[str] = LAYERS
-) -> "subprocess.Popen[str]":
-    root = Path(__file__).parents[2]
-    program = PROGRAM.format(paths=[str(root / "src"), str(root)], layers=layers)
-    command = [sys.executable, "-c", program, str(folder), str(store), shard, *room]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+) -> processes.Process:
+    return processes.started(PROGRAM.format(layers=layers), str(folder), str(store), shard, *room)
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def end(process: processes.Process) -> None:
     _, complaint = process.communicate()
     assert process.returncode == 0, complaint
 
@@ -325,16 +321,14 @@ def test_a_process_killed_twenty_times_loses_nothing_that_was_acknowledged(netwo
 
 def test_two_processes_write_into_one_store_at_once(network, photos, tmp_path):
     folder = photos(24)
-    processes = [start(folder, tmp_path / "store", f"{part}/2") for part in (1, 2)]
-    for process in processes:
+    for process in [start(folder, tmp_path / "store", f"{part}/2") for part in (1, 2)]:
         end(process)
     assert contents(Store.open(tmp_path / "store")) == contents(build(network, folder, tmp_path / "whole", batch=4))
 
 
 def test_two_processes_on_the_same_pictures_store_each_once(network, photos, tmp_path):
     folder = photos(12)
-    processes = [start(folder, tmp_path / "store") for _ in range(2)]
-    for process in processes:
+    for process in [start(folder, tmp_path / "store") for _ in range(2)]:
         end(process)
     assert contents(Store.open(tmp_path / "store")) == contents(build(network, folder, tmp_path / "whole", batch=4))
 
