@@ -1,6 +1,7 @@
 """The command line, as its users meet it: words in; paths, sentences and exit codes out."""
 
 import json
+import os
 import signal
 import subprocess
 import sys

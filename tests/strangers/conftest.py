@@ -1,6 +1,7 @@
 """Files as a stranger would send them: a canary that tells when it was run, and forged stores and pictures."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,23 @@ def network() -> Network:
     return tiny_network()
 
 
+@pytest.fixture(scope="module")
+def honest_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four photos with their store, made once: what is forged is a copy."""
+    photos = tmp_path_factory.mktemp("honest") / "photos"
+    for number in range(4):
+        paint(photos / f"{number}.png", number)
+    Store.build(tiny_network(), photos, layers=["3", "7", "output"], precision="float32")
+    return photos
+
+
 @pytest.fixture
-def forged_store(folder: Path, network: Network) -> Callable[..., Path]:
+def forged_store(folder: Path, honest_store: Path) -> Callable[..., Path]:
     """A store in photos/ whose manifest says this."""
-    store = Store.build(network, folder / "photos", layers=["3", "7", "output"], precision="float32")
+    shutil.copytree(honest_store, folder / "photos", dirs_exist_ok=True)
 
     def forge(**said: Any) -> Path:
-        return forge_store(store.path, **said)
+        return forge_store(folder / "photos" / ".triscope", **said)
 
     return forge
 
