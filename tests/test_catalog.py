@@ -1,15 +1,13 @@
 """A method is its file, its line in the catalogue, its page and its row in the contract: the rest comes by itself."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import triscope
+from tests import processes
 from triscope import catalog
 
 ROOT = Path(__file__).parents[1]
@@ -55,38 +53,42 @@ def house(tmp_path_factory):
     return place
 
 
-def run(house, *command):
-    environment = {**os.environ, "PYTHONPATH": str(house / "src")}
-    done = subprocess.run(
-        [sys.executable, *command], cwd=house, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(house, monkeypatch):
+    """What a program says that finds the copy, not the source."""
+    monkeypatch.chdir(house)
+
+    def run(program, *words):
+        code, out, err = processes.ran(program, *words, paths=[house / "src", house / "scripts"])
+        assert code == 0, err
+        return out
+
+    return run
 
 
-def test_a_new_method_has_its_command_its_help_and_its_place_in_the_overview(house):
-    assert "how bright each pixel is" in run(house, "-m", "triscope", "--help")
-    text = run(house, "-m", "triscope", "brightness", "--help")
+def test_a_new_method_has_its_command_its_help_and_its_place_in_the_overview(run):
+    assert "how bright each pixel is" in run(processes.TRISCOPE, "--help")
+    text = run(processes.TRISCOPE, "brightness", "--help")
     assert "IMAGE..." in text
     assert "--weight" in text
     assert "what each pixel is multiplied by" in text
     assert "--fit" in text
 
 
-def test_a_new_method_is_public_and_in_the_table(house):
+def test_a_new_method_is_public_and_in_the_table(run):
     program = (
         "import json, triscope as ts; from triscope.verbs import METHODS;"
         "print(json.dumps([ts.brightness is METHODS['brightness'], METHODS['brightness'].schema()]))"
     )
-    public, schema = json.loads(run(house, "-c", program))
+    public, schema = json.loads(run(program))
     assert public
     assert [one["name"] for one in schema["inputs"]] == ["network", "images"]
     assert [one["name"] for one in schema["options"]] == ["weight", "fit"]
     assert schema["options"][0]["range"] == [0, 2]
 
 
-def test_the_documentation_and_the_types_follow(house):
-    run(house, "scripts/derived.py")
+def test_the_documentation_and_the_types_follow(house, run):
+    run("import runpy; runpy.run_path('scripts/derived.py', run_name='__main__')")
     assert "| `weight` | a number; **1.0** |" in (house / "docs/methods/brightness.md").read_text("utf-8")
     assert "[brightness](brightness.md)" in (house / "docs/methods/index.md").read_text("utf-8")
     assert "| `brightness` |" in (house / "docs/reference/index.md").read_text("utf-8")

@@ -15,7 +15,7 @@ if not find_spec("timm"):
     pytest.skip("needs timm: pip install 'triscope[timm]'", allow_module_level=True)
 
 FAMILIES = ("swin", "swin v2", "gcvit", "mobilevit", "vit", "dinov2", "hiera")
-PHOTOS = 6
+PHOTOS = 4
 
 
 @pytest.fixture(scope="module")

@@ -173,15 +173,19 @@ def test_odd_names_do_no_harm_in_the_report(folder, hostile):
     assert "Nearest in pixel space" in page
 
 
+#: The command line, where what was computed is stored every second instead of every five.
+OFTEN = "from triscope.which.indexing.index import index; index.__kwdefaults__['every'] = 1.0\n" + processes.TRISCOPE
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_keeps_what_was_computed(folder, sent):
     for number in range(6, 400):
         paint(folder / "photos" / f"{number}.png", number)
     words = ["index", "photos", "-m", "model.py:slow", "--layer", "1", "--batch", "4", "--precision", "float32"]
-    with processes.started(processes.TRISCOPE, *words) as process:
+    with processes.started(OFTEN, *words) as process:
         versions = folder / "photos/.triscope/rows.lance/_versions"
         while process.poll() is None and len(list(versions.glob("*.manifest"))) < 2:
-            time.sleep(0.1)  # until something is committed, after five seconds
+            time.sleep(0.1)  # until something is committed
         committed = len(Store.open("photos"))
         time.sleep(1)
         process.send_signal(sent)
