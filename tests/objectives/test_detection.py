@@ -222,7 +222,7 @@ def test_on_the_command_line_and_made_again(tmp_path, monkeypatch):
     assert "box:" in told.output
 
 
-def _nms(boxes, scores, threshold):
+def nms(boxes, scores, threshold):
     """Non-maximum suppression as it is defined, since torchvision's compiled one is not always there."""
     order, kept = scores.argsort(descending=True).tolist(), []
     while order:
@@ -243,8 +243,8 @@ DETECTORS = {
 @pytest.mark.parametrize("name", DETECTORS)
 def test_torchvisions_detectors(name, monkeypatch):
     vision = nets.import_torchvision()
-    monkeypatch.setattr(vision.ops.boxes, "nms", _nms)
-    monkeypatch.setattr(torch.ops.torchvision, "nms", _nms, raising=False)
+    monkeypatch.setattr(vision.ops.boxes, "nms", nms)
+    monkeypatch.setattr(torch.ops.torchvision, "nms", nms, raising=False)
     torch.manual_seed(0)
     options = {"weights": None, "weights_backbone": None, "num_classes": 4, **DETECTORS[name]}
     module = getattr(vision.models.detection, name)(**options).eval()
