@@ -243,3 +243,48 @@ def test_no_public_name_is_hidden_by_a_room_of_that_name():
     """Importing triscope.x makes `triscope.x` that module, whatever else it was."""
     rooms = {room_of(file) for file in FILES}
     assert rooms & set(triscope.__all__) == set()
+
+
+LONGEST_FILE = 350  # lines
+LONGER = {"web/routes.py": "the routes of the page, which are to be parted by what they are about"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
+def test_files_are_short_enough_to_be_read_at_once(file):
+    too_long = len(file.read_text("utf-8").splitlines()) > LONGEST_FILE
+    assert too_long is (file.relative_to(SOURCE).as_posix() in LONGER)
+
+
+MOST_PARAMETERS = 10  # beside groups of options, which are one value for whoever passes them whole
+MORE = {"judge": "five of its twelve say what is judged: images, or a collection with labels"}
+
+
+def own_parameters(function: ast.FunctionDef) -> int:
+    """How many parameters a function has, less itself and those that are a group of options."""
+    every = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    groups = [one for one in every if one.annotation is not None and "Group(" in ast.unparse(one.annotation)]
+    return len([one for one in every if one.arg not in ("self", "cls")]) - len(groups)
+
+
+def public_functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The functions and methods of a module that others may call, by name; a class's own `__init__` among them."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            for one in node.body:
+                if isinstance(one, ast.FunctionDef) and (one.name == "__init__" or not one.name.startswith("_")):
+                    yield f"{node.name}.{one.name}", one
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
+def test_no_signature_is_longer_than_a_person_can_hold(file):
+    functions = public_functions(ast.parse(file.read_text("utf-8")))
+    long = [name for name, function in functions if own_parameters(function) > MOST_PARAMETERS]
+    assert [name for name in long if name not in MORE] == []
+
+
+def test_parameters_are_counted_without_groups():
+    source = "def f(self, a, /, b, *rest, c: Annotated[A, Group(B)] = 1, d: int = 2, **more): ..."
+    (function,) = ast.parse(source).body
+    assert own_parameters(function) == 3

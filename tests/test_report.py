@@ -26,7 +26,7 @@ from triscope.network import Box, Network, load
 from triscope.network.stages import depths
 from triscope.reporting import report
 from triscope.reporting.blocks import Figure, Note, Section, percent
-from triscope.reporting.sections import SECTIONS, _filled, _how_many
+from triscope.reporting.sections import SECTIONS, _filled, _how_many, prediction
 from triscope.reporting.subject import Subject, quoted
 from triscope.views import activations, filters
 
@@ -356,9 +356,46 @@ def test_a_single_output_and_no_convolution(photo):
     made = report(Network(module, size=16, name="flat"), photo)
     assert depths(Network(module, size=16)) == ["2"]
     parts = sections_of(made.html)
-    assert "single output" in parts["Prediction"]
+    assert "one number for the picture" in parts["Prediction"]
+    assert not re.search(r"over 99\.9%|[( ]100%[) .]", re.sub(r"<style>.*?</style>", "", made.html, flags=re.DOTALL))
     assert "no 2-D convolution" in parts["First-layer filters"]
     assert "runner-up" not in parts["Saliency"]
+
+
+def flat(weight, **said):
+    """Numbers that are the bias, whatever the picture."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, len(weight)))
+    module[1].weight.data.zero_()
+    module[1].bias.data = torch.tensor(weight)
+    return Network(module, size=8, **said)
+
+
+@pytest.mark.parametrize(
+    ("network", "title", "rows", "caption"),
+    [
+        (flat([1.5]), "The number", (("output 0", "1.5"),), "one number for the picture"),
+        (flat([0.0], task="binary"), "The probability", (("class 0", 0.5),), "sigmoid of the one number"),
+        (
+            flat([0.0, 0.0], task="labels"),
+            "The classes",
+            (("class 0", 0.5), ("class 1", 0.5)),
+            "its 2 labels (sigmoid)",
+        ),
+        (flat([0.25, 0.75]), "The classes", (("class 1", 0.75), ("class 0", 0.25)), "gives to the 2 classes"),
+        (flat([3.0, 3.0]), "The classes", (("class 0", 0.5), ("class 1", 0.5)), "2 classes it knows (softmax)"),
+        (flat([3.0], task="classes"), "The classes", (("class 0", 1.0),), "a single class"),
+    ],
+    ids=["number", "binary", "labels", "probabilities", "classes", "one class"],
+)
+def test_what_the_answer_is_is_said_as_it_is(photo, network, title, rows, caption):
+    (block,) = prediction(Subject(network, photo))
+    assert block.title == title
+    if title == "The number":
+        assert block.rows == rows
+    else:
+        assert dict(block.rows) == pytest.approx(dict(rows))
+    assert caption in block.caption
+    assert ("divides" in block.caution) == ("softmax" in caption or "gives to" in caption or "single" in caption)
 
 
 def test_a_network_with_nothing_inside(photo):

@@ -46,6 +46,7 @@ from triscope.results import Result as Result
 from triscope.watching import watch as watch
 from triscope.web import app as app
 from triscope.what.compare import Comparison as _Comparison
+from triscope.what.dream import DreamViews as DreamViews
 from triscope.what.fool import Fooled as _Fooled
 from triscope.what.invert import Inversion as _Inversion
 from triscope.what.invert import InversionPreset as InversionPreset
@@ -58,6 +59,7 @@ from triscope.what.style.options import TextureLoss as TextureLoss
 from triscope.where.comparison import HeatmapTable as _HeatmapTable
 from triscope.where.gradient import gradient as gradient
 from triscope.where.path_averages import PathHeatmap as _PathHeatmap
+from triscope.where.path_averages import Quadrature as Quadrature
 from triscope.where.segment import Segmentation as _Segmentation
 from triscope.where.shapley import ShapleyHeatmap as _ShapleyHeatmap
 from triscope.where.smoothing import smooth as smooth
@@ -267,12 +269,13 @@ class _IntegratedGradients(_Method[_PathHeatmap]):
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
-        steps: int | Literal["auto"] = ...,
-        tolerance: float = ...,
-        rule: Literal["gauss-legendre", "trapezoid"] = ...,
+        quadrature: Quadrature = ...,
         channels: Literal["sum", "keep"] = ...,
         batch_size: int = ...,
         seed: int = ...,
+        steps: int | Literal["auto"] = ...,
+        tolerance: float = ...,
+        rule: Literal["gauss-legendre", "trapezoid"] = ...,
         fit: _Fit = ...,
     ) -> _PathHeatmap: ...
     def steps(
@@ -283,12 +286,13 @@ class _IntegratedGradients(_Method[_PathHeatmap]):
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
-        steps: int | Literal["auto"] = ...,
-        tolerance: float = ...,
-        rule: Literal["gauss-legendre", "trapezoid"] = ...,
+        quadrature: Quadrature = ...,
         channels: Literal["sum", "keep"] = ...,
         batch_size: int = ...,
         seed: int = ...,
+        steps: int | Literal["auto"] = ...,
+        tolerance: float = ...,
+        rule: Literal["gauss-legendre", "trapezoid"] = ...,
         fit: _Fit = ...,
     ) -> Iterator[Step[_PathHeatmap]]: ...
 
@@ -728,11 +732,12 @@ class _Dream(_Method[SynthesisedImage]):
         *,
         size: int = ...,
         steps: int = ...,
-        octaves: int = ...,
+        views: DreamViews = ...,
         rate: float = ...,
-        jitter: float = ...,
         seed: int = ...,
         checkpoint: str | None = ...,
+        octaves: int = ...,
+        jitter: float = ...,
         fit: _Fit = ...,
     ) -> SynthesisedImage: ...
     def steps(
@@ -744,11 +749,12 @@ class _Dream(_Method[SynthesisedImage]):
         *,
         size: int = ...,
         steps: int = ...,
-        octaves: int = ...,
+        views: DreamViews = ...,
         rate: float = ...,
-        jitter: float = ...,
         seed: int = ...,
         checkpoint: str | None = ...,
+        octaves: int = ...,
+        jitter: float = ...,
         fit: _Fit = ...,
     ) -> Iterator[Step[SynthesisedImage]]: ...
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from triscope.render import grey, scale_of, signed, unsigned
+from triscope.render import scale_of, signed, unsigned
 
 STEPS = torch.linspace(-1, 1, 401).expand(1, 401)
 SHARES = torch.linspace(0, 1, 401).expand(1, 401)
@@ -63,13 +63,8 @@ def test_signed_is_blue_below_and_red_above_and_equally_strong():
     assert math.degrees(math.atan2(above[2], above[1])) % 360 == pytest.approx(25, abs=1)
 
 
-def test_grey_is_the_share_of_the_scale():
-    picture = grey(torch.tensor([[-1.0, 0.0], [1.0, 8.0]]), 4.0)
-    assert_close(picture, torch.tensor([[0.0, 0.0], [0.25, 1.0]]).expand(3, 2, 2))
-
-
 def test_values_beyond_the_scale_get_the_full_colour():
-    for draw in (signed, unsigned, grey):
+    for draw in (signed, unsigned):
         assert_close(draw(torch.tensor([[9.0, torch.inf]]), 2.0), draw(torch.tensor([[2.0, 2.0]]), 2.0))
     assert_close(signed(torch.tensor([[-torch.inf]]), 2.0), signed(torch.tensor([[-2.0]]), 2.0))
 
@@ -79,7 +74,7 @@ def test_unsigned_draws_negative_values_as_zero():
 
 
 def test_nan_is_a_grey_of_neither_map():
-    for draw in (signed, unsigned, grey):
+    for draw in (signed, unsigned):
         assert_close(draw(torch.tensor([[torch.nan]]), 1.0), torch.full((3, 1, 1), 0.5))
 
 
@@ -97,7 +92,7 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize("values", AWKWARD.values(), ids=AWKWARD.keys())
-@pytest.mark.parametrize("draw", [signed, unsigned, grey])
+@pytest.mark.parametrize("draw", [signed, unsigned])
 def test_awkward_values_still_give_a_picture(draw, values):
     picture = draw(values)
     assert picture.shape == (3, *values.shape)
@@ -105,7 +100,7 @@ def test_awkward_values_still_give_a_picture(draw, values):
     assert ((picture >= 0) & (picture <= 1)).all()
 
 
-@pytest.mark.parametrize("draw", [signed, unsigned, grey])
+@pytest.mark.parametrize("draw", [signed, unsigned])
 def test_a_batch_shares_one_scale(draw):
     maps = torch.randn(2, 4, 5, 7)
     pictures = draw(maps)
@@ -113,7 +108,7 @@ def test_a_batch_shares_one_scale(draw):
     assert_close(pictures[1, 2], draw(maps[1, 2], scale_of(maps)))
 
 
-@pytest.mark.parametrize("draw", [signed, unsigned, grey])
+@pytest.mark.parametrize("draw", [signed, unsigned])
 def test_drawing_is_outside_the_graph_and_changes_nothing(draw):
     values = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
     before = values.detach().clone()

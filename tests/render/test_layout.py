@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from triscope.render import enlarge, grid, overlay, resize, side_by_side, stretch
+from triscope.render import enlarge, grid, overlay, resize, side_by_side
 
 
 def plain(level, height, width):
@@ -105,18 +105,3 @@ def test_resizing_keeps_leading_axes_and_the_range():
     assert values.shape == (2, 3, 5, 7)
     assert values.min() >= 0
     assert values.max() <= 1
-
-
-def test_stretching_fills_the_range_with_all_channels_together():
-    values = torch.tensor([[[-2.0, 0.0]], [[1.0, 2.0]], [[0.0, 0.0]]])
-    assert_close(stretch(values), (values + 2) / 4)
-
-
-@pytest.mark.parametrize("level", [0.0, -7.0, torch.inf, torch.nan])
-def test_stretching_a_constant_gives_the_middle(level):
-    assert_close(stretch(torch.full((3, 5, 7), level)), torch.full((3, 5, 7), 0.5))
-
-
-def test_stretching_survives_what_is_not_finite():
-    values = torch.tensor([1.0, 3.0, torch.inf, -torch.inf, torch.nan, 2.0])
-    assert_close(stretch(values), torch.tensor([0.0, 1.0, 1.0, 0.0, 0.5, 0.5]))

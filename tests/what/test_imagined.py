@@ -117,6 +117,11 @@ def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(n
             OptionError,
             "blurring and clipping move the picture",
         ),
+        (
+            lambda net: ts.ascend(net, 1, optimiser="lbfgs", regulariser="fourier", diverse=2),
+            OptionError,
+            "improves each picture by itself",
+        ),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16)), OptionError, "either a layer or every_stage"),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16), "nowhere"), LayerNotFound, "no layer 'nowhere'"),
         (lambda net: ts.invert(net, torch.rand(2, 3, 16, 16), every_stage=True), OptionError, "one picture at a time"),

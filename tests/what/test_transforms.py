@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from triscope.what.optimisation.transforms import Crop, Fit, Flip, Jitter, Pad, Rotate, Scale, draw
+from triscope.what.optimisation.transforms import Fit, Jitter, Rotate, Scale, draw
 
-ALL = [Pad(2), Jitter(3), Scale(0.8, 1.2), Rotate(10), Crop(0.5, 0.9), Flip(), Fit(9, 9)]
+ALL = [Jitter(3), Scale(0.8, 1.2), Rotate(10), Fit(9, 9), Fit(6, 13)]
 
 
 def views(transform, images, count=40, seed=0):
@@ -52,27 +52,12 @@ def test_scale_lies_between_its_ends():
     assert len(sizes) > 10
 
 
-def test_crop_is_a_part_of_the_picture():
-    images = torch.arange(80.0).view(1, 1, 8, 10)
-    for view in views(Crop(0.5), images):
-        rows, cols = view.shape[2:]
-        assert 4 <= rows <= 8
-        assert 5 <= cols <= 10
-        assert torch.equal(view[0, 0, 0] - view[0, 0, 0, 0], torch.arange(float(cols)))
-
-
-def test_pad_mirrors_and_fit_undoes_it():
+def test_fit_mirrors_outwards_and_cuts_in_the_middle():
     images = torch.rand(1, 3, 6, 8)
-    padded = Pad(2).draw(torch.Generator())(images)
-    assert torch.equal(padded[..., 2:-2, 1], padded[..., 2:-2, 3])
-    assert torch.equal(Fit(6, 8).draw(torch.Generator())(padded), images)
+    wider = Fit(10, 12).draw(torch.Generator())(images)
+    assert torch.equal(wider[..., 2:-2, 1], wider[..., 2:-2, 3])
+    assert torch.equal(Fit(6, 8).draw(torch.Generator())(wider), images)
     assert Fit(9, 9).draw(torch.Generator())(images).shape[2:] == (9, 9)
-
-
-def test_flip_flips_half_of_the_time():
-    images = torch.rand(1, 1, 3, 4)
-    flipped = sum(torch.equal(view, images.flip(3)) for view in views(Flip(), images, 200))
-    assert 70 < flipped < 130
 
 
 def test_a_quarter_turn_is_a_quarter_turn():
@@ -83,6 +68,8 @@ def test_a_quarter_turn_is_a_quarter_turn():
 
 
 def test_a_chain_is_drawn_in_order():
-    look = draw((Pad(2), Crop(0.5, 0.5)), torch.Generator().manual_seed(0))
-    assert look(torch.rand(2, 3, 8, 8)).shape == (2, 3, 6, 6)
+    images = torch.rand(2, 3, 8, 8)
+    look = draw((Scale(0.5, 0.5), Fit(8, 8)), torch.Generator().manual_seed(0))
+    assert look(images).shape == (2, 3, 8, 8)
+    assert draw((Fit(8, 8), Scale(0.5, 0.5)), torch.Generator().manual_seed(0))(images).shape == (2, 3, 4, 4)
     assert draw((), torch.Generator())(torch.ones(1)).item() == 1

@@ -1,19 +1,17 @@
 """Numbers to pictures: plain functions from tensors to tensors, without files, fonts or windows."""
 
 from triscope.render.channels import usual_channels, visible
-from triscope.render.color import grey, scale_of, signed, unsigned
-from triscope.render.layout import enlarge, grid, overlay, resize, side_by_side, stretch
+from triscope.render.color import scale_of, signed, unsigned
+from triscope.render.layout import enlarge, grid, overlay, resize, side_by_side
 
 __all__ = [
     "enlarge",
-    "grey",
     "grid",
     "overlay",
     "resize",
     "scale_of",
     "side_by_side",
     "signed",
-    "stretch",
     "unsigned",
     "usual_channels",
     "visible",

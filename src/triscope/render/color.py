@@ -65,16 +65,6 @@ def unsigned(values: Tensor, scale: float | None = None) -> Tensor:
     return _along(_UNSIGNED, _share(values, scale).clamp(0, 1))
 
 
-def grey(values: Tensor, scale: float | None = None) -> Tensor:
-    """Maps (..., H, W) of magnitudes to pictures (..., 3, H, W): black at zero and below, white at the scale.
-
-    With `scale=1` a grey image in [0, 1] becomes the colour picture that looks the same. Without a scale, that of all
-    the values together. Raises ValueError where the scale is not a positive number.
-    """
-    levels = _share(values, scale).clamp(0, 1).nan_to_num(0.5)
-    return torch.stack((levels,) * 3, dim=-3)
-
-
 def scale_of(values: Tensor, percentile: float = 99.5) -> float:
     """The magnitude that this percentage of all values does not exceed: what a map gives the full colour to.
 

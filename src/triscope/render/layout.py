@@ -73,19 +73,6 @@ def resize(values: Tensor, height: int, width: int) -> Tensor:
     return resized.reshape(*values.shape[:-2], height, width)
 
 
-def stretch(values: Tensor) -> Tensor:
-    """One picture's values, of any shape, moved to [0, 1] all together: the smallest 0, the largest 1.
-
-    Two pictures stretched by themselves cannot be compared in brightness. A constant becomes 0.5, NaN too.
-    """
-    values = values.detach().float()
-    finite = values[values.isfinite()]
-    if not len(finite) or finite.min() == finite.max():
-        return torch.full_like(values, 0.5)
-    low, high = finite.aminmax()
-    return ((values - low) / (high - low)).clamp(0, 1).nan_to_num(0.5)
-
-
 def _columns(count: int, cell: float, aspect: float) -> int:
     """How many columns bring `count` cells, each `cell` times as wide as high, closest to `aspect` altogether."""
 

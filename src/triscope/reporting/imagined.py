@@ -79,7 +79,8 @@ def _least(made: StyleResult) -> str:
 
 def _class(subject: Subject) -> Block:
     index, name, share = subject.classes[0]
-    return _raised(subject, Logit(index), f"What raises {name}", f"The picture has {percent(share)} of it.")
+    had = "" if subject.network.task == "number" else f"The picture has {percent(share)} of it."
+    return _raised(subject, Logit(index), f"What raises {name}", had)
 
 
 def _channel(subject: Subject, layer: str) -> Block:
@@ -90,7 +91,7 @@ def _channel(subject: Subject, layer: str) -> Block:
 
 def _raised(subject: Subject, asked: Objective, title: str, why: str) -> Block:
     result, png, command = subject.ask(ascend, objective=asked, steps=_STEPS)
-    caption = f"{why} Gradient ascent from noise, {_STEPS} steps, to a score of {float(result.scores[0]):.3g}."
+    caption = f"{why} Gradient ascent from noise, {_STEPS} steps, to a score of {float(result.scores[0]):.3g}.".strip()
     caution = (
         "One optimum of very many: colours and repetition come from the method. A class shows what sets it apart from "
         "the others, its surroundings too; a unit that answers to several things shows a mixture, or one of them."

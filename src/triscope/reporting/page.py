@@ -99,6 +99,9 @@ def _answer(subject: Subject) -> str:
     """The network's answer in a sentence, as sure as it is."""
     if not subject.has_classes:
         return "This network has no classes to answer with. What its inner units respond to can be seen all the same."
+    if subject.network.task == "number":
+        best, value = subject.best
+        return f"It gives one number, <strong>{text(best)}</strong>{text(value)}."
     (_, best, share), *others = subject.classes
     sure = "" if share >= 0.5 else "It is not sure. "
     then = f" Next comes {text(others[0][1])} with {percent(others[0][2])}." if others else ""

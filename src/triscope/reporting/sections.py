@@ -78,18 +78,38 @@ def first_filters(subject: Subject) -> Iterator[Block]:
     )
 
 
+_SHARES = {
+    "classes": "How the network divides its certainty over the {count:,} classes it knows (softmax).",
+    "probabilities": "The probabilities that the network gives to the {count:,} classes it knows.",
+    "binary": "The probability of a yes: the sigmoid of the one number that the network gives.",
+    "labels": "How probable the network finds each of its {count:,} labels (sigmoid), each judged by itself: they need "
+    "not add up to 100%.",
+}
+_DIVIDED = (
+    "A share is not the chance of being right: shown something that is none of its classes, a network divides the "
+    "same 100% over them, often with confidence."
+)
+_BY_ITSELF = "A probability that a network gives is not the chance of being right; networks are mostly too sure."
+
+
 def prediction(subject: Subject) -> Iterator[Block]:
-    """The five best classes."""
+    """The five best classes; of a network that gives one number, that number."""
     ranking, _, command = subject.ask(predict)
-    count = len(subject.classes)
+    count, task = len(subject.classes), subject.network.task
+    if task == "number":
+        caution = "What the number means, and which numbers are large, the network does not say."
+        value = f"{float(ranking.values[0, 0]):.4g}"
+        text = "The network gives one number for the picture, and no classes to choose from."
+        yield Table("The number", ("output", "value"), ((subject.classes[0][1], value),), 1, text, caution, command)
+        return
+    alone = count == 1 and task in ("classes", "probabilities")
     yield Bars(
-        "The five best classes" if count > 5 else "The classes",
+        "The five best classes" if count > 5 else "The probability" if task == "binary" else "The classes",
         tuple((row["name"], row["score"]) for row in ranking.rows()[0]),
-        f"How the network divides its certainty over the {count:,} classes it knows (softmax)."
-        if count > 1
-        else "The network has a single output: there is nothing to divide, and the bar is full whatever the picture.",
-        "A share is not the chance of being right: shown something that is none of its classes, a network divides the "
-        "same 100% over them, often with confidence.",
+        "The network knows a single class, which gets all of its certainty whatever the picture."
+        if alone
+        else _SHARES[task].format(count=count),
+        _BY_ITSELF if task in ("binary", "labels") else _DIVIDED,
         command,
     )
 
@@ -107,10 +127,10 @@ def class_saliency(subject: Subject) -> Iterator[Block]:
         "A gradient says what a small change here would do, not what the score is made of; it is noisy, and where the "
         "network is saturated it shows little although the evidence is there."
     )
-    _, best, share = subject.classes[0]
+    best, share = subject.best
     heat, png, command = subject.ask(saliency)
     caption = (
-        f"How much a small change of each pixel would change the score of {best} ({percent(share)}). Dark is nothing, "
+        f"How much a small change of each pixel would change the score of {best}{share}. Dark is nothing, "
         f"full light {heat.scale:.2g} per unit of brightness.{_remarks(heat)}"
     )
     yield Figure(f"For {best}", png, caption, caution, command)
@@ -125,9 +145,9 @@ def class_guided(subject: Subject) -> Iterator[Block]:
         "The crisp edges come from the rule that silences negative messages, and hardly depend on the class asked: "
         "they show what is in the picture rather than why it is called so."
     )
-    _, best, share = subject.classes[0]
+    best, share = subject.best
     heat, png, command = subject.ask(guided_backprop)
-    caption = f"What in the picture raises {best} ({percent(share)}), passed back only where it helps. Grey is nothing."
+    caption = f"What in the picture raises {best}{share}, passed back only where it helps. Grey is nothing."
     yield Figure(f"For {best}", png, f"{caption}{_remarks(heat)}", caution, command)
     yield from _runner_up(subject, guided_backprop, heat, caution)
 

@@ -18,6 +18,7 @@ from triscope.network.preprocess import Box
 from triscope.network.stages import depths
 from triscope.objectives.base import Need
 from triscope.objectives.units import Channel, Neuron
+from triscope.reporting.blocks import percent
 from triscope.results import Drawn, Heatmap, Result, Style
 
 R = TypeVar("R", bound=Result)
@@ -69,6 +70,14 @@ class Subject:
         shares = torch.ones(1) if single else self.network.probabilities(output)[0]
         best = shares.argsort(descending=True).tolist()
         return [(index, self.network.class_name(index), float(shares[index])) for index in best]
+
+    @property
+    def best(self) -> tuple[str, str]:
+        """The best class, and its share in brackets; of a network that gives one number, that number."""
+        index, name, share = self.classes[0]
+        if self.network.task == "number":
+            return name, f" ({float(self.look[Need('output')][0, index]):.4g})"
+        return name, f" ({percent(share)})"
 
     def strongest(self, layer: str) -> tuple[Neuron | Channel, float]:
         """The unit of `layer` that responds most to the picture, and its response; in a vector, one of its numbers."""

@@ -192,14 +192,14 @@ class Microscope:
 
     def index(self, folder: Path, place: Path) -> None:
         """Index a folder when nothing else is to be done, and ask the store as soon as there is one."""
-        from triscope.which.indexing.index import Progress, index
+        from triscope.which.indexing.index import Pace, Progress, index
 
         network = self.networks[0]
         self.indexing = {"done": 0, "total": 0, "text": "looking for pictures", "error": None}
 
         def steps() -> Iterator[Progress]:
             try:
-                for progress in index(network, folder, place, batch=8):
+                for progress in index(network, folder, place, pace=Pace(8)):
                     self.indexing = {"done": progress.done, "total": progress.total, "text": str(progress)}
                     if self.store is None and progress.stored:
                         self._open(place, network)

@@ -66,7 +66,7 @@ def ascend(
     regulariser   what keeps the picture natural; natural is fourier, random views and light total variation
     diverse       number of pictures, pushed apart from each other
     octaves       number of sizes, from coarse to fine
-    optimiser     adam, or lbfgs (without random views)
+    optimiser     adam, or lbfgs (without random views, and not for diverse pictures)
     """
     asked, parts = objective, regulariser
     sides = (size, size) if size else network.size
@@ -82,6 +82,11 @@ def ascend(
         raise OptionError(
             "L-BFGS learns the shape of the slope from step to step, and blurring and clipping move the picture in "
             "between: use adam, or a regulariser without them (fourier, l2, none)."
+        )
+    if optimiser == "lbfgs" and diverse > 1:
+        raise OptionError(
+            "L-BFGS improves each picture by itself, and what pushes several apart depends on all of them at once: use "
+            "adam, or diverse=1 with several seeds."
         )
     drawn = parts.make_canvas(network, sides)
     priors = parts.priors(_typical(network, asked, sides)) if parts.l2 or parts.tv else None

@@ -14,6 +14,7 @@ its root mean square, so that `rate` is how far a pixel moves, and has a little 
 """
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ from triscope.errors import OptionError
 from triscope.images import resize
 from triscope.methods import (
     Checkpoint,
+    Group,
     LayerArg,
     NetworkArg,
     ObjectiveArg,
@@ -43,6 +45,18 @@ from triscope.what.optimisation.transforms import Jitter
 from triscope.what.picture import SynthesisedImage
 
 
+@dataclass(frozen=True)
+class DreamViews:
+    """How the photo is looked at while it changes.
+
+    octaves       how many sizes, from coarse to fine
+    jitter        how far views are shifted, as a part of the side
+    """
+
+    octaves: Annotated[int, Range(1, 12)] = 4
+    jitter: Annotated[float, Range(0, 0.5)] = 0.05
+
+
 @method("what")
 def dream(
     network: NetworkArg,
@@ -52,9 +66,8 @@ def dream(
     *,
     size: Annotated[int, Range(16, 8192)] = 448,
     steps: Steps = 80,
-    octaves: Annotated[int, Range(1, 12)] = 4,
+    views: Annotated[DreamViews, Group()] = DreamViews(),
     rate: Annotated[float, Range(0, 1)] = 0.006,
-    jitter: Annotated[float, Range(0, 0.5)] = 0.05,
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
 ) -> Generator[Step[SynthesisedImage]]:
@@ -64,9 +77,7 @@ def dream(
 
     size          the picture's long side in pixels
     steps         how many steps, in all octaves together
-    octaves       how many sizes, from coarse to fine
     rate          how far a pixel moves in a step, at first
-    jitter        how far views are shifted, as a part of the side
     seed          of the shifts
     checkpoint    file to save the job to; it goes on from there if the file exists
     """
@@ -74,6 +85,7 @@ def dream(
     height, width = images.images.shape[-2:]
     factor = size / max(height, width)
     photo = resize(images.images, (max(1, round(height * factor)), max(1, round(width * factor))))
+    octaves, jitter = views.octaves, views.jitter
     plan = AscentSpec(
         network, asked, Pixels(photo.shape[-2], photo.shape[-1], network.channels),
         transforms=(Jitter(max(1, round(jitter * min(photo.shape[-2:])))),) if jitter else (),

@@ -30,7 +30,18 @@ from torch import Tensor
 
 from triscope.errors import OptionError
 from triscope.images import resize
-from triscope.methods import BatchSize, ImageInput, ImagesArg, NetworkArg, ObjectiveArg, Range, Seed, Step, method
+from triscope.methods import (
+    BatchSize,
+    Group,
+    ImageInput,
+    ImagesArg,
+    NetworkArg,
+    ObjectiveArg,
+    Range,
+    Seed,
+    Step,
+    method,
+)
 from triscope.network import ImageBatch
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
@@ -48,6 +59,25 @@ BASELINE = ImageInput(
 )
 _REFERENCES = ImageInput(many=True, part="reference", help="an image to start from; may be repeated")
 _FIRST, _MOST = 16, 1024  # steps, where their number is found
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """How the integral along a way is computed.
+
+    steps         at how many points of the way the gradient is taken, or auto: as many as the tolerance takes, to 1024
+    tolerance     for auto: the error that is allowed, as a part of the difference in score
+    rule          how points are chosen and weighed
+    """
+
+    steps: Annotated[int, Range(2, 4096)] | Literal["auto"] = 32
+    tolerance: Annotated[float, Range(1e-6, 1)] = 0.01
+    rule: Rule = "gauss-legendre"
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the number of points follows from the tolerance."""
+        return self.steps == "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +104,7 @@ def integrated_gradients(
     *,
     baseline: Annotated[ImageBatch | str, BASELINE] = "black",
     baselines: Annotated[int, Range(1, 100)] = 5,
-    steps: Annotated[int, Range(2, 4096)] | Literal["auto"] = 32,
-    tolerance: Annotated[float, Range(1e-6, 1)] = 0.01,
-    rule: Rule = "gauss-legendre",
+    quadrature: Annotated[Quadrature, Group()] = Quadrature(),
     channels: Colours = "sum",
     batch_size: BatchSize = 16,
     seed: Seed = 0,
@@ -88,22 +116,20 @@ def integrated_gradients(
     or a picture.
 
     baselines     how many random baselines are averaged, where the baseline is random
-    steps         at how many points of the way the gradient is taken, or auto: as many as the tolerance takes, to 1024
-    tolerance     for auto: the error that is allowed, as a part of the difference in score
-    rule          how points are chosen and weighed
     channels      sum over the colours, or keep them apart
     """
     target = Target.of(network, images, objective)
     starts = starts_of(target.images, baseline, baselines, seed)
     differences = target.scores - _mean_score(target, starts)
     found = torch.zeros_like(target.images)
-    left, count = list(range(len(target))), _FIRST if steps == "auto" else steps
+    left, count = list(range(len(target))), _FIRST if quadrature.adaptive else int(quadrature.steps)
     while left:
-        for done, total, values in _integrated(target, starts, _points(rule, count), left, batch_size):
+        for done, total, values in _integrated(target, starts, _points(quadrature.rule, count), left, batch_size):
             found = found.index_copy(0, torch.tensor(left, device=found.device), values)
             result = summed(target, found, differences, channels, f"with {count} steps")
             yield Step(done, total, float(target.scores.mean()), {"error": float(result.errors.max())}, result)
-        left = [image for image in left if steps == "auto" and result.errors[image] > tolerance and count < _MOST]
+        more = quadrature.adaptive and count < _MOST
+        left = [image for image in left if more and result.errors[image] > quadrature.tolerance]
         count *= 2
 
 

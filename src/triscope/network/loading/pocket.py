@@ -19,7 +19,6 @@ from triscope.errors import WeightsError
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 SIZE = 224
-SMALLEST = 64
 
 _SCALE = ".scale"
 

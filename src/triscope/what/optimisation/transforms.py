@@ -1,6 +1,6 @@
 """Random views of a picture, so that a unit is raised however it is looked at.
 
-    Pad(16)  Jitter(12)  Scale(0.9, 1.1)  Rotate(5)  Crop(0.7, 1.0)  Flip()
+    Jitter(12)  Scale(0.9, 1.1)  Rotate(5)  Fit(224, 224)
 
 What raises a unit only when every pixel stays in its place is noise; what still does after a small shift or a change of
 size is a shape. A transform is a value; `draw` throws its dice, from a `torch.Generator`, and returns the view as a
@@ -28,17 +28,6 @@ class Transform(ABC):
     @abstractmethod
     def draw(self, generator: torch.Generator) -> View:
         """One view, chosen at random."""
-
-
-@dataclass(frozen=True)
-class Pad(Transform):
-    """`pixels` more on every side, the picture mirrored into them."""
-
-    pixels: int
-
-    def draw(self, generator: torch.Generator) -> View:
-        """Always the same."""
-        return lambda images: F.pad(images, (self.pixels,) * 4, mode="reflect")
 
 
 @dataclass(frozen=True)
@@ -84,35 +73,6 @@ class Rotate(Transform):
             return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
         return turn
-
-
-@dataclass(frozen=True)
-class Crop(Transform):
-    """A window of `least` to `most` of the side, at a random place."""
-
-    least: float
-    most: float = 1.0
-
-    def draw(self, generator: torch.Generator) -> View:
-        """The window's size and place."""
-        part, down, right = _uniform(generator, self.least, self.most), _uniform(generator), _uniform(generator)
-
-        def cut(images: Tensor) -> Tensor:
-            height, width = images.shape[-2:]
-            tall, wide = max(1, round(part * height)), max(1, round(part * width))
-            top, left = round(down * (height - tall)), round(right * (width - wide))
-            return images[..., top : top + tall, left : left + wide]
-
-        return cut
-
-
-@dataclass(frozen=True)
-class Flip(Transform):
-    """Mirrored left to right, half of the time."""
-
-    def draw(self, generator: torch.Generator) -> View:
-        """Whether."""
-        return (lambda images: images.flip(3)) if _uniform(generator) < 0.5 else (lambda images: images)
 
 
 @dataclass(frozen=True)
