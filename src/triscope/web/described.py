@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from triscope import catalog
-from triscope.methods import ImageInput, Method, ObjectiveInput, StoreInput
+from triscope.methods import ImageInput, LayerInput, Method, ObjectiveInput, StoreInput
 from triscope.results import Drawn, Heatmap
 from triscope.verbs import METHODS
 from triscope.which.search.gallery import Gallery
@@ -54,7 +54,9 @@ def _title(name: str) -> str:
 
 
 def _kind(declared: Any) -> str:
-    return "unit" if isinstance(declared, ObjectiveInput) else str(declared.kind)
+    if isinstance(declared, ObjectiveInput):
+        return "unit"
+    return "stored layer" if isinstance(declared, LayerInput) and declared.of == "store" else str(declared.kind)
 
 
 def _askable(method: Method[Any]) -> bool:

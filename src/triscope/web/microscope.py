@@ -199,7 +199,7 @@ class Microscope:
 
         def steps() -> Iterator[Progress]:
             try:
-                for progress in index(network, folder, place, pace=Pace(8)):
+                for progress in index(network, folder, place, pace=Pace(batch=8)):
                     self.indexing = {"done": progress.done, "total": progress.total, "text": str(progress)}
                     if self.store is None and progress.stored:
                         self._open(place, network)

@@ -55,9 +55,9 @@ function inputField(app, method, input, value) {
     return { ...about, node: field.node, read, set: (/** @type {any} */ ids) => field.set([ids ?? []].flat()) };
   }
   const id = `in-${method.name}-${input.name}`;
-  if (kind === "layer") {
-    const names = app.net.layers.filter((/** @type {any} */ one) => one.channels > 0)
-      .map((/** @type {any} */ one) => one.name);
+  if (kind === "layer" || kind === "stored layer") {
+    const names = kind === "layer" ? app.net.layers.filter((/** @type {any} */ one) => one.channels > 0)
+      .map((/** @type {any} */ one) => one.name) : app.about.collection?.layers || [];
     const select = h("select", { id }, h("option", { value: "" }, "default"),
       names.map((/** @type {string} */ name) => h("option", { value: name, selected: name === value }, name)));
     return { ...about, node: labelled(label, id, select, input.help), read: () => select.value || undefined,

@@ -23,6 +23,7 @@ export function unitPage(root, params, app) {
   let toggle = () => undefined;
   const stops = /** @type {(() => void)[]} */ ([]);
   const parts = read(unit);
+  const channel = parts ? `${parts.layer}:${parts.channel}` : unit; // collections keep no single positions
   const layer = parts && app.net.layers.find((/** @type {any} */ one) => one.name === parts.layer);
 
   const where = h("div");
@@ -43,7 +44,7 @@ export function unitPage(root, params, app) {
         panel?.look({ style });
       })), where),
     column("What excites it", "made from noise", what),
-    column("Which photos do", app.about.collection?.name ? `in ${app.about.collection.name}` : "in a collection", scores, which),
+    column("Which photos do", app.about.collection?.name ? `in ${app.about.collection.name}${parts?.at ? ", by the whole channel" : ""}` : "in a collection", scores, which),
   ];
   const head = h("div", { class: "head" }, h("h1", null, title()), walker(), noteField());
   fill(root, head, h("div", { class: "columns" }, columns));
@@ -155,12 +156,12 @@ export function unitPage(root, params, app) {
       for (const one of finders) {
         const place = h("div", { class: "found" });
         which.append(place);
-        ask({ method: one.name, network: app.network, inputs: { objective: unit } }).then((job) => {
+        ask({ method: one.name, network: app.network, inputs: { objective: channel } }).then((job) => {
           stops.push(watch(job, (now) => { if (now.state === "done" || now.state === "failed") fill(place, h("h3", null, one.title), result(app, now)); }));
         }).catch((error) => fill(place, h("h3", null, one.title), h("p", { class: "note" }, error.message)));
       }
     }
-    const found = await get("api/scores", { unit, photo: app.photo, network: app.network }).catch(() => null);
+    const found = await get("api/scores", { unit: channel, photo: app.photo, network: app.network }).catch(() => null);
     if (!found) return;
     fill(scores, found.histogram ? histogram(found.histogram, found.here)
       : found.here !== null && h("p", { class: "value" }, `This photo scores ${told(found.here)}.`));
