@@ -117,7 +117,7 @@ def test_no_page_breaks_a_rule_of_accessibility_says_anything_or_asks_another_ho
             assert width <= LOOKS[look]["viewport"]["width"], f"{name} is wider than the window"
         assert wrong == {name: [] for name in PAGES}
         assert page.said == []
-        assert page.hosts() <= {running.url.split('/?')[0], "data:", "blob:"}
+        assert page.hosts() <= {running.url.split("/?")[0], "data:", "blob:"}
     finally:
         page.context.close()
 
@@ -181,7 +181,9 @@ def test_tiles_have_the_colours_of_their_numbers(opened, running):
     data = opened.page.locator("canvas.tiles").screenshot()
     with PIL.Image.open(io.BytesIO(data)) as image:
         pixels = image.convert("L")
-    sizes = opened.page.evaluate("(() => { const c = document.querySelector('canvas.tiles'); return [c.clientWidth, c.clientHeight]; })()")
+    sizes = opened.page.evaluate(
+        "(() => { const c = document.querySelector('canvas.tiles'); return [c.clientWidth, c.clientHeight]; })()"
+    )
     tall = sizes[1] - 4
     wide = round(tall * facts["width"] / facts["height"])
     row, col = facts["peak"][unit]

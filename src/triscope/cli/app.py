@@ -94,6 +94,8 @@ def _run(
         threading.Thread(target=webbrowser.open, args=(running.url,), daemon=True).start()
     try:
         running.wait()
+    except KeyboardInterrupt:  # the way to end it
+        console.note("closed")
     finally:
         running.close()
     console.close(command="app", network=network.name)

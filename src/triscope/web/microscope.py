@@ -206,8 +206,9 @@ class Microscope:
                     yield progress
                 self._open(place, network)
                 self.indexing = None
-            except TriscopeError as error:
-                self.indexing = {"done": 0, "total": 0, "text": "", "error": str(error)}
+            except Exception as error:  # noqa: BLE001 - the page says why, and goes on
+                said = str(error) if isinstance(error, TriscopeError) else f"Indexing failed: {error!r}"
+                self.indexing = {"done": 0, "total": 0, "text": "", "error": said}
 
         self.worker.background(steps())
 
