@@ -126,8 +126,8 @@ def test_every_control_is_reached_by_keyboard(opened):
     for name in ("network", "unit", "image", "studio"):
         opened.show(name)
         wanted = opened.page.evaluate(
-            """() => [...document.querySelectorAll(['button', 'select', 'input', 'a[href]', 'summary', 'canvas[tabindex]']
-            .map((one) => `main ${one}`).join())]
+            """() => [...document.querySelectorAll(['button', 'select', 'input', 'a[href]', 'summary',
+            'canvas[tabindex]'].map((one) => `main ${one}`).join())]
             .filter((one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0).length"""
         )
         opened.page.evaluate("document.getElementById('main').focus()")
