@@ -26,7 +26,7 @@ def classes_of(network: "Network") -> int:
         raise NetworkError(f"{network.name} has no scores of classes: {why}. Inner units (LAYER:CHANNEL) can be asked.")
     if len(shape) != 1:
         boxes = network.task == "boxes"
-        unit = "a box, box:15@TOP,LEFT,BOTTOM,RIGHT" if boxes else "output:15, output:15@predicted or output:15@10,20"
+        unit = "box:15@TOP,LEFT,BOTTOM,RIGHT" if boxes else "output:15, output:15@predicted or output:15@10,20"
         raise NetworkError(
             f"{network.name} gives {' x '.join(map(str, shape))} numbers for an image, not one score per class: ask a "
             f"unit of its output, such as {unit}, or an inner unit, LAYER:CHANNEL."
