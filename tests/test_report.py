@@ -28,7 +28,7 @@ from triscope.reporting import report
 from triscope.reporting.blocks import Figure, Note, Section, percent
 from triscope.reporting.sections import SECTIONS, _filled, _how_many, prediction
 from triscope.reporting.subject import Subject, quoted
-from triscope.views import activations, filters
+from triscope.views import activations, filters, predict
 
 pytestmark = pytest.mark.usefixtures("brief")
 TITLES = [section.title for section in SECTIONS]
@@ -323,13 +323,27 @@ def test_a_grey_network(photo):
 
 
 def test_a_network_without_classes_says_so_and_shows_the_rest(photo):
-    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.ReLU())
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.ReLU(), nn.Flatten(2))
     parts = sections_of(report(Network(module, size=32), photo).html)
     for title in ("Prediction", "Saliency", "Guided backprop of the class"):
         assert "not one score per class" in parts[title]
         assert "<img" not in parts[title]
     assert parts["Activation maps"].count("<img") == 2
     assert parts["The strongest neuron of each depth"].count("<img") == 2
+
+
+def test_a_segmenter_answers_with_shares_of_pixels(photo):
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 3, 3))
+    network = Network(module, size=32, classes=["sky", "road", "cat"])
+    html = report(network, photo).html
+    told = predict(network, photo, k=3)
+    best = told.names[0][0]
+    assert f"The class of most pixels is <strong>{best}</strong>" in html
+    parts = sections_of(html)
+    assert "predicted as each of the 3 classes" in parts["Prediction"]
+    for title in ("Saliency", "Guided backprop of the class", "What would raise them"):
+        assert parts[title].count("<img") >= 2
+        assert best in parts[title]
 
 
 def test_a_network_without_relu_is_not_asked_for_guided_backprop(photo):

@@ -5,7 +5,7 @@ from functools import partial
 
 from triscope.images.samples import sample_photo
 from triscope.objectives.base import Objective
-from triscope.objectives.units import Channel, Logit
+from triscope.objectives.units import Channel
 from triscope.reporting.blocks import Block, Figure, Note, each, percent
 from triscope.reporting.subject import Subject
 from triscope.what.ascend import ascend
@@ -80,7 +80,7 @@ def _least(made: StyleResult) -> str:
 def _class(subject: Subject) -> Block:
     index, name, share = subject.classes[0]
     had = "" if subject.network.task == "number" else f"The picture has {percent(share)} of it."
-    return _raised(subject, Logit(index), f"What raises {name}", had)
+    return _raised(subject, subject.asks(index, everywhere=True), f"What raises {name}", had)
 
 
 def _channel(subject: Subject, layer: str) -> Block:

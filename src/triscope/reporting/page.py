@@ -103,6 +103,9 @@ def _answer(subject: Subject) -> str:
         best, value = subject.best
         return f"It gives one number, <strong>{text(best)}</strong>{text(value)}."
     (_, best, share), *others = subject.classes
+    if subject.segments:
+        then = f" Next comes {text(others[0][1])} with {percent(others[0][2])}." if others else ""
+        return f"The class of most pixels is <strong>{text(best)}</strong> with {percent(share)} of them.{then}"
     sure = "" if share >= 0.5 else "It is not sure. "
     then = f" Next comes {text(others[0][1])} with {percent(others[0][2])}." if others else ""
     return f"{sure}Its best guess is <strong>{text(best)}</strong> with {percent(share)}.{then}"

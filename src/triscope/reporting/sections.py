@@ -13,7 +13,7 @@ from torch import Tensor
 from triscope.methods import Method
 from triscope.network import Box
 from triscope.objectives.base import Need
-from triscope.objectives.units import Logit, Neuron
+from triscope.objectives.units import Neuron
 from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
 from triscope.reporting.imagined import ascended, inverted, woven
 from triscope.reporting.subject import Subject
@@ -84,11 +84,13 @@ _SHARES = {
     "binary": "The probability of a yes: the sigmoid of the one number that the network gives.",
     "labels": "How probable the network finds each of its {count:,} labels (sigmoid), each judged by itself: they need "
     "not add up to 100%.",
+    "maps": "How many of the output's positions are predicted as each of the {count:,} classes.",
 }
 _DIVIDED = (
     "A share is not the chance of being right: shown something that is none of its classes, a network divides the "
     "same 100% over them, often with confidence."
 )
+_OF_PIXELS = "A share of the picture says how large a thing is seen, not how sure the network is of it."
 _BY_ITSELF = "A probability that a network gives is not the chance of being right; networks are mostly too sure."
 
 
@@ -109,7 +111,7 @@ def prediction(subject: Subject) -> Iterator[Block]:
         "The network knows a single class, which gets all of its certainty whatever the picture."
         if alone
         else _SHARES[task].format(count=count),
-        _BY_ITSELF if task in ("binary", "labels") else _DIVIDED,
+        _OF_PIXELS if task == "maps" else _BY_ITSELF if task in ("binary", "labels") else _DIVIDED,
         command,
     )
 
@@ -258,7 +260,7 @@ def _runner_up(subject: Subject, verb: Method[Heatmap], first: Heatmap, caution:
     """The same question about the second best class, and how much that changes."""
     if len(subject.classes) > 1:
         index, name, share = subject.classes[1]
-        heat, png, command = subject.ask(verb, objective=Logit(index))
+        heat, png, command = subject.ask(verb, objective=subject.asks(index))
         caption = (
             f"The same question about {name} ({percent(share)}). {_likeness(first.values, heat.values)}{_remarks(heat)}"
         )

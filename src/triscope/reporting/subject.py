@@ -16,8 +16,9 @@ from triscope.methods.spelling import command_line, network_words, python_line, 
 from triscope.network import Fit, ImageBatch, Network, Source
 from triscope.network.preprocess import Box
 from triscope.network.stages import depths
-from triscope.objectives.base import Need
-from triscope.objectives.units import Channel, Neuron
+from triscope.objectives.base import Need, Objective
+from triscope.objectives.segmentation import Pixels, shares
+from triscope.objectives.units import Channel, Logit, Neuron
 from triscope.reporting.blocks import percent
 from triscope.results import Drawn, Heatmap, Result, Style
 
@@ -57,19 +58,38 @@ class Subject:
 
     @property
     def has_classes(self) -> bool:
-        """Whether the network gives one score per class."""
+        """Whether the network gives one score per class, or a map of scores for each."""
         output = self.look[Need("output")]
-        return output.ndim == 2 and not self.network.missing and self.network.task != "embedding"
+        vector = output.ndim == 2 and self.network.task != "embedding"
+        return (vector or self.segments) and not self.network.missing
+
+    @property
+    def segments(self) -> bool:
+        """Whether the network gives a map of scores for each class."""
+        return self.network.task == "maps" and self.look[Need("output")].ndim == 4
+
+    def asks(self, index: int, *, everywhere: bool = False) -> Objective:
+        """The question about a class: its score; of a segmenter that where it is predicted, or at all positions."""
+        if not self.segments:
+            return Logit(index)
+        seen = any(share for other, _, share in self.classes if other == index) and len(self.classes) > 1
+        return Pixels(index, "predicted" if seen and not everywhere else None)
 
     @cached_property
     def classes(self) -> list[tuple[int, str, float]]:
-        """All classes, the best first: index, name, softmax share. Raises NetworkError where the network has none."""
-        self.network.require_classifier()
+        """All classes, the best first: index, name, softmax share, or of a segmenter the share of pixels.
+
+        Raises NetworkError where the network has none.
+        """
         output = self.look[Need("output")].float()
-        single = self.network.task == "number"  # which has no share to be told
-        shares = torch.ones(1) if single else self.network.probabilities(output)[0]
-        best = shares.argsort(descending=True).tolist()
-        return [(index, self.network.class_name(index), float(shares[index])) for index in best]
+        if self.segments:
+            found = shares(output)[0]
+        else:
+            self.network.require_classifier()
+            single = self.network.task == "number"  # which has no share to be told
+            found = torch.ones(1) if single else self.network.probabilities(output)[0]
+        best = found.argsort(descending=True).tolist()
+        return [(index, self.network.class_name(index), float(found[index])) for index in best]
 
     @property
     def best(self) -> tuple[str, str]:
