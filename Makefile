@@ -7,7 +7,7 @@ ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 
-.PHONY: setup app report test slow lint format types derived docs-check bench clean
+.PHONY: setup app report test slow test-all lint format types derived docs-check bench clean
 
 setup: $(ready)
 
@@ -28,6 +28,13 @@ test: $(ready)
 
 slow: $(ready)
 	$(bin)/python -m pytest -m slow $(ARGS)
+
+# All tests, and the networks of packages that `make setup` does not install; writes docs/matrix.md.
+test-all: $(ready)
+	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[collections,dev,test-all]'
+	rm -f .matrix.jsonl
+	TRISCOPE_MATRIX=.matrix.jsonl $(bin)/python -m pytest -m "slow or not slow" $(ARGS)
+	$(bin)/python scripts/matrix.py .matrix.jsonl
 
 lint: $(ready)
 	$(bin)/ruff check

@@ -1,6 +1,7 @@
 """Small networks of the families that keep positions in ways of their own, and how to see where a layer answers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from triscope.network import Network
 from triscope.network.loading._torchvision import import_torchvision
 
 _PLACES = 4
+_NEARLY = 0.8
 
 
 def timm_networks() -> Mapping[str, Callable[[], tuple[nn.Module, int]]]:
@@ -48,6 +50,48 @@ def timm_networks() -> Mapping[str, Callable[[], tuple[nn.Module, int]]]:
     }  # fmt: skip
 
 
+def wake(module: nn.Module) -> nn.Module:
+    """The module with weights through which something can be seen: He's, where they were drawn so small that signals
+    fade out, and others than zero where they silence what follows.
+    """
+    for part in module.modules():
+        weight = getattr(part, "weight", None)
+        if not isinstance(weight, Tensor) or not weight.is_floating_point():
+            continue
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(weight)
+        elif "Norm" in type(part).__name__ and not weight.any():
+            nn.init.ones_(weight)
+    return module
+
+
+def settle(module: nn.Module, images: Tensor) -> nn.Module:
+    """The module with the statistics of its batch normalisations taken from these images, as in training."""
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    before = {part: part.momentum for part in norms}
+    if norms:
+        module.train()
+        for part in norms:
+            part.momentum = 1.0
+        with torch.no_grad():
+            module(images)
+        for part in norms:
+            part.momentum = before[part]
+    module.eval()
+    return module
+
+
+def sharpen(module: nn.Module) -> None:
+    """Let each convolution see most of the middle of its window, so that a response is where its cause is."""
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d) and part.weight.ndim == 4 and part.weight.is_floating_point():
+                for dim, (length, stride) in enumerate(zip(part.kernel_size, part.stride, strict=True), start=2):
+                    if length > stride:
+                        away = (torch.arange(length) - (length - 1) / 2).abs() > 0.5
+                        part.weight.data.mul_(1 - 0.9 * away.float().view(-1, *(1,) * (3 - dim)))
+
+
 def network(module: nn.Module, size: int) -> Network:
     """Around a module with the random weights that it came with; but what they silence is let through."""
     for part in module.modules():
@@ -58,48 +102,94 @@ def network(module: nn.Module, size: int) -> Network:
 
 
 class OwnToken(TorchFunctionMode):
-    """While entered, attention answers every token with itself, so that a response is where its cause is."""
+    """While entered, attention answers every token with itself, so that a response is where its cause is; and with
+    nothing where the tokens that answer are others.
+    """
 
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if name == "scaled_dot_product_attention" and args[0].shape[-2] == args[2].shape[-2]:
-            return args[2]
+        if name == "scaled_dot_product_attention":
+            same = args[0].shape[:-1] == args[2].shape[:-1]
+            return args[2] if same else args[2].new_zeros(*args[0].shape[:-1], args[2].shape[-1])
         result = func(*args, **(kwargs or {}))
         if name == "softmax" and result.ndim > 2 and result.shape[-1] == result.shape[-2]:
             return torch.eye(result.shape[-1], dtype=result.dtype).expand_as(result)
         return result
 
 
-def bright_patches(size: int) -> list[tuple[int, int, int, Tensor]]:
-    """A bright patch on grey at each of 4 x 4 places: (top, left, side, image (1, 3, H, W)), in pixels."""
-    apart = size // _PLACES
-    side = max(apart // 3, 4)
+def bright_patches(size: tuple[int, int], channels: int = 3) -> list[tuple[tuple[slice, slice], Tensor]]:
+    """A bright patch on grey at each of 4 x 4 places: its rows and columns, and the image (1, C, H, W)."""
+    color = torch.tensor([1.0, 0.9, 0.1]).repeat(-(-channels // 3))[:channels].view(1, -1, 1, 1)
     found = []
-    for row in range(_PLACES):
-        for col in range(_PLACES):
-            image = torch.full((1, 3, size, size), 0.5)
-            top, left = (place * apart + (apart - side) // 2 for place in (row, col))
-            image[:, :, top : top + side, left : left + side] = torch.tensor([1.0, 0.9, 0.1]).view(1, 3, 1, 1)
-            found.append((top, left, side, image))
+    for place in product(range(_PLACES), repeat=2):
+        image = torch.full((1, channels, *size), 0.5)
+        where = []
+        for number, length in zip(place, size, strict=True):
+            apart = length // _PLACES
+            side = max(apart // 3, 4)
+            first = number * apart + (apart - side) // 2
+            where.append(slice(first, first + side))
+        image[:, :, where[0], where[1]] = color
+        found.append(((where[0], where[1]), image))
     return found
 
 
 def places_missed(network: Network, layers: Sequence[str]) -> dict[str, int]:
-    """At how many of the 16 places each layer changes most in a cell that is not within one of the bright patch."""
-    size = network.size[0]
-    missed = dict.fromkeys(layers, 0)
+    """At how many of the 16 places each layer changes most in a cell that is not within one of the bright patch.
+
+    Changes are counted from their mean over all cells: what changes everywhere alike, as where all positions attend to
+    a patch, says nothing of where it is. Where cells change nearly as much as the one that changes most, any of them
+    will do, or the middle of the change: a wide kernel of random weights answers up to half its width away. Where maps
+    were made larger again, it is one cell of the smallest of them.
+    """
+    coarsest = _coarsest(network)
+    grey = torch.full((1, network.channels, *network.size), 0.5)
+    patches = bright_patches(network.size, network.channels)
     with torch.no_grad(), OwnToken():
-        grey = network.look(torch.full((1, 3, size, size), 0.5), layers)
-        for top, left, side, image in bright_patches(size):
-            seen = network.look(image, layers)
-            for layer in layers:
-                change = (seen[layer] - grey[layer]).abs().sum(1)[0]
-                found = divmod(int(change.argmax()), change.shape[1])
-                for place, start, count in zip(found, (top, left), change.shape, strict=True):
-                    first, last = start * count // size, -(-(start + side) * count // size) - 1
-                    if not first - 1 <= place <= last + 1:
-                        missed[layer] += 1
-                        break
+        before = network.look(grey.to(network.dtype), layers)
+        looks = [network.look(image.to(network.dtype), layers) for _, image in patches]
+    missed = {}
+    for layer in layers:
+        changes = torch.stack([(look[layer] - before[layer])[0].float() for look in looks])
+        changes = (changes - changes.mean((2, 3), keepdim=True)).abs().sum(1)
+        least = 1e-4 * float(before[layer].abs().max())  # less than that is rounding
+        right = [
+            any(_within_one(cell, where, change.shape, network.size, coarsest[layer]) for cell in _most_changed(change))
+            for change, (where, _) in zip(changes, patches, strict=True)
+            if change.max() > least
+        ]
+        missed[layer] = right.count(False)
     return missed
+
+
+def _most_changed(change: Tensor) -> list[Sequence[float]]:
+    """The cells (row, column) of a map (h, w) that changed most, and the middle of the change."""
+    cells = (change >= _NEARLY * change.max()).nonzero().tolist()
+    weight = change**4 / (change**4).sum()
+    axes = (torch.arange(length, dtype=change.dtype) for length in change.shape)
+    rows, cols = torch.meshgrid(*axes, indexing="ij")
+    return [*cells, (float((weight * rows).sum()), float((weight * cols).sum()))]
+
+
+def _coarsest(network: Network) -> dict[str, tuple[int, int]]:
+    """For each layer with positions the smallest grid so far, its own included."""
+    found, smallest = {}, network.size
+    for name, layer in network.layers.items():
+        if layer.grid and min(layer.grid) > 1:
+            smallest = min(smallest, layer.grid)
+            found[name] = smallest
+    return found
+
+
+def _within_one(
+    cell: Sequence[float], where: Sequence[slice], grid: Sequence[int], size: Sequence[int], coarsest: Sequence[int]
+) -> bool:
+    """Whether a cell of a grid is at most one away from those that a patch lies in; one of the coarsest grid."""
+    return all(
+        patch.start * count // length - max(1, count / few)
+        <= place
+        <= -(-patch.stop * count // length) - 1 + max(1, count / few)
+        for place, patch, count, length, few in zip(cell, where, grid, size, coarsest, strict=True)
+    )

@@ -367,3 +367,25 @@ def test_an_edit_may_fan_one_image_out_into_several():
     look = network.look(image, ["4", "output"], edits={"2": lambda values: values * scales})
     assert look["4"].shape == (3, 6, 5, 7)
     torch.testing.assert_close(look["output"][1:2], network.look(image, ["output"])["output"])
+
+
+class Tokens(nn.Module):
+    """Maps, a normalisation, and tokens that are mixed: what comes back to the normalisation has its channels last."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.conv, self.norm, self.mix, self.head = nn.Conv2d(3, 6, 1), norm, nn.Linear(6, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        tokens = self.norm(self.conv(x)).flatten(2).permute(0, 2, 1)
+        mixed = self.mix(tokens.flatten(0, 1)).tanh().view(len(x), -1, 6)
+        return self.head((tokens * mixed.softmax(1)).sum(1))
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(6), nn.InstanceNorm2d(6)], ids=["batch", "instance"])
+def test_the_gradient_of_a_single_picture_is_that_of_the_same_picture_among_others(norm):
+    network, images = nets.network(nets.fill(Tokens(norm)).double()), torch.rand(3, 3, 5, 7, dtype=torch.float64)
+    together = ts.gradient(network, images, 2).values
+    for place in range(3):
+        alone = ts.gradient(network, images[place : place + 1], 2).values
+        torch.testing.assert_close(alone[0], together[place])

@@ -91,6 +91,15 @@ ARRANGEMENTS = {
     "shifted windows": lambda y, extra: windows(y, 2, 1),
     "padded windows": lambda y, extra: windows(y, 5),
     "padded shifted windows": lambda y, extra: windows(y, 5, 2),
+    "maps filled up, then windows": lambda y, extra: windows(F.pad(y, (1, 1, 2, 2)), 5),
+    "blocks": lambda y, extra: F.unfold(y, 2, stride=2).view(len(y), 8, 4, -1).permute(0, 2, 3, 1),
+    "blocks and back": lambda y, extra: F.fold(F.unfold(y, 2, stride=2), y.shape[2:], kernel_size=2, stride=2).permute(
+        0, 2, 3, 1
+    ),
+    "blocks of maps filled up": lambda y, extra: (
+        F.unfold(y, (3, 4), padding=(0, 2), stride=(3, 4)).view(len(y), 8, 12, -1).permute(0, 3, 2, 1)
+    ),
+    "a residual around maps in disorder": lambda y, extra: (y + 0 * tokens(y).reshape(y.shape)).permute(0, 2, 3, 1),
     "windows beside the batch": lambda y, extra: windows(y).view(len(y), -1, 4, 8),
     "windows and a token in each": lambda y, extra: torch.cat(
         [extra[:, :1].expand(len(y) * 12, -1, -1), windows(y).flatten(1, 2)], 1

@@ -165,7 +165,7 @@ class Network:
             known = self._found[1]
             if size not in known:
                 grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
-                with asking(self, grey), self._drawn(twin, 0):
+                with asking(self, grey), self._keeper.running(size == self.size), self._drawn(twin, 0):
                     self.probed = []
                     findings = listen(twin, self.normalise, grey, self._probe)
                 known[size] = findings.layers(twin, self.name, Stated(self.tokens, self.extra_tokens))
@@ -294,7 +294,8 @@ class Network:
             )
             followed = following(rule) if rule else nullcontext()
             # A mode slows all it sees: the pass alone.
-            with asking(self, images), followed as tally, self._drawn(twin, seed):
+            running = self._keeper.running(images.shape[-2:] == self.size)
+            with asking(self, images), running, followed as tally, self._drawn(twin, seed):
                 output = tap.run(twin, self.normalise(images), watch if inner else None, self._ask)
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}

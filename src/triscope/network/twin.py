@@ -8,6 +8,7 @@ for every question, because a forward pass may write to them (a counter, running
 import copy
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
@@ -25,6 +26,8 @@ class TwinKeeper:
         self.name = name
         self._lock = threading.Lock()
         self._twin: tuple[tuple[object, ...], nn.Module, list[tuple[Tensor, Tensor]]] | None = None
+        self._made: list[tuple[dict[str, object], dict[str, object]]] = []  # attributes now, and as they were made
+        self._running = 0
         _refuse_closed(self.module, name)
 
     def get(self) -> nn.Module:
@@ -40,6 +43,33 @@ class TwinKeeper:
         with self._lock:
             return self._current()[0]
 
+    @contextmanager
+    def running(self, usual: bool) -> Iterator[None]:
+        """A pass over images of the usual size, or of another.
+
+        Modules may write to themselves what holds for one size (Swin of transformers remembers smaller windows). So
+        after a pass at another size, or one that failed, their attributes are put back to what they were when the twin
+        was made, as soon as no other pass is under way.
+        """
+        with self._lock:
+            self._running += 1
+        try:
+            yield
+        except BaseException:
+            usual = False
+            raise
+        finally:
+            with self._lock:
+                self._running -= 1
+                if not usual and not self._running:
+                    self._put_back()
+
+    def _put_back(self) -> None:
+        for now, made in self._made:
+            for name, value in made.items():
+                if now.get(name, value) is not value:
+                    now[name] = value
+
     def _current(self) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
         """The twin, and its buffers beside the module's."""
         state = _state(self.module)
@@ -49,6 +79,7 @@ class TwinKeeper:
             # `.data` has a version of its own, so a pass under way in another thread does not see a change.
             ours = [buffer.data for buffer in twin.buffers()]
             self._twin = (state, twin, list(zip(ours, self.module.buffers(), strict=True)))
+            self._made = [(vars(part), dict(vars(part))) for part in twin.modules()]
         return self._twin[1:]
 
 
@@ -92,8 +123,17 @@ def _share(tensor: Tensor) -> Tensor:
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
-    for part in module.modules():  # plain attributes, such as the weight that weight_norm computes
-        yield from (value for value in vars(part).values() if isinstance(value, Tensor))
+    for part in module.modules():  # plain attributes, such as the weight that weight_norm computes, and caches
+        yield from _held(list(vars(part).values()))
+
+
+def _held(value: object) -> Iterator[Tensor]:
+    """The tensors in a value, and in the lists, tuples and dicts of it."""
+    if isinstance(value, Tensor):
+        yield value
+    elif type(value) in (list, tuple, dict):
+        for inner in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
+            yield from _held(inner)
 
 
 def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:

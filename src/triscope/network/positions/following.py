@@ -81,7 +81,8 @@ def _merged(step: _Step, output: Noted) -> State:
     straight = [(state, shape) for state, shape in step.before if isinstance(state, Raster)]
     scattered = [(state, shape) for state, shape in step.before if isinstance(state, Scattered)]
     most = max((state.codes.numel() for state, _ in scattered), default=0)
-    if straight and most <= max(_places(state, shape) for state, shape in straight):
+    as_it_is = any(shape == output.shape for _, shape in straight)  # other places then differ from channel to channel
+    if straight and (as_it_is or most <= max(_places(state, shape) for state, shape in straight)):
         found = rasters.pointwise(straight, output, step.call.args, step.call.kwargs)
         spread = step.call.name in operations.SPREADING or len(straight) < len(step.before)
         return replace(found, field=WHOLE) if found and spread else found
@@ -105,6 +106,9 @@ def _moved(step: _Step) -> list[State]:
             return [_sourced(one, output, *straight[0]) if one else None for one, output in both]
     if any(state is None for state, _ in before):
         return []
+    if operations.is_blocks(call.func):
+        numbers = step.numbers(call.inputs[0])
+        return [numbers and places.blocks(call.func, numbers, before[0][1], call.args, call.kwargs)]
     if call.name in operations.VIEWS and len(before) == 1:
         numbers = step.numbers(call.inputs[0])
         return [numbers and places.reshaped(numbers, before[0][1], step.output.shape)]

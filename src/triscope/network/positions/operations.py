@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import torch.nn.functional as F
+
 from triscope.network.positions import raster
 from triscope.network.positions.raster import Raster
 
@@ -40,6 +42,11 @@ RASTER_MOVES: dict[str, Callable[..., Raster | None]] = {
 VIEWS = frozenset(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"))
 
 
+def is_blocks(func: object) -> bool:
+    """Whether it is torch.nn.functional's fold or unfold; `Tensor.unfold` has the same name."""
+    return func in (F.fold, F.unfold)
+
+
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -48,7 +55,7 @@ def _names(text: str) -> frozenset[str]:
 MOVES = VIEWS.union(RASTER_MOVES) | _names(
     """
     roll flip movedim moveaxis expand expand_as repeat tile repeat_interleave stack narrow select index_select gather
-    unfold tensor_split t __get__ take_along_dim
+    unfold fold tensor_split t __get__ take_along_dim
     """
 )
 

@@ -12,7 +12,8 @@ from triscope.network.receptive_field import WHOLE, ReceptiveField, Span
 class Raster:
     """Which dimensions are pictures, rows and columns, and what the positions see.
 
-    `source` is the layer whose rows and columns these are.
+    `source` is the layer whose rows and columns these are. `margins` are how many of the rows and columns at the edges,
+    (before, after) each, were filled up and are no places of the picture.
     """
 
     field: ReceptiveField
@@ -20,6 +21,7 @@ class Raster:
     row_dim: int = 2
     col_dim: int = 3
     source: str | None = None
+    margins: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
     @property
     def dims(self) -> tuple[int, int, int]:
@@ -34,6 +36,7 @@ class Raster:
         return replace(self, batch_dim=batch, row_dim=row, col_dim=col)
 
 
+_NONE = ((0, 0), (0, 0))
 #: The inputs that are followed, each with its shape.
 Before: TypeAlias = Sequence[tuple[Raster, tuple[int, ...]]]
 Arguments: TypeAlias = Sequence[Any]
@@ -162,11 +165,12 @@ def pad(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster
     raster, shape = before[0]
     given = dict(zip(("pad", "mode"), args[1:], strict=False)) | dict(kwargs)
     starts = {len(shape) - 1 - axis: -start for axis, start in enumerate(given["pad"][::2])}
+    ends = {len(shape) - 1 - axis: -end for axis, end in enumerate(given["pad"][1::2])}
     if raster.batch_dim in starts:
         return None
     if given.get("mode", "constant") not in ("constant", "replicate"):
         return Raster(WHOLE, *raster.dims)
-    return _shifted(raster, starts, {})
+    return _trimmed(_shifted(raster, starts, {}), starts, ends)
 
 
 def index(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
@@ -182,7 +186,10 @@ def index(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Rast
     if cuts.get(raster.batch_dim, (0, shape[raster.batch_dim], 1)) != (0, shape[raster.batch_dim], 1):
         return None
     starts, steps = ({dim: cut[place] for dim, cut in cuts.items()} for place in (0, 2))
-    return _shifted(raster, starts, steps).moved(left)
+    ends = {dim: shape[dim] - cut[1] for dim, cut in cuts.items()}
+    thinned = any(steps.get(dim, 1) != 1 for dim in (raster.row_dim, raster.col_dim))
+    cut = replace(raster, margins=_NONE) if thinned else _trimmed(raster, starts, ends)
+    return _shifted(cut, starts, steps).moved(left)
 
 
 def unsqueeze(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
@@ -191,6 +198,15 @@ def unsqueeze(before: Before, output: Noted, args: Arguments, kwargs: Named) -> 
     new = (kwargs["dim"] if "dim" in kwargs else args[1]) % (len(shape) + 1)
     order = list(range(len(shape)))
     return raster.moved([*order[:new], -1, *order[new:]])
+
+
+def _trimmed(raster: Raster, starts: Mapping[int, int], ends: Mapping[int, int]) -> Raster:
+    """With so many rows and columns less at the start and the end of each dimension; more, where negative."""
+    rows, cols = (
+        (max(0, before - starts.get(dim, 0)), max(0, after - ends.get(dim, 0)))
+        for dim, (before, after) in zip((raster.row_dim, raster.col_dim), raster.margins, strict=True)
+    )
+    return replace(raster, margins=(rows, cols))
 
 
 def _shifted(raster: Raster, starts: Mapping[int, int], steps: Mapping[int, int]) -> Raster:

@@ -71,8 +71,11 @@ class Scattered:
 
 def scattered(raster: Raster, shape: Sequence[int]) -> Scattered:
     """The same places, number by number."""
-    pictures, rows, cols = (shape[dim] for dim in raster.dims)
-    codes = torch.arange(pictures * rows * cols, dtype=torch.int32).view(pictures, rows, cols)
+    pictures, height, width = (shape[dim] for dim in raster.dims)
+    (top, bottom), (left, right) = raster.margins
+    rows, cols = height - top - bottom, width - left - right
+    codes = torch.full((pictures, height, width), NOWHERE, dtype=torch.int32)
+    codes[:, top : top + rows, left : left + cols] = torch.arange(pictures * rows * cols).view(pictures, rows, cols)
     order = sorted(range(3), key=lambda which: raster.dims[which])
     lengths = [length if dim in raster.dims else 1 for dim, length in enumerate(shape)]
     return Scattered(codes.permute(order).reshape(lengths), rows, cols, raster.source)
@@ -152,6 +155,26 @@ def reshaped(state: Scattered, before: Sequence[int], after: Sequence[int]) -> S
     codes = state.codes.view(state.codes.shape[: len(before) - aside]).expand(before[: len(before) - aside])
     codes = compact(codes.reshape(after[: len(after) - aside]))
     return replace(state, codes=codes.view(*codes.shape, *(1,) * aside))
+
+
+def blocks(
+    func: Function, state: Scattered, shape: Sequence[int], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Scattered | None:
+    """Blocks cut out of maps, or maps put together from blocks, by `unfold` and `fold` of torch.nn.functional.
+
+    Padding has no place. None where blocks that overlap are added up.
+    """
+    codes = (state.codes.expand(shape).double() + 1).where(state.codes != NOWHERE, 0)  # what is added up is exact
+    try:
+        made = func(codes, *args[1:], **{name: value for name, value in kwargs.items() if name != "input"})
+        count = func(
+            torch.ones_like(codes), *args[1:], **{name: value for name, value in kwargs.items() if name != "input"}
+        )
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    if bool((count > 1).any()):
+        return None
+    return replace(state, codes=torch.where(made > 0, made - 1, NOWHERE).int())
 
 
 def compact(codes: Tensor) -> Tensor:

@@ -1,0 +1,84 @@
+"""The matrix as a page of the documentation: what is written into it, and what it says."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tests.matrix.columns import COLUMNS
+from tests.matrix.judging import Cell
+
+PAGE = Path(__file__).parents[2] / "docs/matrix.md"
+_MARKS = {"fine": "o", "refused": "r", "wrong": "X", "error": "T", "slow": "t", "": "."}
+_VERDICTS = {mark: verdict for verdict, mark in _MARKS.items()}
+_NAMES = ["wrap", *COLUMNS]
+_PART = "<!-- {} -->\n"
+
+Cells = Mapping[str, Cell]
+
+
+def record(path: Path, name: str, cells: Cells) -> None:
+    """Append what came of a network to a file, so that nothing is lost where the run ends early."""
+    line = json.dumps([name, {column: [cell.verdict, cell.said] for column, cell in cells.items()}])
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+
+def recorded(path: Path) -> dict[str, Cells]:
+    """What was recorded, the last time that counts for each network."""
+    found = {}
+    for line in path.read_text("utf-8").splitlines():
+        name, cells = json.loads(line)
+        found[name] = {column: Cell(*both) for column, both in cells.items()}
+    return found
+
+
+def said() -> dict[str, dict[str, str]]:
+    """The verdicts that the page shows, by network and column."""
+    lines = re.findall(rf"^\| (.+?) \|((?: [a-zA-Z.] \|){{{len(_NAMES)}}})$", PAGE.read_text("utf-8"), re.MULTILINE)
+    return {
+        name: dict(zip(_NAMES, (_VERDICTS[mark] for mark in marks.replace("|", " ").split()), strict=True))
+        for name, marks in lines
+    }
+
+
+def write(found: Mapping[str, Cells], order: Iterable[str], versions: str) -> None:
+    """Write the page's table, counts and reasons anew from what was recorded."""
+    rows = {name: found[name] for name in order if name in found}
+    head = f"| network | {' | '.join(_NAMES)} |\n|---|{'---|' * len(_NAMES)}\n"
+    lines = (f"| {name} | {' | '.join(_mark(cells, column) for column in _NAMES)} |\n" for name, cells in rows.items())
+    counts = {
+        verdict: sum(cell.verdict == verdict for cells in rows.values() for cell in cells.values())
+        for verdict in _MARKS
+    }
+    counted = (
+        f"{len(rows)} networks, {sum(counts.values())} cells: {counts['fine']} fine, {counts['refused']} refused, "
+        f"{counts['wrong']} wrong, {counts['error']} with any other error, {counts['slow']} too slow. {versions}\n"
+    )
+    text = PAGE.read_text("utf-8")
+    for part, content in (("counts", counted), ("table", head + "".join(lines)), ("reasons", _reasons(rows))):
+        begin, end = _PART.format(part), _PART.format("end")
+        before, _, rest = text.partition(begin)
+        text = before + begin + content + end + rest.partition(end)[2]
+    PAGE.write_text(text, "utf-8")
+
+
+def _mark(cells: Cells, column: str) -> str:
+    return _MARKS[cells[column].verdict] if column in cells else "."
+
+
+def _reasons(rows: Mapping[str, Cells]) -> str:
+    """What the refusals say; that of guided backprop, where there is no ReLU, is one and the same."""
+    lines = []
+    for name, cells in rows.items():
+        sentences: dict[str, list[str]] = {}
+        for column, cell in cells.items():
+            if cell.verdict not in ("fine", "") and "changes what ReLUs send back" not in cell.said:
+                sentences.setdefault(cell.said.replace("|", "/"), []).append(column)
+        lines += [f"- **{name}** ({', '.join(columns)}): `{_plain(said)}`\n" for said, columns in sentences.items()]
+    return "".join(lines)
+
+
+def _plain(said: str) -> str:
+    """One line, without what differs from run to run."""
+    return re.sub(r"/tmp/\S+", "FOLDER", " ".join(said.split())).replace("`", "'")[:300]
