@@ -268,3 +268,40 @@ def test_torchvisions_detectors(name, monkeypatch):
     (gradient,) = torch.autograd.grad(answer["scores"].max(), leaf)
     torch.testing.assert_close(heat.scores, answer["scores"].max()[None].detach())
     torch.testing.assert_close(heat.values[:, 0], gradient.abs().amax(1), atol=TINY, rtol=1e-5)
+
+
+class Listing(nn.Module):
+    """Answers as torchvision's detectors do: of each picture another number of boxes, each of one class."""
+
+    def __init__(self):
+        super().__init__()
+        self.anchors = Anchors()
+
+    def forward(self, x):
+        answers, _ = self.anchors(x)
+        found = []
+        for one in answers.mT:
+            scores, labels = one[:, 4:].max(1)
+            kept = scores > scores.median()
+            kept[: int(1 + one[0, 0] * 100) % 3] = True
+            centre, half = one[kept, :2], one[kept, 2:4] / 2
+            boxes = torch.cat([centre - half, centre + half], 1)
+            found.append({"boxes": boxes, "labels": labels[kept], "scores": scores[kept]})
+        return found
+
+
+def test_lists_of_other_lengths_are_asked_together_as_alone():
+    module = Listing().double()
+    network = ts.Network(module, size=SIZE, task="boxes", output=lambda y: ts.detections(y, classes=3))
+    images = torch.rand(6, 3, *SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
+    counts = [len(one["boxes"]) for one in module(images)]
+    assert len(set(counts)) > 1
+    together = ts.saliency(network, images)
+    for index in range(6):
+        alone = ts.saliency(network, images[index : index + 1])
+        torch.testing.assert_close(alone.values, together[index].values)
+        torch.testing.assert_close(alone.scores, together[index].scores)
+        assert alone.recipe.objective == together[index].recipe.objective
+        leaf = images[index : index + 1].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(module(leaf)[0]["scores"].max(), leaf)
+        torch.testing.assert_close(alone.values[:, 0], gradient.abs().amax(1), atol=TINY, rtol=0)

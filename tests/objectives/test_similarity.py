@@ -225,3 +225,28 @@ def test_a_named_direction_is_compared_with_by_text(network, images, tmp_path, m
     missing = run(main, ["saliency", "photo.png", "-m", "net.py:make", "-u", text, "-o", "three.png"])
     assert missing.exit_code == 1
     assert "no direction output/red-umbrella" in missing.output
+
+
+@pytest.mark.slow
+def test_texts_are_classes_of_open_clip():
+    nets.import_torchvision()  # open_clip imports it
+    model = pytest.importorskip("open_clip.model")
+    vision = {"layers": 2, "width": 32, "patch_size": 8, "image_size": 32, "head_width": 16}
+    text = {"context_length": 8, "vocab_size": 50, "width": 16, "heads": 2, "layers": 1}
+    module = model.CLIP(16, vision, text).eval()
+    images, tokens = torch.rand(2, 3, 32, 32), torch.randint(0, 50, (3, 8))
+    with torch.no_grad():
+        texts, scale = F.normalize(module.encode_text(tokens), dim=1), module.logit_scale.exp()
+    network = ts.Network(
+        module,
+        size=32,
+        call=lambda m, x: m.encode_image(x),
+        output=lambda features: scale * F.normalize(features, dim=1) @ texts.T,
+        classes=TEXTS,
+    )
+    leaf = images.clone().requires_grad_()
+    logits = module.get_logits(leaf, tokens)[0]
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), leaf)
+    found = ts.gradient(network, images, "a dog")
+    torch.testing.assert_close(found.scores, logits[:, 1].detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.values, gradient, rtol=1e-4, atol=1e-6)
