@@ -20,9 +20,8 @@ border. Adam's rate falls along half a cosine, which takes the noise out of the 
 """
 
 from collections.abc import Generator
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 
@@ -33,6 +32,7 @@ from triscope.objectives.base import Objective, terms_of
 from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit, Neuron
 from triscope.what.optimisation.ascent import noise, optimise
+from triscope.what.optimisation.named import OPTIMISERS, OptimiserName
 from triscope.what.optimisation.optimisers import Adam, Lbfgs
 from triscope.what.optimisation.parametrisation import Fourier
 from triscope.what.optimisation.regularisers import REGULARISERS, Regulariser
@@ -52,7 +52,7 @@ def ascend(
     regulariser: Annotated[Regulariser, Group(REGULARISERS)] = REGULARISERS["natural"],
     diverse: Annotated[int, Range(1, 64)] = 1,
     octaves: Annotated[int, Range(1, 8)] = 1,
-    optimiser: Literal["adam", "lbfgs"] = "adam",
+    optimiser: OptimiserName = "adam",
     checkpoint: Checkpoint = None,
 ) -> Generator[Step[SynthesisedImage]]:
     """A picture that activates a unit most: gradient ascent, or activation maximisation.
@@ -66,24 +66,25 @@ def ascend(
     regulariser   what keeps the picture natural; natural is fourier, random views and light total variation
     diverse       number of pictures, pushed apart from each other
     octaves       number of sizes, from coarse to fine
-    optimiser     adam, or lbfgs (without random views, and not for diverse pictures)
+    optimiser     adam, momentum, or lbfgs (without random views, and not for diverse pictures)
     """
     asked, parts = objective, regulariser
     sides = (size, size) if size else network.size
     transforms = parts.transforms(min(sides))
     if parts.scale and not _takes_any_size(network, asked, sides, 1 - parts.scale):
         transforms += (Fit(*sides),)
-    if optimiser == "lbfgs" and transforms:
+    way = OPTIMISERS[optimiser]
+    if way.kind is Lbfgs and transforms:
         raise OptionError(
             "L-BFGS needs the same question at every step, and random views change it: use adam, or a "
             "regulariser without views (fourier, l2, none)."
         )
-    if optimiser == "lbfgs" and parts.edits():
+    if way.kind is Lbfgs and parts.edits():
         raise OptionError(
             "L-BFGS learns the shape of the slope from step to step, and blurring and clipping move the picture in "
             "between: use adam, or a regulariser without them (fourier, l2, none)."
         )
-    if optimiser == "lbfgs" and diverse > 1:
+    if way.kind is Lbfgs and diverse > 1:
         raise OptionError(
             "L-BFGS improves each picture by itself, and what pushes several apart depends on all of them at once: use "
             "adam, or diverse=1 with several seeds."
@@ -98,7 +99,7 @@ def ascend(
         network, asked, drawn,
         priors=priors + apart if priors and apart else priors or apart,
         transforms=transforms,
-        optimiser=partial(Lbfgs, 1.0, confine=drawn.confine) if optimiser == "lbfgs" else partial(Adam, parts.rate),
+        optimiser=way.maker(parts.rate if way.kind is Adam else None, drawn.confine),
         steps=steps, octaves=octaves, edits=parts.edits(), seed=seed,
         checkpoint=Path(checkpoint) if checkpoint else None,
         options={"size": size, **vars(parts), "diverse": diverse, "octaves": octaves, "optimiser": optimiser},

@@ -29,9 +29,8 @@ paper scales by sigma, which grows with the picture). Pixels lie in [0, 1]: the 
 are our 0.314 and 0.048.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import count, takewhile, zip_longest
 from pathlib import Path
 from statistics import fmean
@@ -64,7 +63,7 @@ from triscope.render.caption import captioned
 from triscope.results import Note, PerImage, joined_notes
 from triscope.what.optimisation.ascent import noise, optimise, with_notes
 from triscope.what.optimisation.checkpoint import beside, read_checkpoint, saved_steps
-from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum, Optimiser
+from triscope.what.optimisation.named import OPTIMISERS, OptimiserName
 from triscope.what.optimisation.parametrisation import Fourier, Pixels
 from triscope.what.optimisation.spec import AscentSpec, cosine
 from triscope.what.picture import SynthesisedImage
@@ -124,7 +123,7 @@ class InversionPreset:
     """
 
     canvas: Literal["fourier", "pixels"] = "fourier"
-    optimiser: Literal["adam", "lbfgs", "momentum"] = "lbfgs"
+    optimiser: OptimiserName = "lbfgs"
     rate: Rate = None
     tv: Annotated[float, Range(0, 1e6)] = 50.0
     norm: Annotated[float, Range(0, 1e6)] = 0.0
@@ -139,7 +138,6 @@ PRESETS = {
         "pixels", "momentum", tv=1 / _V**2, norm=(0.5 / _B) ** 6, starts=1, distance="relative", schedule="thirds"
     ),
 }
-_RATES = {"lbfgs": 1.0, "adam": 0.05, "momentum": 0.01}
 
 
 @method("what")
@@ -208,18 +206,13 @@ def _plan(
     asked = -(LogDistance if settings.distance == "log" else FeatureDistance).from_activations(look, layers)
     rows, cols = images.images.shape[-2:]
     drawn = (Fourier if settings.canvas == "fourier" else Pixels)(rows, cols, network.channels)
-    rate = _RATES[settings.optimiser] if settings.rate is None else settings.rate
-    makers: dict[str, Callable[[], Optimiser]] = {
-        "adam": partial(Adam, rate),
-        "momentum": partial(Momentum, rate),
-        "lbfgs": partial(Lbfgs, rate, confine=drawn.confine),
-    }
+    optimiser = OPTIMISERS[settings.optimiser].maker(settings.rate, drawn.confine)
     priors: Objective | None = None
     for weight, prior in ((settings.tv, TotalVariation(2)), (settings.norm, PNorm(6))):
         if weight:
             priors = -weight * prior if priors is None else priors - weight * prior
     return AscentSpec(
-        network, asked, drawn, priors=priors, optimiser=makers[settings.optimiser],
+        network, asked, drawn, priors=priors, optimiser=optimiser,
         pace=cosine if settings.schedule == "cosine" else _drops, upscale_to_final=True, beyond=settings.starts,
     )  # fmt: skip
 
