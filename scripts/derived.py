@@ -1,17 +1,19 @@
 """Write what follows from the catalogue and from the declarations of methods; a test holds the files to them.
 
     src/triscope/__init__.pyi       the types of the public face
-    docs                            tables of methods and of options, between lines such as
+    docs                            tables of methods, of options and of judgements, between lines such as
                                     <!-- options: saliency -->  and  <!-- end -->
 
 What a caller may give is wider than what a method's function works with: a path for an image, a name for a class. So
 the types are written from the declarations of inputs and options.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from triscope.verbs import METHODS as ALL
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "src/triscope/__init__.pyi"
+JUDGED = ROOT / "benchmarks/quality/judgement.json"
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 _BLOCK = re.compile(r"<!-- (\w+): (\w+) -->\n.*?<!-- end -->\n", re.DOTALL)
 HEAD = '''\
@@ -123,7 +126,7 @@ def _formatted(text: str) -> str:
 
 def page(path: Path) -> str:
     """The text of a page of the documentation, its tables as the catalogue and the methods say."""
-    tables = {"options": _options, "methods": _methods, "names": _names}
+    tables = {"options": _options, "methods": _methods, "names": _names, "judgement": _judgement}
 
     def filled(match: re.Match[str]) -> str:
         kind, of = match.groups()
@@ -176,6 +179,65 @@ def _names(question: str, path: Path) -> str:
             there = _relative(ROOT / f"docs/methods/{entry.command}.md", path)
             rows.append(f"| `{entry.name}` | {entry.line}: [page]({there}) |\n")
     return f"| name | |\n|---|---|\n{''.join(rows)}"
+
+
+def _judgement(name: str, _: Path) -> str:
+    """How a method's maps were judged, beside those that know nothing of the network, and what that comes to."""
+    judged = json.loads(JUDGED.read_text("utf-8"))
+    found = judged["methods"].get(name)
+    if found is None:
+        return "Not judged yet: `python -m benchmarks.quality.judgement` does so.\n"
+    columns = list(found["photos"])
+    rows = [("map", "passes", *(column.replace("_", " ") for column in columns)), ("---",) * (2 + len(columns))]
+    for row, cells in found["maps"].items():
+        numbers = ("{:.2f} ± {:.2f}".format(*cells[column]) if column in cells else "" for column in columns)
+        rows.append((row, judged["budgets"].get(row, ""), *numbers))
+    rows.append(("*photos*", "", *(str(found["photos"][column]) for column in columns)))
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    about = _filled(
+        f"{judged['network']} at {judged['size']} pixels, asked the class of each photo's label; curves of "
+        f"{judged['steps']} steps. Mean ± half the 95 % interval over photos (Student's t); what the numbers mean: "
+        "[judge](judge.md)."
+    )
+    said = "".join(
+        _filled(f"- {_verdict(row, better)}{_blindness(found['maps'][row])}", "  ") + "\n"
+        for row, better in found["better"].items()
+    )
+    return f"{about}\n\n{table}\n{said}"
+
+
+def _verdict(row: str, better: dict[str, dict[str, list[float]]]) -> str:
+    """Whether a map beats those that know nothing of the network, as far as the photos tell."""
+    parts = []
+    for number in ("insertion", "deletion"):
+        gained = better.get(number, {})
+        beaten = [name for name, (mean, half) in gained.items() if mean - half > 0]
+        worse = [name for name, (mean, half) in gained.items() if mean + half < 0]
+        unsure = [name for name in gained if name not in (*beaten, *worse)]
+        told = [f"beats {_listed(beaten)}"] if beaten else []
+        told += [f"**does not beat** {_listed(worse)}"] if worse else []
+        told += [f"cannot be told from {_listed(unsure)}"] if unsure else []
+        parts.append(f"on {number} it {', '.join(told)}")
+    return f"{row}: {'; '.join(parts)}."
+
+
+def _blindness(numbers: dict[str, list[float]]) -> str:
+    """What is to be said where a map hardly depends on what it claims to explain."""
+    found = []
+    if numbers.get("class", [0])[0] > 0.9:
+        found.append(" **It hardly depends on the class: do not read it as an explanation of the class.**")
+    if numbers.get("randomisation", [0])[0] > 0.7:
+        found.append(" **It hardly changes when the weights become random.**")
+    return "".join(found)
+
+
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _listed(names: Sequence[str]) -> str:
+    names = [{"random": "the random map", "gaussian": "the Gaussian", "edges": "the edges"}[name] for name in names]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _relative(there: Path, page: Path) -> str:

@@ -8,7 +8,11 @@ numbers go into JOURNAL as soon as they are known: killed and started again, not
 makes benchmarks/quality/judgement.json of it; then `make derived` writes the pages.
 
     broad    insertion, deletion and class sensitivity of the methods that need at most 64 forwards a map
-    deep     all numbers, of all methods, on the first photos
+    deep     all numbers of these, on the first photos
+    slow     the methods that need more, on the first photos; without the numbers that need their maps again and again
+             (randomisation, max-sensitivity)
+
+All three go on in turn, half of the time for the first, so that each has something to show whenever they are stopped.
 """
 
 import argparse
@@ -36,6 +40,7 @@ NUMBERS_FILE = Path(__file__).with_suffix(".json")
 BASELINES = ("random", "gaussian", "edges")
 BROAD: tuple[Number, ...] = ("insertion", "deletion", "class")
 DEEP: tuple[Number, ...] = tuple(number for number in NUMBERS if number not in ("pointing", "energy"))
+AT_ONCE: tuple[Number, ...] = (*BROAD, "road", "infidelity", "sensitivity_n")  # from one map and another class's
 STEPS = 14  # of a curve
 
 #: How each method is asked: its command, its options, and how many passes of one image a map takes.
@@ -80,7 +85,7 @@ def network_of(weights: str, size: int) -> ts.Network:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Both parts in turn, so that both have something to show whenever this is stopped."""
+    """All parts in turn."""
     torch.set_num_threads(1)
     network = network_of(arguments.weights, arguments.size)
     labels = Collection(arguments.folder / "labels.csv")
@@ -95,11 +100,16 @@ def measure(arguments: argparse.Namespace) -> None:
         explainers = {name: explainer(verb, options) for name, (verb, options, _) in asked.items()}
         yield from Judging(network, explainers, numbers, steps=STEPS, journal=journal).run(some)
 
-    parts = {"broad": part(arguments.photos, QUICK, BROAD), "deep": part(arguments.deep, QUICK | SLOW, DEEP)}
+    parts = {
+        "broad": part(arguments.photos, QUICK, BROAD),
+        "deep": part(arguments.deep, QUICK, DEEP),
+        "slow": part(arguments.deep, SLOW, AT_ONCE),
+    }
+    shares = {"broad": 2, "deep": 1, "slow": 1}
     spent = dict.fromkeys(parts, 0.0)
     told = 0.0
     while parts and (arguments.until is None or time.strftime("%H:%M") < arguments.until):
-        name = min(parts, key=lambda one: spent[one])
+        name = min(parts, key=lambda one: spent[one] / shares[one])
         began = time.process_time()
         step = next(parts[name], None)
         spent[name] += time.process_time() - began
@@ -111,30 +121,54 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def write(path: Path) -> None:
-    """Means and intervals over photos, of what the journal holds, as the file that the pages are made of."""
+    """What the journal holds as the file that the pages are made of: means and intervals, method by method."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[Number, dict[str, float]]] = {}  # by map, number and photo
     for line in lines[1:]:
         for number, value in line["numbers"].items():
             if value is not None:
-                found.setdefault(line["map"], {}).setdefault(number, []).append(value)
-    table = {}
-    for row in (*QUICK, *SLOW, *BASELINES):
-        table[row] = {
-            number: {
-                "mean": round(float(values.mean()), 4),
-                "half": round(float(interval(values)), 4),
-                "photos": len(values),
-            }
-            for number in NUMBERS
-            if (values := torch.tensor(found.get(row, {}).get(number, []), dtype=torch.float64)).numel() > 1
-        }
-    methods = {
-        name: {"method": verb, "options": options, "budget": budget}
-        for name, (verb, options, budget) in (QUICK | SLOW).items()
+                found.setdefault(line["map"], {}).setdefault(number, {})[line["digest"]] = value
+    every = QUICK | SLOW
+    methods = {verb: [row for row in every if every[row][0] == verb] for verb, _, _ in every.values()}
+    facts = {
+        "network": "SqueezeNet 1.1",
+        "size": int(lines[0]["size"]),
+        "steps": int(lines[0]["steps"]),
+        "budgets": {row: budget for row, (_, _, budget) in every.items()},
+        "methods": {verb: page(found, rows) for verb, rows in methods.items() if all(row in found for row in rows)},
     }
-    facts = {"network": "SqueezeNet 1.1", "size": int(lines[0]["size"]), "steps": int(lines[0]["steps"])}
-    NUMBERS_FILE.write_text(json.dumps({**facts, "maps": methods, "table": table}, indent=1) + "\n", "utf-8")
+    NUMBERS_FILE.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+
+
+def page(found: dict[str, dict[Number, dict[str, float]]], rows: list[str]) -> dict[str, Any]:
+    """The numbers of one method's maps and of the baselines, each on those photos that all of these have it of.
+
+    `better` says of each map and baseline by how much it is better on the same photos, with half its interval.
+    """
+    table: dict[str, Any] = {"photos": {}, "maps": {}, "better": {}}
+    for number, larger in NUMBERS.items():
+        beside = [name for name in BASELINES if number in found.get(name, {})]
+        if any(number not in found[row] for row in rows):
+            continue
+        photos = set.intersection(*(set(found[name][number]) for name in [*rows, *beside]))
+        if len(photos) < 2:
+            continue
+        values = {
+            name: torch.tensor([found[name][number][photo] for photo in sorted(photos)], dtype=torch.float64)
+            for name in [*rows, *beside]
+        }
+        table["photos"][number] = len(photos)
+        for name, one in values.items():
+            table["maps"].setdefault(name, {})[number] = _summary(one)
+        for row in rows:
+            gained = {name: _summary((values[row] - values[name]) * (1 if larger else -1)) for name in beside}
+            table["better"].setdefault(row, {})[number] = gained
+    return table
+
+
+def _summary(values: torch.Tensor) -> list[float]:
+    """The mean, and half of its 95 % interval."""
+    return [round(float(values.mean()), 4), round(float(interval(values)), 4)]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ image, not the class.
 """
 
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from triscope.metrics.labelled import LabelledPhotos
 from triscope.network import Fit, ImageBatch, Network
 from triscope.objectives.base import Objective
 from triscope.objectives.units import TOP_CLASS, Logit, TopClass
-from triscope.where.by_name import heatmap_methods
+from triscope.where.by_name import heatmap_methods, map_of
 from triscope.where.target import Target
 from triscope.which.collection import Collection, CollectionInput
 
@@ -89,7 +90,8 @@ def judge(
         )
     job = {"network": str(network.sha256), "steps": str(steps), "seed": str(seed), "version": __version__}
     journal = Journal(None if checkpoint is None else Path(checkpoint), job)
-    judging = Judging(network, verbs, numbers, baselines=baselines, steps=steps, seed=seed, journal=journal)
+    explainers = {name: partial(map_of, verb) for name, verb in verbs.items()}
+    judging = Judging(network, explainers, numbers, baselines=baselines, steps=steps, seed=seed, journal=journal)
     yield from judging.run(photos)
 
 

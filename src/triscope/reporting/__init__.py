@@ -4,6 +4,7 @@
     subject     the picture and the network, and how commands are spelled
     sections    the table of sections, in the order of a lecture
     collection  one more section, on the pictures of a collection
+    judged      the section of eight methods side by side, each with what numbers say of it
     imagined    the sections of pictures that the network would like to see
     html        blocks to HTML
     page        what stands around the sections

@@ -69,7 +69,7 @@ class Volumes:
 
 @dataclass(frozen=True)
 class Table:
-    """A long table, folded away: `head` names its columns, the last `numbers` of which hold numbers."""
+    """A table, folded away unless `unfolded`: `head` names its columns, the last `numbers` of which hold numbers."""
 
     title: str
     head: tuple[str, ...]
@@ -78,6 +78,7 @@ class Table:
     caption: str
     caution: str
     command: str
+    unfolded: bool = False
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,9 @@ def block_html(block: Block) -> str:
         case Note():
             return f'<p class="note">{text(block.text)}</p>'
         case Table():
-            drawn = f"<details><summary>{text(block.title)}</summary>{_table(block)}</details>"
+            drawn = (
+                f"<details{' open' * block.unfolded}><summary>{text(block.title)}</summary>{_table(block)}</details>"
+            )
             return f'<figure class="wide">{drawn}{_caption(block)}</figure>'
         case Figure():
             drawn = _panels(block, block.sees) if block.sees else _picture(block)

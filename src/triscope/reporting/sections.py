@@ -16,6 +16,7 @@ from triscope.objectives.base import Need
 from triscope.objectives.units import Neuron
 from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
 from triscope.reporting.imagined import ascended, inverted, woven
+from triscope.reporting.judged import by_eight_methods
 from triscope.reporting.subject import Subject
 from triscope.results import Grid, Heatmap
 from triscope.views import activations, filters, predict
@@ -187,6 +188,11 @@ SECTIONS = (
         "Guided backprop of the class",
         "The same gradient, with only what helps let through at every ReLU.",
         class_guided,
+    ),
+    Section(
+        "Where, by eight methods",
+        "The same question in eight ways, and whether to believe each of them.",
+        by_eight_methods,
     ),
     Section(
         "The strongest neuron of each depth",

@@ -1,10 +1,16 @@
 """Methods of WHERE by name: those that make a heatmap of an image and an objective."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+
+import torch
 
 from triscope.errors import OptionError, nearest
 from triscope.methods import Method, methods_of
+from triscope.network import ImageBatch, Network
+from triscope.objectives.base import Objective
 from triscope.results import Heatmap
 
 #: What is shown, compared and judged where nobody says which methods: one or two of each family.
@@ -12,6 +18,30 @@ USUAL_METHODS = (
     *("saliency", "guided_backprop", "smooth_grad", "integrated_gradients"),
     *("deep_lift", "relevance", "grad_cam", "occlusion"),
 )
+
+_KEPT: ContextVar[list[tuple[tuple[Any, ...], ImageBatch, Heatmap]] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_maps() -> Iterator[None]:
+    """Within, `map_of` makes no map twice: for a comparison and a judgement of the same images, one after the other."""
+    token = _KEPT.set([])
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def map_of(verb: Method[Heatmap], network: Network, images: ImageBatch, objective: Objective) -> Heatmap:
+    """The map of a method with the options that it has by itself."""
+    kept, asked = _KEPT.get(), (verb.name, network, str(objective))
+    for known, seen, heat in kept or ():
+        if known == asked and torch.equal(seen.images, images.images):
+            return heat
+    heat = verb(network, images, objective)
+    if kept is not None:
+        kept.append((asked, images, heat))
+    return heat
 
 
 def heatmap_methods(names: Sequence[str] | None = None, *, option: str = "methods") -> dict[str, Method[Heatmap]]:

@@ -28,7 +28,7 @@ from triscope.objectives.parsing import question
 from triscope.objectives.units import TOP_CLASS
 from triscope.render.caption import captioned
 from triscope.results import Drawn, Heatmap, PerImage, joined_notes
-from triscope.where.by_name import heatmap_methods
+from triscope.where.by_name import heatmap_methods, map_of
 from triscope.where.smoothing import one_channel
 from triscope.where.target import Target, in_words
 
@@ -100,7 +100,7 @@ def compare(
     lost: list[str] = []
     for number, (name, verb) in enumerate(verbs.items(), 1):
         try:
-            maps = [one_channel_map(verb(network, images, one)) for one in questions]
+            maps = [one_channel_map(map_of(verb, network, images, one)) for one in questions]
         except NetworkError as error:
             lost.append(f"{name} was left out. {error}")
             if len(lost) == len(verbs):

@@ -1,0 +1,46 @@
+"""The section on eight methods: their maps in one figure, and what numbers say of each."""
+
+from collections.abc import Iterator
+
+from triscope.metrics.baselines import BASELINES
+from triscope.metrics.judge import judge
+from triscope.reporting.blocks import Block, Figure, Table, percent
+from triscope.reporting.subject import Subject
+from triscope.where.by_name import kept_maps
+from triscope.where.comparison import compare
+
+_STEPS = 10  # of a curve
+
+
+def by_eight_methods(subject: Subject) -> Iterator[Block]:
+    """The maps of the usual methods for the best class and the runner-up, and one line of judgement for each."""
+    (_, best, share), *others = subject.classes
+    second = {"units": [str(others[0][0])]} if others else {}
+    with kept_maps():
+        shown, png, command = subject.ask(compare, **second)
+        found, _, judging = subject.ask(judge, steps=_STEPS)
+    rows = f"the first row for {best} ({percent(share)})"
+    rows += f", the second for {others[0][1]} ({percent(others[0][2])})" if others else ""
+    yield Figure(
+        f"{len(shown.methods)} methods",
+        png,
+        f"What is bright or red raises the score, blue lowers it; {rows}. Each method has one scale for both rows: "
+        "full colour is the number beside its name, in that method's own unit."
+        f"{''.join(f' {note}' for note in shown.notes)}",
+        "Methods answer different questions, so that maps that differ need not contradict each other. The eye prefers "
+        "sharp maps; the numbers below say more.",
+        command,
+    )
+    lines = [(row.replace("_", " "), found.sentence(row)) for row in found.rows if row not in BASELINES]
+    yield Table(
+        "What numbers say of each",
+        ("method", "judgement"),
+        tuple(lines),
+        0,
+        "Insertion: how sure the network is as the strongest pixels appear first (higher is better). Deletion: as they "
+        "disappear first (lower is better). The baselines know nothing of the network: noise, a centred Gaussian, "
+        "edges.",
+        "On a single picture these numbers vary much: judge a method on many (triscope judge --collection).",
+        judging,
+        unfolded=True,
+    )
