@@ -10,6 +10,7 @@ import torch
 
 import triscope as ts
 from tests import nets
+from triscope import verbs
 from triscope.errors import ImageError, OptionError
 from triscope.methods import METHODS, ImagesArg, Method, NetworkArg, ObjectiveArg, Range, method
 from triscope.network import ImageBatch
@@ -233,3 +234,10 @@ def test_the_table_is_one_of_methods():
     assert all(isinstance(verb, Method) and verb.name == name for name, verb in METHODS.items())
     commands = [verb.command for verb in METHODS.values()]
     assert len(set(commands)) == len(commands)
+
+
+def test_a_command_line_takes_one_kind_of_pictures_without_a_name():
+    """Two lists of words without names cannot be told from each other."""
+    for method in verbs.METHODS.values():
+        several = [one for one in method.inputs.values() if one.is_argument and one.input.many]
+        assert len(several) <= 1, method.name

@@ -115,8 +115,9 @@ class ImageInput(Input):
     """Pictures. `fit` is how they are fitted to the network, unless the caller says otherwise (where `fits` is set).
 
     With `separate`, several pictures stay several batches of one, of their own sizes; with `together`, the command line
-    asks about all of them at once. `words` are values that stand for
-    no picture. `part` is what a recipe calls the picture, where a method takes several kinds.
+    asks about all of them at once. An `argument` stands on the command line by itself even where it may be left out.
+    `words` are values that stand for no picture. `part` is what a recipe calls the picture, where a method takes several
+    kinds.
     """
 
     kind = "images"
@@ -125,6 +126,7 @@ class ImageInput(Input):
     fits: bool = True
     separate: bool = False
     together: bool = False
+    argument: bool = False
     words: tuple[str, ...] = ()
     part: str = ""
 
@@ -234,7 +236,7 @@ class Declared:
     @property
     def is_argument(self) -> bool:
         """Whether it stands on the command line by itself, without the name of an option."""
-        return self.required or (self.positional and isinstance(self.input, ImageInput))
+        return self.required or (isinstance(self.input, ImageInput) and self.input.argument)
 
     def to_json(self) -> dict[str, Any]:
         """The input as JSON can hold it, for pages and other programs."""

@@ -29,7 +29,9 @@ from triscope.where.by_name import heatmap_methods, map_of
 from triscope.where.target import Target
 from triscope.which.collection import Collection, CollectionInput
 
-Given = Annotated[ImageBatch | None, ImageInput(many=True, together=True, help="a picture: a file, or - for stdin")]
+Given = Annotated[
+    ImageBatch | None, ImageInput(many=True, together=True, argument=True, help="a picture: a file, or - for stdin")
+]
 CollectionArg = Annotated[
     Collection | None, CollectionInput(help="judge on all photos of a folder, a pattern or a CSV file")
 ]

@@ -10,6 +10,10 @@ from triscope.where.by_name import kept_maps
 from triscope.where.comparison import compare
 
 _STEPS = 10  # of a curve
+_CAUTION = (
+    "Methods answer different questions, so that maps that differ need not contradict each other, and the eye prefers "
+    "sharp ones. On a single picture the numbers vary much: judge a method on many (triscope judge --collection)."
+)
 
 
 def by_eight_methods(subject: Subject) -> Iterator[Block]:
@@ -27,8 +31,7 @@ def by_eight_methods(subject: Subject) -> Iterator[Block]:
         f"What is bright or red raises the score, blue lowers it; {rows}. Each method has one scale for both rows: "
         "full colour is the number beside its name, in that method's own unit."
         f"{''.join(f' {note}' for note in shown.notes)}",
-        "Methods answer different questions, so that maps that differ need not contradict each other. The eye prefers "
-        "sharp maps; the numbers below say more.",
+        _CAUTION,
         command,
     )
     lines = [(row.replace("_", " "), found.sentence(row)) for row in found.rows if row not in BASELINES]
@@ -40,7 +43,7 @@ def by_eight_methods(subject: Subject) -> Iterator[Block]:
         "Insertion: how sure the network is as the strongest pixels appear first (higher is better). Deletion: as they "
         "disappear first (lower is better). The baselines know nothing of the network: noise, a centred Gaussian, "
         "edges.",
-        "On a single picture these numbers vary much: judge a method on many (triscope judge --collection).",
+        _CAUTION,
         judging,
         unfolded=True,
     )
