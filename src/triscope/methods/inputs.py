@@ -116,8 +116,8 @@ class ImageInput(Input):
 
     With `separate`, several pictures stay several batches of one, of their own sizes; with `together`, the command line
     asks about all of them at once. An `argument` stands on the command line by itself even where it may be left out.
-    `words` are values that stand for no picture. `part` is what a recipe calls the picture, where a method takes several
-    kinds.
+    `words` are values that stand for no picture. `part` is what a recipe calls the picture, where a method takes
+    several kinds.
     """
 
     kind = "images"

@@ -17,19 +17,16 @@ _CAUTION = (
 
 
 def by_eight_methods(subject: Subject) -> Iterator[Block]:
-    """The maps of the usual methods for the best class and the runner-up, and one line of judgement for each."""
-    (_, best, share), *others = subject.classes
-    second = {"units": [str(others[0][0])]} if others else {}
+    """The maps of the usual methods for the best class, and one line of judgement for each."""
+    _, best, share = subject.classes[0]
     with kept_maps():
-        shown, png, command = subject.ask(compare, **second)
+        shown, png, command = subject.ask(compare)
         found, _, judging = subject.ask(judge, steps=_STEPS)
-    rows = f"the first row for {best} ({percent(share)})"
-    rows += f", the second for {others[0][1]} ({percent(others[0][2])})" if others else ""
     yield Figure(
         f"{len(shown.methods)} methods",
         png,
-        f"What is bright or red raises the score, blue lowers it; {rows}. Each method has one scale for both rows: "
-        "full colour is the number beside its name, in that method's own unit."
+        f"What is bright or red raises the score of {best} ({percent(share)}), blue lowers it. Each map is scaled by "
+        "itself: full colour is the number beside its name, in that method's own unit."
         f"{''.join(f' {note}' for note in shown.notes)}",
         _CAUTION,
         command,
