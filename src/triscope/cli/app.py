@@ -1,5 +1,6 @@
 """The command that serves the live page: app."""
 
+import logging
 import threading
 import webbrowser
 from pathlib import Path
@@ -65,7 +66,7 @@ def _run(
     console: Console,
 ) -> None:
     """The address on stdout; what is served until Ctrl-C."""
-    from triscope.web.microscope import Microscope, first_pictures, samples
+    from triscope.web.microscope import Microscope, samples, some_pictures
     from triscope.web.serving import serve
     from triscope.which.database.location import store_for
 
@@ -76,7 +77,7 @@ def _run(
     network = store.network if store is not None else chosen.load(console)
     networks: list[Network] = [network, *(chosen.beside(one).load(console) for one in beside)]
     root = (store.root if store is not None else folder) or folder
-    photos = first_pictures(root) if root is not None else samples()
+    photos = some_pictures(root) if root is not None else samples()
     microscope = Microscope(networks, store, photos=photos or samples())
     if folder is not None and (store is None or store.root is not None):
         origin = store.root if store is not None else folder
@@ -87,6 +88,7 @@ def _run(
         console.note(
             f"note: others can reach this page at {host}; it is not encrypted, so that they can also read along"
         )
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a tab was closed is nothing to tell
     running = serve(microscope, host=host, port=port, token=token, hosts=allow_host)
     console.result({"url": running.url}, running.url)
     console.note("Ctrl-C ends it")

@@ -3,7 +3,7 @@
 serving     the page on this machine: started, opened, closed
 guard       who may ask: host, token, origin, size
 site        the application and its files; `page/` holds them, in plain ES modules
-routes      what is asked over HTTP
+routes      what is asked over HTTP; job_routes what is asked of jobs; requests how that is read
 microscope  networks, photos, a collection, notes
 asking      from what a page asks to the call of a method, by what the method declares
 jobs        one worker per device
@@ -38,18 +38,18 @@ def app(
     is taken, or starlette and uvicorn are not installed.
 
     store       a collection, for which images, maps and neighbours
-    photos      files of photos that the page offers; the store's first, or the sample photos, if left out
+    photos      files of photos that the page offers; some of the store's, or the sample photos, if left out
     port        0 is any that is free
     open_page   open it in a browser
     """
     from triscope.network import Network
-    from triscope.web.microscope import Microscope, first_pictures, samples
+    from triscope.web.microscope import Microscope, samples, some_pictures
     from triscope.web.serving import serve
 
     networks = [network] if isinstance(network, Network) else list(network)
     files = [Path(photo) for photo in photos]
     if not files and store is not None and store.root is not None:
-        files = first_pictures(store.root)
+        files = some_pictures(store.root)
     running = serve(Microscope(networks, store, photos=files or samples()), port=port)
     if open_page:
         webbrowser.open(running.url)

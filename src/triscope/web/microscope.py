@@ -32,6 +32,7 @@ _ANSWERS = 256
 _NOTES = "notes.json"
 _LONGEST_NOTE = 2000
 _MOST_NOTES = 10_000
+_LOOKED_AT = 5000
 
 
 class Microscope:
@@ -267,13 +268,13 @@ def samples() -> list[Path]:
     return found
 
 
-def first_pictures(folder: Path, most: int = 12) -> list[Path]:
-    """A few pictures of a folder, in the order of their names."""
+def some_pictures(folder: Path, most: int = 12) -> list[Path]:
+    """A few pictures of a folder, spread evenly over its names (the first thousands of them)."""
     endings = (".jpg", ".jpeg", ".png", ".webp", ".gif")
     found: list[Path] = []
     for base, folders, names in os.walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         found += [Path(base) / name for name in sorted(names) if name.lower().endswith(endings)]
-        if len(found) >= most:
+        if len(found) >= _LOOKED_AT:
             break
-    return found[:most]
+    return found[:: max(1, -(-len(found) // most))]

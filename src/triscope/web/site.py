@@ -15,7 +15,8 @@ from triscope.pages import palette
 from triscope.web.guard import BodyTooLargeError, Guard
 from triscope.web.jobs import QueueFullError
 from triscope.web.microscope import Microscope
-from triscope.web.routes import NotFoundError, routes
+from triscope.web.requests import NotFoundError
+from triscope.web.routes import routes
 
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 

@@ -19,10 +19,13 @@ export function methodForm(app, method, { fixed = {}, inputs = {}, options = {} 
   const fields = asked.map((/** @type {any} */ one) => inputField(app, method, one, inputs[one.name]));
   const settings = method.options.map((/** @type {any} */ one) => optionField(one, options[one.name]));
   const changed = settings.some((/** @type {any} */ one) => one.read() !== undefined);
+  const [needed, further] = [true, false].map((wanted) => fields.filter((/** @type {any} */ one) => one.required === wanted));
+  const count = further.length + settings.length;
   const node = h("div", { class: "form" },
-    fields.map((/** @type {any} */ one) => one.node),
-    settings.length > 0 && h("details", { class: "options", open: changed },
-      h("summary", null, settings.length === 1 ? "1 option" : `${settings.length} options`),
+    needed.map((/** @type {any} */ one) => one.node),
+    count > 0 && h("details", { class: "options", open: changed },
+      h("summary", null, count === 1 ? "1 option" : `${count} options`),
+      further.map((/** @type {any} */ one) => one.node),
       h("div", { class: "grid" }, settings.map((/** @type {any} */ one) => one.node))));
   const gathered = (/** @type {any[]} */ list) => Object.fromEntries(
     list.map((one) => [one.name, one.read()]).filter(([, value]) => value !== undefined));

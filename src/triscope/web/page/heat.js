@@ -15,7 +15,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
   /** @type {import("./colour.js").Numbers | null} */
   let numbers = null;
   let look = { style: "auto", opacity: 1, share: 1 };
-  let stop = () => undefined;
+  let stop = () => {};
   let gone = false;
   const canvas = h("canvas", { class: "heat", width: 1, height: 1, role: "img", "aria-label": method.title });
   const cross = h("span", { class: "cross", hidden: true });

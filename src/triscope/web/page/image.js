@@ -87,7 +87,7 @@ export function imagePage(root, params, app) {
     panel.close();
     panel.node.remove();
     panels = panels.filter((one) => one !== panel);
-    refused.append(h("span", null, h("b", null, panel.method.title), `: ${why} `));
+    refused.append(h("span", null, h("b", null, `Without ${panel.method.title}`), `: ${why} `));
   }
 
   function drawChips() {

@@ -26,7 +26,7 @@ const PAGES = {
 
 const root = /** @type {HTMLElement} */ (document.getElementById("main"));
 const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
-let leave = () => undefined;
+let leave = () => {};
 let page = "network";
 /** @type {Object<string, string>} */
 let params = {};

@@ -17,7 +17,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   const form = methodForm(app, method, { fixed, inputs, options });
   /** @type {import("./source.js").Snapshot | null} */
   let job = null;
-  let stop = () => undefined;
+  let stop = () => {};
   /** @type {string[]} */
   let frames = [];
   /** @type {number[]} */

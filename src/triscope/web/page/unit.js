@@ -11,6 +11,13 @@ import { ask, get, watch } from "./source.js";
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
 export function unitPage(root, params, app) {
   const unit = params.u || app.unit();
+  if (!params.u && app.photo && app.net.classes.length) {
+    get("api/predictions", { photo: app.photo, network: app.network }).then(([best]) => {
+      if (best && String(best.index) !== unit && root.classList.contains("page-unit") && !location.hash.includes("u=")) {
+        location.replace(app.link("unit", { u: best.index }));
+      }
+    }).catch(() => undefined);
+  }
   const maps = app.methods((/** @type {any} */ one) => one.heatmap && app.only(one, ["images"]) && takes(one, "objective"));
   const makers = app.methods((/** @type {any} */ one) => one.question === "what" && app.only(one, ["objective"]));
   const finders = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "objective"]) && one.needs.includes("objective"));

@@ -1,0 +1,171 @@
+"""What the page asks of jobs: begun, watched, ended, and what came of them."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from triscope.images import slug
+from triscope.web import answers
+from triscope.web.jobs import Job
+from triscope.web.microscope import Microscope
+from triscope.web.requests import NotFoundError, json_of, scope_of, word_of
+
+_HEARTBEAT = 15.0  # seconds between two signs of life of a stream of snapshots
+_TYPES = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".csv": "text/csv",
+          ".json": "application/json", ".html": "text/html"}  # fmt: skip
+_DAY = {"Cache-Control": "private, max-age=3600"}
+
+
+def job_routes() -> list[Route]:
+    """The routes of jobs."""
+    return [
+        Route("/api/events", events),
+        Route("/api/jobs", add_job, methods=["POST"]),
+        Route("/api/jobs/{job}", job_snapshot),
+        Route("/api/jobs/{job}/events", job_events),
+        Route("/api/jobs/{job}/{act:str}", job_act, methods=["POST"]),
+        Route("/api/jobs/{job}/facts", job_facts),
+        Route("/api/jobs/{job}/picture", job_picture),
+        Route("/api/jobs/{job}/numbers", job_numbers),
+        Route("/api/jobs/{job}/parts/{number:int}", job_part),
+        Route("/api/jobs/{job}/page", job_page),
+        Route("/api/jobs/{job}/file", job_file),
+    ]
+
+
+async def add_job(request: Request) -> Response:
+    """Ask a method."""
+    data, scope = await json_of(request), scope_of(request)
+    job = await run_in_threadpool(scope.job, data)
+    return JSONResponse(_snapshot(scope, job), 201)
+
+
+async def job_snapshot(request: Request) -> Response:
+    """How far a job is: the same as the stream of events says, for whoever cannot listen to it."""
+    scope, job = scope_of(request), _job(request)
+    job.seen = time.monotonic()
+    return JSONResponse(_snapshot(scope, job))
+
+
+async def job_events(request: Request) -> Response:
+    """Snapshots of a job as they come, as server-sent events."""
+    return StreamingResponse(_events(scope_of(request), [_job(request)]), media_type="text/event-stream")
+
+
+async def events(request: Request) -> Response:
+    """Snapshots of several jobs in one stream: a browser has few connections to a host."""
+    scope, names = scope_of(request), word_of(request, "jobs").split(",")
+    jobs = [scope.worker.jobs[name] for name in names if name in scope.worker.jobs]
+    return StreamingResponse(_events(scope, jobs), media_type="text/event-stream")
+
+
+async def job_act(request: Request) -> Response:
+    """Cancel, pause or resume a job."""
+    scope, job = scope_of(request), _job(request)
+    acts = {"cancel": scope.worker.cancel, "pause": scope.worker.pause, "resume": scope.worker.resume}
+    act = acts.get(request.path_params["act"])
+    if act is None:
+        raise NotFoundError
+    act(job)
+    return JSONResponse(_snapshot(scope, job))
+
+
+async def job_facts(request: Request) -> Response:
+    """What there is to say of a job's result."""
+    result = _result(request)
+    return JSONResponse(await run_in_threadpool(answers.facts, result))
+
+
+async def job_picture(request: Request) -> Response:
+    """The picture so far."""
+    job = _job(request)
+    if job.picture is None:
+        raise NotFoundError
+    return Response(job.picture, media_type="image/jpeg")
+
+
+async def job_numbers(request: Request) -> Response:
+    """The numbers of a heatmap."""
+    return JSONResponse(await run_in_threadpool(answers.numbers, _result(request)))
+
+
+async def job_part(request: Request) -> Response:
+    """One picture of a gallery."""
+    data = await run_in_threadpool(answers.part, _result(request), request.path_params["number"])
+    return Response(data, media_type="image/jpeg", headers=_DAY)
+
+
+async def job_page(request: Request) -> Response:
+    """A result that is a page of its own, for a frame."""
+    data = await run_in_threadpool(answers.written, _result(request), ".html", None)
+    headers = {"Content-Security-Policy": answers.policy_of(data)}
+    return Response(data, media_type="text/html", headers=headers)
+
+
+async def job_file(request: Request) -> Response:
+    """The result as a file with its recipe, to be kept."""
+    form, style = request.query_params.get("form", ".png"), request.query_params.get("style")
+    data = await run_in_threadpool(answers.written, _result(request), form, style)
+    name = f"{slug(_job(request).about['method'])}{form}"
+    return Response(
+        data,
+        media_type=_TYPES.get(form, "application/octet-stream"),
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _job(request: Request) -> Job:
+    job = scope_of(request).worker.jobs.get(request.path_params["job"])
+    if job is None:
+        raise NotFoundError
+    return job
+
+
+def _result(request: Request) -> Any:
+    result = _job(request).result
+    if result is None:
+        raise NotFoundError
+    return result
+
+
+def _snapshot(scope: Microscope, job: Job) -> dict[str, Any]:
+    return job.snapshot(scope.worker.ahead(job))
+
+
+async def _events(scope: Microscope, jobs: Sequence[Job]) -> AsyncIterator[str]:
+    """Snapshots: the newest of each job, whenever there is a newer one; those that came in between are left out."""
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+    told: dict[str, dict[str, Any]] = {}
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the page is being closed
+            loop.call_soon_threadsafe(news.set)
+
+    for job in jobs:
+        job.listeners.add(wake)
+    try:
+        while True:
+            news.clear()
+            for job in jobs:
+                snapshot = _snapshot(scope, job)
+                if told.get(job.id) != snapshot:
+                    told[job.id] = snapshot
+                    yield f"data: {json.dumps(snapshot)}\n\n"
+            if all(one["state"] in ("done", "cancelled", "failed") for one in told.values()):
+                return
+            try:
+                await asyncio.wait_for(news.wait(), _HEARTBEAT)
+            except TimeoutError:
+                yield ": still here\n\n"
+    finally:
+        for job in jobs:
+            job.listeners.discard(wake)
+            job.seen = time.monotonic()

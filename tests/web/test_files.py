@@ -1,0 +1,67 @@
+"""The page's own files: small, without a build, with no host, no method and no markup in their scripts."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import triscope.web
+from triscope.methods import METHODS
+from triscope.verbs import METHODS as ALL
+from triscope.web.described import methods, misleads
+from triscope.web.site import page_files
+
+SCRIPTS = {name: data.decode() for name, data in page_files().items() if name.endswith(".js")}
+
+
+def test_the_scripts_are_few_and_short():
+    lines = {name: text.count("\n") for name, text in SCRIPTS.items()}
+    assert len(lines) <= 18
+    assert sum(lines.values()) <= 3000
+    assert max(lines.values()) <= 350
+
+
+def test_the_whole_page_is_under_700_kilobytes():
+    assert sum(map(len, page_files().values())) < 700_000
+
+
+def test_no_method_is_known_by_its_name():
+    """A method of the catalogue is on the page by what it declares alone."""
+    for name, text in SCRIPTS.items():
+        words = set(re.findall(r"""["'`]([\w-]+)["'`]""", text))
+        assert not words & {one for method in ALL for one in (method, METHODS[method].command)} - {"filters"}, name
+
+
+def test_no_script_writes_markup_or_runs_text():
+    for name, text in SCRIPTS.items():
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            name
+        )
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text), name
+
+
+def test_every_file_is_asked_for_by_an_address_relative_to_the_page():
+    html = page_files()["index.html"].decode()
+    assert re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', html) == ["page/app.css", "page/main.js"]
+    for text in SCRIPTS.values():
+        assert all(path.startswith("./") for path in re.findall(r'from "([^"]+)"', text))
+        assert not re.search(r'["`]/(api|page)', text)
+
+
+def test_every_heatmap_says_when_it_misleads():
+    silent = [one["name"] for one in methods() if one["heatmap"] and not misleads(METHODS[one["name"]])]
+    assert silent == []
+
+
+def test_the_types_in_the_scripts_are_right():
+    tsc = shutil.which("tsc")
+    if tsc is None:
+        pytest.skip("needs tsc, the checker of types: npm install -g typescript")
+    words = "--checkJs --noEmit --allowJs --target es2023 --lib es2023,dom,dom.iterable --module esnext --strict"
+    files = sorted(str(path) for path in (Path(triscope.web.__file__).parent / "page").glob("*.js"))
+    done = subprocess.run(
+        [tsc, *words.split(), "--noImplicitAny", "false", *files], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == ""
