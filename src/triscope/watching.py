@@ -135,13 +135,13 @@ class _Notebook:
         self.shown = True
         self._line = html.escape(line)
         bar = f'<progress value="{part:.4f}" style="width: 20em"></progress>'
-        self._put(f"<div>{bar} {self._line}</div>{_image(result)}")
+        self._redraw(f"<div>{bar} {self._line}</div>{_image(result)}")
 
     def close(self, *, whole: bool) -> None:
         if whole:
-            self._put(f"<div>{self._line}</div>")
+            self._redraw(f"<div>{self._line}</div>")
 
-    def _put(self, text: str) -> None:
+    def _redraw(self, text: str) -> None:
         content = self._module.HTML(text)
         if self._handle is None:
             self._handle = self._module.display(content, display_id=True)

@@ -71,7 +71,7 @@ class _Listener:
     heard: list[_Heard] = field(default_factory=list)
     _calls: Counter[str] = field(default_factory=Counter)
 
-    def hear(self, name: str, module: nn.Module, output: object) -> None:
+    def on_output(self, name: str, module: nn.Module, output: object) -> None:
         """Told of a module."""
         with torch._C.DisableTorchFunction():  # noqa: SLF001 - nothing of this is part of the pass
             if isinstance(output, Tensor) and output.ndim >= 2:
@@ -171,7 +171,7 @@ def _listen(
     recorder = Recorder(images)
     listener = _Listener((images.shape[-2], images.shape[-1]), recorder, len(pictures))
     with torch.no_grad(), recorder:
-        output = tap.run(twin, images, listener.hear, ask)
+        output = tap.run(twin, images, listener.on_output, ask)
     if isinstance(output, Tensor):
         listener.note("output", twin, output)
     return listener.heard, recorder.record

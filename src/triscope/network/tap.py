@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-Hear = Callable[[str, nn.Module, object], Tensor | None]
+OnOutput = Callable[[str, nn.Module, object], Tensor | None]
 #: Runs a twin on images, and takes the output out of what it returns.
 Ask = Callable[[nn.Module, Tensor], object]
 
 _STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001 - their common bases
 
-_listening: ContextVar[tuple[nn.Module, Hear] | None] = ContextVar("listening", default=None)
+_listening: ContextVar[tuple[nn.Module, OnOutput] | None] = ContextVar("listening", default=None)
 
 
 class _Stop(BaseException):
@@ -50,13 +50,14 @@ def layer_name(path: str) -> str:
     return f"self.{path}" if path in ("input", "output") else path
 
 
-def run(twin: nn.Module, images: Tensor, hear: Hear | None, ask: Ask) -> object:
-    """The result of ask(twin, images), or None where `hear` stopped the pass. `hear(name, module, output)` is told of
-    every module as it finishes, and may return what is passed on instead. With None, nobody is told of anything.
+def run(twin: nn.Module, images: Tensor, on_output: OnOutput | None, ask: Ask) -> object:
+    """The result of ask(twin, images), or None where `on_output` stopped the pass.
+
+    `on_output(name, module, output)` is called as each module finishes, and may return what is passed on instead.
     """
-    if hear is None:
+    if on_output is None:
         return ask(twin, images)
-    token = _listening.set((twin, hear))
+    token = _listening.set((twin, on_output))
     try:
         return ask(twin, images)
     except _Stop:
