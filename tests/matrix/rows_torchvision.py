@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from tests.matrix.columns import Known
+from tests.network import families
 from triscope.network.loading._torchvision import import_torchvision
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -44,7 +45,11 @@ DETECTORS = (
 
 
 def _classifier(name: str, size: int, options: Mapping[str, Any]) -> Callable[[], Known]:
-    return lambda: _known(import_torchvision().models.get_model(name, weights=None, **options), size)
+    def make() -> Known:
+        module = import_torchvision().models.get_model(name, weights=None, **options)
+        return _known(families.settle(module, torch.randn(4, 3, size, size)) if "efficient" in name else module, size)
+
+    return make
 
 
 def _segmenter(name: str) -> Callable[[], Known]:

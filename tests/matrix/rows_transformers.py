@@ -68,7 +68,7 @@ MODELS: Mapping[str, tuple[str, str, int, dict[str, Any]]] = {
     "mobilevit": ("MobileViTForImageClassification", "MobileViTConfig", 128, {
         "image_size": 128, "hidden_sizes": [16, 24, 32], "neck_hidden_sizes": [8, 8, 16, 16, 24, 24, 32],
     }),
-    "mobilevitv2": ("MobileViTV2ForImageClassification", "MobileViTV2Config", 128, {"image_size": 128, "width_multiplier": 0.25}),
+    "mobilevitv2": ("MobileViTV2ForImageClassification", "MobileViTV2Config", 192, {"image_size": 192, "width_multiplier": 0.25}),
     "mobilenet_v1": ("MobileNetV1ForImageClassification", "MobileNetV1Config", 64, {"depth_multiplier": 0.25, "image_size": 64}),
     "mobilenet_v2": ("MobileNetV2ForImageClassification", "MobileNetV2Config", 64, {"depth_multiplier": 0.35, "image_size": 64}),
     "efficientnet": ("EfficientNetForImageClassification", "EfficientNetConfig", 64, {"width_coefficient": 0.3, "depth_coefficient": 0.3, "image_size": 64, "hidden_dim": 384}),

@@ -60,7 +60,7 @@ def wake(module: nn.Module) -> nn.Module:
             continue
         if isinstance(part, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(weight)
-        elif "Norm" in type(part).__name__ and not weight.any():
+        elif "Norm" in type(part).__name__ and weight.abs().mean() < 0.5:
             nn.init.ones_(weight)
     return module
 

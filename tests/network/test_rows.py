@@ -207,3 +207,20 @@ def test_a_network_that_runs_on_no_picture_is_refused_as_before(wrong):
         NetworkError, match=r"cannot run on an image of 5 x 7 pixels \(no such thing, line \d+ of test_rows.py"
     ):
         nets.network(Never(), mean=None, std=None).layers  # noqa: B018
+
+
+class Zeros(nn.Module):
+    """Rows that are zero where they are looked at, as learned queries are before they have seen a picture."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.queries, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Identity(), nn.Linear(8, 4)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return self.head(y.mean((2, 3)) + self.queries(torch.einsum("bchw->bhwc", y).flatten(1, 2) * 0).mean(1))
+
+
+def test_silent_rows_that_look_like_a_grid_have_no_positions():
+    layer = nets.network(nets.fill(Zeros())).layer("queries")
+    assert (layer.shape, layer.layout.kind, layer.note) == ((35, 8), "other", "silent here")

@@ -106,7 +106,7 @@ def test_every_layer_of_tokens_answers_where_the_picture_changes(name):
 )
 def test_tokens_before_and_after_the_grid_are_found(name, prefix, suffix, grid):
     net = network(name)
-    layout = next(layer.layout for layer in reversed(net.layers.values()) if layer.layout.kind == "tokens")
+    layout = next(layer.layout for layer in reversed(list(net.layers.values())) if layer.layout.kind == "tokens")
     assert (layout.prefix, layout.suffix, layout.grid) == (prefix, suffix, grid)
 
 
@@ -114,7 +114,7 @@ def test_tokens_before_and_after_the_grid_are_found(name, prefix, suffix, grid):
 @pytest.mark.parametrize("name", ["dinov2", "dinov2 with registers", "dinov3"])
 def test_any_size_has_as_many_tokens_as_whole_patches(name, size):
     net = network(name)
-    layer = next(layer for layer in reversed(net.layers.values()) if layer.layout.kind == "tokens")
+    layer = next(layer for layer in reversed(list(net.layers.values())) if layer.layout.kind == "tokens")
     found = net.look(torch.rand(2, 3, *size), [layer.name])[layer.name]
     assert found.shape == (2, 32, size[0] // 8, size[1] // 8)
     assert ts.ascend(net, f"{layer.name}:3", steps=2).values.isfinite().all()
@@ -145,9 +145,9 @@ def test_queries_and_masked_tokens_have_no_positions():
     detr = families.network(Plain(transformers.DetrModel(config)), 128)
     queries = [layer for layer in detr.layers.values() if layer.shape[:1] == (100,)]
     assert len(queries) > 5
-    assert {layer.layout.kind for layer in queries} == {"other"}
+    assert {layer.name: layer.layout.kind for layer in queries if layer.layout.kind != "other"} == {}
     tokens = [layer for layer in detr.layers.values() if layer.shape == (16, 32)]
     assert {layer.grid for layer in tokens} == {(4, 4)}
     masked = families.network(Plain(transformers.ViTMAEModel(transformers.ViTMAEConfig(**SMALL))), 64)
     kept = math.ceil(64 * 0.25) + 1
-    assert {layer.layout.kind for layer in masked.layers.values() if layer.shape == (kept, 32)} == {"other"}
+    assert {layer.name for layer in masked.layers.values() if layer.shape == (kept, 32) and layer.grid} == set()

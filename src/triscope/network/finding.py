@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from triscope.network import tap
 from triscope.network.layers import Layer, Layers, nearest_rows
-from triscope.network.layout import Layout, guess
+from triscope.network.layout import Layout, alike, guess
 from triscope.network.positions import Reader, Recorder, State, follow
 from triscope.network.positions.raster import Raster
 from triscope.network.positions.recording import Record
@@ -221,8 +221,9 @@ def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader, state:
         return guess(one.shape, found.size, stated.grid, stated.extra)
     if state is not None:
         return reader.read(state, one.shape)
-    sliding = isinstance(one.module, _SLIDING) and len(one.shape) == 4  # its maps are positions by what it is
-    if one.guess is None or (one.guess.grid and not (one.silent or sliding or _proven(one.change, found.where))):
+    # Maps of a sliding window are positions by what it is, where they are as square as the picture.
+    sliding = isinstance(one.module, _SLIDING) and len(one.shape) == 4 and alike(*one.shape[2:], *found.size)
+    if one.guess is None or (one.guess.grid and not (sliding or _proven(one.change, found.where))):
         return Layout("other", why=_UNPROVEN if len(one.shape) in (3, 4) else None)
     return one.guess
 

@@ -157,7 +157,7 @@ def guess(
         return Layout("vector")
     if len(shape) == 4:
         # A map is as square as the picture; channels that come last are found by that.
-        last = _alike(shape[1], shape[2], height, width) and not _alike(shape[2], shape[3], height, width)
+        last = alike(shape[1], shape[2], height, width) and not alike(shape[2], shape[3], height, width)
         return Layout("maps-last", grid=(shape[1], shape[2])) if last else Layout("maps", grid=(shape[2], shape[3]))
     if len(shape) == 3:
         for prefix, suffix, (rows, cols) in _grids(shape[1], height, width, tokens, extra):
@@ -166,7 +166,8 @@ def guess(
     return Layout("other")
 
 
-def _alike(rows: int, cols: int, height: int, width: int) -> bool:
+def alike(rows: int, cols: int, height: int, width: int) -> bool:
+    """Whether so many rows and columns are as square as a picture of this height and width."""
     return abs(rows * width - cols * height) <= max(height, width)
 
 
