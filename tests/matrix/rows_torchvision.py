@@ -18,7 +18,7 @@ CLASSIFIERS: Mapping[str, tuple[int, dict[str, Any]]] = {
     "densenet121": (64, {}),
     "efficientnet_b0": (64, {}),
     "efficientnet_v2_s": (64, {}),
-    "googlenet": (64, {"aux_logits": True, "init_weights": False}),
+    "googlenet": (128, {"aux_logits": True, "init_weights": False}),
     "inception_v3": (96, {"aux_logits": True, "init_weights": False}),
     "maxvit_t": (224, {}),
     "mnasnet0_5": (64, {}),
