@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from triscope.what.optimisation.transforms import Fit, Jitter, Rotate, Scale, draw
+from triscope.what.optimisation.transforms import Fit, FitMultiple, Jitter, Rotate, Scale, draw
 
-ALL = [Jitter(3), Scale(0.8, 1.2), Rotate(10), Fit(9, 9), Fit(6, 13)]
+ALL = [Jitter(3), Scale(0.8, 1.2), Rotate(10), Fit(9, 9), Fit(6, 13), FitMultiple(4)]
 
 
 def views(transform, images, count=40, seed=0):

@@ -25,19 +25,19 @@ from typing import Annotated
 
 import torch
 
-from triscope.errors import NetworkError, ObjectiveError, OptionError
+from triscope.errors import OptionError
 from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Range, Seed, Step, Steps, method
 from triscope.network import Network
-from triscope.objectives.base import Objective, terms_of
+from triscope.objectives.base import Objective
 from triscope.objectives.statistics import Diversity
-from triscope.objectives.units import Logit, Neuron
+from triscope.objectives.units import Logit
 from triscope.what.optimisation.ascent import noise, optimise
 from triscope.what.optimisation.named import OPTIMISERS, OptimiserName
 from triscope.what.optimisation.optimisers import Adam, Lbfgs
 from triscope.what.optimisation.parametrisation import Fourier
 from triscope.what.optimisation.regularisers import REGULARISERS, Regulariser
 from triscope.what.optimisation.spec import AscentSpec
-from triscope.what.optimisation.transforms import Fit
+from triscope.what.optimisation.view_sizes import fitted
 from triscope.what.picture import SynthesisedImage
 
 
@@ -71,8 +71,8 @@ def ascend(
     asked, parts = objective, regulariser
     sides = (size, size) if size else network.size
     transforms = parts.transforms(min(sides))
-    if parts.scale and not _takes_any_size(network, asked, sides, 1 - parts.scale):
-        transforms += (Fit(*sides),)
+    if parts.scale:
+        transforms += fitted(network, asked, sides, parts.scale)
     way = OPTIMISERS[optimiser]
     if way.kind is Lbfgs and transforms:
         raise OptionError(
@@ -106,24 +106,6 @@ def ascend(
     )  # fmt: skip
     classes = asked.classes if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else (None,)
     yield from optimise(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))
-
-
-def _takes_any_size(network: Network, asked: Objective, size: tuple[int, int], factor: float) -> bool:
-    """Whether the question can also be asked of a picture that is `factor` times as large.
-
-    One position of a map is another part of the picture then.
-    """
-    if any(isinstance(term, Neuron) for _, term in terms_of(asked)):
-        return False
-    rows, cols = (max(1, round(side * factor)) for side in size)
-    count = len(asked.classes) if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else 1
-    grey = torch.full((count, network.channels, rows, cols), 0.5, dtype=network.dtype, device=network.device)
-    try:
-        with torch.no_grad():
-            asked(network.look(grey, asked.needs))
-    except (NetworkError, ObjectiveError):  # a fixed size
-        return False
-    return True
 
 
 def _typical(network: Network, asked: Objective, size: tuple[int, int]) -> float:

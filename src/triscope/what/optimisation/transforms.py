@@ -87,14 +87,21 @@ class Fit(Transform):
 
     def draw(self, generator: torch.Generator) -> View:
         """Always the same."""
+        return lambda images: _fit(images, self.height, self.width)
 
-        def fit(images: Tensor) -> Tensor:
-            tall, wide = self.height - images.shape[-2], self.width - images.shape[-1]
-            sides = (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2)
-            images = F.pad(images, [min(side, 0) for side in sides])
-            return F.pad(images, [max(side, 0) for side in sides], mode="reflect")
 
-        return fit
+@dataclass(frozen=True)
+class FitMultiple(Transform):
+    """To the nearest size whose sides are multiples of `step`, cut or mirrored outwards as by `Fit`.
+
+    Last in a chain for networks that take such sizes only.
+    """
+
+    step: int
+
+    def draw(self, generator: torch.Generator) -> View:
+        """Always the same."""
+        return lambda images: _fit(images, *(max(1, round(side / self.step)) * self.step for side in images.shape[-2:]))
 
 
 def draw(transforms: Sequence[Transform], generator: torch.Generator) -> View:
@@ -111,6 +118,14 @@ def draw(transforms: Sequence[Transform], generator: torch.Generator) -> View:
 
 def _uniform(generator: torch.Generator, least: float = 0.0, most: float = 1.0) -> float:
     return least + (most - least) * float(torch.rand((), generator=generator))
+
+
+def _fit(images: Tensor, height: int, width: int) -> Tensor:
+    """Cut in the middle where larger, mirrored outwards where smaller."""
+    tall, wide = height - images.shape[-2], width - images.shape[-1]
+    sides = (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2)
+    images = F.pad(images, [min(side, 0) for side in sides])
+    return F.pad(images, [max(side, 0) for side in sides], mode="reflect")
 
 
 def _resized(images: Tensor, size: list[int]) -> Tensor:

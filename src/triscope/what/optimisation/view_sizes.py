@@ -1,0 +1,48 @@
+"""Which sizes of views a network takes: any, multiples of a number of pixels, or its own alone.
+
+A U-Net halves and doubles and needs multiples of 8 or 32, a transformer multiples of its patch, others one size. Nobody
+says so, and it is found by asking: of views that are odd multiples of a number of pixels, and of no larger one, at both
+ends of the sizes that views may have.
+"""
+
+import torch
+
+from triscope.errors import NetworkError, ObjectiveError
+from triscope.network import Network
+from triscope.objectives.base import Objective, terms_of
+from triscope.objectives.units import Logit, Neuron
+from triscope.what.optimisation.transforms import Fit, FitMultiple, Transform
+
+_STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 64)
+
+
+def fitted(network: Network, asked: Objective, size: tuple[int, int], scale: float) -> tuple[Transform, ...]:
+    """What makes views of pictures of `size`, resized by 1 - `scale` to 1 + `scale`, such that the network takes them.
+
+    One position of a map is another part of the picture in another size, so that a question about one keeps the size.
+    """
+    if any(isinstance(term, Neuron) for _, term in terms_of(asked)):
+        return (Fit(*size),)
+    for step in [step for step in _STEPS if not (size[0] % step or size[1] % step)]:
+        views = dict.fromkeys(_view(size, step, factor, odd) for odd in (1, 0) for factor in (1 - scale, 1 + scale))
+        if all(_takes(network, asked, view) for view in views):
+            return () if step == 1 else (FitMultiple(step),)
+    return (Fit(*size),)
+
+
+def _view(size: tuple[int, int], step: int, factor: float, odd: int) -> tuple[int, int]:
+    """The size that is nearest to `factor` times `size` in multiples of `step`; with `odd`, in odd multiples."""
+    rows, cols = (max(1, round(side * factor / step)) for side in size)
+    return step * (rows + odd * (1 - rows % 2)), step * (cols + odd * (1 - cols % 2))
+
+
+def _takes(network: Network, asked: Objective, size: tuple[int, int]) -> bool:
+    """Whether the question can be asked of a picture of that size."""
+    count = len(asked.classes) if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else 1
+    grey = torch.full((count, network.channels, *size), 0.5, dtype=network.dtype, device=network.device)
+    try:
+        with torch.no_grad():
+            asked(network.look(grey, asked.needs))
+    except (NetworkError, ObjectiveError):
+        return False
+    return True
