@@ -330,14 +330,23 @@ def test_what_cannot_be_looked_into_is_refused_in_a_sentence():
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         traced, scripted = torch.jit.trace(module, images), torch.jit.script(module)
     for closed in (traced, scripted, nn.Sequential(traced, nn.Identity())):
-        with pytest.raises(ts.TriscopeError, match=r"scripted, traced or compiled.*give the original module"):
+        with pytest.raises(ts.TriscopeError, match=r"scripted or traced.*give the original module"):
             nets.network(closed)
-    inside = nn.Sequential(compiled(nets.cnn()), nn.Identity())
-    with pytest.raises(ts.TriscopeError, match=r"compiled module \(0\)"):
-        nets.network(inside)
     lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ts.TriscopeError, match=r"without a shape yet \(0.weight\); run it once"):
         nets.network(lazy)
+
+
+def test_a_compiled_part_is_taken_as_what_it_wraps():
+    plain = nets.fill(nets.cnn()).eval()
+    module = nn.Sequential(compiled(nn.Sequential(*plain[:3])), compiled(plain[3]), *plain[4:])
+    same = nn.Sequential(nn.Sequential(*plain[:3]), plain[3], *plain[4:])
+    network, images = nets.network(module), torch.rand(IMAGE_SIZE)
+    assert list(network.layers) == list(nets.network(same).layers)
+    assert network.sha256 == nets.network(same).sha256
+    assert torch.equal(ts.saliency(network, images, 1).values, ts.saliency(nets.network(same), images, 1).values)
+    assert torch.equal(ts.filters(network).values, plain[0].weight)
+    assert "OptimizedModule" in type(module[0]).__name__  # the user's own stays compiled
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, compiled, lambda module: nn.DataParallel(nn.DataParallel(module))])

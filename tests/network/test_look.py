@@ -293,7 +293,7 @@ def test_images_the_network_cannot_take_are_refused_in_a_sentence():
     network = nets.network(nets.fill(flat))
     assert ts.saliency(network, torch.rand(1, 3, 5, 7), 1).values.shape == (1, 1, 5, 7)
     with pytest.raises(
-        NetworkError, match=r"cannot run on an image of 9 x 7 pixels .* usual size is 5 x 7; if that is"
+        NetworkError, match=r"cannot run on an image of 9 x 7 pixels .* It runs on its usual size, 5 x 7"
     ):
         ts.saliency(network, torch.rand(1, 3, 9, 7), 1)
     with pytest.raises(NetworkError, match=r"state it: Network\(\.\.\., size=\)"):

@@ -319,6 +319,12 @@ class Network:
             return layer.layout
         return self._layers_of(twin, size)[layer.name].layout
 
+    def try_on(self, inputs: Tensor) -> None:
+        """Run the module on `inputs`, as it is given them; raises what it raises."""
+        twin = self._keeper.get()
+        with self._drawn(twin, 0):
+            self._interface(twin, inputs)
+
     @property
     def takes_one(self) -> bool:
         """Whether layers were found, and found to be of a network that takes one picture at a time."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network.finding import REFUSALS
@@ -37,14 +37,72 @@ def asking(network: "Network", images: Tensor) -> Iterator[None]:
                 f"{network.name} takes one picture at a time; {len(images)} were given together."
             ) from error
         rows, cols = images.shape[-2:]
-        size = (
-            f"Its usual size is {network.size[0]} x {network.size[1]}; if that is wrong, state it: Network(..., size=)."
-            if (rows, cols) != network.size
-            else f"If it is made for another size than {rows} x {cols}, state it: Network(..., size=)."
-        )
         raise NetworkError(
-            f"{network.name} cannot run on an image of {rows} x {cols} pixels ({_reason(error)}{_place(error)}). {size}"
+            f"{network.name} cannot run on an image of {rows} x {cols} pixels ({_reason(error)}{_place(error)}). "
+            f"{_advice(network, images, str(error))}"
         ) from error
+
+
+def _advice(network: "Network", images: Tensor, told: str) -> str:
+    """What to do where the module stopped: what it can be run on, as far as trying shows it."""
+    rows, cols = (int(side) for side in images.shape[-2:])
+    if _runs(network, _grey(network, rows, cols)):
+        return "It does run on a grey picture of that size."
+    if other := _other_size(network, rows, cols):
+        return other
+    for channels in _CHANNELS:
+        if channels != network.channels and _runs(network, _grey(network, rows, cols, channels), plain=True):
+            return (
+                f"It reads {channels} channel{'s' * (channels != 1)}, and was given {network.channels}: state "
+                f"Network(..., channels={channels}), and as many numbers, or one, as mean and std."
+            )
+    if any(isinstance(part, nn.Conv3d) for part in network.module.modules()):
+        frames = next((count for count in _FRAMES if _runs(network, _video(network, count), plain=True)), _FRAMES[0])
+        return (
+            "It reads videos or volumes (B, C, frames, H, W). A picture can be shown to it again and again: "
+            f"Network(m, call=lambda m, x: m(x[:, :, None].expand(-1, -1, {frames}, -1, -1)))."
+        )
+    if "shapes cannot be multiplied" in told:
+        return "It runs on no other size that was tried; if it is made for one, state it: Network(..., size=)."
+    return (
+        "It runs on no other size that was tried. If it is not called with images (B, C, H, W) alone, say how: "
+        "Network(m, call=lambda m, x: m(x, ...))."
+    )
+
+
+def _other_size(network: "Network", rows: int, cols: int) -> str | None:
+    """The size that the module can be run on, in a sentence; None where it runs on none that is tried."""
+    if (rows, cols) != network.size and _runs(network, _grey(network, *network.size)):
+        return f"It runs on its usual size, {network.size[0]} x {network.size[1]}."
+    for side in _SIDES:
+        if (side, side) not in ((rows, cols), network.size) and _runs(network, _grey(network, side, side)):
+            return f"It runs on {side} x {side}: state its size, Network(..., size={side}), or --input-size {side}."
+    return None
+
+
+# What is tried where a network stops: sides of pictures, numbers of channels, and of frames.
+_SIDES = (32, 28, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 384)
+_CHANNELS = (1, 3, 4, 2)
+_FRAMES = (16, 8, 32, 64, 4)
+
+
+def _grey(network: "Network", rows: int, cols: int, channels: int | None = None) -> Tensor:
+    shape = (1, channels or network.channels, rows, cols)
+    return torch.full(shape, 0.5, dtype=network.dtype, device=network.device)
+
+
+def _video(network: "Network", frames: int) -> Tensor:
+    return _grey(network, *network.size)[:, :, None].expand(-1, -1, frames, -1, -1).contiguous()
+
+
+def _runs(network: "Network", images: Tensor, *, plain: bool = False) -> bool:
+    """Whether the module takes images; with `plain`, as they are."""
+    try:
+        with torch.no_grad(), no_autocast(images.device):
+            network.try_on(images if plain else network.normalise(images))
+    except Exception:  # noqa: BLE001 - whatever it raises, it does not take them
+        return False
+    return True
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -61,8 +119,30 @@ def _reason(error: Exception) -> str:
 
 def _place(error: Exception) -> str:
     """Where in the user's own code it was raised, if it was there: ", line 12 of net.py: ..."."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if not {"site-packages", "triscope"} & set(path.parts) and path.is_file():
-            return f", line {frame.lineno} of {path.name}: {frame.line}"
-    return ""
+    return "".join(f", {one}" for one in own_lines(error, 1))
+
+
+def stopped(what: str, error: Exception) -> NetworkError:
+    """An error of a file of the user's as one sentence, with the last lines of theirs that led to it."""
+    lines = own_lines(error, 3)
+    if isinstance(error, SyntaxError) and error.filename:
+        lines = [f"line {error.lineno} of {Path(error.filename).name}: {(error.text or '').strip()}"]
+    told = f" ({'; '.join(lines)})" if lines else ""
+    return NetworkError(f"{what} stopped with {type(error).__name__}: {_reason(error)}{told}.")
+
+
+def own_lines(error: Exception, most: int) -> list[str]:
+    """The last lines of the user's own code on the way to an error, from the outermost: "line 12 of net.py: ..."."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _is_foreign(Path(frame.filename))]
+    return [f"line {frame.lineno} of {Path(frame.filename).name}: {frame.line}" for frame in own[-most:]]
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is of triscope, an installed package, or Python itself."""
+    installed = path.is_relative_to(_OURS) or "site-packages" in path.parts or path.is_relative_to(_PYTHON)
+    return installed or not path.is_file()
+
+
+_OURS = Path(__file__).parents[1]
+_PYTHON = Path(traceback.__file__).parent

@@ -47,6 +47,7 @@ def layer_name(path: str) -> str:
 
     "input" and "output" mean the image and the result, so modules of that name are "self.input" and "self.output".
     """
+    path = path.replace("._orig_mod", "")  # as torch.compile calls what it wraps; a twin has no wrapping
     return f"self.{path}" if path in ("input", "output") else path
 
 

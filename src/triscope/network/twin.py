@@ -103,6 +103,9 @@ def make_twin(module: nn.Module, name: str) -> nn.Module:
         memo: dict[int, object] = {id(tensor): _share(tensor) for tensor in _tensors(module)}
         memo |= {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
         try:
+            for part in list(module.modules()):  # a compiled part is copied as what it wraps
+                if isinstance(inner := vars(part).get("_modules", {}).get("_orig_mod"), nn.Module):
+                    memo[id(part)] = copy.deepcopy(unwrap(inner), memo)
             twin = copy.deepcopy(module, memo)
         # What copying raises is up to whatever the module holds: open files, locks, handles of other libraries.
         except Exception as error:
@@ -150,9 +153,9 @@ def _state(module: nn.Module) -> tuple[object, ...]:
 def _refuse_closed(module: nn.Module, name: str) -> None:
     """Raise NetworkError where a part of the module cannot be looked into."""
     for path, part in module.named_modules():
-        if isinstance(part, torch.jit.ScriptModule) or hasattr(part, "_orig_mod"):
+        if isinstance(part, torch.jit.ScriptModule):
             raise NetworkError(
-                f"{name} holds a scripted, traced or compiled module ({path or 'itself'}), which cannot be looked "
+                f"{name} holds a scripted or traced module ({path or 'itself'}), which cannot be looked "
                 "into; give the original module."
             )
     lazy = (path for path, value in module.named_parameters() if isinstance(value, nn.UninitializedParameter))

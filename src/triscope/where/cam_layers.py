@@ -10,6 +10,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError, TriscopeWarning
 from triscope.network import ImageBatch, Network
+from triscope.network.cut_gradients import differentiating, no_gradient
 from triscope.network.stages import maps_before
 from triscope.objectives.base import Need, Objective
 from triscope.where.target import Target, reading, with_gradients
@@ -53,10 +54,7 @@ def look_at_maps(
     target, maps = _pass(network, images, objective, names)
     for name in names:
         if name not in maps:
-            raise NetworkError(
-                f"{reading(objective)} does not depend on {name} of {network.name}; ask for a layer that comes before "
-                "it."
-            )
+            raise no_gradient(network, reading(objective), objective.needs, name)
     return target, [maps[name] for name in names]
 
 
@@ -106,7 +104,8 @@ def _pass(
         scores = objective(look)
         found: Sequence[Tensor | None] = [None] * len(layers)
         if scores.requires_grad:
-            found = torch.autograd.grad(scores.sum(), list(look.leaves.values()), allow_unused=True)
+            with differentiating(network, reading(objective), objective.needs, layers[0]):
+                found = torch.autograd.grad(scores.sum(), list(look.leaves.values()), allow_unused=True)
     maps = {
         name: LayerMaps(
             name, look[Need(name)].detach(), look.view(name, gradient), bool(gradient.any()), partial(look.view, name)

@@ -9,10 +9,11 @@ from torch import Tensor
 from triscope.errors import TriscopeWarning
 from triscope.network import Fit, ImageBatch, Images, Network
 from triscope.network.backward_rules import NonlinearityCount, Rule, gradient_following
+from triscope.network.cut_gradients import differentiating, no_gradient
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.parsing import Question, resolve
 from triscope.results import Heatmap
-from triscope.where.target import in_words, require_dependence, with_gradients
+from triscope.where.target import in_words, reading, require_dependence, with_gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +54,14 @@ def gradient(
         require_dependence(scores, asked, at, network)
         if rule and look.tally:
             look.tally.meet_functions_behind(scores)
+            if "CheckpointFunction" in look.tally.others:  # the checkpoint that autograd cannot be asked through
+                raise no_gradient(network, reading(asked), asked.needs, at)
             rule.check(look.tally, network.name)
-            values = gradient_following(rule, scores, look.leaves[at])
-        else:
-            (values,) = torch.autograd.grad(scores.sum(), look.leaves[at])
+        with differentiating(network, reading(asked), asked.needs, at):
+            if rule and look.tally:
+                values = gradient_following(rule, scores, look.leaves[at])
+            else:
+                (values,) = torch.autograd.grad(scores.sum(), look.leaves[at])
     low, high = values.aminmax()  # any() takes four times as long
     if low == high == 0:
         warnings.warn(

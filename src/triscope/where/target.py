@@ -16,6 +16,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError
 from triscope.network import ImageBatch, Network
+from triscope.network.cut_gradients import differentiating, no_gradient
 from triscope.network.look import Look
 from triscope.network.refusals import no_autocast
 from triscope.objectives.base import Activations, Need, Objective, Sum
@@ -85,7 +86,8 @@ class Target:
             look = looked_at(self.network, pictures, self.objective.needs, leaf="input")
             scores = scores_of(self.objective, look, images)
             require_dependence(scores, self.objective, "input", self.network)
-            (gradients,) = torch.autograd.grad(scores.sum(), look.leaves["input"])
+            with differentiating(self.network, reading(self.objective), self.objective.needs):
+                (gradients,) = torch.autograd.grad(scores.sum(), look.leaves["input"])
         return scores.detach(), gradients
 
     def heatmap(self, values: Tensor, notes: Sequence[str] = ()) -> Heatmap:
@@ -163,9 +165,7 @@ def in_words(network: Network, objective: Objective, count: int) -> tuple[str, .
 def require_dependence(scores: Tensor, objective: Objective, layer: str, network: Network) -> None:
     """Raise NetworkError where no gradient of the scores can reach `layer`."""
     if not scores.requires_grad:
-        raise NetworkError(
-            f"{reading(objective)} does not depend on {layer} of {network.name}; ask for a layer that comes before it."
-        )
+        raise no_gradient(network, reading(objective), objective.needs, layer)
 
 
 def reading(objective: Objective) -> str:

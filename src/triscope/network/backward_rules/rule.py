@@ -168,6 +168,9 @@ def gradient_following(rule: Rule, scores: Tensor, leaf: Tensor) -> Tensor:
     The rule is followed on the way back, too: parts of a network under checkpoints are computed again there.
     """
     total, to = get_gradient_edge(scores.sum()), get_gradient_edge(leaf)
+    nodes = set(nodes_behind(scores))  # for an edge, autograd gives zeros where there is no way to it
+    if to.node not in nodes or any("NotImplemented" in node.name() for node in nodes):
+        raise RuntimeError("the scores were not computed from it by anything that has a gradient")
     one = torch.ones((), dtype=scores.dtype, device=scores.device)
     # Asked for tensors and not for edges, autograd would leave the mode before it starts.
     with following(rule, NonlinearityCount(returning=True)):

@@ -17,7 +17,8 @@ import os
 import re
 import sys
 import urllib.error
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,7 @@ from typing import Any, Unpack
 import torch
 from torch import nn
 
-from triscope.errors import NetworkError, WeightsError, nearest
+from triscope.errors import NetworkError, TriscopeError, WeightsError, nearest
 from triscope.images import printable
 from triscope.network.draws import seeded
 from triscope.network.loading._torchvision import import_torchvision
@@ -34,6 +35,7 @@ from triscope.network.loading.checkpoint_files import fit, open_weights
 from triscope.network.loading.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load_pocket
 from triscope.network.loading.stating import Stated, Statement
 from triscope.network.network import Network
+from triscope.network.refusals import stopped
 
 RANDOM = "random"
 _WIDE = ("alexnet", "vgg")  # their classifiers hold most of the weights, and are not made where a file lacks them
@@ -281,15 +283,12 @@ def _classes_of(module: Any) -> int | None:
 def _factory(name: str, weights: str | None, statement: Statement) -> Network:
     """What a function in the user's own Python file returns. That file is run: it is theirs."""
     file, _, function = name.rpartition(":")
-    folder = str(Path(file).absolute().parent)
-    sys.path.insert(0, folder)  # so that it can import its neighbours, as it can when it is run
-    try:
+    with _own_code(name, Path(file).absolute().parent):
         make = getattr(_run_file(Path(file)), function, None)
-    finally:
-        sys.path.remove(folder)
     if not callable(make):
         raise NetworkError(f"{printable(file)} has no function {function}.")
-    made = make()
+    with _own_code(name, Path(file).absolute().parent):
+        made = make()
     if not isinstance(made, Network | nn.Module):
         raise NetworkError(
             f"{function}() in {printable(file)} returned {type(made).__name__}, and not a torch.nn.Module or a Network."
@@ -298,6 +297,20 @@ def _factory(name: str, weights: str | None, statement: Statement) -> Network:
     if weights not in (None, RANDOM):
         network.missing = fit(network.module, open_weights(str(weights)))
     return network
+
+
+@contextmanager
+def _own_code(name: str, folder: Path) -> Iterator[None]:
+    """The user's own code is run: it finds its neighbours, and what it raises is said with its lines."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    except TriscopeError:
+        raise
+    except Exception as error:
+        raise stopped(printable(name), error) from error
+    finally:
+        sys.path.remove(str(folder))
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -4,6 +4,9 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from triscope.network.network import Network
+from triscope.network.weights import quantised_part
+
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
@@ -17,8 +20,12 @@ def native_bfloat16(device: torch.device) -> bool:
     return any(ask is not None and ask() for ask in known)
 
 
-def chosen(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type that `precision` names; `auto` is bfloat16 where the device computes in it, float32 elsewhere."""
+def chosen(precision: Precision, network: Network) -> torch.dtype:
+    """The type that `precision` names; `auto` is bfloat16 where the network's device computes in it, float32 elsewhere.
+
+    Quantised layers take float32 alone.
+    """
     if precision == "auto":
-        return torch.bfloat16 if native_bfloat16(device) else torch.float32
+        quick = native_bfloat16(network.device) and quantised_part(network.module) is None
+        return torch.bfloat16 if quick else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32

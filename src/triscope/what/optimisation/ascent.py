@@ -29,6 +29,7 @@ from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
 from triscope.methods import Step
 from triscope.network import Look
 from triscope.network.backward_rules import WAKING, following
+from triscope.network.cut_gradients import differentiating, no_gradient
 from triscope.objectives.base import Need, Objective, terms_of
 from triscope.objectives.priors import INPUT
 from triscope.results import note_about
@@ -254,8 +255,9 @@ class _Run:
     def _gradient(self, terms: dict[str, Tensor], pictures: Tensor) -> Tensor:
         score = torch.stack(list(terms.values())).sum()
         if not score.requires_grad:
-            raise NetworkError(f"{self.plan.asked} does not depend on the image in a way that can be maximised.")
-        return torch.autograd.grad(score, pictures)[0]
+            raise no_gradient(self.plan.network, str(self.plan.asked), self.plan.asked.needs)
+        with differentiating(self.plan.network, str(self.plan.asked), self.plan.asked.needs):
+            return torch.autograd.grad(score, pictures)[0]
 
     def _seen_terms(self, pictures: Tensor, only: int | None) -> dict[str, Tensor]:
         look = self._look(self.view(pictures).to(self.plan.network.dtype))

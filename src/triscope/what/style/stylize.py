@@ -135,7 +135,7 @@ def stylize(
         )
     if colors == "luminance" or masks:
         notes.append("Scores and errors are those of the picture before the content was put back into it.")
-    number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
+    number = chosen(synthesis.precision, network) if network.dtype == torch.float32 else network.dtype
     asked = configured(network, pooling=loss.pooling or preset.pooling, precision=number)
     photo = fitted(content.images.float(), size)
     examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]

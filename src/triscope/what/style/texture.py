@@ -83,7 +83,7 @@ def texture(
     if loss.layers is not None:
         preset = replace(preset, weights=())
     pools = loss.pooling or preset.pooling
-    number = chosen(synthesis.precision, network.device) if network.dtype == torch.float32 else network.dtype
+    number = chosen(synthesis.precision, network) if network.dtype == torch.float32 else network.dtype
     # The zeros at an example's border leave traces in its matrices that a tile, which has no border, cannot have.
     seen_by: Borders = "mirror" if tile else "own"
     drawn_by: Borders = "torus" if tile else "own"

@@ -47,7 +47,7 @@ def open_table(
         network.source,
         network.sha256,
         preprocessing(network, exact=exact),
-        own or str(chosen(precision, network.device)).removeprefix("torch."),
+        own or str(chosen(precision, network)).removeprefix("torch."),
         columns,
         root,
         tuple(collection.fields),

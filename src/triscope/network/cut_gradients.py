@@ -1,0 +1,121 @@
+"""Why no gradient comes back through a network, found by a pass that is watched.
+
+A forward that stops its gradient still answers, so that only the way back shows it: `torch.no_grad`, `detach`, a
+checkpoint with `use_reentrant=True`, a quantised layer.
+What is seen in such a pass is named with the line it stands in.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+import triscope
+from triscope.errors import NetworkError
+from triscope.network.weights import quantised_part
+from triscope.objectives.base import Need
+
+if TYPE_CHECKING:
+    from triscope.network.network import Network
+
+_TORCH, _OURS = (str(Path(str(package.__file__)).parent) for package in (torch, triscope))
+_DETACHING = (Tensor.detach, Tensor.detach_, torch.detach, Tensor.data.__get__)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def differentiating(network: "Network", question: str, needs: Iterable[Need], layer: str = "input") -> Iterator[None]:
+    """What autograd raises on the way back becomes one sentence that names the likely reason."""
+    try:
+        yield
+    except NetworkError:
+        raise
+    except RuntimeError as error:
+        raise no_gradient(network, question, needs, layer, error) from error
+
+
+def no_gradient(
+    network: "Network", question: str, needs: Iterable[Need], layer: str = "input", error: Exception | None = None
+) -> NetworkError:
+    """The error that says why no gradient of a question reaches `layer`."""
+    missing = f"{question} has no gradient at {layer} of {network.name}"
+    if "CheckpointError" in (type(error).__name__, *(base.__name__ for base in type(error).__mro__)):
+        return NetworkError(
+            f"{missing}: a part of it is run by a checkpoint, which computes it again otherwise than it was asked. "
+            "Switch checkpointing off."
+        )
+    if (reason := _reason(network)) and (error is not None or _comes_before(network, layer, needs)):
+        return NetworkError(f"{missing}: {reason}.")
+    if error is not None:
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        return NetworkError(f"{missing}: {told[0].rstrip('.')}.")
+    return NetworkError(
+        f"{question} does not depend on {layer} of {network.name} in a way that has a gradient; ask for a layer that "
+        "comes before it."
+    )
+
+
+def _comes_before(network: "Network", layer: str, needs: Iterable[Need]) -> bool:
+    """Whether a layer comes before one that is read, so that a gradient could come back to it."""
+    order = {name: place for place, name in enumerate(["input", *network.layers])}
+    last = len(order)
+    return any(order.get(need.layer, last) > order.get(layer, last) for need in needs)
+
+
+def _reason(network: "Network") -> str | None:
+    """What in the network's forward stops gradients, as the end of a sentence."""
+    if (path := quantised_part(network.module)) is not None:
+        return f"its layer {path or 'output'} is quantised, and has none; give the float network"
+    grey = torch.full((1, network.channels, *network.size), 0.5, dtype=network.dtype, device=network.device)
+    watch = _Watch()
+    try:
+        with torch.enable_grad(), watch:
+            network.look(grey, ["output"], leaf="input")
+    except NetworkError:
+        pass
+    return watch.found
+
+
+class _Watch(TorchFunctionMode):
+    """Notes the first thing in code that is neither torch's nor ours by which a gradient ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: str | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if self.found is None and any(isinstance(one, Tensor) and one.requires_grad for one in args):
+            if func in _DETACHING:
+                self._note("detaches a tensor", "take that out")
+            elif not torch.is_grad_enabled():
+                self._note("computes without gradients (torch.no_grad or inference_mode)", "take that out")
+        return func(*args, **(kwargs or {}))
+
+    def _note(self, what: str, advice: str) -> None:
+        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the way to the caller's own line
+        reentrant = False
+        while frame is not None and frame.f_code.co_filename.startswith(_TORCH):
+            reentrant |= frame.f_code.co_filename == torch.utils.checkpoint.__file__
+            frame = frame.f_back
+        if frame is None or frame.f_code.co_filename.startswith(_OURS):
+            return
+        beyond: FrameType | None = frame
+        while beyond is not None and not beyond.f_code.co_filename.startswith(_OURS):
+            reentrant |= beyond.f_code.co_name == "checkpoint" or beyond.f_code.co_filename.endswith(
+                "utils/checkpoint.py"
+            )
+            beyond = beyond.f_back
+        if reentrant:
+            what, advice = "runs a part by a checkpoint with use_reentrant=True", "set use_reentrant=False"
+        self.found = f"its forward {what}, line {frame.f_lineno} of {Path(frame.f_code.co_filename).name}; {advice}"
