@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-import triscope
 from triscope.errors import NetworkError
 from triscope.network.weights import quantised_part
 from triscope.objectives.base import Need
@@ -24,7 +23,7 @@ from triscope.objectives.base import Need
 if TYPE_CHECKING:
     from triscope.network.network import Network
 
-_TORCH, _OURS = (str(Path(str(package.__file__)).parent) for package in (torch, triscope))
+_TORCH, _OURS = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
 _DETACHING = (Tensor.detach, Tensor.detach_, torch.detach, Tensor.data.__get__)  # type: ignore[attr-defined]
 
 
@@ -55,8 +54,7 @@ def no_gradient(
         told = str(error).strip().splitlines() or [type(error).__name__]
         return NetworkError(f"{missing}: {told[0].rstrip('.')}.")
     return NetworkError(
-        f"{question} does not depend on {layer} of {network.name} in a way that has a gradient; ask for a layer that "
-        "comes before it."
+        f"{question} does not depend on {layer} of {network.name}; ask for a layer that comes before it."
     )
 
 

@@ -15,27 +15,24 @@ import importlib.util
 import logging
 import os
 import re
-import sys
 import urllib.error
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Unpack
 
 import torch
 from torch import nn
 
-from triscope.errors import NetworkError, TriscopeError, WeightsError, nearest
+from triscope.errors import NetworkError, WeightsError, nearest
 from triscope.images import printable
 from triscope.network.draws import seeded
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.loading.checkpoint_files import fit, open_weights
+from triscope.network.loading.own_file import own_network, run_file
 from triscope.network.loading.pocket import MEAN, SIZE, STD, PocketAlexNet, expand, load_pocket
 from triscope.network.loading.stating import Stated, Statement
 from triscope.network.network import Network
-from triscope.network.refusals import stopped
 
 RANDOM = "random"
 _WIDE = ("alexnet", "vgg")  # their classifiers hold most of the weights, and are not made where a file lacks them
@@ -69,7 +66,9 @@ def load(
         elif name.startswith("timm:"):
             network = statement.about(_timm(name.removeprefix("timm:"), given))
         elif re.search(r"\.py:\w+$", name):
-            network = _factory(name, given, statement)
+            network = own_network(name, statement)
+            if given not in (None, RANDOM):
+                network.missing = fit(network.module, open_weights(str(given)))
         else:
             network = statement.about(_torchvision(name, given, progress))
     network.source = _source(name, given, seed, statement)
@@ -280,50 +279,6 @@ def _classes_of(module: Any) -> int | None:
     return count if isinstance(count, int) else None
 
 
-def _factory(name: str, weights: str | None, statement: Statement) -> Network:
-    """What a function in the user's own Python file returns. That file is run: it is theirs."""
-    file, _, function = name.rpartition(":")
-    with _own_code(name, Path(file).absolute().parent):
-        make = getattr(_run_file(Path(file)), function, None)
-    if not callable(make):
-        raise NetworkError(f"{printable(file)} has no function {function}.")
-    with _own_code(name, Path(file).absolute().parent):
-        made = make()
-    if not isinstance(made, Network | nn.Module):
-        raise NetworkError(
-            f"{function}() in {printable(file)} returned {type(made).__name__}, and not a torch.nn.Module or a Network."
-        )
-    network = statement.about(made) if isinstance(made, Network) else statement.made(made)
-    if weights not in (None, RANDOM):
-        network.missing = fit(network.module, open_weights(str(weights)))
-    return network
-
-
-@contextmanager
-def _own_code(name: str, folder: Path) -> Iterator[None]:
-    """The user's own code is run: it finds its neighbours, and what it raises is said with its lines."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    except TriscopeError:
-        raise
-    except Exception as error:
-        raise stopped(printable(name), error) from error
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _run_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise NetworkError(f"{printable(path)} does not exist, or is not a file.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise NetworkError(f"{printable(path)} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _source(name: str, weights: str | None, seed: int, statement: Statement) -> dict[str, Any]:
     """How the network was made: files by their whole path, and of a Python file its hash."""
     known: dict[str, Any] = {"name": name}
@@ -356,6 +311,6 @@ def imagenet_classes() -> Sequence[str]:
     package = importlib.util.find_spec("torchvision")
     if package is None or package.origin is None:
         raise NetworkError("torchvision is not installed: pip install torchvision.")
-    table = _run_file(Path(package.origin).parent / "models" / "_meta.py")
+    table = run_file(Path(package.origin).parent / "models" / "_meta.py")
     classes: Sequence[str] = table._IMAGENET_CATEGORIES  # noqa: SLF001  # it has no public name outside a weights entry
     return classes

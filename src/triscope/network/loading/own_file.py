@@ -1,0 +1,58 @@
+"""A network that a function in the user's own Python file returns. That file is run: it is theirs."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from triscope.errors import NetworkError, TriscopeError
+from triscope.images import printable
+from triscope.network.loading.stating import Statement
+from triscope.network.network import Network
+from triscope.network.refusals import stopped
+
+
+def own_network(name: str, statement: Statement) -> Network:
+    """What a function in the user's own Python file returns. That file is run: it is theirs."""
+    file, _, function = name.rpartition(":")
+    with _own_code(name, Path(file).absolute().parent):
+        make = getattr(run_file(Path(file)), function, None)
+    if not callable(make):
+        raise NetworkError(f"{printable(file)} has no function {function}.")
+    with _own_code(name, Path(file).absolute().parent):
+        made = make()
+    if not isinstance(made, Network | nn.Module):
+        raise NetworkError(
+            f"{function}() in {printable(file)} returned {type(made).__name__}, and not a torch.nn.Module or a Network."
+        )
+    return statement.about(made) if isinstance(made, Network) else statement.made(made)
+
+
+@contextmanager
+def _own_code(name: str, folder: Path) -> Iterator[None]:
+    """The user's own code is run: it finds its neighbours, and what it raises is said with its lines."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    except TriscopeError:
+        raise
+    except Exception as error:
+        raise stopped(printable(name), error) from error
+    finally:
+        sys.path.remove(str(folder))
+
+
+def run_file(path: Path) -> ModuleType:
+    """The module that a Python file makes when it is run."""
+    if not path.is_file():
+        raise NetworkError(f"{printable(path)} does not exist, or is not a file.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise NetworkError(f"{printable(path)} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
