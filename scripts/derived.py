@@ -16,6 +16,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from triscope import catalog
 from triscope.methods import Method, Option
@@ -184,26 +185,29 @@ def _names(question: str, path: Path) -> str:
 def _judgement(name: str, _: Path) -> str:
     """How a method's maps were judged, beside those that know nothing of the network, and what that comes to."""
     judged = json.loads(JUDGED.read_text("utf-8"))
-    found = judged["methods"].get(name)
-    if found is None:
-        return "Not judged yet: `python -m benchmarks.quality.judgement` does so.\n"
-    columns = list(found["photos"])
-    rows = [("map", "passes", *(column.replace("_", " ") for column in columns)), ("---",) * (2 + len(columns))]
-    for row, cells in found["maps"].items():
-        numbers = ("{:.2f} ± {:.2f}".format(*cells[column]) if column in cells else "" for column in columns)
-        rows.append((row, judged["budgets"].get(row, ""), *numbers))
-    rows.append(("*photos*", "", *(str(found["photos"][column]) for column in columns)))
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     about = _filled(
         f"{judged['network']} at {judged['size']} pixels, asked the class of each photo's label; curves of "
         f"{judged['steps']} steps. Mean ± half the 95 % interval over photos (Student's t); what the numbers mean: "
         "[judge](judge.md)."
     )
+    tables = [_judged(found, judged["budgets"]) for found in judged["methods"].get(name, [])]
+    return "\n".join([f"{about}\n", *tables]) if tables else "Not judged yet: see [judge](judge.md).\n"
+
+
+def _judged(found: dict[str, Any], budgets: dict[str, str]) -> str:
+    """One table, and what each of its maps comes to."""
+    columns = list(found["photos"])
+    rows = [("map", "passes", *(column.replace("_", " ") for column in columns)), ("---",) * (2 + len(columns))]
+    for row, cells in found["maps"].items():
+        numbers = ("{:.2f} ± {:.2f}".format(*cells[column]) if column in cells else "" for column in columns)
+        rows.append((row, budgets.get(row, ""), *numbers))
+    rows.append(("*photos*", "", *(str(found["photos"][column]) for column in columns)))
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     said = "".join(
         _filled(f"- {_verdict(row, better)}{_blindness(found['maps'][row])}", "  ") + "\n"
         for row, better in found["better"].items()
     )
-    return f"{about}\n\n{table}\n{said}"
+    return f"{table}\n{said}"
 
 
 def _verdict(row: str, better: dict[str, dict[str, list[float]]]) -> str:

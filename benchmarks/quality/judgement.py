@@ -42,6 +42,7 @@ BROAD: tuple[Number, ...] = ("insertion", "deletion", "class")
 DEEP: tuple[Number, ...] = tuple(number for number in NUMBERS if number not in ("pointing", "energy"))
 AT_ONCE: tuple[Number, ...] = (*BROAD, "road", "infidelity", "sensitivity_n")  # from one map and another class's
 STEPS = 14  # of a curve
+LEAST = 4  # photos of which a number is known before it is told
 
 #: How each method is asked: its command, its options, and how many passes of one image a map takes.
 QUICK: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -129,13 +130,17 @@ def write(path: Path) -> None:
             if value is not None:
                 found.setdefault(line["map"], {}).setdefault(number, {})[line["digest"]] = value
     every = QUICK | SLOW
-    methods = {verb: [row for row in every if every[row][0] == verb] for verb, _, _ in every.values()}
+    methods: dict[str, list[dict[str, Any]]] = {}
+    for asked in (QUICK, SLOW):  # by themselves, since those that are slow are known of fewer photos
+        for verb in dict.fromkeys(verb for verb, _, _ in asked.values()):
+            rows = [row for row in asked if asked[row][0] == verb and row in found]
+            methods.setdefault(verb, []).append(page(found, rows))
     facts = {
         "network": "SqueezeNet 1.1",
         "size": int(lines[0]["size"]),
         "steps": int(lines[0]["steps"]),
         "budgets": {row: budget for row, (_, _, budget) in every.items()},
-        "methods": {verb: page(found, rows) for verb, rows in methods.items() if all(row in found for row in rows)},
+        "methods": {verb: [one for one in tables if one["photos"]] for verb, tables in methods.items()},
     }
     NUMBERS_FILE.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
@@ -151,7 +156,7 @@ def page(found: dict[str, dict[Number, dict[str, float]]], rows: list[str]) -> d
         if any(number not in found[row] for row in rows):
             continue
         photos = set.intersection(*(set(found[name][number]) for name in [*rows, *beside]))
-        if len(photos) < 2:
+        if len(photos) < LEAST:
             continue
         values = {
             name: torch.tensor([found[name][number][photo] for photo in sorted(photos)], dtype=torch.float64)
