@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,7 +80,7 @@ def test_words_that_need_no_network_load_no_torch(words):
 
 
 def test_the_overview_is_the_table_of_methods_and_the_tools():
-    tools = {"check", "completion", "doctor", "index", "layers", "redo", "report"}
+    tools = {"app", "check", "completion", "doctor", "index", "layers", "redo", "report"}
     assert set(COMMANDS) == {method.command for method in METHODS.values()} | tools
 
 
@@ -88,6 +89,25 @@ def test_every_command_explains_itself(command):
     done = call(command, "--help")
     assert done.exit_code == 0
     assert all(help_text.strip() for help_text in done.output.split("--")[1:])
+
+
+#: What is meant for programmers: shapes of tensors, errors, types and ends of ranges.
+FOR_PROGRAMMERS = re.compile(
+    r"\b(RANGE|INTEGER|FLOAT|Raises|Values)\b|\w+Error\b|<=?x|\((?:[A-Z]|[a-z]\d?),(?: \w,?)*\)"
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_written_for_the_person_at_the_terminal(command):
+    told = call(command, "--help").output
+    assert FOR_PROGRAMMERS.findall(told) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Values (B, C, h, w).", "scores (k,)", "[0<=x<=1000.0]", "Raises ObjectiveError", "--rate FLOAT RANGE"]
+)
+def test_what_is_meant_for_programmers_is_found(text):
+    assert FOR_PROGRAMMERS.search(text)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -15,6 +15,7 @@ from triscope.cli.common import (
     saying_options,
     with_shared_options,
 )
+from triscope.cli.plain import PlainOption
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.network import Network
@@ -31,7 +32,7 @@ def command(name: str) -> click.Command:
     params: list[click.Parameter] = [
         click.Argument(["source"], metavar="[FOLDER|STORE]", required=False),
         click.Option(["--beside"], multiple=True, metavar="NAME", help="another network to look at; may be repeated"),
-        click.Option(["--port"], type=click.IntRange(0, 65535), default=0, help="0 is any that is free  [default: 0]"),
+        PlainOption(["--port"], type=click.IntRange(0, 65535), default=0, help="0 is any that is free  [default: 0]"),
         click.Option(["--host"], default="127.0.0.1", show_default=True, help="the address to serve on"),
         click.Option(
             ["--allow-host"], multiple=True, metavar="NAME",

@@ -9,6 +9,7 @@ import click
 
 from triscope.cli.common import network_options, out_options, recorded_options, saying_options, with_shared_options
 from triscope.cli.on_the_way import way_options
+from triscope.cli.plain import PlainOption
 from triscope.cli.run import run
 from triscope.methods import (
     ImageInput,
@@ -27,6 +28,8 @@ from triscope.which.collection import CollectionInput
 
 _UNIT = "a class, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, or a sum such as 'tabby - 0.5*tiger cat'"
 _IMAGE = "IMAGE is a file, - for stdin, or a folder, a pattern, a CSV file or a store: then all images of it."
+#: The shape of a tensor, as docstrings give it: (B, C, H, W), (k,).
+_SHAPE = re.compile(r"\s\([A-Za-z0-9]{1,2},(?: [A-Za-z0-9]{1,2},?)*\)")
 _STORE = "STORE is a folder that `triscope index` made, or the folder of images that it stands in."
 
 
@@ -53,7 +56,8 @@ def help_of(method: Method[Any]) -> str:
     """What the docstring says to a person at a terminal: its first paragraph, and those that describe no values."""
     paragraphs = re.split(r"\n\s*\n", _dedented(method.__doc__ or ""))
     told = [text for text in paragraphs if not re.match(r"\s*(Values? |\w[\w, ]* {3,}\S)", text)]
-    return "\n\n".join(re.sub(r"\s*Raises [A-Z].*", "", text, flags=re.DOTALL) for text in told).strip()
+    words = [re.sub(r"\s*\bRaises\s+[A-Z].*", "", text, flags=re.DOTALL) for text in told]
+    return "\n\n".join(_SHAPE.sub("", text) for text in words if text).strip()
 
 
 def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter]:
@@ -137,7 +141,18 @@ def _option(option: Option) -> click.Option:
     if option.words:
         kind = _OrWord(kind, option.words)
     default = ",".join(map(str, option.default)) if option.many and option.default else option.default
-    return _Ranged(names, type=kind, default=default, show_default=default is not None, help=option.help)
+    return PlainOption(
+        names, type=kind, default=default, show_default=default is not None, help=option.help, metavar=_metavar(option)
+    )
+
+
+def _metavar(option: Option) -> str | None:
+    """What stands for the value in the help, where it is not what click would say."""
+    if option.many:
+        return "NAME,NAME,..." if option.type is str else "NUMBER,NUMBER,..."
+    if option.bytes:
+        return "SIZE"
+    return "FILE" if option.type is str and not option.recorded and not option.choices else None
 
 
 class _OrWord(click.ParamType[Any]):
@@ -151,7 +166,7 @@ class _OrWord(click.ParamType[Any]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """What stands in the help."""
         del param, ctx
-        return f"{self.inner.name.upper()}, or {', '.join(self.words)}"
+        return "|".join(["NUMBER", *self.words])
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The word, or the value as the other type has it."""
@@ -161,16 +176,6 @@ class _OrWord(click.ParamType[Any]):
             return self.inner.convert(value, param, ctx)
         except click.BadParameter as error:
             raise click.BadParameter(f"{error.message.rstrip('.')}; it may also be {', '.join(self.words)}.") from error
-
-
-class _Ranged(click.Option):
-    """An option whose help does not print the ends of its range, which are there to catch mistakes."""
-
-    def get_help_extra(self, ctx: click.Context) -> Any:
-        """As click has it, without the range."""
-        extra = super().get_help_extra(ctx)
-        extra.pop("range", None)
-        return extra
 
 
 def _dedented(text: str) -> str:

@@ -12,6 +12,7 @@ import click
 
 from triscope.cli.interruption import Interrupted, was_interrupted
 from triscope.cli.output import Target
+from triscope.cli.plain import PlainOption
 from triscope.cli.stated import Classes, Numbers, Size
 from triscope.errors import TriscopeError
 from triscope.network import Network, load
@@ -53,7 +54,7 @@ _NETWORK = (
     click.Option(
         ["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps; `triscope doctor` lists them  [default: cpu]"
     ),
-    click.Option(["--seed"], type=int, default=0, show_default=True, help="random seed"),
+    PlainOption(["--seed"], type=int, default=0, show_default=True, help="random seed"),
     *_STATED,
 )
 _RECORDED = (

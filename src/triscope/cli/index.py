@@ -15,6 +15,7 @@ from triscope.cli.common import (
     saying_options,
     with_shared_options,
 )
+from triscope.cli.plain import PlainOption
 from triscope.cli.stores import in_words
 from triscope.errors import OptionError
 from triscope.images import printable
@@ -52,7 +53,7 @@ def command(name: str) -> click.Command:
             help="of the network; auto is bfloat16 where the processor computes in it",
         ),
         click.Option(["--exact-preprocess"], is_flag=True, help="torchvision's published transform to the bit; slower"),
-        click.Option(
+        PlainOption(
             ["--batch"], type=click.IntRange(1, 4096), default=64, show_default=True,
             help="pictures that pass through the network at once",
         ),
@@ -64,14 +65,14 @@ def command(name: str) -> click.Command:
         click.Option(["--list-errors"], is_flag=True, help="list the pictures that cannot be used, with the reasons"),
     ]  # fmt: skip
     params += [*network_options(), *saying_options()]
-    text = """Pass every picture of a folder through a network, and keep what layers say of it.
+    text = """Compute and store a network's features for every image in a folder.
 
     \b
     triscope index photos/ -m alexnet
     triscope neighbors cat.jpg photos/
 
     DIR is a folder, a pattern ('photos/**/*.jpg'), or a CSV file that names a picture in each row, whose other columns
-    are kept as metadata. What is stored already is not computed again; it may be interrupted, and goes on where it was.
+    are kept as metadata. Images that are stored already are skipped, so indexing can be interrupted and resumed.
     """
     return click.Command(
         name, callback=with_shared_options(_run_index), params=params, help=text.replace("\n    ", "\n")

@@ -10,6 +10,7 @@ import click
 
 from triscope.cli.common import Console
 from triscope.cli.output import Destination, Places, Preview, Target
+from triscope.cli.plain import PlainOption
 from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.methods import Method, Step
@@ -27,11 +28,11 @@ def way_options(method: Method[Any]) -> list[click.Parameter]:
     preview = "the picture so far, written every few seconds"
     params: list[click.Parameter] = [
         click.Option(["--frames"], metavar="FILE", help="write the optimisation as a moving .webp, .gif or .mp4"),
-        click.Option(
+        PlainOption(
             ["--frames-size"], type=click.IntRange(16, 8192), default=480, metavar="PIXELS", show_default=True,
             help="the longer side of the frames, at most",
         ),
-        click.Option(
+        PlainOption(
             ["--frames-rate"], type=click.IntRange(1, 60), default=10, metavar="N", show_default=True,
             help="how many frames are shown a second",
         ),

@@ -35,7 +35,9 @@ def pca(
     size: Annotated[int, Range(64, 16_384)] = 2048,
     color_by: str | None = None,
 ) -> Map:
-    """The pictures of a store where their vectors lie along the two strongest principal components: values (N, 2).
+    """The pictures of a store where their vectors lie along the two strongest principal components.
+
+    Values (N, 2).
 
     `layer` is one that the store keeps; the last one if left out. Raises StoreError where it is not kept, or the store
     has no picture.

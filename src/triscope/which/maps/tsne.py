@@ -52,8 +52,9 @@ def tsne(
     size: Annotated[int, Range(64, 16_384)] = 2048,
     color_by: str | None = None,
 ) -> Generator[Step[Map]]:
-    """The pictures of a store on a plane where each one's neighbours are near (van der Maaten and Hinton, 2008):
-    values (N, 2).
+    """The pictures of a store on a plane where each one's neighbours are near (van der Maaten and Hinton, 2008).
+
+    Values (N, 2).
 
     `layer` is one that the store keeps; the last one if left out. The map is kept with the store, and opened again when
     the same is asked. Raises StoreError where the layer is not kept, or the store has no picture.

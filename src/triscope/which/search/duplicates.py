@@ -34,7 +34,9 @@ def duplicates(
     least: Annotated[float, Range(0.5, 1.0)] = 0.97,
     pool: Literal["mean", "max"] = "mean",
 ) -> Gallery:
-    """The groups of pictures that are nearly the same: values (N,) are each one's cosine to the first of its group.
+    """The groups of pictures that are nearly the same.
+
+    Values (N,): each one's cosine to the first of its group.
 
     Groups come in the order of their first row; `groups` (N,) numbers them from 1. `layer` is one that the store keeps,
     or `input` for pixel space; the first one kept if left out. Raises StoreError where it is not kept.
