@@ -41,7 +41,8 @@ def house(tmp_path_factory):
     """A copy of the source, the scripts and the docs with one method more."""
     place = tmp_path_factory.mktemp("house")
     ignored = shutil.ignore_patterns("__pycache__", "*.safetensors")
-    for name in ("scripts", "docs", "pyproject.toml"):
+    (place / "benchmarks/quality").mkdir(parents=True)
+    for name in ("scripts", "docs", "pyproject.toml", "benchmarks/quality/judgement.json"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, place / name)
     shutil.copytree(SOURCE, place / "src/triscope", ignore=ignored)
