@@ -39,6 +39,13 @@ def shared() -> Path:
 def brief() -> Iterator[None]:
     """Pictures that a report has made are small, and made in a few steps: what is tested is the page around them."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("_STEPS", 2), ("_WOVEN", 4), ("_SIDE", 64)):
+        for name, value in (
+            ("_STEPS", 2),
+            ("_DEEP_STEPS", 2),
+            ("_TEXTURE_STEPS", 4),
+            ("_FOOLING_STEPS", 2),
+            ("_SIDE", 64),
+            ("_COMPARED", 32),
+        ):
             patch.setattr(f"triscope.reporting.imagined.{name}", value)
         yield

@@ -83,7 +83,7 @@ def test_activations_are_the_layers_maps(network):
     assert torch.equal(grid.values, maps)
     assert grid.titles == tuple(f"3:{index}" for index in range(6))
     assert len(grid.pictures) == 6
-    assert grid.note.startswith("3: 6 x 5 x 7; full colour at ")
+    assert grid.note.startswith("3: 6 x 5 x 7; the strongest colour stands for ")
     assert min(grid.pictures[0].shape[1:]) >= 30
     assert grid.recipe.options["layer"] == "3"
     assert not grid.values.requires_grad

@@ -92,7 +92,9 @@ def activations(
     else:
         pictures, titles = (render.enlarge(draw(_strip(values), scale), 8),), (layer,)
     shape = " x ".join(map(str, volume.shape))
-    return Grid(values, pictures=pictures, titles=titles, note=f"{layer}: {shape}; full colour at {scale:.3g}.")
+    return Grid(
+        values, pictures=pictures, titles=titles, note=f"{layer}: {shape}; the strongest colour stands for {scale:.3g}."
+    )
 
 
 @method("view")

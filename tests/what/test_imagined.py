@@ -320,7 +320,8 @@ def test_several_layers_are_matched_together_and_every_stage_by_itself(net, phot
     assert len(row) == len(row.stages) == len(row.errors) > 1
     alone = ts.invert(net, photo, row.stages[0], steps=4)
     torch.testing.assert_close(row.values[:1], alone.values)
-    assert row.draw().shape[2] == len(row) * SIZE + 2 * (len(row) - 1)
+    torch.testing.assert_close(row.draw()[:, :SIZE, :SIZE], photo[0])
+    assert row.draw().shape[2] == (len(row) + 1) * SIZE + 2 * len(row)
 
 
 def test_inversion_uses_the_activations_alone(net, photo):

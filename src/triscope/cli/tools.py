@@ -126,7 +126,7 @@ def redo(
         ["--collection"],
         metavar="DIR",
         help="pictures among which neighbours and top patches are looked for; the folder is indexed  "
-        "[default: crops of the sample photos, where no IMAGE is given]",
+        "[default: parts of the sample photos, where no IMAGE is given]",
     ),
     *network_options(),
     *out_options(),
@@ -180,7 +180,7 @@ def _threads(wanted: int) -> Iterator[None]:
 
 
 def _on_a_collection(network: "Network", folder: str | None, scratch: Path | None, console: Console) -> "list[Section]":
-    """The section on a folder of pictures, or on crops of the samples made in `scratch`; none without either."""
+    """The section on a folder of pictures, or on parts of the samples made in `scratch`; none without either."""
     from triscope.reporting import collection
 
     if folder is not None:
@@ -188,7 +188,7 @@ def _on_a_collection(network: "Network", folder: str | None, scratch: Path | Non
     if scratch is None:
         return []
     try:
-        return [collection.section(collection.crops(network, scratch), None)]
+        return [collection.section(collection.variations(network, scratch), None)]
     except TriscopeError as error:
         console.note(f"note: nothing is shown of a collection: {error}")
         return []

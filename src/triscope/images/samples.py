@@ -13,8 +13,20 @@ from triscope.errors import ImageError, nearest
 SAMPLES = {"cat": "chelsea.png", "coffee": "coffee.png", "astronaut": "astronaut.png", "rocket": "rocket.jpg"}
 
 #: Textures: photos of one material all over.
-TEXTURES = {"brick": "brick.png", "grass": "grass.png", "gravel": "gravel.png"}
-_FILES = SAMPLES | TEXTURES
+TEXTURES = {"brick": "brick.png", "grass": "grass.png", "gravel": "gravel.png", "tissue": "ihc.png"}
+
+#: More photos, of other things.
+MORE = {
+    "camera": "camera.png",
+    "coins": "coins.png",
+    "galaxies": "hubble_deep_field.jpg",
+    "moon": "moon.png",
+    "motorcycle": "motorcycle_left.png",
+    "page": "page.png",
+    "retina": "retina.jpg",
+    "text": "text.png",
+}
+_FILES = SAMPLES | TEXTURES | MORE
 
 #: Before the name of a sample photo, it makes a word that is taken wherever a file of a photo is: sample:cat.
 PREFIX = "sample:"
@@ -36,7 +48,7 @@ def find_sample(file: str) -> Path | None:
 
 
 def sample_photo(name: str = "cat") -> Path:
-    """The file of a sample photo: cat, coffee, astronaut, rocket, or of a texture: brick, grass, gravel.
+    """The file of a sample photo: of SAMPLES, TEXTURES or MORE.
 
     Raises ImageError where it is not there.
     """

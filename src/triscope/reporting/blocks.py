@@ -21,7 +21,8 @@ class Figure:
 
     `sees` is what a unit sees of the image, in pixels of both: the page then shows that part of the picture, and beside
     it where that lies in the photo. `sharp` pictures are enlarged as squares. `filled` is how far, and from where on,
-    the last row of a mosaic is filled, as shares of its width and height.
+    the last row of a mosaic is filled, as shares of its width and height. A `wide` picture has a row of the page for
+    itself. `sources` are what it was made from: names, and small JPEGs that stand beside it.
     """
 
     title: str
@@ -32,6 +33,8 @@ class Figure:
     sees: Box | None = None
     sharp: bool = False
     filled: tuple[float, float] | None = None
+    wide: bool = False
+    sources: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True)

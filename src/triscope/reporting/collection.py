@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from triscope.images import open_photo, to_pil
-from triscope.images.samples import SAMPLES, sample_photo
+from triscope.images import read_image, resize, to_pil
+from triscope.images.samples import MORE, PREFIX, SAMPLES, TEXTURES
 from triscope.methods import Method
 from triscope.methods.spelling import command_line, python_line
 from triscope.network import Network
 from triscope.objectives.units import Channel
-from triscope.reporting.blocks import Block, Figure, Section, each
+from triscope.reporting.blocks import Block, Figure, Note, Section, each
 from triscope.reporting.subject import Subject
+from triscope.which.maps.map import Map
+from triscope.which.maps.pca import pca
 from triscope.which.maps.tsne import tsne
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.neighbors import neighbors
@@ -22,7 +26,7 @@ from triscope.which.search.patches import patches
 from triscope.which.store import Store
 
 _SHOWN = 8
-_CROPS = 200
+_EACH = 12  # variations of each sample photo
 _MAP = 1200  # pixels
 _LEAD = (
     "Which pictures of a collection does the network find most like this one, and what do its units answer to there?"
@@ -37,18 +41,28 @@ def collected(network: Network, folder: Path) -> Store:
     return Store.build(network, folder)
 
 
-def crops(network: Network, folder: Path) -> Store:
-    """A store of 200 crops of the sample photos, made in `folder`. Raises ImageError where there are no samples."""
+def variations(network: Network, folder: Path) -> Store:
+    """A store of pictures made in `folder` from the sample photos: crops under other light, colours, and mirrored.
+
+    Raises ImageError where there are no samples.
+    """
     random = np.random.default_rng(0)
-    for name in SAMPLES:
-        photo = to_pil(open_photo(sample_photo(name)).pixels)
+    for name in (*SAMPLES, *TEXTURES, *MORE):
+        photo = read_image(f"{PREFIX}{name}")
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(_CROPS // len(SAMPLES)):
-            side = round(min(photo.size) * random.uniform(0.5, 0.9))
-            left, top = (round(random.uniform(0, length - side)) for length in photo.size)
-            crop = photo.crop((left, top, left + side, top + side)).resize((256, 256))
-            crop.save(folder / name / f"{number:02}.jpg")
+        for number in range(_EACH):
+            to_pil(_varied(photo, random)).save(folder / name / f"{number:02}.jpg")
     return Store.build(network, folder)
+
+
+def _varied(photo: Tensor, random: np.random.Generator) -> Tensor:
+    """A square part of a photo (1, 3, H, W), brighter or darker, its colours shifted, mirrored or not."""
+    height, width = photo.shape[-2:]
+    side = round(min(height, width) * random.uniform(0.5, 0.9))
+    top, left = (round(random.uniform(0, length - side)) for length in (height, width))
+    light = torch.from_numpy(random.uniform(0.4, 1.3) * random.uniform(0.75, 1.25, 3)).float()
+    part = resize(photo[..., top : top + side, left : left + side], (256, 256)) * light.view(1, 3, 1, 1)
+    return part.flip(-1).clamp(0, 1) if random.random() < 0.5 else part.clamp(0, 1)
 
 
 def section(store: Store, place: Path | None) -> Section:
@@ -59,9 +73,16 @@ def section(store: Store, place: Path | None) -> Section:
 def _blocks(store: Store, place: Path | None, subject: Subject) -> Iterator[Block]:
     layers = list(dict.fromkeys(column.layer for column in store.columns if column.pool != "pixels"))
     last = ([layer for layer in layers if layer != "output"] or layers)[-1]
+    if place is None:
+        yield Note(
+            f"The collection is made for this page: {len(store)} parts of photos that come with scikit-image, under "
+            "other light, in other colours, and half of them mirrored. Of a folder of your own, `triscope report "
+            "--collection FOLDER` shows the same, and `triscope index FOLDER` lets you ask it."
+        )
     for layer, title in ((last, f"Nearest in {last}"), ("input", "Nearest in pixel space")):
         yield _nearest(store, place, subject, layer, title)
-    yield _map(store, place, last)
+    yield _map(store, place, last, pca, "Principal components", "The two directions in which the vectors differ most.")
+    yield _map(store, place, last, tsne, "t-SNE", "Neighbours are kept together, and all other distances given up.")
     maps = [column.layer for column in store.columns if column.pool == "max"]
     yield from each((layer, partial(_patches, store, place, subject, layer)) for layer in maps)
 
@@ -79,12 +100,14 @@ def _nearest(store: Store, place: Path | None, subject: Subject, layer: str, tit
     return Figure(title, found.png(), caption, caution, _spelled(neighbors, asked, stays=place is not None))
 
 
-def _map(store: Store, place: Path | None, layer: str) -> Figure:
-    made = tsne(store, layer, size=_MAP)
-    caption = " ".join(made.captions)
-    caution = "Another seed or perplexity may put the groups elsewhere; only who lies next to whom says something."
-    command = _spelled(tsne, {"store": store, "layer": layer}, stays=place is not None)
-    return Figure(f"Map of {layer}", made.png(), caption, caution, command)
+def _map(store: Store, place: Path | None, layer: str, verb: Method[Map], title: str, said: str) -> Figure:
+    made = verb(store, layer, size=_MAP)
+    caution = (
+        "Of principal components, the distances mean something and most of the variance is lost. Of t-SNE, only who "
+        "lies next to whom says something: another seed or perplexity may put the groups elsewhere."
+    )
+    command = _spelled(verb, {"store": store, "layer": layer}, stays=place is not None)
+    return Figure(f"{title} of {layer}", made.png(), " ".join([said, *made.captions]), caution, command)
 
 
 def _patches(store: Store, place: Path | None, subject: Subject, layer: str) -> Figure:
@@ -107,5 +130,5 @@ def _scores(found: Gallery) -> str:
 
 
 def _spelled(verb: Method[Any], asked: Mapping[str, Any], *, stays: bool) -> str:
-    """The command that asks the same of a store that stays, or else the line of Python."""
-    return (command_line(verb, asked) if stays else None) or python_line(verb, asked)
+    """What asks the same: of a store that stays, the command or else the line of Python; of one that goes, nothing."""
+    return command_line(verb, asked) or python_line(verb, asked) if stays else ""

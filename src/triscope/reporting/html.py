@@ -62,7 +62,9 @@ def block_html(block: Block) -> str:
             return f'<figure class="wide">{drawn}{_caption(block)}</figure>'
         case Figure():
             drawn = _panels(block, block.sees) if block.sees else _picture(block)
-            return f"<figure><h3>{text(block.title)}</h3>{drawn}{_caption(block)}</figure>"
+            drawn = f'<div class="beside">{_sources(block)}{drawn}</div>' if block.sources else drawn
+            kind = ' class="wide"' if block.wide else ""
+            return f"<figure{kind}><h3>{text(block.title)}</h3>{drawn}{_caption(block)}</figure>"
         case Bars():
             drawn = bars((name, share, percent(share)) for name, share in block.rows)
         case Volumes():
@@ -73,7 +75,8 @@ def block_html(block: Block) -> str:
 
 
 def _caption(block: Shown) -> str:
-    return f"<figcaption>{text(block.caption)}{_command(block.command)}</figcaption>"
+    command = _command(block.command) if block.command else ""
+    return f"<figcaption>{text(block.caption)}{command}</figcaption>"
 
 
 def _command(command: str) -> str:
@@ -91,6 +94,15 @@ def _picture(figure: Figure) -> str:
     sharp = ' class="sharp"' if figure.sharp and cols <= ENLARGED else ""
     cut = f' style="clip-path:{_outline(*figure.filled)}"' if figure.filled else ""
     return f'<img{sharp}{cut} src="{uri(figure.png)}" width="{cols}" height="{rows}" alt="{_alt(figure)}">'
+
+
+def _sources(figure: Figure) -> str:
+    """What a picture was made from, each with its name."""
+    return "".join(
+        f'<div><img src="{uri(jpeg, "jpeg")}" alt="{text(name)}, of which this was made: {text(figure.title)}">'
+        f"<span>{text(name)}</span></div>"
+        for name, jpeg in figure.sources
+    )
 
 
 def _outline(across: float, down: float) -> str:

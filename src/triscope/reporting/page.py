@@ -73,7 +73,7 @@ def _header(subject: Subject, title: str) -> str:
     facts = {
         "Network": f"{subject.network.name}, {parameters:,} parameters",
         "Picture": f"{file}, {subject.size[0]} × {subject.size[1]} pixels",
-        "ImageBatch": f"{_part(subject)}, as {rows} × {cols} pixels in {colours}",
+        "Seen": f"{_part(subject)}, as {rows} × {cols} pixels in {colours}",
     }
     listed = "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
     return f"""<header>
@@ -151,7 +151,7 @@ def _run(caution: str, blocks: Sequence[Block]) -> str:
     """Blocks that share a caution, and the caution once."""
     figures = [block for block in blocks if isinstance(block, Figure)]
     roomy = any(figure.sees or png_size(figure.png)[0] > ENLARGED for figure in figures)
-    kind = "blocks single" if len(blocks) == len(figures) == 1 else "blocks"
+    kind = "blocks single" if len(blocks) == len(figures) == 1 and not figures[0].wide else "blocks"
     drawn = "\n".join(map(block_html, blocks))
     told = f'\n<p class="caution"><b>When it misleads.</b> {text(caution)}</p>' if caution else ""
     return f'<div class="{kind}" style="--column:{28 if roomy else 19.5}rem">\n{drawn}\n</div>{told}'

@@ -15,7 +15,7 @@ from triscope.network import Box
 from triscope.objectives.base import Need
 from triscope.objectives.units import Neuron
 from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
-from triscope.reporting.imagined import ascended, inverted, woven
+from triscope.reporting.imagined import ascended, compared, fooled, inverted, textured
 from triscope.reporting.judged import by_eight_methods
 from triscope.reporting.subject import Subject
 from triscope.results import Grid, Heatmap
@@ -205,14 +205,24 @@ SECTIONS = (
         ascended,
     ),
     Section(
+        "Regularisers",
+        "Ascent by itself finds noise that the network takes for the class; what else is asked makes it a picture.",
+        compared,
+    ),
+    Section(
         "What each layer remembers",
         "A layer's numbers are enough to draw the photo again; less of it, the deeper the layer.",
         inverted,
     ),
     Section(
+        "Fooling",
+        "How little has to be changed for another answer? Hardly anything that the eye would see.",
+        fooled,
+    ),
+    Section(
         "Texture and style",
         "Which features a layer finds together, and not where, is a texture: a picture can be given another's.",
-        woven,
+        textured,
     ),
 )
 

@@ -40,7 +40,7 @@ class Subject:
         self.fit = fit
         photo = open_photo(image, bands=None if network.channels in (1, 3) else network.channels)
         self.size = photo.pixels.shape[-2], photo.pixels.shape[-1]
-        self.thumbnail = _thumbnail(render.visible(photo.pixels[0], network.show)[None])
+        self.thumbnail = thumbnail(render.visible(photo.pixels[0], network.show)[None])
         self.seen = network.prepare(image) if isinstance(image, Tensor) else _fitted(network, photo, fit)
         self.depths = tuple(depths(network))
         with torch.no_grad():
@@ -106,6 +106,12 @@ class Subject:
         unit = Neuron(layer, index, *place) if place else Channel(layer, index)
         return unit, float(values.max())
 
+    def score(self, objective: Objective) -> float:
+        """What an objective answers for the picture."""
+        asked = objective.bind(self.network)
+        with torch.no_grad():
+            return float(asked(self.network.look(self.seen.images, asked.needs))[0])
+
     def sees(self, unit: Neuron | Channel) -> Box:
         """What of the seen image a neuron depends on, in its pixels; all of it for a number of a vector."""
         height, width = self.seen.images.shape[-2:]
@@ -144,10 +150,10 @@ def _fitted(network: Network, photo: Photo, fit: Fit) -> ImageBatch:
     return dataclasses.replace(seen, sources=(Source(photo.name, photo.path, photo.sha256),))
 
 
-def _thumbnail(pixels: Tensor) -> bytes:
-    """A picture (1, C, H, W) as a JPEG small enough for the top of a page."""
+def thumbnail(pixels: Tensor, side: int = _THUMBNAIL) -> bytes:
+    """A picture (1, C, H, W) as a JPEG of at most so many pixels on its long side."""
     height, width = pixels.shape[-2:]
-    scale = min(1.0, _THUMBNAIL / max(height, width))
+    scale = min(1.0, side / max(height, width))
     data = io.BytesIO()
     to_pil(resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))).save(data, "JPEG", quality=88)
     return data.getvalue()

@@ -114,7 +114,7 @@ class Heatmap(Drawn):
     @property
     def details(self) -> tuple[str, ...]:
         """The score, and the scale."""
-        return (f"{self.asked[0]}: score {self.scores[0]:.4g}, full colour at {self.scale:.3g}",)
+        return (f"{self.asked[0]}: score {self.scores[0]:.4g}, the strongest colour stands for {self.scale:.3g}",)
 
     @property
     def signed(self) -> bool:

@@ -80,31 +80,31 @@ class Inversion(SynthesisedImage):
 
     `scores` (B,) are minus the squared relative distance. `errors` (B, N) are |phi(x) - phi0| / |phi0| of each of N
     layers, `layers` their names. Where every stage was inverted, there is one picture for each, and its own layer alone
-    was matched: errors (B, 1), and `stages` are the layers' names instead.
+    was matched: errors (B, 1), `stages` are the layers' names instead, and `photo` (C, H, W) is what they are of.
     """
 
     errors: PerImage[Tensor] = field(kw_only=True)
     layers: tuple[str, ...] = field(kw_only=True)
     stages: PerImage[tuple[str, ...]] = field(default=(), kw_only=True)
+    photo: Tensor | None = field(default=None, kw_only=True)
 
     def __getitem__(self, index: int) -> Self:
         """The inversion of one photo, or of one stage."""
         one = super().__getitem__(index)
-        return replace(one, layers=one.stages or one.layers)
+        return replace(one, layers=one.stages or one.layers, stages=(), photo=None)
 
     def summary(self) -> dict[str, Any]:
         """The scores, and the errors of the layers."""
         return {**super().summary(), "errors": self.errors.tolist()}
 
     def draw(self) -> Tensor:
-        """The pictures; where every stage was inverted, in one row, with the layer and its error under each."""
-        if not self.stages:
+        """The pictures; where every stage was inverted, after the photo, with the layer and its error under each."""
+        if self.photo is None:
             return super().draw()
-        shown = [self.visible(one) for one in self.values]
-        words = [
-            f"{layer}  {100 * float(error):.1f}%" for layer, error in zip(self.stages, self.errors[:, 0], strict=True)
-        ]
-        return render.grid([captioned(one, text) for one, text in zip(shown, words, strict=True)], len(shown))
+        said = zip(self.stages, self.errors[:, 0].tolist(), strict=True)
+        words = ["the photo", *(f"{layer}  {100 * error:.1f}%" for layer, error in said)]
+        shown = [self.visible(one) for one in (self.photo, *self.values)]
+        return render.grid([captioned(one, text) for one, text in zip(shown, words, strict=True)], 4)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def invert(
             plan = replace(plan, steps=steps, octaves=octaves, seed=seed, checkpoint=place, options=options)
             for step in _ascended(plan, len(images), preset.starts):
                 found = _inversion(network, step.result, plan.asked, seed)
-                joined = _row([*done, found], lost) if every_stage else found
+                joined = _row([*done, found], lost, images.images[0]) if every_stage else found
                 yield Step(number * steps + step.index, len(stages) * steps, step.score, step.terms, joined)
         except (NetworkError, ObjectiveError) as error:
             lost.append(f"{', '.join(layers)} was left out. {error}")
@@ -189,7 +189,8 @@ def invert(
         else:
             done.append(found)
     if lost:  # the last step may have been that of a stage that failed, or said nothing of it
-        yield Step(len(stages) * steps, len(stages) * steps, float(done[-1].scores.mean()), {}, _row(done, lost))
+        total, row = len(stages) * steps, _row(done, lost, images.images[0])
+        yield Step(total, total, float(done[-1].scores.mean()), {}, row)
 
 
 def _plan(
@@ -328,10 +329,11 @@ def _inversion(network: Network, made: SynthesisedImage, asked: Objective, seed:
     return Inversion(made.values, scores=scores, objective=None, notes=made.notes, errors=errors, layers=layers)
 
 
-def _row(stages: Sequence[Inversion], lost: Sequence[str]) -> Inversion:
-    """The stages side by side; `lost` says which failed."""
+def _row(stages: Sequence[Inversion], lost: Sequence[str], photo: Tensor) -> Inversion:
+    """The stages of a photo (C, H, W) side by side; `lost` says which failed."""
     return replace(
         stages[-1],
+        photo=photo,
         values=torch.cat([one.values for one in stages]),
         scores=torch.cat([one.scores for one in stages]),
         errors=torch.cat([one.errors[:, :1] for one in stages]),

@@ -64,7 +64,7 @@ def attention_maps(
         values,
         pictures=tuple(render.enlarge(render.unsigned(one, scale), factor) for one in drawn),
         titles=tuple(f"head {index}" for index in heads),
-        note=f"Attention {place}: {whose}; full colour at {scale:.3g}.",
+        note=f"Attention {place}: {whose}; the strongest colour stands for {scale:.3g}.",
     )
 
 
