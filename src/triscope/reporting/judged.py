@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from triscope.metrics.baselines import BASELINES
 from triscope.metrics.judge import judge
-from triscope.reporting.blocks import Block, Figure, Table, percent
+from triscope.reporting.blocks import Block, Figure, Table
 from triscope.reporting.subject import Subject
 from triscope.where.by_name import kept_maps
 from triscope.where.comparison import compare
@@ -18,15 +18,15 @@ _CAUTION = (
 
 def by_eight_methods(subject: Subject) -> Iterator[Block]:
     """The maps of the usual methods for the best class, and one line of judgement for each."""
-    _, best, share = subject.classes[0]
+    best, share = subject.best
     with kept_maps():
         shown, png, command = subject.ask(compare)
         found, _, judging = subject.ask(judge, steps=_STEPS)
     yield Figure(
         f"{len(shown.methods)} methods",
         png,
-        f"What is bright or red raises the score of {best} ({percent(share)}), blue lowers it. Each map is scaled by "
-        "itself: full colour is the number beside its name, in that method's own unit."
+        f"What is bright or red raises the score of {best}{share}, blue lowers it. Each map is scaled by itself: "
+        "the strongest colour stands for the number beside its name, in that method's own unit."
         f"{''.join(f' {note}' for note in shown.notes)}",
         _CAUTION,
         command,
