@@ -198,6 +198,12 @@ class Worker:
             self._change.notify()
         return await asyncio.wrap_future(call.future)
 
+    def soon(self, body: Callable[[], object]) -> None:
+        """Run a function when the worker is free; what comes of it, and what it raises, is left."""
+        with self._change:
+            self._quick.append(_Call(body))
+            self._change.notify()
+
     def background(self, steps: Iterator[object]) -> None:
         """Take steps of this when there is nothing else to do."""
         with self._change:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Microscope:
         self._notes_at = notes or (store.path / _NOTES if store else None)
         self._notes_lock = threading.Lock()
         self.notes: dict[str, dict[str, Any]] = self._read_notes()
+        self.worker.soon(self.about)  # so that layers are found before the first visitor asks
 
     def network(self, number: Any = 0) -> Network:
         """One of the networks. Raises OptionError where there is none of that number."""
@@ -85,7 +87,7 @@ class Microscope:
         """All that a page knows from the start."""
         return {
             "version": __version__,
-            "networks": [self._network_facts(network) for network in self.networks],
+            "networks": self._network_facts,
             "questions": described.questions(),
             "methods": described.methods(),
             "photos": self.photos.listed(),
@@ -239,17 +241,22 @@ class Microscope:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
 
-    def _network_facts(self, network: Network) -> dict[str, Any]:
-        layers = layer_facts(network)
-        classes = next((layer["channels"] for layer in layers if layer["name"] == "output"), 0)
-        with suppress(TriscopeError):
-            classes = network.require_classifier()
-        return {
-            "name": printable(network.name),
-            "size": list(network.size),
-            "classes": [printable(network.class_name(index)) for index in range(classes)],
-            "layers": layers,
-        }
+    @cached_property
+    def _network_facts(self) -> list[dict[str, Any]]:
+        return [_facts_of(network) for network in self.networks]
+
+
+def _facts_of(network: Network) -> dict[str, Any]:
+    layers = layer_facts(network)
+    classes = next((layer["channels"] for layer in layers if layer["name"] == "output"), 0)
+    with suppress(TriscopeError):
+        classes = network.require_classifier()
+    return {
+        "name": printable(network.name),
+        "size": list(network.size),
+        "classes": [printable(network.class_name(index)) for index in range(classes)],
+        "layers": layers,
+    }
 
 
 def picture_of(result: Result) -> bytes | None:

@@ -90,6 +90,7 @@ export function tileCanvas(hands) {
     });
     frame(pen);
     canvas.dataset.drawn = String(order.length);
+    canvas.dataset.layer = facts.layer;
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {number} x @param {number} y */
