@@ -65,7 +65,8 @@ def inverted(subject: Subject) -> Iterator[Block]:
 
 def _filled(count: int, columns: int = 4) -> tuple[float, float] | None:
     """How far, and from where on, the last row of `count` pictures is filled."""
-    return ((count % columns) / columns, (count // columns) / -(-count // columns)) if count % columns else None
+    rows, last = divmod(count, columns)
+    return (last / columns, rows / (rows + 1)) if rows and last else None
 
 
 def _smoothed(subject: Subject, layer: str, tv: float, caution: str) -> Figure:
