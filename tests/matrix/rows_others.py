@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from tests.matrix.columns import Known
+from tests.network import families
 from triscope.network.loading._torchvision import import_torchvision
 
 _SEGMENTERS = (
@@ -60,7 +62,8 @@ def _yolo(config: str, **settings: Any) -> Callable[[], Known]:
 
         kind = {"cls": "ClassificationModel", "seg": "SegmentationModel", "pose": "PoseModel", "obb": "OBBModel"}
         name = kind.get(config.rpartition("-")[2].removesuffix(".yaml"), "DetectionModel")
-        return Known(getattr(tasks, name)(config, verbose=False).eval(), {"size": 64, **settings})
+        module = families.settle(getattr(tasks, name)(config, verbose=False), torch.randn(4, 3, 64, 64))
+        return Known(module, {"size": 64, **settings})
 
     return make
 
