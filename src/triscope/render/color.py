@@ -75,11 +75,11 @@ def scale_of(values: Tensor, percentile: float = 99.5) -> float:
     if not 0 < percentile <= 100:
         raise ValueError(f"A percentile lies above 0 and up to 100; {percentile} does not.")
     magnitudes = values.detach().float().abs().flatten()
-    magnitudes = magnitudes[magnitudes.isfinite()].sort().values
+    magnitudes = magnitudes[magnitudes.isfinite()].cpu()
     if not magnitudes.count_nonzero():
         return 1.0
-    rank = math.ceil(percentile / 100 * len(magnitudes)) - 1
-    return float(magnitudes[rank]) or float(magnitudes[-1])
+    rank = math.ceil(percentile / 100 * len(magnitudes))
+    return float(magnitudes.kthvalue(rank).values) or float(magnitudes.max())  # many times as quick as sorting all
 
 
 def _share(values: Tensor, scale: float | None) -> Tensor:
