@@ -346,7 +346,7 @@ def test_keys_are_listed(opened):
 
 
 def test_tabs_that_are_closed_leave_nothing_behind(browser, running):
-    for _ in range(12):
+    for _ in range(5):
         page = Opened(browser, running, **LOOKS["wide"])
         page.go("#/image")
         page.page.wait_for_selector("h1:has-text('one.png')")

@@ -101,6 +101,14 @@ def serve(
 ) -> Running:
     """Begin to serve a page about `microscope`. Raises OptionError where that is unsafe or impossible."""
     try:
+        return _begun(microscope, host, port, token=token, hosts=tuple(hosts))
+    except BaseException:
+        microscope.close()  # its worker would be cut off in the middle of a step when the program ends
+        raise
+
+
+def _begun(microscope: Microscope, host: str, port: int, *, token: bool, hosts: tuple[str, ...]) -> Running:
+    try:
         import starlette  # noqa: F401 - whether they are there
         import uvicorn  # noqa: F401
     except ImportError as error:
@@ -109,4 +117,4 @@ def serve(
         ) from error
     if host not in _LOOPBACK and not token:
         raise OptionError(f"Others can reach {host}: there the page is not served without its token.")
-    return Running(microscope, host, port, secrets.token_urlsafe(24) if token else None, tuple(hosts)).start()
+    return Running(microscope, host, port, secrets.token_urlsafe(24) if token else None, hosts).start()
