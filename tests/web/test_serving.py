@@ -43,7 +43,7 @@ def test_the_command_prints_an_address_indexes_the_folder_and_ends_with_ctrl_c(f
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()
     assert process.returncode == 0
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err[:3000]
 
 
 def test_a_folder_that_is_none_and_a_host_without_a_token_are_refused_with_a_sentence(folder):

@@ -61,7 +61,7 @@ class Running:
         named = () if self.host in _ANY else (self.host,)
         own = () if self.host in _LOOPBACK else (socket.gethostname(), *named)
         app = site(self.microscope, token=self.token, hosts=(*own, *self.hosts), any_address=self.host in _ANY)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="triscope-page", daemon=True
