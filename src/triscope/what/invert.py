@@ -91,7 +91,7 @@ class Inversion(SynthesisedImage):
     def __getitem__(self, index: int) -> Self:
         """The inversion of one photo, or of one stage."""
         one = super().__getitem__(index)
-        return replace(one, layers=one.stages or one.layers, stages=(), photo=None)
+        return replace(one, layers=one.stages or one.layers, photo=None)
 
     def summary(self) -> dict[str, Any]:
         """The scores, and the errors of the layers."""
