@@ -90,7 +90,7 @@ def test_what_is_no_recipe_at_all(folder, text):
 def test_no_recipe_names_a_file_to_write():
     """Of every method: a text that is free is none of those known to name a file."""
     free = {option.name for _, option in OPTIONS if option.recorded and option.type is str and not option.choices}
-    assert free <= {"by", "color_by", "content_layers", "layers", "method", "methods", "units", "where"}, (
+    assert free <= {"by", "color_by", "content_layers", "layers", "method", "methods", "token", "units", "where"}, (
         "is this the name of a file?"
     )
     assert not any(
@@ -108,7 +108,8 @@ def test_no_method_writes_a_checkpoint_for_a_recipe(name, folder, made):
     objective = "3" if METHODS[name].takes("objective") else None
     recipe = {"method": name, "options": {"checkpoint": str(place)}, "objective": objective, "images": images}
     forge_picture(folder / "y.png", made | recipe)
-    told = sentence(redo(folder / "y.png"))
+    again = f"again{METHODS[name].returns.endings[0]}"
+    told = sentence(call("redo", "y.png", "-m", "mine.py:make", "-o", again))
     assert f"a recipe of {name} holds no option 'checkpoint'" in told
     assert not list(folder.glob("written*"))
 
