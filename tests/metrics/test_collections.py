@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 import torch
@@ -198,16 +199,8 @@ def test_the_command_is_killed_and_goes_on(tmp_path, shared):
     words = [
         *(sys.executable, "-m", "triscope", "judge", "--collection", str(shared / "images/labelled/labels.csv")),
         *("-m", "squeezenet1_1", "--weights", str(shared / "models/squeezenet1_1.safetensors"), "--no-baselines"),
-        *(
-            "--methods",
-            "saliency",
-            "--numbers",
-            "insertion",
-            "--steps",
-            "2",
-            "--checkpoint",
-            str(tmp_path / "judged.job"),
-        ),
+        *("--methods", "saliency", "--numbers", "insertion", "--steps", "2"),
+        *("--checkpoint", str(tmp_path / "judged.job")),
     ]
     for _ in range(2):
         before = _lines(tmp_path / "judged.job")
@@ -215,6 +208,7 @@ def test_the_command_is_killed_and_goes_on(tmp_path, shared):
             try:
                 while _lines(tmp_path / "judged.job") < before + 3:
                     assert process.poll() is None
+                    time.sleep(0.05)
             finally:
                 process.send_signal(signal.SIGKILL)
     whole = (tmp_path / "judged.job").read_bytes().rpartition(b"\n")[0].splitlines()[1:]

@@ -225,6 +225,7 @@ def test_statistics_fit_the_channels():
         bands(6, mean=(0.5,) * 3, std=(0.2,) * 2)
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("channels", [2, 6])
 def test_a_report_of_a_network_of_other_channels(channels):
     made = report(bands(channels, size=(24, 32)), torch.rand(1, channels, 40, 40))

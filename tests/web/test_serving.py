@@ -113,6 +113,6 @@ def test_memory_is_flat_over_many_requests(client):
         gc.collect()
         return len(gc.get_objects())
 
-    ask(20)
-    before = ask(20)
-    assert ask(120) - before < 240
+    ask(10)
+    before = ask(10)
+    assert ask(60) - before < 120
