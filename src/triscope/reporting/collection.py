@@ -27,7 +27,7 @@ from triscope.which.store import Store
 
 _SHOWN = 8
 _EACH = 12  # variations of each sample photo
-_MAP = 1200  # pixels
+_MAP = 900  # pixels
 _LEAD = (
     "Which pictures of a collection does the network find most like this one, and what do its units answer to there?"
 )

@@ -18,7 +18,7 @@ from triscope.what.style.stylize import stylize
 from triscope.what.style.texture import texture
 
 _TEXTURE_STEPS, _FOOLING_STEPS, _SIDE = 90, 60, 224
-_STEPS, _DEEP_STEPS = 40, 128  # deep units need more steps until there is something to see; classes are the deepest
+_STEPS, _DEEP_STEPS = 36, 96  # deep units need more steps until there is something to see; classes are the deepest
 _COMPARED = 128  # pixels of each picture of the comparison of regularisers
 _SOURCE = 160  # pixels of what a picture was made from
 

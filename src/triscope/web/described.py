@@ -10,6 +10,7 @@ from triscope import catalog
 from triscope.methods import ImageInput, LayerInput, Method, ObjectiveInput, StoreInput
 from triscope.results import Drawn, Heatmap
 from triscope.verbs import METHODS
+from triscope.where.by_name import USUAL_METHODS
 from triscope.which.search.gallery import Gallery
 
 #: Words that are written otherwise than they are typed.
@@ -39,6 +40,7 @@ def _method(method: Method[Any], line: str) -> dict[str, Any]:
         "misleads": misleads(method),
         "needs": [name for name, declared in method.inputs.items() if declared.required],
         "heatmap": issubclass(method.returns, Heatmap),
+        "usual": method.name in USUAL_METHODS,
         "picture": issubclass(method.returns, Drawn),
         "gallery": issubclass(method.returns, Gallery),
         "page": ".html" in method.returns.endings,

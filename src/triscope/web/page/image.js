@@ -15,7 +15,7 @@ export function imagePage(root, params, app) {
     && one.needs.includes("images") && app.only(one, ["images", "layer"]));
   let unit = params.unit || "";
   let style = params.style || "auto";
-  const asked = params.methods ? params.methods.split(",") : maps.filter((/** @type {any} */ one) => !one.long)
+  const asked = params.methods ? params.methods.split(",") : maps.filter((/** @type {any} */ one) => one.usual && !one.long)
     .map((/** @type {any} */ one) => one.name);
   let shown = maps.filter((/** @type {any} */ one) => asked.includes(one.name));
   /** @type {any[]} */

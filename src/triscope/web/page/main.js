@@ -92,17 +92,25 @@ const app = {
     const ids = this.about.photos.map((/** @type {any} */ one) => one.id);
     if (ids.length) this.go(page, { ...params, photo: ids[(ids.indexOf(this.photo) + by + ids.length) % ids.length] });
   },
+  /** What was last asked to be kept. @type {Promise<any>} */
+  keeping: Promise.resolve(),
+  /** Keep a change of a unit's note: one after the other, so that none overtakes an earlier one. @param {string} unit @param {any} change */
+  keep(unit, change) {
+    const kept = { text: "", star: false, ...this.about.notes[unit], ...change };
+    this.about.notes[unit] = kept;
+    this.keeping = this.keeping.catch(() => undefined).then(() => post("api/notes", { unit, ...kept }));
+    return this.keeping;
+  },
   /** @param {string} unit @param {string} text */
   async note(unit, text) {
-    const star = Boolean(this.about.notes[unit]?.star);
-    this.about.notes = await post("api/notes", { unit, text, star });
+    await this.keep(unit, { text });
     say("The note is kept");
   },
   /** @param {string} unit */
   async star(unit) {
-    const known = this.about.notes[unit] || { text: "", star: false };
-    this.about.notes = await post("api/notes", { unit, text: known.text, star: !known.star });
-    say(known.star ? "No star any more" : "Starred");
+    const star = !this.about.notes[unit]?.star;
+    await this.keep(unit, { star });
+    say(star ? "Starred" : "No star any more");
   },
   /** @param {string} text */
   warn(text) {
