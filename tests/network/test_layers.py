@@ -155,3 +155,41 @@ def test_channels_that_come_last_come_first():
     wanted = module.mix(module.norm(module.conv(nets.Normalise()(images)).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
     torch.testing.assert_close(look["mix"], wanted)
     assert network.layer("mix").receptive_field.rows.size == 2
+
+
+class Recurrent(nn.Module):
+    """Rows of the picture, one after another, through an LSTM; then attention among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(3 * 12, 8, batch_first=True)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, images):
+        rows, _ = self.lstm(images.permute(0, 2, 1, 3).flatten(2))
+        mixed, _ = self.attention(rows, rows, rows)
+        return self.head(mixed.mean(1))
+
+
+def test_of_a_module_that_returns_several_tensors_the_first_is_the_layer():
+    network = nets.network(nets.fill(Recurrent().double()), size=(10, 12))
+    assert {"lstm", "attention"} <= set(network.layers)
+    assert network.layer("lstm").shape == (10, 8)
+    images = torch.rand(2, 3, 10, 12, dtype=torch.float64)
+    rows, _ = network.module.lstm(nets.Normalise()(images).permute(0, 2, 1, 3).flatten(2))
+    torch.testing.assert_close(network.look(images, ["lstm"])["lstm"].reshape(rows.shape), rows)
+    assert "first tensor" in (network.layer("lstm").note or "")
+    assert "lstm" in repr(network.layers)
+
+
+def test_what_a_leaf_passes_on_reaches_the_rest_of_the_network():
+    """A gradient at the first tensor of several, against autograd."""
+    network = nets.network(nets.fill(Recurrent().double()), size=(10, 12))
+    images = torch.rand(1, 3, 10, 12, dtype=torch.float64)
+    found = ts.gradient(network, images, 1, at="lstm")
+    rows, _ = network.module.lstm(nets.Normalise()(images).permute(0, 2, 1, 3).flatten(2))
+    rows = rows.detach().requires_grad_()
+    mixed, _ = network.module.attention(rows, rows, rows)
+    (wanted,) = torch.autograd.grad(network.module.head(mixed.mean(1))[0, 1], rows)
+    torch.testing.assert_close(found.values.reshape(wanted.shape), wanted)

@@ -31,6 +31,7 @@ REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 
 SILENT = "silent here"
 _SAME = "gives the same for every picture"
+_FIRST = "the first tensor of those that it returns"
 _UNPROVEN = "has no positions that follow the picture"
 _SLIDING = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
 _PATCHES = 7  # so many rows and columns of patches, half of them noise
@@ -56,6 +57,7 @@ class _Heard:
     number: int | None  # in the record of the pass
     guess: Layout | None  # told by the shape, where the places could not be followed
     silent: bool
+    several: bool = False  # whether it gave more than this tensor, which came first
     same: bool = False
     change: Tensor | None = None  # for a guess, where the response changes between the pictures, (h, w)
     kept: Tensor | None = None  # its values, where pictures go one by one
@@ -74,19 +76,20 @@ class _Listener:
     def on_output(self, name: str, module: nn.Module, output: object) -> None:
         """Told of a module."""
         with torch._C.DisableTorchFunction():  # noqa: SLF001 - nothing of this is part of the pass
-            if isinstance(output, Tensor) and output.ndim >= 2:
+            first = tap.first_of(output)
+            if isinstance(first, Tensor) and first.ndim >= 2:
                 self._calls[name] += 1
-                self.recorder.named(output, tap.call_name(name, self._calls[name]))
-                self.note(name, module, output)
+                self.recorder.named(first, tap.call_name(name, self._calls[name]))
+                self.note(name, module, first, several=first is not output)
 
-    def note(self, name: str, module: nn.Module, output: Tensor) -> None:
+    def note(self, name: str, module: nn.Module, output: Tensor, *, several: bool = False) -> None:
         """What is to be remembered of a tensor; the tensor itself only where pictures go one by one."""
         values = output.dequantize() if output.is_quantized else output.detach()
         shape, number = tuple(values.shape), self.recorder.number(output)
         rows = bool(shape) and shape[0] == self.pictures
         made = guess(shape, self.size, None, None) if rows and self.recorder.lost(number) else None
         few = _few(values)
-        one = _Heard(name, module, shape, number, made, not (bool(few.any()) or bool(values.any())))
+        one = _Heard(name, module, shape, number, made, not (bool(few.any()) or bool(values.any())), several)
         if rows and self.pictures == 2:
             _compare(one, values[0], values[1], self.size)
         elif self.pictures == 1:
@@ -240,7 +243,8 @@ def _judged(one: _Heard, layout: Layout, found: Findings) -> tuple[Layout, str |
     if layout.kind == "tokens" and layout.grid:
         (height, width), (rows, cols) = found.size, layout.grid
         layout = replace(layout, patch=(height / rows, width / cols))
-    return layout, SILENT if one.silent else layout.why
+    said = filter(None, (SILENT if one.silent else layout.why, _FIRST if one.several else None))
+    return layout, "; ".join(said) or None
 
 
 def _shape_of_one(shape: tuple[int, ...], layout: Layout, pictures: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -54,7 +55,8 @@ def layer_name(path: str) -> str:
 def run(twin: nn.Module, images: Tensor, on_output: OnOutput | None, ask: Ask) -> object:
     """The result of ask(twin, images), or None where `on_output` stopped the pass.
 
-    `on_output(name, module, output)` is called as each module finishes, and may return what is passed on instead.
+    `on_output(name, module, output)` is called as each module finishes, and may return what is passed on instead; of
+    several tensors, in place of the first.
     """
     if on_output is None:
         return ask(twin, images)
@@ -67,14 +69,28 @@ def run(twin: nn.Module, images: Tensor, on_output: OnOutput | None, ask: Ask) -
         _listening.reset(token)
 
 
-def _tap(twin: nn.Module, name: str) -> Callable[[nn.Module, object, object], Tensor | None]:
-    def hook(module: nn.Module, _: object, output: object) -> Tensor | None:
+def _tap(twin: nn.Module, name: str) -> Callable[[nn.Module, object, object], object]:
+    def hook(module: nn.Module, _: object, output: object) -> object:
         listening = _listening.get()
         if listening is None or listening[0] is not twin:
             return None
-        return listening[1](name, module, output)
+        changed = listening[1](name, module, output)
+        return changed if changed is None or first_of(output) is output else _with_first(output, changed)
 
     return hook
+
+
+def first_of(output: object) -> object:
+    """What a module's output is taken to be: of a tuple or list that begins with a tensor (as an LSTM's), that."""
+    several = isinstance(output, tuple | list) and len(output) > 0 and isinstance(output[0], Tensor)
+    return output[0] if several else output  # type: ignore[index]
+
+
+def _with_first(output: Any, first: Tensor) -> object:
+    """A tuple or list with another first entry."""
+    if hasattr(output, "_replace"):  # a named tuple
+        return output._replace(**{output._fields[0]: first})
+    return type(output)((first, *output[1:]))
 
 
 @dataclass
@@ -107,6 +123,7 @@ class Watch:
         """Told of the module `name`: keep its output if it is wanted."""
         if name not in self._modules:
             return None
+        output = first_of(output)
         self._calls[name] += 1
         call = name if name in self._named else call_name(name, self._calls[name])
         if call not in self._named or not isinstance(output, Tensor):
