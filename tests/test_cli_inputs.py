@@ -79,3 +79,20 @@ def test_a_sum_is_not_one_of_its_terms(folder):  # noqa: F811
     assert not np.array_equal(np.load("cat.npy"), np.load("cat - dog.npy"))
     done = ask("saliency", "cat.png", "-u", "cat-dog-cow")
     assert (done.exit_code, "no class 'cat-dog-cow'" in done.stderr) == (1, True)
+
+
+def test_a_sample_photo_is_asked_by_its_name_and_made_again(folder):  # noqa: F811
+    assert ask("saliency", "sample:cat").stdout == "cat.saliency.png\n"
+    assert Recipe.of_file("cat.saliency.png").images[0].to_json()["path"] == "chelsea.png"
+    assert call("redo", "cat.saliency.png", "-m", "model.py:make", "-o", "again.png").exit_code == 0
+    assert Path("again.png").read_bytes() == Path("cat.saliency.png").read_bytes()
+
+
+def test_a_store_is_searched_by_a_sample_photo(folder):  # noqa: F811
+    pytest.importorskip("lance", reason="needs pylance: pip install 'triscope[collections]'")
+    (folder / "photos").mkdir()
+    (folder / "cat.png").rename(folder / "photos" / "cat.png")
+    assert ask("index", "photos").exit_code == 0
+    done = call("neighbors", "sample:cat", "photos", "-m", "model.py:make", "-o", "near.png")
+    assert done.exit_code == 0, done.output
+    assert Recipe.of_file("near.png").images[0].to_json()["path"] == "chelsea.png"

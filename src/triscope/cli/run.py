@@ -13,6 +13,7 @@ from triscope.cli.on_the_way import Way, WayPlaces
 from triscope.cli.output import STREAM, Destination, Places, Target
 from triscope.cli.stores import in_words
 from triscope.images import printable
+from triscope.images.samples import PREFIX
 from triscope.methods import ImageInput, Method, Step, StoreInput
 from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said
@@ -235,7 +236,7 @@ def _one_by_one(method: Method[Any], given: Mapping[str, Any]) -> bool:
 def _stem(value: Any) -> str:
     if isinstance(value, tuple):
         return _stem(value[0]) if len(value) == 1 else f"{len(value)} images"
-    return "stdin" if value == STREAM else printable(Path(value).stem)
+    return "stdin" if value == STREAM else printable(Path(value.removeprefix(PREFIX)).stem)
 
 
 def _folder(store: Store) -> str:

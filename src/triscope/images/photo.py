@@ -19,7 +19,7 @@ from triscope.errors import ImageError, TriscopeWarning
 from triscope.images.bands import bands_of, read_bands, require_bands
 from triscope.images.decode import recognise, to_array
 from triscope.images.files import open_regular, printable
-from triscope.images.samples import PREFIX, sample_photo
+from triscope.images.samples import PREFIX, photo_file
 
 ImageSource = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any] | Tensor
 Color = tuple[float, float, float]
@@ -78,7 +78,7 @@ def open_photo(
             return Photo(pixels, "stdin", sha256=hashlib.sha256(source).hexdigest())
         case str() if source.startswith(PREFIX):
             name = source.removeprefix(PREFIX)
-            return replace(_from_file(os.fspath(sample_photo(name)), background, max_pixels, bands), name=name)
+            return replace(_from_file(photo_file(source), background, max_pixels, bands), name=name)
         case str() | os.PathLike():
             return _from_file(os.fsdecode(source), background, max_pixels, bands)
     raise ImageError(

@@ -38,6 +38,12 @@ def sample_word(path: str | os.PathLike[str]) -> str | None:
     return f"{PREFIX}{name}" if name and find_sample(_FILES[name]) == Path(path) else None
 
 
+def photo_file(word: str | os.PathLike[str]) -> str:
+    """The file that a word for a photo stands for: that of a sample, or the word itself. Raises ImageError."""
+    text = os.fsdecode(word)
+    return os.fspath(sample_photo(text.removeprefix(PREFIX))) if text.startswith(PREFIX) else text
+
+
 def find_sample(file: str) -> Path | None:
     """A sample photo by the name of its file; None where there is none, or it is not installed."""
     names = [name for name, known in _FILES.items() if known == file]

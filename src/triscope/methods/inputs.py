@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, get_args
 
 from triscope.errors import OptionError
 from triscope.images import printable, public_store
+from triscope.images.samples import photo_file
 from triscope.methods.options import Option
 from triscope.network import Fit, ImageBatch, Network
 from triscope.objectives.base import Objective
@@ -214,7 +215,7 @@ class QueryInput(Input):
         """The file that was asked about, where it is one."""
         if not isinstance(value, str | os.PathLike):
             return ()
-        path = Path(os.fsdecode(value))
+        path = Path(photo_file(value))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return (ImageNote(printable(path.stem), os.fspath(path), digest),)
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from triscope import render
 from triscope.errors import ImageError, StoreError
 from triscope.images import ImageSource, read_image
+from triscope.images.samples import photo_file
 from triscope.methods import QueryInput, Range, method
 from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import Embedder, decode, small
@@ -82,7 +83,7 @@ def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Ten
     """The vector (D,) of a picture, made as the store makes its own, and a small copy of the picture (3, h, w)."""
     if isinstance(image, str | os.PathLike):
         decoded = decode(
-            os.fsdecode(image), store.preprocess, store.channels, exact=bool(store.about.preprocess["exact"])
+            photo_file(image), store.preprocess, store.channels, exact=bool(store.about.preprocess["exact"])
         )
         if decoded.pixels is None or decoded.thumbnail is None:
             raise ImageError(decoded.error or "")
