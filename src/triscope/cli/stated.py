@@ -2,8 +2,9 @@
 
 import json
 import re
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -11,20 +12,16 @@ from triscope.errors import NetworkError
 from triscope.network.loading.stating import read_classes
 
 
-class _Words(click.ParamType[Any]):
+class _Words(click.ParamType[Any], ABC):
     """A word of the user's, read."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value; what is no word is one already."""
         return self.read(value, param, ctx) if isinstance(value, str) else value
 
+    @abstractmethod
     def read(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value of a word."""
-        raise NotImplementedError
-
-    def refuse(self, why: str, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
-        """As click refuses a word."""
-        self.fail(why, param, ctx)
 
 
 class Size(_Words):
@@ -37,7 +34,7 @@ class Size(_Words):
         match = re.fullmatch(r"(\d{1,5})(?:[x,](\d{1,5}))?", text.strip().lower())
         sides = [int(side) for side in match.groups() if side] if match else [0]
         if min(sides) < 1:
-            self.refuse(f"{text!r} is no size, such as 64, or 64x96 (rows x columns).", param, ctx)
+            self.fail(f"{text!r} is no size, such as 64, or 64x96 (rows x columns).", param, ctx)
         return sides[0], sides[-1]
 
 
@@ -51,7 +48,7 @@ class Numbers(_Words):
         try:
             return tuple(float(part) for part in text.split(","))
         except ValueError:
-            self.refuse(f"{text!r} is no number, nor numbers with commas between them.", param, ctx)
+            self.fail(f"{text!r} is no number, nor numbers with commas between them.", param, ctx)
 
 
 class Classes(_Words):
@@ -65,12 +62,12 @@ class Classes(_Words):
             try:
                 read_classes(text)
             except NetworkError as error:
-                self.refuse(str(error), param, ctx)
+                self.fail(str(error), param, ctx)
             return text
         if text.startswith("["):
             return self._json(text, param, ctx)
         if "," not in text:
-            self.refuse(f"There is no file {text!r}, and several names have commas between them.", param, ctx)
+            self.fail(f"There is no file {text!r}, and several names have commas between them.", param, ctx)
         return tuple(name.strip() for name in text.split(","))
 
     def _json(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
@@ -79,5 +76,5 @@ class Classes(_Words):
         except ValueError:
             names = None
         if not names or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            self.refuse(f"{text[:40]!r} is no list of names in JSON.", param, ctx)
+            self.fail(f"{text[:40]!r} is no list of names in JSON.", param, ctx)
         return tuple(names)

@@ -82,8 +82,9 @@ def _tap(twin: nn.Module, name: str) -> Callable[[nn.Module, object, object], ob
 
 def first_of(output: object) -> object:
     """What a module's output is taken to be: of a tuple or list that begins with a tensor (as an LSTM's), that."""
-    several = isinstance(output, tuple | list) and len(output) > 0 and isinstance(output[0], Tensor)
-    return output[0] if several else output  # type: ignore[index]
+    if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+        return output[0]
+    return output
 
 
 def _with_first(output: Any, first: Tensor) -> object:

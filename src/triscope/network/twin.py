@@ -134,8 +134,10 @@ def _held(value: object) -> Iterator[Tensor]:
     """The tensors in a value, and in the lists, tuples and dicts of it."""
     if isinstance(value, Tensor):
         yield value
-    elif type(value) in (list, tuple, dict):
-        for inner in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
+    elif isinstance(value, dict):
+        yield from _held(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for inner in value:
             yield from _held(inner)
 
 

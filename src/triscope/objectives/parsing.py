@@ -176,7 +176,7 @@ def _prefixed(words: str, text: str) -> Objective | None:
         names = [_classes(words[slice(*one.span("name"))], text) for one in each if one]
         boxes = [_corners(one["box"]) for one in each if one]
         iou = float(found["iou"] or 0.5)
-        return Box(names[0], boxes[0], iou) if len(each) == 1 else Box(names, boxes, iou)  # type: ignore[arg-type]
+        return Box(names[0], boxes[0], iou) if len(each) == 1 else Box(names, boxes, iou)  # type: ignore[arg-type] # it makes tuples of lists
     found = _PIXELS.fullmatch(plain)
     if found is None or _LAYER_UNIT.fullmatch(words) or re.search("[:@]", found["names"]):
         return None
