@@ -19,6 +19,7 @@ from triscope.network import Network
 from triscope.network.loading.recorded import UNSAID, Said, load_recorded
 from triscope.objectives.directions import recorded
 from triscope.redoing.checked import checked, has_no_text
+from triscope.redoing.defaults import defaults_of_its_time
 from triscope.redoing.found import find_pictures, find_store
 from triscope.results import Heatmap, NetworkNote, Recipe, Result
 from triscope.verbs import METHODS
@@ -46,6 +47,7 @@ def redo(
     png = Path(path)
     recipe = Recipe.of_file(png)
     verb, arguments, directions = checked(recipe, png)
+    arguments |= defaults_of_its_time(recipe, png)
     arguments |= find_pictures(recipe, verb, png, [Path(image) for image in images])
     stores = [name for name, declared in verb.inputs.items() if isinstance(declared.input, StoreInput)]
     for name, note in zip(stores, recipe.networks, strict=bool(stores)):
