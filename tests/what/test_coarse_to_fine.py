@@ -418,6 +418,15 @@ def test_it_starts_from_the_content_from_noise_or_from_a_picture(net, tmp_path):
         ts.stylize(net, content, style, start="nowhere.png")
 
 
+def test_a_picture_may_be_as_large_as_its_content(net):
+    content = photo(1, (44, 60))
+    made = ts.stylize(net, content, photo(2), size="content", steps=1)
+    assert made.values.shape[-2:] == (44, 60)
+    assert made.recipe.options["size"] == "content"
+    with pytest.raises(OptionError, match="The content is 8200 pixels long, and size lies in 8 to 8192: state one"):
+        ts.stylize(net, photo(1, (8, 8200)), photo(2), size="content", steps=1)
+
+
 def test_original_colours_are_the_content_s_chroma():
     content, picture = 0.4 + 0.2 * photo(1), 0.4 + 0.2 * photo(2)
     found = keep_luminance(content, picture)

@@ -65,6 +65,7 @@ from triscope.what.style.presets import (
     usual_content_weight,
 )
 
+_SIDES = (8, 8192)  # the least and the greatest long side of a picture, in pixels
 _LAST = 0.75  # the part of the steps that the last octave has
 _RECOLOURED = {"covariance": match_covariance, "histogram": match_histogram}
 
@@ -93,7 +94,7 @@ def stylize(
         ),
     ] = (),
     *,
-    size: Annotated[int, Range(8, 8192)] = 512,
+    size: Annotated[int, Range(*_SIDES)] | Literal["content"] = 512,
     style_scale: Annotated[float, Range(0.05, 20)] = 1.0,
     start: Annotated[
         ImageBatch | str,
@@ -117,7 +118,7 @@ def stylize(
 
     `masks` are pictures of the content's shape, one for each style: white where it goes, black where not, grey between.
 
-    size              long side of the picture in pixels; its shape is the content's
+    size              long side of the picture in pixels, or content for the content's own; its shape is the content's
     style_scale       a style's long side, as a fraction of the picture's: larger makes larger strokes
     colors            style; or the content's: luminance keeps only the light of the result, covariance gives the
                       style the content's mean and covariance before it is taken, histogram all of its distribution
@@ -137,8 +138,9 @@ def stylize(
         notes.append("Scores and errors are those of the picture before the content was put back into it.")
     number = chosen(synthesis.precision, network) if network.dtype == torch.float32 else network.dtype
     asked = configured(network, pooling=loss.pooling or preset.pooling, precision=number)
-    photo = fitted(content.images.float(), size)
-    examples = [fitted(one.images.float(), max(8, round(size * style_scale))) for one in style]
+    side = _long_side(content) if size == "content" else size
+    photo = fitted(content.images.float(), side)
+    examples = [fitted(one.images.float(), max(8, round(side * style_scale))) for one in style]
     if loss.tv is None and loss.preset == "triscope" and _skips(network, names):
         preset = replace(preset, tv=1 / photo.numel())
     if colors in _RECOLOURED:
@@ -310,6 +312,15 @@ def _finish(photo: Tensor, covers: Sequence[Tensor], *, luminance: bool) -> Call
         return resize(photo, size).lerp(coloured(picture), resize(cover, size).clamp(0, 1))
 
     return within
+
+
+def _long_side(content: ImageBatch) -> int:
+    """The content's own long side in pixels. Raises OptionError where no picture of that size is made."""
+    side = max(content.images.shape[-2:])
+    least, most = _SIDES
+    if not least <= side <= most:
+        raise OptionError(f"The content is {side} pixels long, and size lies in {least} to {most}: state one.")
+    return side
 
 
 def _start(start: ImageBatch | str, photo: Tensor, size: tuple[int, int], seed: int) -> Tensor:
