@@ -159,6 +159,19 @@ def test_the_report_shows_a_collection(folder):
 
 
 @pytest.mark.usefixtures("brief")
+def test_reports_of_several_photos_are_a_page_each(folder):
+    Path("broken.png").write_bytes(b"no image")
+    done = call("report", "photos/2.png", "broken.png", "photos/3.png", "-m", "model.py:make", "-o", "pages", "--json")
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert [one["out"] for one in told["results"]] == ["pages/2.report.html", "pages/3.report.html"]
+    assert [one["image"] for one in told["failed"]] == ["broken.png"]
+    for number in (2, 3):
+        page = Path(f"pages/{number}.report.html").read_text("utf-8")
+        assert f"triscope predict photos/{number}.png" in page.replace("</span> <span>", " ")
+
+
+@pytest.mark.usefixtures("brief")
 def test_odd_names_do_no_harm_in_the_report(folder, hostile):
     odd = [path for path in hostile.iterdir() if path.name.startswith(("31_", "-31_", "32_", "33_"))]
     for path in odd:

@@ -114,7 +114,7 @@ def redo(
 
 
 @_command(
-    click.Argument(["image"], required=False, metavar="[IMAGE]"),
+    click.Argument(["images"], nargs=-1, metavar="[IMAGE]..."),
     click.Option(
         ["--sample"],
         type=click.Choice(["cat", "coffee", "astronaut", "rocket"]),
@@ -134,35 +134,41 @@ def redo(
 )
 def report(
     *,
-    image: str | None,
+    images: tuple[str, ...],
     sample: str,
     collection: str | None,
     chosen: NetworkChoice,
     target: Target,
     console: Console,
 ) -> None:
-    """One picture through everything, as one HTML file that needs nothing else."""
+    """One picture through everything, as one HTML file that needs nothing else; of several pictures, a file each.
+
+    A folder, a pattern or a store stands for all its images.
+    """
+    from triscope.cli.image_words import expanded
     from triscope.images.samples import sample_photo
     from triscope.reporting import Report
     from triscope.reporting import report as make
     from triscope.reporting.sections import SECTIONS
 
-    places = target.places(Report.require_ending)
-    source = read_stdin() if image == STREAM else image or sample_photo(sample)
-    name = "stdin" if image == STREAM else Path(image).stem if image else sample
-    place = places.find([name, "report"], ".html")
+    asked: list[str | Path] = [*expanded(images)] or [sample_photo(sample)]
+    names = [printable(image) for image in asked] if images else [sample]
+    places = target.places(Report.require_ending, several=len(asked) > 1)
+    found = [places.find(["stdin" if name == STREAM else Path(name).stem, "report"], ".html") for name in names]
     network = chosen.load(console)
     with tempfile.TemporaryDirectory() as scratch:
-        sections = (*SECTIONS, *_on_a_collection(network, collection, None if image else Path(scratch), console))
-        made = make(
-            network,
-            source,
-            sections=sections,
-            progress=lambda title, done, total: console.note(f"{done} of {total}: {title}"),
-        )
-    place.save_bytes(made.html.encode(), ".html")
-    console.keep(place.name)
-    console.result({"out": place.name, "seconds": made.timings}, place.path)
+        sections = (*SECTIONS, *_on_a_collection(network, collection, None if images else Path(scratch), console))
+        for image, name, place in zip(asked, names, found, strict=True):
+            with console.attempt(name, alone=len(asked) == 1):
+                made = make(
+                    network,
+                    read_stdin() if image == STREAM else image,
+                    sections=sections,
+                    progress=lambda title, done, total: console.note(f"{done} of {total}: {title}"),
+                )
+                place.save_bytes(made.html.encode(), ".html")
+                console.keep(place.name)
+                console.result({"image": name, "out": place.name, "seconds": made.timings}, place.path)
     console.close(command="report", network=network.name)
 
 
