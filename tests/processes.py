@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,6 +155,7 @@ def _watch(request: dict[str, Any], given: list[int]) -> dict[str, Any]:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # what is imported here may have looked for it already
     sys.argv, sys.path[:] = request["argv"], [*request["paths"], *sys.path[1:]]
     return request
 

@@ -309,6 +309,16 @@ def test_a_process_with_a_full_stdout_says_no_more_when_it_ends(folder, words, l
 # Several at once
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["a file", "no file yet"])
+def test_several_results_are_not_put_under_the_name_of_one_file(folder, there):
+    if there:
+        Path("both.png").write_bytes(b"mine")
+    said = sentence(ask("saliency", "a.png", "b.png", "-o", "both.png", "--force"))
+    assert "both.png names a file, and there are several results; name a folder with --out" in said
+    assert not Path("both.png").is_dir()
+    assert ask("saliency", "a.png", "b.png", "-o", "both.png/").exit_code == (1 if there else 0)
+
+
 def test_one_that_fails_in_an_unforeseen_way_does_not_cost_the_others(folder):
     PIL.Image.new("RGB", (20, 24)).save("b.png")
     Path("armed").touch()

@@ -62,15 +62,27 @@ class Places:
                 raise OptionError("stdout takes one picture; for several, name a folder with --out.")
         elif self.out is None:
             require_folder(Path())
-        elif self.several and os.path.lexists(self.out) and not Path(self.out).is_dir():
+        elif self.several and self._names_a_file(self.out):
             raise OptionError(
-                f"{printable(self.out)} is a file, and there are several results; name a folder with --out."
+                f"{printable(self.out)} names a file, and there are several results; name a folder with --out."
             )
         elif self.is_folder:
             require_folder(Path(self.out))
         else:
             self.check(Path(self.out))
             require_place(Path(self.out))
+
+    def _names_a_file(self, out: str) -> bool:
+        """Whether this is a file, or would be one by its ending."""
+        if Path(out).is_dir() or out.endswith(("/", os.sep)):
+            return False
+        if os.path.lexists(out):
+            return True
+        try:
+            self.check(Path(out))
+        except OptionError:
+            return False
+        return True
 
     @property
     def to_stdout(self) -> bool:
