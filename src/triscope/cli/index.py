@@ -25,6 +25,7 @@ from triscope.network.loading.recorded import Said
 from triscope.watching import ProgressDisplay
 from triscope.which.collection import Collection
 from triscope.which.database.location import store_for
+from triscope.which.indexing.cluster import Cluster
 from triscope.which.indexing.index import Pace, Progress
 from triscope.which.indexing.index import index as index_steps
 from triscope.which.store import Store
@@ -62,6 +63,18 @@ def command(name: str) -> click.Command:
             ["--ivf"], multiple=True, metavar="LAYER",
             help="build an index that makes neighbours in this layer quick among millions; may be repeated",
         ),
+        click.Option(
+            ["--ray"], is_flag=False, flag_value="", metavar="[ADDRESS]",
+            help="compute on a Ray cluster: the one that runs here or that RAY_ADDRESS names, or ray://HOST:PORT",
+        ),
+        PlainOption(
+            ["--ray-cpus"], type=click.FloatRange(0, 1024), default=1.0, show_default=True,
+            help="processors of each Ray actor",
+        ),
+        PlainOption(
+            ["--ray-gpus"], type=click.FloatRange(0, 1024), default=0.0, show_default=True,
+            help="graphics processors of each Ray actor",
+        ),
         click.Option(["--list-errors"], is_flag=True, help="list the pictures that cannot be used, with the reasons"),
     ]  # fmt: skip
     params += [*network_options(), *saying_options()]
@@ -89,6 +102,9 @@ def _run_index(
     ivf: tuple[str, ...],
     list_errors: bool,
     batch: int,
+    ray: str | None,
+    ray_cpus: float,
+    ray_gpus: float,
     chosen: NetworkChoice,
     console: Console,
     **options: Any,
@@ -97,9 +113,11 @@ def _run_index(
     collection = Collection(source)
     place = store_for(source, path)
     network = _network(place, chosen, console)
+    cluster = None if ray is None else Cluster(ray or None, ray_cpus, ray_gpus)
     steps = index_steps(
-        network, collection, place, layers=layers, maps=maps, shard=_shard(shard), pace=Pace(batch), **options
-    )
+        network, collection, place, layers=layers, maps=maps, shard=_shard(shard), pace=Pace(batch), cluster=cluster,
+        **options,
+    )  # fmt: skip
     last = _tell(steps, place, console)
     store = Store.open(place)
     with in_words():
@@ -112,6 +130,7 @@ def _run_index(
         "unusable": len(errors),
         "seconds": round(last.seconds, 2),
     }
+    facts |= {"nodes": list(last.nodes)} if last.nodes else {}
     facts |= {"removed": last.removed, "left_out": dict(collection.left_out)}
     if list_errors or console.as_json:
         facts["errors"] = [{"name": name, "error": error} for name, error in errors]
@@ -122,6 +141,8 @@ def _run_index(
         console.note(f"{len(errors)} cannot be used; --list-errors lists them with the reasons")
     if collection.left_out:
         console.note(_left_out(collection.left_out))
+    for node in last.nodes:
+        console.note(node)
     if last.removed:
         console.note(f"{last.removed} taken out, because their files are gone")
     console.result(facts, None if list_errors else f"{good} pictures in {printable(place)}")

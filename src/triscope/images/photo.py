@@ -45,7 +45,12 @@ class Photo:
 
 
 def open_photo(
-    source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS, bands: int | None = None
+    source: ImageSource,
+    *,
+    background: Color = WHITE,
+    max_pixels: int = MAX_PIXELS,
+    bands: int | None = None,
+    name: str = "stdin",
 ) -> Photo:
     """The whole upright picture of a path, the bytes of an encoded file, a PIL image, an array or a tensor.
 
@@ -54,8 +59,8 @@ def open_photo(
     Transparent parts show `background`, (red, green, blue) in [0, 1]. A file of more than `max_pixels` is refused
     before it is decoded. An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or floats in
     [0, 1]; a tensor is one picture as for `read_image`. With `bands`, a picture of just so many channels is wanted, and
-    they are taken as they are: an array (H, W, bands), a tensor, or a file of so many bands. Raises ImageError; warns
-    where a file holds more than is used.
+    they are taken as they are: an array (H, W, bands), a tensor, or a file of so many bands. `name` is what bytes are
+    called. Raises ImageError; warns where a file holds more than is used.
     """
     if [0 <= part <= 1 for part in background] != [True] * 3:
         raise ImageError(f"A background is (red, green, blue), each from 0 to 1, not {background!r}.")
@@ -74,11 +79,11 @@ def open_photo(
                 pixels = _on_background(to_array(source, label, max_pixels), background, label)
             return Photo(pixels, printable(Path(path).stem) or "image")
         case bytes():
-            pixels = _decoded(source, "stdin", background, max_pixels, bands)
-            return Photo(pixels, "stdin", sha256=hashlib.sha256(source).hexdigest())
+            pixels = _decoded(source, name, background, max_pixels, bands)
+            return Photo(pixels, name, sha256=hashlib.sha256(source).hexdigest())
         case str() if source.startswith(PREFIX):
-            name = source.removeprefix(PREFIX)
-            return replace(_from_file(photo_file(source), background, max_pixels, bands), name=name)
+            known = source.removeprefix(PREFIX)
+            return replace(_from_file(photo_file(source), background, max_pixels, bands), name=known)
         case str() | os.PathLike():
             return _from_file(os.fsdecode(source), background, max_pixels, bands)
     raise ImageError(

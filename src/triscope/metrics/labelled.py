@@ -11,7 +11,7 @@ Of its columns are read, by their names (capitals aside):
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ class LabelledPhotos:
                 yield None
 
     def _read(self, entry: Entry) -> Labelled:
-        image = self._network.prepare(entry.path, self._fit)
+        image = self._network.prepare(entry.path if entry.place is None else entry.read(), self._fit)
         told = entry.metadata.get(self._label) if self._label else None
         asked = None if told in (None, "") else Logit(_class(told)).bind(self._network)
         return Labelled(entry.name, image, asked, self._object(entry, image))
@@ -131,7 +131,7 @@ def _told(entries: Sequence[Entry], labels: Collection) -> Iterator[Entry]:
     for entry in entries:
         found = known.get(os.path.normpath(entry.path), known.get(os.path.normpath(os.fsdecode(entry.id))))
         if found is not None:
-            yield Entry(entry.path, entry.id, entry.size, entry.mtime, found)
+            yield replace(entry, metadata=found)
 
 
 def _class(told: Any) -> int | str:

@@ -1,7 +1,8 @@
-"""Collections: the pictures of a folder, a list, a pattern or a CSV file, one after the other, however many there are.
+"""Collections: the pictures of a folder, a list, a pattern or a CSV file, of tar shards, of tables, or at an address,
+one after the other, however many there are.
 
 Nothing is kept in memory: a collection is walked again each time it is asked. What is taken from a folder stands in
-`folders`, how a CSV file is read in `spreadsheet`.
+`folders`, how a CSV file is read in `spreadsheet`, what lies in other files and elsewhere in `places`.
 """
 
 import glob
@@ -20,6 +21,9 @@ from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import printable, public_store
 from triscope.methods.inputs import Asked, Input
 from triscope.which.folders import walk
+from triscope.which.places.elsewhere import Elsewhere, elsewhere
+from triscope.which.places.place import LocalFile, Place
+from triscope.which.places.remote import is_url
 from triscope.which.spreadsheet import ENDINGS, Spreadsheet
 
 _MISSING = -1  # the size and time of what has none: a dangling link, a file that may not be seen
@@ -38,6 +42,10 @@ class Entry:
     size: int
     mtime: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: Where its bytes are, if not in a file at `path`.
+    place: Place | None = None
+    #: What changes when it does, where that is more than size and time.
+    version: str = ""
 
     @cached_property
     def key(self) -> int:
@@ -46,9 +54,13 @@ class Entry:
 
     @cached_property
     def stamp(self) -> int:
-        """64 bits that change when the file does: its size and its time."""
-        text = repr((self.size, self.mtime))
+        """64 bits that change when the file does: its size and its time, or its size and its digest."""
+        text = repr((self.size, self.version or self.mtime))
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
+
+    def read(self) -> bytes:
+        """The encoded file. Raises ImageError, with one sentence, where it cannot be read."""
+        return (self.place or LocalFile(self.path)).read()
 
     @property
     def name(self) -> str:
@@ -60,20 +72,24 @@ class Collection:
     """Pictures, by where they are.
 
     source      a folder (with all below it), a pattern ("photos/**/*.jpg"), a CSV file or workbook that names a picture
-                in each row (its other columns are kept as metadata), or a list of paths.
+                in each row (its other columns are kept as metadata), or a list of paths; WebDataset shards
+                ("shards/{000..999}.tar"), Parquet files ("data/*.parquet") or a folder saved by Hugging Face's
+                `datasets`; any of these, or a folder, at an address ("s3://bucket/prefix", whatever fsspec opens).
 
-    What is odd about a CSV file is said in warnings. Raises StoreError where there is no such thing.
+    Credentials for an address come from the environment alone. What is odd about a CSV file is said in warnings.
+    Raises StoreError where there is no such thing.
     """
 
     def __init__(self, source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> None:
-        #: What names are relative to; None for a list, whose names are whole paths.
-        self.root: Path | None = None
+        #: What names are relative to, a folder or an address; None for a list, whose names are whole paths.
+        self.root: Path | str | None = None
         #: What is known of each picture beside its file, and of which type it is.
         self.fields: Mapping[str, str] = {}
         #: What it is, and how it is called within `root`: of a folder nothing more is to be said.
         self.kind, self.within = "list", ""
         self._paths: tuple[str, ...] | None = None
         self._sheet: Spreadsheet | None = None
+        self._elsewhere: Elsewhere | None = None
         self._passed: Counter[str] = Counter()
         if not isinstance(source, str | os.PathLike):
             self._paths = tuple(str(Path(os.fsdecode(path)).absolute()) for path in source)
@@ -82,7 +98,11 @@ class Collection:
         text = os.fsdecode(source)
         self.name = printable(text)
         place = Path(text).absolute()
-        if place.is_dir():
+        if (found := elsewhere(text)) is not None:
+            self._elsewhere = found
+            self.kind, self.within, self.fields = found.kind, found.within, found.fields
+            self.root = found.root if is_url(found.root) else Path(found.root)
+        elif place.is_dir():
             self.kind, self.root = "folder", place
         elif text.lower().endswith(ENDINGS):
             self._sheet = Spreadsheet(place)
@@ -96,12 +116,18 @@ class Collection:
         else:
             raise StoreError(
                 f"{self.name} {'is one file' if Path(text).exists() else 'does not exist'}; a collection is a folder, "
-                f"a pattern such as 'photos/**/*.jpg', a file that lists pictures ({', '.join(ENDINGS)}), or in Python "
-                "a list of paths."
+                f"a pattern such as 'photos/**/*.jpg', a file that lists pictures ({', '.join(ENDINGS)}), .tar shards, "
+                ".parquet files, an address such as s3://bucket/photos, or in Python a list of paths."
             )
 
     def __iter__(self) -> Iterator[Entry]:
         """The pictures, in the order of their paths within each folder; each path once."""
+        if self._elsewhere is not None:
+            for one in self._elsewhere:
+                path = f"{self.root}/{one.path}"
+                yield Entry(path, os.fsencode(one.path), one.size, one.mtime, one.metadata, one.place, one.version)
+            self._passed = self._elsewhere.passed
+            return
         for path, identity, metadata in self._each():
             yield Entry(path, identity, *_state(path), metadata)
 
@@ -110,7 +136,11 @@ class Collection:
 
     @property
     def digest(self) -> str:
-        """Changes when what a CSV file says of the pictures does; "" where there is none."""
+        """Changes when what a CSV file says of the pictures does, or the types of what is known of those of shards and
+        tables; "" where nothing is.
+        """
+        if self._elsewhere is not None and self.fields:
+            return hashlib.sha256(repr(sorted(self.fields.items())).encode()).hexdigest()[:16]
         return self._sheet.digest if self._sheet else ""
 
     @property
@@ -120,6 +150,8 @@ class Collection:
 
     def metadata(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """The key of each picture, and what a CSV file says of it; the pictures themselves are not looked at."""
+        if self._elsewhere is not None:
+            return ((key_of(os.fsencode(one.path)), one.metadata) for one in self._elsewhere)
         return ((key_of(identity), known) for _, identity, known in self._each())
 
     def _each(self) -> Iterator[tuple[str, bytes, Mapping[str, Any]]]:
@@ -164,6 +196,8 @@ class CollectionInput(Input):
         """What it is called, as a file may tell it."""
         if value is None or value.root is None:
             return None if value is None else value.name
+        if isinstance(value.root, str):  # a bucket is nobody else's business
+            return "/".join(part for part in (value.root.rstrip("/").rpartition("/")[2], value.within) if part)
         return public_store(value.root / value.within)
 
 

@@ -17,7 +17,7 @@ from triscope.images import open_regular, printable
 from triscope.images.foreign import RAW_ENDINGS, reads_raw
 
 # Kinds that cannot be read (SVG) are among them, so that they are listed with the reason and not passed over.
-_ENDINGS = frozenset(
+PICTURES = frozenset(
     f".{ending}"
     for ending in (
         *("avif", "bmp", "dib", "gif", "heic", "heif", "hif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl"),
@@ -25,7 +25,7 @@ _ENDINGS = frozenset(
     )
 )
 _BRANDS = rb"avif|avis|heic|heix|heim|heis|hevc|hevx|mif1|msf1"
-_START = re.compile(
+STARTS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|BM............[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0|II\*\0|MM\0\*"
     rb"|\0\0\0\x0c(jP  |JXL )|\xff\x4f\xff\x51|....ftyp(" + _BRANDS + rb")",
     re.DOTALL,
@@ -49,7 +49,7 @@ def walk(folder: str, passed: Counter[str]) -> Iterator[str]:
             if first is not None:
                 yield first
                 yield from inside
-            elif _ending(entry.name) in _ENDINGS:  # an empty folder that calls itself a picture
+            elif _ending(entry.name) in PICTURES:  # an empty folder that calls itself a picture
                 yield entry.path
         elif entry.is_symlink() and Path(entry.path).is_dir():
             continue
@@ -63,13 +63,13 @@ def _is_picture(entry: "os.DirEntry[str]") -> bool:
     ending = _ending(entry.name)
     if ending in RAW_ENDINGS:  # by their content many of them are TIFF files, with a small preview in front
         return reads_raw()
-    if ending in _ENDINGS:
+    if ending in PICTURES:
         return True
     if not entry.is_file():
         return False
     try:
         with open_regular(entry.path, ImageError) as file:
-            return _START.match(file.read(32)) is not None
+            return STARTS.match(file.read(32)) is not None
     except (ImageError, OSError):
         return False
 

@@ -33,7 +33,7 @@ RESERVED = frozenset(
         *("pixels", "pixels_pca", "pixels_rest", "_rowid", "_rowaddr", "_distance"),
     )
 )
-_VECTOR = re.compile(r"v\d+_.*_(none|mean|max|place)(_pca|_rest)?")
+VECTOR = re.compile(r"v\d+_.*_(none|mean|max|place)(_pca|_rest)?")
 
 # In the order in which they are looked for; compared without case, spaces, dashes and underscores.
 _PATHS = (
@@ -218,7 +218,7 @@ class Spreadsheet:
         for place, cell in enumerate(header):
             wanted = re.sub(r'[.`"\x00-\x1f]', "_", printable(cell)) or f"column_{place + 1}"
             name, number = wanted, 2
-            while name.casefold() in taken or _VECTOR.fullmatch(name):
+            while name.casefold() in taken or VECTOR.fullmatch(name):
                 name, number = f"{wanted}_{number}", number + 1
             names.append(name)
             if place == self._pictures:

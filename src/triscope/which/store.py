@@ -41,7 +41,11 @@ from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column, Kind
 from triscope.which.database.stored_projections import load_projection, projected_name
 from triscope.which.database.table import Table
+from triscope.which.indexing.cluster import Cluster
 from triscope.which.indexing.index import Pace, index
+from triscope.which.places.named import place_of
+from triscope.which.places.place import Place
+from triscope.which.places.remote import canonical, is_url
 
 GOOD = "status = 'ok'"
 _FIELDS = ("name", "folder", "width", "height", "size", "answer", "certainty", "correct")
@@ -51,8 +55,9 @@ _BATCH_BYTES = 32 << 20
 class Store:
     """What a network says of the pictures of a collection. Made by `build`, opened by `open`."""
 
-    def __init__(self, path: Path, table: Table, network: Network | None = None) -> None:
+    def __init__(self, path: Path, table: Table, network: Network | None = None, images: str | None = None) -> None:
         self.path = path
+        self._images = images
         self.about = About.of(table, whole=True)
         self.table = table
         self._network = network
@@ -78,7 +83,7 @@ class Store:
         exact_preprocess: bool = False,
         shard: tuple[int, int] = (1, 1),
         batch: int = 64,
-        workers: int | None = None,
+        workers: int | str | Cluster | None = None,
     ) -> "Store":
         """Pass every picture of `collection` through `network`, and keep what `layers` say of it.
 
@@ -94,23 +99,29 @@ class Store:
         exact_preprocess    torchvision's published transform to the bit, instead of the fast one
         shard       (i, n): only the i-th of n parts of the collection, so that n processes can share the work
         batch       how many pictures pass through the network at once
-        workers     how many threads decode
+        workers     how many threads decode; or "ray", "ray://host:10001" or a `Cluster`, whose actors compute
         """
+        collection = collection if isinstance(collection, Collection) else Collection(collection)
+        pace = Pace(batch, workers if isinstance(workers, int) else None)
         for _ in index(
             network, collection, path, layers=layers, maps=maps, precision=precision,
-            exact_preprocess=exact_preprocess, shard=shard, pace=Pace(batch, workers),
+            exact_preprocess=exact_preprocess, shard=shard, pace=pace, cluster=Cluster.read(workers),
         ):  # fmt: skip
             pass
-        return cls.open(store_for(collection, path), network)
+        at = collection.root if isinstance(collection.root, str) else None
+        return cls.open(store_for(collection, path), network, images=at)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], network: Network | None = None) -> "Store":
+    def open(
+        cls, path: str | os.PathLike[str], network: Network | None = None, *, images: str | None = None
+    ) -> "Store":
         """The store at `path`, or in the folder of pictures at `path`. Raises StoreError where there is none.
 
         `network` is the one that made it; if left out, it is loaded by the name in the store when it is first needed.
+        `images` is the address of its images, or one above it, where they are at one and may be fetched.
         """
         folder = existing_store(path)
-        return cls(folder, Table.open(rows_folder(folder)), network)
+        return cls(folder, Table.open(rows_folder(folder)), network, images)
 
     @property
     def network(self) -> Network:
@@ -143,8 +154,10 @@ class Store:
 
     @property
     def root(self) -> Path | None:
-        """The folder that names are relative to: that which was indexed, or that of the CSV file; None for a list."""
-        if not self.about.root:
+        """The folder that names are relative to: that which was indexed, or that of the CSV file; None for a list, and
+        for images at an address.
+        """
+        if not self.about.root or self.address:
             return None
         own = self.path.absolute()
         if (
@@ -152,6 +165,11 @@ class Store:
         ):  # it moves with the pictures it stands among
             return own.parent
         return Path(os.path.normpath(own / self.about.root))  # a way from the store; version 0.1 wrote a whole path
+
+    @property
+    def address(self) -> str | None:
+        """The address that was indexed, where it was one: s3://bucket/prefix."""
+        return self.about.root if self.about.root and is_url(self.about.root) else None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -200,6 +218,23 @@ class Store:
         root = self.root
         found = [Path(os.fsdecode(path)) for path in self.table.take(rows, ["path"])["path"]]
         return [root / path if root else path for path in found]
+
+    def place(self, row: int) -> Place:
+        """Where the image of a row is: in a file, in a tar file or a table, or at an address.
+
+        Nothing is fetched because a store says so: an address has to be named, by `images=` of `Store.open` or in the
+        environment as TRISCOPE_IMAGES. Raises ImageError where it is not, or the image is not there any more.
+        """
+        if self.address is None:
+            return place_of(str(self.files([row])[0]))
+        said = self._images or os.environ.get("TRISCOPE_IMAGES", "")
+        if not is_url(said) or not f"{self.address}/".startswith(f"{canonical(said)}/"):
+            at = printable(self.address)
+            raise ImageError(
+                f"The images of {printable(self.path)} are at {at}, and nothing is fetched because a store says so: "
+                f"name it with TRISCOPE_IMAGES={at}, or with images= of Store.open."
+            )
+        return place_of(f"{self.address}/{os.fsdecode(self.table.take([row], ['path'])['path'][0])}")
 
     def row(self, name: str) -> int:
         """The row of a picture by its name, or by the end of its name where that is one. Raises StoreError."""

@@ -110,8 +110,13 @@ def preprocessing(network: Network, *, exact: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def way_to(root: Path, folder: Path) -> str:
-    """Where a collection's folder is, seen from the folder of its store: that says least of whose machine this is."""
+def way_to(root: Path | str, folder: Path) -> str:
+    """Where a collection's folder is, seen from the folder of its store: that says least of whose machine this is.
+
+    An address is what it is.
+    """
+    if isinstance(root, str):
+        return root
     try:
         return PurePath(os.path.relpath(root, folder)).as_posix()
     except ValueError:  # on another drive

@@ -4,7 +4,7 @@ A store's rows are computed by a `Compute`, from entries of a collection alone. 
 process or in another: entries and rows can be pickled, and rows come in the order of the entries.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,7 +36,7 @@ class Row:
 
 
 #: The rows of some entries, one for each, in their order: what a worker is handed.
-Compute: TypeAlias = Callable[[Sequence[Entry]], Iterator[Row]]
+Compute: TypeAlias = Callable[[Iterable[Entry]], Generator[Row]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RowComputer:
     batch: int
     workers: int | None = None
 
-    def __call__(self, entries: Sequence[Entry]) -> Iterator[Row]:
+    def __call__(self, entries: Iterable[Entry]) -> Generator[Row]:
         """The rows of the entries, batch by batch; of a picture that cannot be used, a row with the reason."""
         with closing(ordered(self._decode, entries, self.workers, _AHEAD * self.batch)) as decoded:
             while waiting := list(islice(decoded, self.batch)):
@@ -61,7 +61,7 @@ class RowComputer:
         return Embedder(self.network, self.columns, self.precision)
 
     def _decode(self, entry: Entry) -> Decoded:
-        return decode(entry.path, self.network.preprocess, self.network.channels, exact=self.exact)
+        return decode(entry.path, self.network.preprocess, self.network.channels, exact=self.exact, place=entry.place)
 
 
 def embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) -> list[Row]:

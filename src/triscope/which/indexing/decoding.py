@@ -25,14 +25,14 @@ from torch.nn import functional as F
 
 from triscope import render
 from triscope.errors import ImageError
-from triscope.images import MAX_PIXELS, open_photo, open_regular, printable
+from triscope.images import MAX_PIXELS, open_photo, printable
 from triscope.images.decode import recognise, to_array
-from triscope.images.photo import MAX_BYTES
 from triscope.network import Network
 from triscope.network.preprocess import Preprocess
 from triscope.network.variants.configured import configured
 from triscope.objectives.base import Need
 from triscope.which.database.schema import PIXELS, Column
+from triscope.which.places.place import LocalFile, Place
 
 _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 _THUMBNAIL = 128  # pixels on the longer side
@@ -56,12 +56,18 @@ class Decoded:
     error: str | None = None
 
 
-def decode(path: str, preprocess: Preprocess, channels: int, *, exact: bool = False) -> Decoded:
-    """The picture at `path`, fitted to a network; where it cannot be read, the sentence that says why."""
+def decode(
+    path: str, preprocess: Preprocess, channels: int, *, exact: bool = False, place: Place | None = None
+) -> Decoded:
+    """The picture at `path`, fitted to a network; where it cannot be read, the sentence that says why.
+
+    `place` is where its bytes are, if not in a file of that path.
+    """
+    place = place or LocalFile(path)
     if channels not in (1, 3):
-        return _bands(path, preprocess, channels)
+        return _bands(place, printable(path), preprocess, channels)
     try:
-        array, height, width = _open(path, preprocess, exact)
+        array, height, width = _open(place, printable(path), preprocess, exact)
     except ImageError as error:
         return Decoded(error=str(error))
     tall, wide = _resized(array.shape[0], array.shape[1], preprocess)
@@ -77,10 +83,10 @@ def decode(path: str, preprocess: Preprocess, channels: int, *, exact: bool = Fa
     return Decoded(pixels, height, width, _small(shown))
 
 
-def _bands(path: str, preprocess: Preprocess, channels: int) -> Decoded:
+def _bands(place: Place, label: str, preprocess: Preprocess, channels: int) -> Decoded:
     """The same for a picture of other than one or three channels; its small JPEG shows the usual ones."""
     try:
-        whole = open_photo(path, bands=channels).pixels
+        whole = open_photo(place.read(), bands=channels, name=label).pixels
     except ImageError as error:
         return Decoded(error=str(error))
     seen, _ = preprocess(whole, "crop")
@@ -91,22 +97,16 @@ def _bands(path: str, preprocess: Preprocess, channels: int) -> Decoded:
     return Decoded(pixels, whole.shape[-2], whole.shape[-1], _small(shown))
 
 
-def _open(path: str, preprocess: Preprocess, exact: bool) -> tuple[NDArray[np.uint8], int, int]:
+def _open(place: Place, label: str, preprocess: Preprocess, exact: bool) -> tuple[NDArray[np.uint8], int, int]:
     """The upright picture in 8 bits, (H, W, 3), perhaps smaller than its file says, and its whole size."""
-    label = printable(path)
-    with open_regular(path, ImageError) as file:
-        if os.fstat(file.fileno()).st_size > MAX_BYTES:
-            raise ImageError(f"{label} is larger than {MAX_BYTES >> 20} MB and is not read.")
-        try:
-            image = recognise(file.read(), label, MAX_PIXELS)
-        except OSError as problem:
-            raise ImageError(f"{label} cannot be read: {problem.strerror}.") from problem
+    data = place.read()
+    image = recognise(data, label, MAX_PIXELS)
     size = image.size
     if image.format == "JPEG" and not exact and image.width * image.height <= MAX_PIXELS:
         image.draft(None, (_needed(preprocess),) * 2)
     array = to_array(image, label, MAX_PIXELS)
     if array.dtype != np.uint8 or array.shape[2:] != (3,):  # 16 bits, floats, transparency: the general way
-        pixels = open_photo(path).pixels[0]
+        pixels = open_photo(data, name=label).pixels[0]
         array = pixels.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     turned = (array.shape[1] > array.shape[0]) != (size[0] > size[1])
     return array, size[0] if turned else size[1], size[1] if turned else size[0]

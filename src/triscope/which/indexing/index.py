@@ -10,8 +10,8 @@ Only compute is work for others: a pool of processes or of machines is handed en
 import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from triscope.errors import StoreError
@@ -24,8 +24,9 @@ from triscope.which.database.durable import locked
 from triscope.which.database.location import store_for
 from triscope.which.database.table import Table
 from triscope.which.indexing.adding import begin, pending
+from triscope.which.indexing.cluster import Cluster, RayComputer
 from triscope.which.indexing.committing import Committer
-from triscope.which.indexing.computing import Compute, Row, RowComputer
+from triscope.which.indexing.computing import Row, RowComputer
 from triscope.which.indexing.opening import open_table
 from triscope.which.indexing.planning import Plan
 
@@ -54,7 +55,7 @@ class Pace:
 class Progress:
     """How far indexing is: `done` of `total` pictures of this shard, of which `known` were stored before; of those
     computed now, `failed` could not be used; `stored` are on disk. `removed` rows are of files that are gone. `what`
-    names the layers that are added to a store.
+    names the layers that are added to a store, `nodes` tell what happened on each node of a cluster.
     """
 
     done: int = 0
@@ -65,6 +66,7 @@ class Progress:
     removed: int = 0
     seconds: float = 0.0
     what: str = ""
+    nodes: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -93,11 +95,13 @@ def index(
     exact_preprocess: bool = False,
     shard: tuple[int, int] = (1, 1),
     pace: Pace = Pace(),
+    cluster: Cluster | None = None,
     refit: bool = False,
 ) -> Generator[Progress]:
     """What `Store.build` does, telling how far it is: after each batch, and after each commit.
 
-    Leaving the iteration stops it; what was computed by then is committed. `refit` fits the projections anew.
+    Leaving the iteration stops it; what was computed by then is committed. With a `cluster` its actors compute, and
+    this process commits. `refit` fits the projections anew.
     """
     if not 1 <= shard[0] <= shard[1]:
         raise StoreError(f"A shard is i of n, from 1 to n; {shard[0]} of {shard[1]} is none.")
@@ -115,10 +119,10 @@ def index(
         )
         begin(folder, table, network, layers, maps)
     pace = replace(pace, batch=1) if network.layers.single else pace
-    job = _Job.of(network, collection, folder, table, shard, pace)
+    job = _Job.of(network, collection, folder, table, shard, pace, cluster)
     yield from job.run()
     for addition in pending(folder):
-        more = _Job.of(network, collection, folder, addition.table, shard, pace, str(addition))
+        more = _Job.of(network, collection, folder, addition.table, shard, pace, cluster, str(addition))
         try:
             yield from more.run()
         except StoreError:
@@ -134,10 +138,10 @@ def index(
 
 @dataclass
 class _Job:
-    """One table brought up to date: what is new is planned, computed unit by unit, and committed."""
+    """One table brought up to date: what is new is planned, computed, and committed unit by unit."""
 
     plan: Plan
-    compute: Compute
+    compute: RowComputer | RayComputer
     committer: Committer
     pace: Pace
     what: str = ""
@@ -149,12 +153,13 @@ class _Job:
 
     @classmethod
     def of(cls, network: Network, collection: Collection, folder: Path, table: Table, shard: tuple[int, int],
-           pace: "Pace", what: str = "") -> "_Job":  # fmt: skip
+           pace: "Pace", cluster: Cluster | None = None, what: str = "") -> "_Job":  # fmt: skip
         """The job that brings a table of the store in `folder` up to date."""
         committer = Committer(folder, table, network)
         about = committer.about
         exact = bool(about.preprocess["exact"])
-        compute = RowComputer(network, about.columns, about.precision, exact, pace.batch, pace.workers)
+        how = (network, about.columns, about.precision, exact, pace.batch)
+        compute = RowComputer(*how, pace.workers) if cluster is None else RayComputer(*how, cluster)
         return cls(Plan(collection, shard, committer.known), compute, committer, pace.for_rows_of(about), what)
 
     def progress(self, more: int = 0) -> Progress:
@@ -162,10 +167,11 @@ class _Job:
         seconds = time.monotonic() - self._started if self._started else 0.0
         done = self._counts["done"] + more + self.plan.kept
         counts = self._counts | {"done": done, "known": self.plan.kept}
-        return Progress(**counts, seconds=seconds, what=self.what)
+        nodes = self.compute.told() if isinstance(self.compute, RayComputer) else ()
+        return Progress(**counts, seconds=seconds, what=self.what, nodes=nodes)
 
     def run(self) -> Iterator[Progress]:
-        """All that is new or changed, unit by unit; then what is gone is taken out."""
+        """All that is new or changed is computed and committed; then what is gone is taken out."""
         plan = self.plan
         self._counts["total"] = plan.count()
         if not self._counts["total"] and len(plan.known.keys) and plan.shard[1] == 1:
@@ -175,24 +181,21 @@ class _Job:
             )
         self._started = self._committed = time.monotonic()
         yield self.progress()
-        entries = iter(plan)
-        while unit := list(islice(entries, self.pace.unit)):
-            yield from self._do(unit)
+        yield from self._compute_and_commit(iter(plan))
         self._counts["removed"] = self.committer.remove(plan.gone())
         yield self.progress()
 
-    def _do(self, unit: Sequence[Entry]) -> Iterator[Progress]:
-        """One unit: computed batch by batch, and committed, also where the iteration is left in the middle or a unit
-        takes long.
-        """
+    def _compute_and_commit(self, entries: Iterator[Entry]) -> Iterator[Progress]:
+        """Rows as they come, committed after a unit or some seconds, and also where the iteration is left midway."""
         rows: list[Row] = []
         try:
-            for number, row in enumerate(self.compute(unit), 1):
-                rows.append(row)
-                if number % self.pace.batch == 0:
-                    if time.monotonic() - self._committed >= self.pace.every:
-                        self._commit(rows)
-                    yield self.progress(len(rows))
+            with closing(self.compute(entries)) as computed:
+                for number, row in enumerate(computed, 1):
+                    rows.append(row)
+                    if number % self.pace.batch == 0:
+                        if len(rows) >= self.pace.unit or time.monotonic() - self._committed >= self.pace.every:
+                            self._commit(rows)
+                        yield self.progress(len(rows))
         finally:
             self._commit(rows)
         yield self.progress()

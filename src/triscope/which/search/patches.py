@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from triscope import render
-from triscope.errors import ObjectiveError
+from triscope.errors import ImageError, ObjectiveError
 from triscope.methods import ObjectiveArg, Range, method
 from triscope.network import Box
 from triscope.objectives.base import Need
@@ -106,9 +106,12 @@ def _cut(store: Store, layer: str, row: int, position: tuple[int, int]) -> tuple
     height, width = store.preprocess.size
     top, left, tall, wide = store.network.layer(layer).receptive_field.box(*position, height, width)
     box = Box(top, left, max(tall, 1), max(wide, 1))
-    decoded = decode(
-        str(store.files([row])[0]), store.preprocess, store.channels, exact=bool(store.about.preprocess["exact"])
-    )
+    try:
+        path, place = str(store.files([row])[0]), store.place(row)
+    except ImageError as error:
+        return torch.full((3, box.height, box.width), 0.5), box, str(error)
+    exact = bool(store.about.preprocess["exact"])
+    decoded = decode(path, store.preprocess, store.channels, exact=exact, place=place)
     if decoded.pixels is None:
         return torch.full((3, box.height, box.width), 0.5), box, decoded.error
     seen = torch.from_numpy(np.array(decoded.pixels)).permute(2, 0, 1).float() / 255

@@ -1,0 +1,166 @@
+"""Indexing on a Ray cluster: the same rows as on one machine, whatever is lost on the way."""
+
+import os
+import random
+import signal
+import socket
+import time
+import uuid
+from pathlib import Path
+
+import PIL.Image
+import pytest
+import torch
+from torch import nn
+
+from tests.processes import started
+from tests.which.conftest import paint, tiny_network
+from tests.which.test_indexing import build, contents
+from triscope.errors import StoreError
+from triscope.network import Network
+from triscope.which.indexing.cluster import Cluster, import_ray
+from triscope.which.indexing.index import Pace, index
+from triscope.which.store import Store
+
+pytest.importorskip("ray", reason="needs Ray: pip install 'triscope[ray]'")
+# Ray opens sockets and files of its own at import and when it ends.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+DRIVER = """
+import sys
+from tests.which.conftest import tiny_network
+from triscope.which.indexing.cluster import Cluster
+from triscope.which.indexing.index import Pace, index
+for step in index(tiny_network(), sys.argv[1], sys.argv[2], layers=["1", "7"], precision="float32",
+                  pace=Pace(batch=16, unit=32), cluster=Cluster(sys.argv[3], actors=3)):
+    print(step.stored, flush=True)
+"""
+
+
+def workers(mark: str) -> list[int]:
+    """The processes of Ray's actors of a cluster that was started with this mark in its environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and (folder / "cmdline").read_bytes().startswith(b"ray::Worker"):
+                found += [int(folder.name)] if mark.encode() in (folder / "environ").read_bytes() else []
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Three nodes of one processor each, on this machine; and the mark of their processes."""
+    import_ray()
+    from ray.cluster_utils import Cluster as Simulated
+
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv("TRISCOPE_TEST_MARK", mark)
+    made = Simulated(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [made.add_node(num_cpus=1) for _ in range(3)]
+    yield made, nodes, mark
+    made.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(400):
+        paint(tmp_path / "photos" / f"{number:03}.jpg", number)
+    (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    return tmp_path / "photos"
+
+
+def test_nothing_is_lost_and_nothing_stands_twice(network, folder, cluster, tmp_path):
+    """A driver is killed twice, a node is lost, and ten workers are killed at random."""
+    made, nodes, mark = cluster
+    expected = contents(build(network, folder, tmp_path / "alone", layers=["1", "7"], batch=16))
+    place, killed, chance = tmp_path / "store", 0, random.Random(0)
+    for goal in (100, 250, None):
+        with started(DRIVER, str(folder), str(place), made.address) as driver:
+            end = time.monotonic() + 240
+            while (stored := next(driver.stdout, None)) is not None and time.monotonic() < end:
+                if goal and int(stored) >= goal // 2:
+                    break
+                if goal is None and nodes:
+                    made.remove_node(nodes.pop(), allow_graceful=False)
+                if killed < 10 and (alive := workers(mark)):
+                    os.kill(chance.choice(alive), signal.SIGKILL)
+                    killed += 1
+            if goal:
+                driver.kill()
+            else:
+                assert driver.wait() == 0, driver.stderr.read()
+    assert killed == 10
+    assert contents(Store.open(place, network)) == expected
+
+
+class Deadly(nn.Module):
+    """Ends the process that shows it a picture that is white."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Three numbers."""
+        means = images.mean((2, 3))
+        if (means > 0.99).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.linear(means)
+
+
+def test_an_image_that_ends_processes_is_a_row_that_says_so(folder, cluster, tmp_path):
+    PIL.Image.new("RGB", (40, 40), "white").save(folder / "100.jpg")
+    for path in sorted(folder.iterdir())[:70]:
+        path.unlink()
+    network = Network(Deadly(), size=32, name="deadly")
+    store = build(network, folder, tmp_path / "store", layers=["output"], workers=Cluster(cluster[0].address), batch=16)
+    assert len(store) == 329
+    assert dict(store.errors())["100.jpg"] == "100.jpg ended the process that read it, 3 times."
+
+
+def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_path, network):
+    *_, last = index(
+        network, folder, tmp_path / "store", layers=["7"], pace=Pace(64), cluster=Cluster(cluster[0].address)
+    )
+    assert len(last.nodes) == 3
+    assert sum(int(told.split(": ")[1].split(" images")[0]) for told in last.nodes) == 401
+    assert sum("1 of them unusable" in told for told in last.nodes) == 1
+    assert last.rate > 0
+    assert f"{socket.gethostname()} (" in last.nodes[0]
+
+
+def test_a_network_that_cannot_be_sent_and_a_cluster_that_is_not_there_are_said(folder, cluster, tmp_path):
+    network = tiny_network()
+    network.module.held = (item for item in ())
+    with pytest.raises(StoreError, match="tiny cannot be sent to other processes"):
+        build(network, folder, tmp_path / "a", layers=["1"], workers=Cluster(cluster[0].address))
+    with pytest.raises(StoreError, match="has no room for an actor of 7 CPUs"):
+        _impatient(folder, cluster[0].address, tmp_path / "b")
+
+
+def _impatient(folder, address, place):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("triscope.which.indexing.cluster._PATIENCE", 3.0)
+        build(tiny_network(), folder, place, layers=["1"], workers=Cluster(address, cpus=7))
+
+
+def test_what_a_worker_raises_is_said_with_its_node(folder, cluster, tmp_path):
+    network = Network(Failing(), size=32, name="failing")
+    with pytest.raises(StoreError, match=r"A worker on .* failed: .*no batches"):
+        build(network, folder, tmp_path / "store", layers=["output"], workers=Cluster(cluster[0].address))
+
+
+class Failing(nn.Module):
+    """Takes what layers are found with, and no batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Three numbers."""
+        if len(images) >= 16:
+            raise ValueError("no batches")
+        return self.linear(images.mean((2, 3)))
