@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from triscope.network import Network
+from triscope.which.collection import Collection
 from triscope.which.database.arrow import Rows
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import fit_projections
@@ -24,7 +25,7 @@ def fill(place: Path, count: int, make: Callable[[int, int], NDArray[np.float16]
     network = Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, length)), size=16, name="made")
     if not (place / "rows.lance").is_dir():
         place.mkdir(parents=True, exist_ok=True)
-        table = open_table(place, network, None, layers=["1"])
+        table = open_table(place, network, Collection(()), layers=["1"])
         for start in range(0, count, _UNIT):
             many = min(_UNIT, count - start)
             table.append(_rows(table.names, start, make(start, many)), np.ones(many, bool))

@@ -33,7 +33,7 @@ from triscope.which.indexing.cluster import Cluster
 from triscope.which.indexing.index import Pace, index
 for step in index(tiny_network(), sys.argv[1], sys.argv[2], layers=["1", "7"], precision="float32",
                   pace=Pace(batch=16, unit=32), cluster=Cluster(sys.argv[3], actors=3)):
-    print(step.stored, flush=True)
+    print("stored", step.stored, flush=True)
 """
 
 
@@ -80,7 +80,9 @@ def test_nothing_is_lost_and_nothing_stands_twice(network, folder, cluster, tmp_
         with started(DRIVER, str(folder), str(place), made.address) as driver:
             end = time.monotonic() + 240
             while (stored := next(driver.stdout, None)) is not None and time.monotonic() < end:
-                if goal and int(stored) >= goal // 2:
+                if not stored.startswith("stored "):
+                    continue  # Ray says what it has lost
+                if goal and int(stored.split()[1]) >= goal // 2:
                     break
                 if goal is None and nodes:
                     made.remove_node(nodes.pop(), allow_graceful=False)
@@ -124,7 +126,7 @@ def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_pa
     *_, last = index(
         network, folder, tmp_path / "store", layers=["7"], pace=Pace(64), cluster=Cluster(cluster[0].address)
     )
-    assert len(last.nodes) == 3
+    assert 1 <= len(last.nodes) <= 3
     assert sum(int(told.split(": ")[1].split(" images")[0]) for told in last.nodes) == 401
     assert sum("1 of them unusable" in told for told in last.nodes) == 1
     assert last.rate > 0
@@ -132,10 +134,9 @@ def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_pa
 
 
 def test_a_network_that_cannot_be_sent_and_a_cluster_that_is_not_there_are_said(folder, cluster, tmp_path):
-    network = tiny_network()
-    network.module.held = (item for item in ())
-    with pytest.raises(StoreError, match="tiny cannot be sent to other processes"):
-        build(network, folder, tmp_path / "a", layers=["1"], workers=Cluster(cluster[0].address))
+    network = Network(Holding(), size=32, name="holding")
+    with pytest.raises(StoreError, match="holding cannot be sent to other processes: cannot pickle"):
+        build(network, folder, tmp_path / "a", layers=["output"], workers=Cluster(cluster[0].address))
     with pytest.raises(StoreError, match="has no room for an actor of 7 CPUs"):
         _impatient(folder, cluster[0].address, tmp_path / "b")
 
@@ -150,6 +151,24 @@ def test_what_a_worker_raises_is_said_with_its_node(folder, cluster, tmp_path):
     network = Network(Failing(), size=32, name="failing")
     with pytest.raises(StoreError, match=r"A worker on .* failed: .*no batches"):
         build(network, folder, tmp_path / "store", layers=["output"], workers=Cluster(cluster[0].address))
+
+
+class Holding(nn.Module):
+    """Can be copied, and not sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def __deepcopy__(self, memo: object) -> "Holding":
+        return Holding()
+
+    def __reduce__(self) -> object:
+        raise TypeError("cannot pickle what it holds")
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Three numbers."""
+        return self.linear(images.mean((2, 3)))
 
 
 class Failing(nn.Module):

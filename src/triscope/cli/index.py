@@ -1,7 +1,8 @@
 """The command that makes and updates a store: index."""
 
+import sys
 from collections.abc import Generator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ def _run_index(
         network, collection, place, layers=layers, maps=maps, shard=_shard(shard), pace=Pace(batch), cluster=cluster,
         **options,
     )  # fmt: skip
-    last = _tell(steps, place, console)
+    with nullcontext() if cluster is None else redirect_stdout(sys.stderr):  # Ray tells of lost nodes on stdout
+        last = _tell(steps, place, console)
     store = Store.open(place)
     with in_words():
         for layer in ivf:

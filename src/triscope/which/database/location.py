@@ -16,6 +16,11 @@ def rows_folder(folder: Path) -> Path:
     return folder / "rows.lance"
 
 
+def cache_folder(folder: Path) -> Path:
+    """Where copies of a store's vectors lie that were made for searching; they may be deleted."""
+    return folder / "cache"
+
+
 def existing_store(path: str | os.PathLike[str]) -> Path:
     """The folder of the store at `path`, or in the folder of images there. Raises StoreError where there is none."""
     for folder in (Path(path), Path(path) / DEFAULT_NAME):

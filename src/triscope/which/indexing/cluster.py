@@ -237,7 +237,8 @@ class _Crew:
         self._lost_in_a_row += 1
         if self._lost_in_a_row > _TRIES * (self._count + _WAITING):
             raise StoreError(
-                f"The workers of the Ray cluster die one after the other: {_first_line(error)}. What was stored is kept."
+                f"The workers of the Ray cluster die one after the other: {_first_line(error)}. What was stored is "
+                "kept."
             ) from error
         if (node := self._node.pop(actor, None)) is not None:
             self._job.nodes[node].died += 1

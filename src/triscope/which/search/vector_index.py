@@ -5,22 +5,25 @@ Vectors are seen from the collection's mean. Features behind a ReLU are all posi
 points the same way and every cosine is near 1; seen from the mean, directions tell pictures apart.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from triscope.which.database.arrow import Rows
 from triscope.which.database.durable import writing
+from triscope.which.database.location import cache_folder
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import projected_name, rest_name
+from triscope.which.search.cells import Cells
 from triscope.which.store import GOOD
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ Metric: TypeAlias = Literal["cosine", "euclidean"]
 _IN_MEMORY = 64 << 20  # copies of the vectors that are larger than this lie in a file, and in memory only as its cache
 _COARSE = 64  # components that are looked at first,
 _COARSE_FROM = 20_000  # in collections larger than this
+_CELLS_FROM = 200_000  # pictures; with more, only the cells nearest to a query are looked into,
+_SHARE = 0.06  # which hold this share of them
+_AT_ONCE = 65_536
 _BATCH = 2048
 _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no direction
 
@@ -52,6 +58,7 @@ class Space:
         self.rows = store.table.rows_where(GOOD)
         self.projection: Projection | None = store.projection(column)
         self.mean = self.projection.mean if self.projection else self._measure_mean()
+        self._last: tuple[str, Tensor] | None = None
         #: A vector no farther from the mean than this has no direction.
         self.still = _SAME * max(1.0, float(self.mean.norm()))
 
@@ -72,40 +79,82 @@ class Space:
         query = vector.float() - self.mean
         rows = self._candidates(query, k + 1 + max(6 * k, 60), metric, where, exact=exact)
         rows = np.sort(rows if without is None else rows[rows != without])  # equal scores come in the order of the rows
+        return self._exactly(query, rows, k, metric)
+
+    def search_all(self, vectors: Tensor, k: int, metric: Metric, *, where: str | None = None) -> list[Hits]:
+        """What `search` finds for each of `vectors` (Q, D), in one pass over the collection."""
+        queries = vectors.float() - self.mean
+        count = k + max(6 * k, 60)
+        matrix = self.whole if self.projection is None else self.short
+        asked = queries if self.projection is None else queries @ self.projection.directions.T
+        allowed = torch.arange(len(self)) if where is None else self._allowed(where)
+        best, places = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.int64)
+        for some in torch.split(allowed, _AT_ONCE):
+            products = (matrix.index_select(0, some) @ asked.to(matrix.dtype).T).float()
+            guess = torch.cat([best, self._ranked(products.T, self.lengths[some], metric)], 1)
+            best, order = guess.topk(min(count, guess.shape[1]), dim=1)
+            places = torch.cat([places, some.expand(len(queries), -1)], 1).gather(1, order)
+        return [
+            self._exactly(query, np.sort(self.rows[found.numpy()]), k, metric)
+            for query, found in zip(queries, places, strict=True)
+        ]
+
+    def _exactly(self, query: Tensor, rows: NDArray[np.int64], k: int, metric: Metric) -> Hits:
+        """The k best of some rows, by their exact scores."""
         scores = self.scores(query, rows, metric)
         order = scores.sort(descending=metric == "cosine", stable=True).indices[:k]
         return Hits(rows[order.numpy()], scores[order])
+
+    def how(self, metric: Metric, where: str | None = None, *, exact: bool = False) -> str:
+        """A sentence about how a search goes where it may miss some; "" where it looks at every picture."""
+        if self.projection is None or exact or where is not None:
+            return ""
+        if metric == "cosine" and self._indexed:
+            return f"Found by the index among {len(self):,} images; exact looks at every one."
+        if metric == "cosine" and len(self) > _CELLS_FROM:
+            return f"Found among the {_SHARE:.0%} of {len(self):,} images that lie nearest; exact looks at every one."
+        return ""
 
     def _candidates(
         self, query: Tensor, count: int, metric: Metric, where: str | None, *, exact: bool
     ) -> NDArray[np.int64]:
         """The rows among which the nearest are, the best guess of `count`; `query` is seen from the mean."""
+        allowed = None if where is None else self._allowed(where)
         if self.projection is None or exact:
-            return self._pick(self._guess(self.whole, query, self.lengths, metric), count, where)
+            return self._best(self.whole, query, count, metric, allowed)
         short = self.projection.directions @ query
-        if metric == "cosine" and self._indexed:
-            return self.store.table.near(
-                projected_name(self.column), short.numpy(), count, self.store.condition(where) if where else None
-            )
-        if len(self) <= _COARSE_FROM or where is not None:
-            return self._pick(self._guess(self.short, short, self.lengths, metric), count, where)
-        # The strongest components sort out most rows, the others are asked about the rest.
-        coarse = self._guess(self.coarse, short[:_COARSE], self.lengths, metric)
-        places = coarse.topk(min(len(self), max(len(self) // 16, 16 * count))).indices
-        fine = self._guess(self.short.index_select(0, places), short, self.lengths[places], metric)
-        picked: NDArray[np.int64] = self.rows[places[fine.topk(min(count, len(fine))).indices].numpy()]
+        if metric == "cosine" and self._indexed and where is None:
+            return self.store.table.near(projected_name(self.column), short.numpy(), count, None)
+        some = len(self) if allowed is None else len(allowed)
+        if some > _COARSE_FROM:  # the strongest components sort out most rows, the others are asked about the rest
+            allowed = self._narrowed(short[:_COARSE], max(some // 64, 16 * count), metric, allowed)
+        return self._best(self.short, short, count, metric, allowed)
+
+    def _narrowed(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> Tensor:
+        """The places of the best `count` by the strongest components, ascending."""
+        if metric == "cosine" and allowed is None and len(self) > _CELLS_FROM:
+            places, guess = self.cells.near(query, _SHARE)
+        else:
+            places = torch.arange(len(self)) if allowed is None else allowed
+            coarse = self.coarse if allowed is None else self.coarse.index_select(0, places)
+            guess = self._guess(coarse, query, self.lengths[places], metric)
+        return places[guess.topk(min(count, len(guess)), sorted=False).indices].sort().values
+
+    def _best(
+        self, matrix: Tensor, query: Tensor, count: int, metric: Metric, allowed: Tensor | None
+    ) -> NDArray[np.int64]:
+        """The rows with the `count` highest guesses, of all or of those at some places."""
+        some, lengths = (matrix, self.lengths) if allowed is None else (matrix[allowed], self.lengths[allowed])
+        best = self._guess(some, query, lengths, metric).topk(min(count, len(some))).indices
+        picked: NDArray[np.int64] = self.rows[(best if allowed is None else allowed[best]).numpy()]
         return picked
 
-    def _pick(self, guess: Tensor, count: int, where: str | None) -> NDArray[np.int64]:
-        """The rows with the `count` highest guesses, among those that meet a condition."""
-        if where is None:
-            best = guess.topk(min(count, len(guess))).indices
-        else:
-            allowed = np.isin(self.rows, self.store.table.rows_where(self.store.condition(where)))
-            places = torch.from_numpy(np.flatnonzero(allowed))
-            best = places[guess[places].topk(min(count, len(places))).indices]
-        picked: NDArray[np.int64] = self.rows[best.numpy()]
-        return picked
+    def _allowed(self, where: str) -> Tensor:
+        """The places of the rows that meet a condition, ascending; those of the last one are kept."""
+        if self._last is None or self._last[0] != where:
+            rows = self.store.table.rows_where(self.store.condition(where))
+            self._last = where, torch.from_numpy(np.searchsorted(self.rows, rows))
+        return self._last[1]
 
     @cached_property
     def _indexed(self) -> bool:
@@ -113,7 +162,7 @@ class Space:
 
     def scores(self, query: Tensor, rows: NDArray[np.int64], metric: Metric) -> Tensor:
         """The exact scores of some rows, from the stored vectors; `query` is seen from the mean."""
-        vectors = self.store.vectors(self.column, rows) - self.mean
+        vectors = self._stored(rows) - self.mean
         if metric == "euclidean":
             distances: Tensor = (vectors - query).norm(dim=1)
             return distances
@@ -121,7 +170,7 @@ class Space:
 
     def cosines(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> Tensor:
         """The exact cosines of pairs of rows, from the stored vectors: (N,)."""
-        one, other = (self.store.vectors(self.column, some) - self.mean for some in (rows, others))
+        one, other = (self._stored(some) - self.mean for some in (rows, others))
         return self._cosines(one, other)
 
     def _cosines(self, one: Tensor, other: Tensor) -> Tensor:
@@ -133,10 +182,30 @@ class Space:
 
     def _guess(self, matrix: Tensor, query: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
         """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
-        products = torch.mv(matrix, query.to(matrix.dtype)).float()
+        return self._ranked(torch.mv(matrix, query.to(matrix.dtype)).float(), lengths, metric)
+
+    def _ranked(self, products: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
         if metric == "euclidean":
             return 2 * products - lengths.square()
         return products / lengths.clamp(min=self.still)
+
+    def _stored(self, rows: NDArray[np.int64]) -> Tensor:
+        """The stored vectors of some rows, float32; of many pictures from a copy that is mapped."""
+        if len(self) <= _COARSE_FROM:
+            return self.store.vectors(self.column, rows)
+        return self.mapped[torch.from_numpy(np.searchsorted(self.rows, rows))].float()
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The directions along the strongest components, by cells."""
+        return Cells.of(
+            torch.cat([F.normalize(block.float()).bfloat16() for block in torch.split(self.coarse, _AT_ONCE)])
+        )
+
+    @cached_property
+    def mapped(self) -> Tensor:
+        """The vectors as they are stored (N, D), float16, in a file of the store's cache that is mapped."""
+        return self._file("float16", lambda vectors: vectors.half())
 
     @cached_property
     def short(self) -> Tensor:
@@ -175,19 +244,23 @@ class Space:
             matrix = torch.empty(len(self), self.column.length, dtype=torch.bfloat16)
             self._fill(matrix)
             return matrix
-        path = self._cache_file()
+        return self._file("bfloat16", lambda vectors: (vectors - self.mean).bfloat16())
+
+    def _file(self, kind: Literal["float16", "bfloat16"], made: Callable[[Tensor], Tensor]) -> Tensor:
+        """The vectors (N, D) as `made` makes them, in a file that is mapped; it is written where it is not there."""
+        size = len(self) * self.column.length
+        path = cache_folder(self.store.path) / f"{self.column.name}.{self.store.table.version}.{kind}"
         if not path.exists() or path.stat().st_size != size * 2:
             with writing(path.parent):
-                path.parent.mkdir(exist_ok=True)
-                for old in path.parent.glob(f"{self.column.name}.*"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for old in path.parent.glob(f"{self.column.name}.*.{kind}"):
                     old.unlink(missing_ok=True)
-                temporary = path.with_suffix(".part")
+                temporary = path.with_suffix(f".{kind}.part{os.getpid()}")
                 with temporary.open("wb") as file:
                     for batch in self._stream():
-                        block = (_vectors(batch, self.column) - self.mean).bfloat16()
-                        file.write(block.view(torch.int16).numpy().tobytes())
+                        file.write(made(_vectors(batch, self.column)).view(torch.int16).numpy().tobytes())
                 temporary.replace(path)
-        flat = torch.from_file(str(path), shared=False, size=size, dtype=torch.bfloat16)
+        flat = torch.from_file(str(path), shared=False, size=size, dtype=getattr(torch, kind))
         return flat.view(len(self), self.column.length)
 
     def _fill(self, matrix: Tensor) -> None:
@@ -196,9 +269,6 @@ class Space:
             block = _vectors(batch, self.column) - self.mean
             matrix[start : start + len(block)] = block
             start += len(block)
-
-    def _cache_file(self) -> Path:
-        return self.store.path / "cache" / f"{self.column.name}.{self.store.table.version}.bfloat16"
 
     def _stream(self) -> Iterator[Rows]:
         return self.store.table.stream(
