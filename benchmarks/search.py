@@ -82,9 +82,8 @@ def measure(place: Path, count: int, length: int, many: int) -> None:
         print(f"  {what}: {time.perf_counter() - start:.2f} s")
     print(f"  copies for searching: {_size(place / 'cache'):,.0f} MB of disk")
     hits, times = _each(found, queries)
-    print(
-        f"  warm: {times}; resident: {_resident('RssAnon'):,.0f} MB of its own, {_resident('VmRSS'):,.0f} with pages of files"
-    )
+    own, whole = _resident("RssAnon"), _resident("VmRSS")
+    print(f"  warm: {times}; resident: {own:,.0f} MB of its own, {whole:,.0f} with pages of files")
     right, flat = _exactly(found, queries)
     print(f"  recall@10: {_recall(hits, right):.4f}; float32 scan of all: {1000 * flat:.1f} ms")
     where = "key % 100 = 7"
