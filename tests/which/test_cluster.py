@@ -32,7 +32,7 @@ from tests.which.conftest import tiny_network
 from triscope.which.indexing.cluster import Cluster
 from triscope.which.indexing.index import Pace, index
 for step in index(tiny_network(), sys.argv[1], sys.argv[2], layers=["1", "7"], precision="float32",
-                  pace=Pace(batch=16, unit=32), cluster=Cluster(sys.argv[3], actors=3)):
+                  pace=Pace(16, Cluster(sys.argv[3], actors=3), unit=32)):
     print("stored", step.stored, flush=True)
 """
 
@@ -123,9 +123,7 @@ def test_an_image_that_ends_processes_is_a_row_that_says_so(folder, cluster, tmp
 
 
 def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_path, network):
-    *_, last = index(
-        network, folder, tmp_path / "store", layers=["7"], pace=Pace(64), cluster=Cluster(cluster[0].address)
-    )
+    *_, last = index(network, folder, tmp_path / "store", layers=["7"], pace=Pace(64, Cluster(cluster[0].address)))
     assert 1 <= len(last.nodes) <= 3
     assert sum(int(told.split(": ")[1].split(" images")[0]) for told in last.nodes) == 401
     assert sum("1 of them unusable" in told for told in last.nodes) == 1

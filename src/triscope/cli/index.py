@@ -116,7 +116,7 @@ def _run_index(
     network = _network(place, chosen, console)
     cluster = None if ray is None else Cluster(ray or None, ray_cpus, ray_gpus)
     steps = index_steps(
-        network, collection, place, layers=layers, maps=maps, shard=_shard(shard), pace=Pace(batch), cluster=cluster,
+        network, collection, place, layers=layers, maps=maps, shard=_shard(shard), pace=Pace(batch, cluster),
         **options,
     )  # fmt: skip
     with nullcontext() if cluster is None else redirect_stdout(sys.stderr):  # Ray tells of lost nodes on stdout

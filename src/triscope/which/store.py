@@ -102,10 +102,10 @@ class Store:
         workers     how many threads decode; or "ray", "ray://host:10001" or a `Cluster`, whose actors compute
         """
         collection = collection if isinstance(collection, Collection) else Collection(collection)
-        pace = Pace(batch, workers if isinstance(workers, int) else None)
+        pace = Pace(batch, Cluster.read(workers) or (workers if isinstance(workers, int) else None))
         for _ in index(
             network, collection, path, layers=layers, maps=maps, precision=precision,
-            exact_preprocess=exact_preprocess, shard=shard, pace=pace, cluster=Cluster.read(workers),
+            exact_preprocess=exact_preprocess, shard=shard, pace=pace,
         ):  # fmt: skip
             pass
         at = collection.root if isinstance(collection.root, str) else None

@@ -36,12 +36,12 @@ _UNIT_BYTES = 256 << 20  # of rows that are computed and not yet committed
 @dataclass(frozen=True)
 class Pace:
     """How many pictures pass through the network at once, how many threads decode (None: as many as there are
-    processors, and one), and when what was computed is committed: after `unit` pictures, and after `every` seconds
-    wherever a batch ends, so that a process that is killed loses no more.
+    processors, and one) or the cluster whose actors compute, and when what was computed is committed: after `unit`
+    pictures, and after `every` seconds wherever a batch ends, so that a process that is killed loses no more.
     """
 
     batch: int = 64
-    workers: int | None = None
+    workers: int | Cluster | None = None
     unit: int = 2048
     every: float = 5.0
 
@@ -95,13 +95,11 @@ def index(
     exact_preprocess: bool = False,
     shard: tuple[int, int] = (1, 1),
     pace: Pace = Pace(),
-    cluster: Cluster | None = None,
     refit: bool = False,
 ) -> Generator[Progress]:
     """What `Store.build` does, telling how far it is: after each batch, and after each commit.
 
-    Leaving the iteration stops it; what was computed by then is committed. With a `cluster` its actors compute, and
-    this process commits. `refit` fits the projections anew.
+    Leaving the iteration stops it; what was computed by then is committed. `refit` fits the projections anew.
     """
     if not 1 <= shard[0] <= shard[1]:
         raise StoreError(f"A shard is i of n, from 1 to n; {shard[0]} of {shard[1]} is none.")
@@ -119,10 +117,10 @@ def index(
         )
         begin(folder, table, network, layers, maps)
     pace = replace(pace, batch=1) if network.layers.single else pace
-    job = _Job.of(network, collection, folder, table, shard, pace, cluster)
+    job = _Job.of(network, collection, folder, table, shard, pace)
     yield from job.run()
     for addition in pending(folder):
-        more = _Job.of(network, collection, folder, addition.table, shard, pace, cluster, str(addition))
+        more = _Job.of(network, collection, folder, addition.table, shard, pace, str(addition))
         try:
             yield from more.run()
         except StoreError:
@@ -153,13 +151,14 @@ class _Job:
 
     @classmethod
     def of(cls, network: Network, collection: Collection, folder: Path, table: Table, shard: tuple[int, int],
-           pace: "Pace", cluster: Cluster | None = None, what: str = "") -> "_Job":  # fmt: skip
+           pace: "Pace", what: str = "") -> "_Job":  # fmt: skip
         """The job that brings a table of the store in `folder` up to date."""
         committer = Committer(folder, table, network)
         about = committer.about
         exact = bool(about.preprocess["exact"])
         how = (network, about.columns, about.precision, exact, pace.batch)
-        compute = RowComputer(*how, pace.workers) if cluster is None else RayComputer(*how, cluster)
+        workers = pace.workers
+        compute = RayComputer(*how, workers) if isinstance(workers, Cluster) else RowComputer(*how, workers)
         return cls(Plan(collection, shard, committer.known), compute, committer, pace.for_rows_of(about), what)
 
     def progress(self, more: int = 0) -> Progress:
