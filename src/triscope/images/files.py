@@ -56,8 +56,12 @@ def not_the_file(start: bytes) -> str:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """The path on one line that any terminal and log can take: control characters and stray bytes as escapes."""
-    return "".join(c if c.isprintable() else _escape(c) for c in os.fsdecode(path))
+    """The path on one line that any terminal and log can take: control characters and stray bytes as escapes.
+
+    A path at an address is no path of this system, and is told by its text.
+    """
+    text = os.fsdecode(path) if isinstance(path, str) or hasattr(path, "__fspath__") else str(path)
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def bare_name(path: str | os.PathLike[str]) -> str:
@@ -81,7 +85,12 @@ def public_path(path: str | os.PathLike[str]) -> str:
 
 
 def public_store(path: Path) -> str:
-    """The same of a store's folder; where it is outside, and stands in the folder of its pictures, by both names."""
+    """The same of a store's folder; where it is outside, and stands in the folder of its pictures, by both names.
+
+    Of one at an address, its name alone.
+    """
+    if not hasattr(path, "__fspath__"):
+        return str(path).rstrip("/").rpartition("/")[2]
     told, folder = public_path(path), path.absolute().parent.name
     return f"{folder}/{told}" if told == path.name and told.startswith(".") and folder else told
 

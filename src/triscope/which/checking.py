@@ -9,7 +9,7 @@ from triscope.errors import StoreError
 from triscope.which.database import checksums
 from triscope.which.database.about import About
 from triscope.which.database.files import files_of
-from triscope.which.database.location import existing_store, rows_folder
+from triscope.which.database.location import existing_store, is_remote, rows_folder
 from triscope.which.database.stored_projections import load_projection, projected_name
 from triscope.which.database.table import Table
 from triscope.which.store import GOOD
@@ -65,5 +65,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _needed(folder: Path, table: Table) -> list[str]:
-    """The files that the newest version is made of."""
+    """The files that the newest version is made of; at an address, reading the rows tells what is missing."""
+    if is_remote(folder):
+        return []
     return [file.relative_to(folder).as_posix() for file in table.needed()]

@@ -36,7 +36,7 @@ from triscope.which.conditions import as_lance, explained
 from triscope.which.database.about import About
 from triscope.which.database.arrow import Rows
 from triscope.which.database.durable import damaged, locked
-from triscope.which.database.location import DEFAULT_NAME, existing_store, rows_folder, store_for
+from triscope.which.database.location import DEFAULT_NAME, existing_store, is_remote, rows_folder, store_for
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column, Kind
 from triscope.which.database.stored_projections import load_projection, projected_name
@@ -159,6 +159,8 @@ class Store:
         """
         if not self.about.root or self.address:
             return None
+        if is_remote(self.path):
+            return Path(self.about.root)
         own = self.path.absolute()
         if (
             own.name == DEFAULT_NAME and own.parent.is_dir() and self.about.kind == "folder"

@@ -21,6 +21,7 @@ from triscope.network import Network
 from triscope.network.preprocess import Interpolation
 from triscope.results.recipe import public_source
 from triscope.which.database.durable import damaged
+from triscope.which.database.location import is_remote
 from triscope.which.database.schema import Column
 from triscope.which.database.table import Table
 
@@ -113,10 +114,10 @@ def preprocessing(network: Network, *, exact: bool) -> dict[str, Any]:
 def way_to(root: Path | str, folder: Path) -> str:
     """Where a collection's folder is, seen from the folder of its store: that says least of whose machine this is.
 
-    An address is what it is.
+    An address is what it is, and from a store at an address there is no way to a folder of this machine.
     """
-    if isinstance(root, str):
-        return root
+    if isinstance(root, str) or is_remote(folder):
+        return str(root)
     try:
         return PurePath(os.path.relpath(root, folder)).as_posix()
     except ValueError:  # on another drive

@@ -1,5 +1,6 @@
 """The files of a table, and which version of it is the newest."""
 
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +9,20 @@ from triscope.errors import TriscopeWarning
 from triscope.images import printable
 from triscope.which.database import checksums
 from triscope.which.database.durable import damaged, writing
+from triscope.which.database.location import is_remote
+from triscope.which.places.remote import filesystem
 
 _MANIFESTS = "_versions"
 _PARTS = ("data", "_deletions", "_indices", "_transactions", _MANIFESTS)
 
 
 def check_newest(folder: Path) -> None:
-    """Raise DamagedStore where the newest manifest, by which Lance finds all else, is not as it was written."""
+    """Raise DamagedStore where the newest manifest, by which Lance finds all else, is not as it was written.
+
+    At an address objects are whole or not there, and the service looks after their checksums.
+    """
+    if is_remote(folder):
+        return
     manifests = sorted((folder / _MANIFESTS).glob("*.manifest"))[:1]
     known = checksums.noted(folder.parent) if manifests else {}
     for newest in manifests:
@@ -25,6 +33,8 @@ def check_newest(folder: Path) -> None:
 
 def step_back(folder: Path) -> bool:
     """Put the newest manifest aside if it is empty and an older one is not. Whether there is something to open now."""
+    if is_remote(folder):
+        return False
     manifests = sorted((folder / _MANIFESTS).glob("*.manifest"))  # named by 2**64 - 1 - version: the newest comes first
     empty = [path for path in manifests[:1] if path.stat().st_size == 0]
     if not empty or len(manifests) < 2:
@@ -41,7 +51,18 @@ def step_back(folder: Path) -> bool:
     return True
 
 
+def remove(folder: Path) -> None:
+    """Take a table away, with all its files, where that can be done."""
+    if not is_remote(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    files, path = filesystem(str(folder))
+    files.rm(path, recursive=True)
+
+
 def files_of(folder: Path) -> Iterator[Path]:
-    """The files of a table, those that name others last."""
+    """The files of a table of this machine, those that name others last."""
+    if is_remote(folder):
+        return
     for part in _PARTS:
         yield from sorted(path for path in (folder / part).rglob("*") if path.is_file())

@@ -20,6 +20,7 @@ from triscope.which.database.arrow import Array, Field, Rows, arrow_field, kind_
 from triscope.which.database.durable import damaged, sync_folder, sync_path, writing
 from triscope.which.database.files import check_newest, files_of, step_back
 from triscope.which.database.guard import asking, import_lance
+from triscope.which.database.location import is_remote
 
 if TYPE_CHECKING:
     import lance
@@ -267,7 +268,8 @@ class Table:
                 self._dataset.optimize.compactfiles_of(target_rows_per_fragment=131_072)
             self._dataset.cleanup_old_versions(older_than=timedelta(0), retain_versions=2)
             self._sync()
-            checksums.tidy(self.folder.parent)
+            if not is_remote(self.folder):
+                checksums.tidy(self.folder.parent)
         self.refresh()
 
     def build_index(self, column: str) -> None:
@@ -310,7 +312,9 @@ class Table:
         return np.asarray(np.searchsorted(self._numbers(), found), np.int64)
 
     def _sync(self) -> None:
-        """Every file that was not there before, on disk for good."""
+        """Every file that was not there before, on disk for good; at an address they are so by themselves."""
+        if is_remote(self.folder):
+            return
         new = [path for path in files_of(self.folder) if path not in self._synced]
         for path in new:
             sync_path(path)

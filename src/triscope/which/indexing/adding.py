@@ -7,7 +7,6 @@ interrupted or killed is kept, and the next run goes on with it, whether the lay
 """
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from triscope.network import Network
 from triscope.objectives.base import Need
 from triscope.which.database.about import About
+from triscope.which.database.files import remove
 from triscope.which.database.schema import Column, choose
 from triscope.which.database.table import Table
 from triscope.which.indexing.known import Known
@@ -59,7 +59,7 @@ class Addition:
         good = ~there.failed
         names = [column.name for column in self.about.columns]
         if {*names} <= {column.name for column in about.columns}:  # joined already, and not yet cleared away
-            shutil.rmtree(self.table.folder, ignore_errors=True)
+            remove(self.table.folder)
             return True
         if not here.holds(there.keys[good], there.stamps[good]).all():
             return False
@@ -67,7 +67,7 @@ class Addition:
         table.join(self.table, names)
         pixels = about.columns[-1]
         table.describe(replace(about, columns=(*about.columns[:-1], *self.about.columns, pixels)).to_json())
-        shutil.rmtree(self.table.folder, ignore_errors=True)
+        remove(self.table.folder)
         return True
 
     def _give_up(self, table: Table, there: Known) -> None:
