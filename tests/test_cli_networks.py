@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 import triscope as ts
 from triscope.cli import main
 from triscope.errors import NetworkError
-from triscope.methods.spelling import network_words
+from triscope.methods.spelling import command_line, network_words
 from triscope.network import load
 from triscope.network.loading.recorded import Said, load_recorded
 from triscope.results import Recipe
+from triscope.verbs import METHODS
 
 MODEL = """
 import torch
@@ -187,3 +190,47 @@ def test_what_a_stranger_records_is_checked(stated):
     source = {"name": "pocket", "stated": stated}
     with pytest.raises(NetworkError, match="cannot be read"):
         load_recorded(source, "pocket", "a.png", Said())
+
+
+def checkpoints(*names):
+    """Weights of two trainings of `net.py:make`."""
+    for seed, name in enumerate(names):
+        module = load("net.py:make").module
+        torch.manual_seed(seed)
+        save_file({key: torch.randn_like(value) for key, value in module.state_dict().items()}, name)
+
+
+@pytest.mark.parametrize("named", [["--beside", "net.py:make"], []], ids=["named", "same"])
+def test_a_network_beside_has_weights_of_its_own(named):
+    checkpoints("one.safetensors", "two.safetensors")
+    words = ["-m", "net.py:make", "--weights", "one.safetensors", *named, "--beside-weights", "two.safetensors"]
+    words += ["--input-size", "24", "-u", "1", "--method", "input-x-gradient"]
+    assert call("difference", "cat.png", *words, "-o", "d.png").exit_code == 0
+    assert call("difference", "cat.png", *words, "-o", "d.npy").exit_code == 0
+    one, two = (load("net.py:make", weights=f"{name}.safetensors", size=24) for name in ("one", "two"))
+    wanted = ts.difference([one, two], "cat.png", 1, method="input-x-gradient")
+    np.testing.assert_array_equal(np.load("d.npy"), wanted.values.numpy())
+    assert wanted.values.any()
+    assert "--beside" in call("redo", "d.png", "-m", "net.py:make", "--weights", "one.safetensors").output
+    said = ["-m", "net.py:make", "--weights", "one.safetensors", "--beside-weights", "two.safetensors"]
+    again = call("redo", "d.png", *said, "-o", "again.png")
+    assert again.exit_code == 0, again.output
+    assert Path("again.png").read_bytes() == Path("d.png").read_bytes()
+
+
+def test_more_weights_than_networks_are_refused():
+    words = ["--beside", "net.py:make", "--beside-weights", "a.pth", "--beside-weights", "b.pth"]
+    refused = call("difference", "cat.png", "-m", "net.py:make", *words)
+    assert refused.exit_code != 0
+    assert "--beside-weights is given 2 times and --beside 1" in refused.output
+
+
+def test_the_command_of_two_networks_names_both():
+    checkpoints("one.safetensors", "two.safetensors")
+    one, two = (load("net.py:make", weights=f"{name}.safetensors", size=24) for name in ("one", "two"))
+    told = command_line(METHODS["difference"], {"network": [one, two], "images": "cat.png", "objective": "1"})
+    wanted = "--beside net.py:make --beside-weights two.safetensors"
+    assert told.startswith("triscope difference cat.png -u 1 -m net.py:make --weights one.safetensors")
+    assert told.endswith(wanted)
+    published = load("pocket")
+    assert command_line(METHODS["difference"], {"network": [one, published, two], "images": "cat.png"}) is None

@@ -51,7 +51,7 @@ class UnconfirmedNetwork(NetworkError):
 
     def __init__(self, what: str, options: Sequence[str], python: str, why: str) -> None:
         super().__init__(f"{what}; {why}: network={python}.")
-        self.what, self.why, self.options = what, why, tuple(options)
+        self.what, self.why, self.python, self.options = what, why, python, tuple(options)
 
     def command(self, words: Sequence[str]) -> str:
         """The sentence with the command to give, for a command line that was `words`."""

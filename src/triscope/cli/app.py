@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from triscope.cli.beside import beside_options, networks_beside
 from triscope.cli.common import (
     Console,
     NetworkChoice,
@@ -31,7 +32,7 @@ def command(name: str) -> click.Command:
     """The command."""
     params: list[click.Parameter] = [
         click.Argument(["source"], metavar="[FOLDER|STORE]", required=False),
-        click.Option(["--beside"], multiple=True, metavar="NAME", help="another network to look at; may be repeated"),
+        *beside_options(),
         PlainOption(["--port"], type=click.IntRange(0, 65535), default=0, help="0 is any that is free  [default: 0]"),
         click.Option(["--host"], default="127.0.0.1", show_default=True, help="the address to serve on"),
         click.Option(
@@ -58,6 +59,7 @@ def _run(
     *,
     source: str | None,
     beside: tuple[str, ...],
+    beside_weights: tuple[str, ...],
     port: int,
     host: str,
     allow_host: tuple[str, ...],
@@ -76,7 +78,7 @@ def _run(
         raise StoreError(f"{printable(source or '')} is no folder: give one with photos, or a store.")
     store = _store(folder, chosen)
     network = store.network if store is not None else chosen.load(console)
-    networks: list[Network] = [network, *(chosen.beside(one).load(console) for one in beside)]
+    networks: list[Network] = [network, *(one.load(console) for one in networks_beside(chosen, beside, beside_weights))]
     root = (store.root if store is not None else folder) or folder
     photos = some_pictures(root) if root is not None else samples()
     microscope = Microscope(networks, store, photos=photos or samples())

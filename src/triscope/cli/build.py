@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from triscope.cli.beside import beside_options
 from triscope.cli.common import network_options, out_options, recorded_options, saying_options, with_shared_options
 from triscope.cli.on_the_way import way_options
 from triscope.cli.plain import PlainOption
@@ -66,8 +67,7 @@ def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter
     params: list[click.Parameter] = []
     match declared.input:
         case NetworkInput(many=True):
-            text = "another network, shown beside; may be repeated"
-            params.append(click.Option(["--beside"], multiple=True, metavar="NAME", help=text))
+            params += beside_options()
         case StoreInput():
             params.append(click.Argument([name], metavar=name.upper()))
         case QueryInput():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from triscope.cli.beside import networks_beside
 from triscope.cli.common import Console, NetworkChoice, read_stdin
 from triscope.cli.image_words import expanded
 from triscope.cli.on_the_way import Way, WayPlaces
@@ -97,8 +98,8 @@ def _asked(
     network = chosen.load(console)
     for unit in units or [word for word in (given.get("objective"),) if word is not None]:
         resolve(unit, network)
-    beside = given.pop("beside", ())
-    return [network, *(chosen.beside(name).load(console) for name in beside)] if beside else network
+    others = networks_beside(chosen, given.pop("beside", ()), given.pop("beside_weights", ()))
+    return [network, *(other.load(console) for other in others)] if others else network
 
 
 @dataclass

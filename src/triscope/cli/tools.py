@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from triscope._version import __version__
+from triscope.cli.beside import beside_options, said_beside
 from triscope.cli.common import (
     Callback,
     Console,
@@ -83,17 +84,26 @@ def layers(
     ),
     click.Option(["--store"], metavar="STORE", help="the store that was asked, or the folder of its pictures"),
     *recorded_options(),
+    *beside_options(),
     *out_options(),
     *saying_options(),
 )
 def redo(
-    *, picture: str, images: tuple[str, ...], store: str | None, said: Said, target: Target, console: Console
+    *,
+    picture: str,
+    images: tuple[str, ...],
+    store: str | None,
+    beside: tuple[str, ...],
+    beside_weights: tuple[str, ...],
+    said: Said,
+    target: Target,
+    console: Console,
 ) -> None:
     """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
 
     A recipe names files without their folders: they are looked for beside the picture, in the current folder, and where
     --image and --store say. A Python file, a file of weights or a download that the recipe names is only taken where -m
-    or --weights names it, too.
+    or --weights names it, too, and for what was made of two networks --beside or --beside-weights.
     """
     from triscope.redoing import redo as make_again
     from triscope.results import Drawn
@@ -105,7 +115,7 @@ def redo(
     place = places.find([Path(picture).stem, "redo"], Path(picture).suffix.lower())
     start = time.perf_counter()
     with _threads(recipe.threads):
-        result = make_again(picture, images=images, store=store, said=said)
+        result = make_again(picture, images=images, store=store, said=said_beside(said, beside, beside_weights))
     place.save(result)
     console.keep(place.name)
     console.detail(f"{result.recipe.method} took {time.perf_counter() - start:.2f} s")

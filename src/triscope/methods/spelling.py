@@ -47,7 +47,7 @@ def command_line(method: Method[Any], arguments: Mapping[str, Any], *, style: st
     words += [word for option, value in said_options(method, arguments) for word in _flag(option, value)]
     words += ["--style", style] if style not in (None, "heat") else []
     network, store = arguments.get("network"), arguments.get("store")
-    words += network_words(network) or [] if isinstance(network, Network) else []
+    words += _all_network_words(network) if network is not None else []
     if store is not None and (method.takes("objective") or method.takes("query")):
         if store.note.source is None:
             return None
@@ -88,6 +88,20 @@ def network_words(network: Network) -> list[str] | None:
     return words + (["--device", str(network.device)] if network.device.type != "cpu" else [])
 
 
+def _all_network_words(network: Network | Sequence[Network]) -> list[str]:
+    """The options that name a network, and those that stand beside it."""
+    first, *others = [network] if isinstance(network, Network) else network
+    sources = [public_source(other.source) for other in others if other.source is not None]
+    words = [*(network_words(first) or []), *(word for source in sources for word in ("--beside", source["name"]))]
+    return words + [word for source in sources if "weights" in source for word in ("--beside-weights", source["weights"])]
+
+
+def _paired(others: Sequence[Network]) -> bool:
+    """Whether weights can be told by their order alone: no network with published ones stands before one with others."""
+    own = ["weights" in (one.source or {}) for one in others]
+    return own == sorted(own, reverse=True)
+
+
 def quoted(word: str) -> str:
     """A word as the shell reads it; one that cannot be printed in the bytes it has, as bash and zsh read them."""
     if word.isprintable():
@@ -105,7 +119,7 @@ def _words(declared: Declared, value: Any) -> list[str] | None:
     kind = declared.input
     if isinstance(kind, NetworkInput):
         several = [value] if isinstance(value, Network) else value
-        return [] if all(network_words(one) is not None for one in several) else None
+        return [] if all(network_words(one) is not None for one in several) and _paired(several[1:]) else None
     if isinstance(kind, StoreInput):
         return [_as_word(value.path.parent if value.path.name.startswith(".") else value.path)]
     if isinstance(kind, LayerInput):

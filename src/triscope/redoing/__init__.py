@@ -7,7 +7,7 @@ and taken by hash (`found`). Nothing is run, written or fetched because a recipe
 import dataclasses
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +24,9 @@ from triscope.redoing.found import find_pictures, find_store
 from triscope.results import Heatmap, NetworkNote, Recipe, Result
 from triscope.verbs import METHODS
 from triscope.which.store import Store
+
+#: How the options that name a network are called for a second one.
+_BESIDE = {"-m": "--beside", "--weights": "--beside-weights"}
 
 
 def redo(
@@ -109,8 +112,7 @@ def _store(
 
 def _networks(recipe: Recipe, given: Network | Sequence[Network] | None, label: str, said: Said) -> list[Network]:
     if given is None:
-        alone = len(recipe.networks) == 1
-        networks = [_network(note, label, said, alone=alone) for note in recipe.networks]
+        networks = list(_loaded(recipe.networks, label, said))
     else:
         networks = [given] if isinstance(given, Network) else list(given)
     if len(networks) != len(recipe.networks):
@@ -120,14 +122,21 @@ def _networks(recipe: Recipe, given: Network | Sequence[Network] | None, label: 
     return networks
 
 
-def _network(note: NetworkNote, label: str, said: Said, *, alone: bool) -> Network:
-    """One network of a recipe; of several, what the user says is for the one that nobody else may name."""
-    try:
-        return load_recorded(note.source, note.name, label, said if alone else Said(device=said.device))
-    except UnconfirmedNetwork:
-        if alone or not said.named:
-            raise
-        return load_recorded(note.source, note.name, label, said)
+def _loaded(notes: Sequence[NetworkNote], label: str, said: Said) -> Iterator[Network]:
+    """The networks of a recipe. Where the user names one of several, that is the first that nobody else may name."""
+    waiting = [dataclasses.replace(said, beside=()), *said.beside]
+    if len(waiting) > len(notes):
+        raise RecipeError(f"{label} was made by {len(notes)} networks, and {len(waiting)} are named.")
+    in_order = len(notes) == 1 or len(waiting) > 1
+    for number, note in enumerate(notes):
+        try:
+            said_of = waiting.pop(0) if in_order and waiting else Said(device=said.device)
+            yield load_recorded(note.source, note.name, label, said_of)
+        except UnconfirmedNetwork as error:
+            if in_order or not waiting or not waiting[0].named:
+                options = [_BESIDE.get(word, word) if number else word for word in error.options]
+                raise UnconfirmedNetwork(error.what, options, error.python, error.why) from error
+            yield load_recorded(note.source, note.name, label, waiting.pop(0))
 
 
 def _compare(note: NetworkNote, sha256: str) -> None:

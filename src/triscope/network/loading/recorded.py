@@ -25,12 +25,13 @@ _PYTHON = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Said:
-    """What the user says of the network that a file names, in the words of `load`."""
+    """What the user says of the network that a file names, in the words of `load`; of several, `beside` has the others."""
 
     model: str | None = None
     weights: str | None = None
     arch: str | None = None
     device: str | None = None
+    beside: "tuple[Said, ...]" = ()
 
     @property
     def named(self) -> str | None:
