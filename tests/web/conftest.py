@@ -1,6 +1,7 @@
 """A page about a tiny network and two photos, asked without a browser."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,10 @@ pytest.importorskip("httpx", reason="needs httpx to ask the page")
 
 import httpx
 
+from tests.web.browsing import LOOKS, Opened
 from triscope.web.microscope import Microscope
 from triscope.web.serving import Running, serve
+from triscope.which.store import Store
 
 ANY = httpx.Limits(max_connections=None)
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -67,3 +70,39 @@ def finished(client: httpx.Client, question: dict) -> dict:
     with client.stream("GET", f"/api/jobs/{answer.json()['id']}/events") as stream:
         told = [line.removeprefix("data:") for line in stream.iter_lines() if line.startswith("data:")]
     return json.loads(told[-1])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright to drive a browser")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("needs a Chromium on the PATH")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-device-for-media-stream",
+             "--use-fake-ui-for-media-stream"]  # fmt: skip
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_of_collection(tmp_path_factory):
+    """A page about two tiny networks and a small collection; one photo has a hostile name."""
+    folder = tmp_path_factory.mktemp("photos")
+    photos = [paint(folder / name, seed) for seed, name in enumerate(("one.png", "<img src=x onerror=alert(1)>.png"))]
+    for seed in range(2, 14):
+        paint(folder / f"{seed}.png", seed)
+    network = tiny()
+    store = Store.build(network, folder, layers=["1", "3", "output"])
+    page = serve(Microscope([network, tiny("other", 1)], store, photos=photos))
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def opened(browser, page_of_collection) -> Iterator[Opened]:
+    page = Opened(browser, page_of_collection, **LOOKS["wide"])
+    yield page
+    page.context.close()
+    assert page.said == []

@@ -2,104 +2,22 @@
 
 import io
 import re
-import shutil
 import time
 from collections.abc import Iterator
 
 import PIL.Image
 import pytest
 
-from tests.web.conftest import HOSTILE, SAME, paint, tiny
+from tests.web.browsing import LOOKS, PAGES, Opened
+from tests.web.conftest import HOSTILE, SAME
 from triscope.methods import METHODS, ImagesArg, NetworkArg, Step, method
 from triscope.results import Picture
 from triscope.web.microscope import Microscope
-from triscope.web.serving import serve
-from triscope.which.store import Store
-
-PAGES = {
-    "network": "#/network?layer=1",
-    "unit": "#/unit?u=3%3A2%402%2C3",
-    "image": "#/image",
-    "collection": "#/collection",
-    "studio": "#/studio",
-    "camera": "#/camera",
-}
-LOOKS = {
-    "wide": {"viewport": {"width": 1280, "height": 900}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-}
-READY = {
-    "network": "canvas.tiles[data-drawn]",
-    "unit": ".panel.ready",
-    "image": ".panel.ready",
-    "collection": "iframe.frame",
-    "studio": ".form",
-    "camera": "[data-rate]",
-}
-WAIT = 60_000
 
 
 @pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright to drive a browser")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs a Chromium on the PATH")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-device-for-media-stream",
-             "--use-fake-ui-for-media-stream"]  # fmt: skip
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    """A page about two tiny networks and a small collection; one photo has a hostile name."""
-    folder = tmp_path_factory.mktemp("photos")
-    photos = [paint(folder / name, seed) for seed, name in enumerate(("one.png", "<img src=x onerror=alert(1)>.png"))]
-    for seed in range(2, 14):
-        paint(folder / f"{seed}.png", seed)
-    network = tiny()
-    store = Store.build(network, folder, layers=["1", "3", "output"])
-    page = serve(Microscope([network, tiny("other", 1)], store, photos=photos))
-    yield page
-    page.close()
-
-
-class Opened:
-    """A page in a browser; what it asked for, and what it said."""
-
-    def __init__(self, browser, running, **look) -> None:
-        self.asked, self.said, self.running = [], [], running
-        self.context = browser.new_context(**look)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(WAIT)
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.goto(running.url)
-        self.page.wait_for_selector("h1")
-
-    def go(self, where: str) -> None:
-        self.page.goto(self.running.url.split("?")[0] + where)
-
-    def show(self, name: str) -> None:
-        self.go(PAGES[name])
-        self.page.wait_for_selector(f"main.page-{name}")
-        self.page.wait_for_selector(READY[name])
-
-    def hosts(self) -> set[str]:
-        return {re.sub(r"^(\w+:(//[^/]*)?).*", r"\1", address, flags=re.DOTALL) for address in self.asked}
-
-
-@pytest.fixture
-def opened(browser, running) -> Iterator[Opened]:
-    page = Opened(browser, running, **LOOKS["wide"])
-    yield page
-    page.context.close()
-    assert page.said == []
+def running(page_of_collection):
+    return page_of_collection
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -13,7 +13,9 @@ from triscope.network.loading.recorded import Said
 def beside_options() -> list[click.Parameter]:
     """Which other networks, and their weights."""
     return [
-        click.Option(["--beside"], multiple=True, metavar="NAME", help="another network, shown beside; may be repeated"),
+        click.Option(
+            ["--beside"], multiple=True, metavar="NAME", help="another network, shown beside; may be repeated"
+        ),
         click.Option(
             ["--beside-weights"],
             multiple=True,
@@ -44,7 +46,7 @@ def said_beside(said: Said, names: Sequence[str], weights: Sequence[str]) -> Sai
 def _paired(names: Sequence[str], weights: Sequence[str]) -> list[tuple[str, str | None]]:
     if len(weights) > len(names):
         raise OptionError(
-            f"--beside-weights is given {len(weights)} times and --beside {len(names)}: give one file for each network, "
-            "in the same order."
+            f"--beside-weights is given {len(weights)} times and --beside {len(names)}: give one file for each "
+            "network, in the same order."
         )
     return list(zip(names, [*weights, *[None] * (len(names) - len(weights))], strict=True))

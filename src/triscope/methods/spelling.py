@@ -93,7 +93,9 @@ def _all_network_words(network: Network | Sequence[Network]) -> list[str]:
     first, *others = [network] if isinstance(network, Network) else network
     sources = [public_source(other.source) for other in others if other.source is not None]
     words = [*(network_words(first) or []), *(word for source in sources for word in ("--beside", source["name"]))]
-    return words + [word for source in sources if "weights" in source for word in ("--beside-weights", source["weights"])]
+    return words + [
+        word for source in sources if "weights" in source for word in ("--beside-weights", source["weights"])
+    ]
 
 
 def _paired(others: Sequence[Network]) -> bool:

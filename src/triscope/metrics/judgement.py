@@ -75,13 +75,18 @@ class Judgement(Result):
             elif column in means:
                 parts.append(f"{column} {means[column]:.2f}")
         if not math.isnan(means.get("class", math.nan)):
-            blind = means["class"] > _CLASS_BLIND
             parts.append(
                 "hardly depends on the class: do not read it as an explanation of the class"
-                if blind
+                if self.is_class_blind(row)
                 else f"correlation with the map of another class {means['class']:.2f}"
             )
         return "; ".join(parts)
+
+    def is_class_blind(self, row: str) -> bool:
+        """Whether a map correlates above 0.9 with that of another class; False where that is not known."""
+        if "class" not in self.columns:
+            return False
+        return float(self.means()[self.rows.index(row), self.columns.index("class")]) > _CLASS_BLIND
 
     def summary(self) -> dict[str, Any]:
         """The means, by row and column."""

@@ -5,6 +5,8 @@ from typing import Any, cast
 
 from triscope.errors import OptionError
 from triscope.images import printable
+from triscope.metrics.baselines import BASELINES
+from triscope.metrics.judgement import Judgement
 from triscope.results import Drawn, Grid, Heatmap, Result, Style
 from triscope.web.photos import jpeg
 from triscope.web.volumes import as_text
@@ -29,6 +31,12 @@ def facts(result: Result) -> dict[str, Any]:
     if isinstance(result, Heatmap):
         told |= {"scale": result.scale, "signed": result.signed, "score": float(result.scores[0]),
                  "asked": printable(result.asked[0])}  # fmt: skip
+    if isinstance(result, Judgement):
+        told["judged"] = {
+            row: {"sentence": printable(result.sentence(row)), "doubt": result.is_class_blind(row)}
+            for row in result.rows
+            if row not in BASELINES
+        }
     if isinstance(result, Gallery):
         told |= {"parts": [_plain(entry) for entry in result.entries()[:_MOST_PARTS]], "measure": result.score,
                  "text": None}  # fmt: skip

@@ -29,6 +29,7 @@ def job_routes() -> list[Route]:
     return [
         Route("/api/events", events),
         Route("/api/jobs", add_job, methods=["POST"]),
+        Route("/api/judgements", add_judgement, methods=["POST"]),
         Route("/api/jobs/{job}", job_snapshot),
         Route("/api/jobs/{job}/events", job_events),
         Route("/api/jobs/{job}/{act:str}", job_act, methods=["POST"]),
@@ -45,6 +46,13 @@ async def add_job(request: Request) -> Response:
     """Ask a method."""
     data, scope = await json_of(request), scope_of(request)
     job = await run_in_threadpool(scope.job, data)
+    return JSONResponse(_snapshot(scope, job), 201)
+
+
+async def add_judgement(request: Request) -> Response:
+    """Judge the maps of a photo: {network, photo, unit, methods}."""
+    data, scope = await json_of(request), scope_of(request)
+    job = await run_in_threadpool(scope.judgement, data)
     return JSONResponse(_snapshot(scope, job), 201)
 
 
@@ -68,9 +76,10 @@ async def events(request: Request) -> Response:
 
 
 async def job_act(request: Request) -> Response:
-    """Cancel, pause or resume a job."""
+    """Cancel, drop, pause or resume a job."""
     scope, job = scope_of(request), _job(request)
-    acts = {"cancel": scope.worker.cancel, "pause": scope.worker.pause, "resume": scope.worker.resume}
+    acts = {"cancel": scope.worker.cancel, "drop": scope.worker.drop, "pause": scope.worker.pause,
+            "resume": scope.worker.resume}  # fmt: skip
     act = acts.get(request.path_params["act"])
     if act is None:
         raise NotFoundError

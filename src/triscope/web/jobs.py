@@ -220,6 +220,11 @@ class Worker:
         job.stop()
         self._wake()
 
+    def drop(self, job: Job) -> None:
+        """Cancel a job that one page has left, unless another watches it."""
+        if len(job.listeners) < 2:  # the page that leaves may still be listening
+            self.cancel(job)
+
     def pause(self, job: Job) -> None:
         """Leave a job where it is; others go on."""
         if job.state in ("running", "waiting") and job.long:

@@ -34,6 +34,7 @@ _NOTES = "notes.json"
 _LONGEST_NOTE = 2000
 _MOST_NOTES = 10_000
 _LOOKED_AT = 5000
+_CURVE_STEPS = 10  # of the curves that judge a map
 
 
 class Microscope:
@@ -128,6 +129,12 @@ class Microscope:
         while len(self._asked) > _ANSWERS:
             self._asked.pop(next(iter(self._asked)))
         return job
+
+    def judgement(self, data: Mapping[str, Any]) -> Job:
+        """The job that puts numbers beside maps: of a network, a photo, a unit (or the top class), methods."""
+        inputs = {"images": data.get("photo"), "objective": data.get("unit")}
+        options = {"methods": data.get("methods"), "steps": _CURVE_STEPS}
+        return self.job({"method": "judge", "network": data.get("network", 0), "inputs": inputs, "options": options})
 
     def volume(self, layer: str, photo: str, number: int = 0) -> Volume:
         """A layer's numbers for a photo; the last few are remembered. For the worker."""

@@ -25,7 +25,7 @@ _PYTHON = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Said:
-    """What the user says of the network that a file names, in the words of `load`; of several, `beside` has the others."""
+    """What the user says of the network that a file names, in the words of `load`; `beside` is for further ones."""
 
     model: str | None = None
     weights: str | None = None

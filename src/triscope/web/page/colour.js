@@ -18,6 +18,18 @@ export function numbersOf(sent) {
   return { shape, scale, signed, values: new Float32Array(bytes.buffer) };
 }
 
+/** The mean magnitude; of three channels that of the largest. @param {Numbers} numbers */
+export function meanOf({ shape, values }) {
+  const count = shape[1] * shape[2];
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    let size = 0;
+    for (let c = 0; c < shape[0]; c++) size = Math.max(size, Math.abs(values[c * count + i]));
+    sum += size;
+  }
+  return sum / count;
+}
+
 /** The colour of a share in [-1, 1]. @param {number[][]} colours @param {boolean} signed @param {number} share */
 export function colourAt(colours, signed, share) {
   const place = signed ? (share + 1) * 127.5 : share * 255;

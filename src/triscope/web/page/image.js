@@ -1,12 +1,12 @@
 // One photo: what it is taken for, and every method that says where, side by side.
 
 import { bars } from "./charts.js";
-import { choice, fill, h } from "./h.js";
-import { heatPanel } from "./heat.js";
+import { choice, fill, h, settled, told } from "./h.js";
+import { heatPanel, sameAs } from "./heat.js";
 import { keys } from "./keys.js";
 import { seenAddress } from "./photos.js";
 import { runner } from "./run.js";
-import { get } from "./source.js";
+import { act, get, over, post, watch } from "./source.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
 export function imagePage(root, params, app) {
@@ -15,6 +15,8 @@ export function imagePage(root, params, app) {
     && one.needs.includes("images") && app.only(one, ["images", "layer"]));
   let unit = params.unit || "";
   let style = params.style || "auto";
+  let scale = params.scale || "one";
+  const sides = app.sides();
   const asked = params.methods ? params.methods.split(",") : maps.filter((/** @type {any} */ one) => one.usual && !one.long)
     .map((/** @type {any} */ one) => one.name);
   let shown = maps.filter((/** @type {any} */ one) => asked.includes(one.name));
@@ -22,21 +24,30 @@ export function imagePage(root, params, app) {
   let panels = [];
   /** @type {any} */
   let run = null;
+  let gone = false;
   /** @type {any} */
   let field;
   const classes = h("div", { class: "classes" });
   const photo = h("figure", { class: "panel photo" });
-  const grid = h("div", { class: "panels" });
+  const grid = h("div", { class: sides.length > 1 ? "panels double" : "panels" });
+  const scaled = h("p", { class: "note" });
+  const judging = h("div", { class: "judging", role: "status" });
   const refused = h("p", { class: "note" });
   const more = h("div", { class: "chips", role: "group", "aria-label": "Methods shown" });
   const split = h("div", { class: "splitter" });
   const tools = h("section", { class: "tools" });
   const name = app.photoName();
-  fill(root, h("h1", null, name || "No photo", h("span", { class: "soft" }, ` as ${app.net.name} sees it`)),
-    h("div", { class: "subject" }, photo, h("div", null, h("h2", null, "Taken for"), classes, unitField())),
+  const takenFor = sides.map(() => h("div"));
+  fill(root, h("h1", null, name || "No photo", h("span", { class: "soft" }, ` as ${sides.map(app.nameOf).join(" and ")} sees it`)),
+    h("div", { class: "subject" }, photo, h("div", null, h("h2", null, "Taken for"), takenFor, classes, unitField())),
     h("h2", null, "Where it looks"),
-    h("div", { class: "controls" }, choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over the photo"]], style, look), more),
-    grid, refused, split, others.length > 0 && tools);
+    h("div", { class: "controls" }, choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over the photo"]], style, look),
+      choice("Scale", [["one", "one for all"], ["own", "each its own"]], scale, (word) => {
+        scale = word;
+        app.put({ scale: word === "one" ? "" : word });
+        rescale();
+      }), more),
+    scaled, grid, refused, judging, split, others.length > 0 && tools);
 
   /** @param {string} word */
   function look(word) {
@@ -61,25 +72,39 @@ export function imagePage(root, params, app) {
     draw();
   }
 
-  /** @type {any[]} */
-  let rows = [];
+  /** What each network takes the photo for. @type {any[][]} */
+  const rows = sides.map(() => []);
   function drawClasses() {
-    fill(classes, bars(rows, { chosen: unit || rows[0]?.name, pick: (row) => about(unit === row.name ? "" : row.name) }),
-      h("p", { class: "help" }, "A share is not the chance of being right: shown something that is none of its classes, a network divides the same 100% over them."),
+    takenFor.forEach((place, i) => fill(place, sides.length > 1 && h("h3", null, app.nameOf(sides[i])),
+      bars(rows[i], { chosen: unit || rows[0][0]?.name, pick: (row) => about(unit === row.name ? "" : row.name) })));
+    fill(classes, h("p", { class: "help" }, "A share is not the chance of being right: shown something that is none of its classes, a network divides the same 100% over them."),
       unit && h("a", { class: "button", href: app.link("unit", { u: unit }) }, "More about this unit"));
   }
 
   /** One pointer for all panels. @param {number} x @param {number} y */
   const point = (x, y) => panels.forEach((panel) => panel.read(x, y));
 
+  /** What a network is asked about: two are asked the same, the best class of the first if nothing else is said. @param {number} network */
+  const question = (network) => (sides.length > 1 ? app.unitIn(network, unit || String(rows[0][0]?.index ?? "")) : unit);
+
   function draw() {
     panels.forEach((panel) => panel.close());
+    forget();
+    known.clear();
     refused.textContent = "";
-    panels = shown.map((/** @type {any} */ method) => heatPanel(app, { method, photo: app.photo, unit, point, failed }));
-    panels.forEach((panel) => panel.look({ style }));
-    fill(grid, panels.map((panel) => panel.node));
+    panels = [];
+    fill(grid, shown.map(place));
     drawChips();
     drawSplit();
+  }
+
+  /** A method's panel, or one for each of two networks. @param {any} method */
+  function place(method) {
+    const mine = sides.map((network) => heatPanel(app, { method, photo: app.photo, unit: question(network), network, point, failed, settled: arrived,
+      title: sides.length > 1 ? `${method.title} · ${app.nameOf(network)}` : method.title }));
+    panels.push(...mine);
+    mine.forEach((panel) => panel.look({ style }));
+    return sides.length > 1 ? h("div", { class: "pair" }, mine.map((panel) => panel.node)) : mine[0].node;
   }
 
   /** @param {any} panel @param {string} why */
@@ -87,7 +112,73 @@ export function imagePage(root, params, app) {
     panel.close();
     panel.node.remove();
     panels = panels.filter((one) => one !== panel);
-    refused.append(h("span", null, h("b", null, `Without ${panel.method.title}`), `: ${why} `));
+    const where = sides.length > 1 ? ` of ${app.nameOf(panel.network)}` : "";
+    refused.append(h("span", null, h("b", null, `Without ${panel.method.title}${where}`), `: ${why} `));
+  }
+
+  const arrived = settled(() => {
+    rescale();
+    if (panels.every((panel) => panel.ready)) judge();
+  }, 40);
+
+  /** One scale for all maps: a multiple of their mean magnitudes, since they are in different units. */
+  function rescale() {
+    const times = scale === "one" ? Math.max(0, ...panels.map((panel) => panel.times)) : 0;
+    panels.forEach((panel) => panel.look({ style, times }));
+    scaled.textContent = scale === "own" ? "Each map has a scale of its own: the strongest colours of two need not mean the same."
+      : times ? `One scale: in every map the strongest colour stands for ${told(Number(times.toPrecision(2)))} times its mean magnitude.` : "";
+  }
+
+  /** What numbers say of maps, by network and method. @type {Map<string, any>} */
+  const known = new Map();
+  /** @type {{job: any, stop: () => any}[]} */
+  let judgements = [];
+
+  /** Nobody waits for the numbers of these maps any more. */
+  function forget() {
+    for (const one of judgements) {
+      one.stop();
+      if (!over(one.job)) act(one.job.id, "drop").catch(() => undefined);
+    }
+    judgements = [];
+    fill(judging);
+  }
+
+  /** Put numbers beside the maps, once all of them are there. */
+  function judge() {
+    forget();
+    for (const network of sides) {
+      const key = (/** @type {string} */ method) => `${network} ${method}`;
+      const mine = panels.filter((panel) => panel.network === network && takes(panel.method, "objective"));
+      mine.forEach((panel) => panel.judge(known.get(key(panel.method.name)) || null));
+      const methods = mine.map((panel) => panel.method.name).filter((method) => !known.has(key(method)));
+      if (!methods.length) continue;
+      const place = h("div");
+      judging.append(place);
+      const started = panels;
+      post("api/judgements", { network, photo: app.photo, unit: question(network) || null, methods }).then((job) => {
+        /** @type {{job: any, stop: () => any}} */
+        const one = { job, stop: () => undefined };
+        if (gone || panels !== started) { act(job.id, "drop").catch(() => undefined); return; }
+        judgements.push(one);
+        one.stop = watch(job, async (now) => {
+          one.job = now;
+          if (now.state === "failed") fill(place, h("p", { class: "note" }, `No numbers judge these maps. ${now.error}`));
+          else if (now.state === "done") await tell(now, place, (method, found) => { known.set(key(method), found); mine.find((panel) => panel.method.name === method)?.judge(found); });
+          else if (!over(now)) fill(place, h("p", { class: "note" }, `Being judged by numbers: ${now.index} of ${now.total || "…"}`));
+        });
+      }).catch((error) => fill(place, h("p", { class: "note" }, error.message)));
+    }
+  }
+
+  /** @param {any} job @param {Element} place @param {(method: string, found: any) => void} each */
+  async function tell(job, place, each) {
+    const { judged, notes } = await get(`api/jobs/${job.id}/facts`);
+    if (gone) return;
+    Object.entries(judged).forEach(([method, found]) => each(method, found));
+    fill(place, h("details", null, h("summary", null, "How the maps were judged"),
+      h("p", { class: "help" }, "Insertion: how sure the network is as the strongest pixels appear first (higher is better). Deletion: as they disappear first (lower is better). The baselines know nothing of the network. On a single photo these numbers vary much."),
+      notes.map((/** @type {string} */ note) => h("p", { class: "note" }, note)), sameAs(job)));
   }
 
   function drawChips() {
@@ -100,15 +191,12 @@ export function imagePage(root, params, app) {
     const there = shown.includes(method);
     shown = maps.filter((/** @type {any} */ one) => (one === method ? !there : shown.includes(one)));
     app.put({ methods: shown.map((/** @type {any} */ one) => one.name).join(",") });
+    forget();
     if (there) {
-      panels.filter((panel) => panel.method === method).forEach((panel) => { panel.close(); panel.node.remove(); });
+      panels.filter((panel) => panel.method === method).forEach((panel) => { panel.close(); (panel.node.closest(".pair") || panel.node).remove(); });
       panels = panels.filter((panel) => panel.method !== method);
-    } else {
-      const panel = heatPanel(app, { method, photo: app.photo, unit, point, failed });
-      panel.look({ style });
-      panels.push(panel);
-      grid.append(panel.node);
-    }
+      arrived();
+    } else grid.append(place(method));
     drawChips();
     drawSplit();
   }
@@ -116,7 +204,8 @@ export function imagePage(root, params, app) {
   /** Two panels in one, a line between them. */
   function drawSplit() {
     if (panels.length < 2) { fill(split); return; }
-    const options = (/** @type {number} */ chosen) => panels.map((panel, i) => h("option", { value: String(i), selected: i === chosen }, panel.method.title));
+    const options = (/** @type {number} */ chosen) => panels.map((panel, i) => h("option", { value: String(i), selected: i === chosen },
+      panel.node.querySelector("h3")?.textContent));
     const pick = (/** @type {string} */ id, /** @type {number} */ chosen) => h("select", { id, onchange: lay }, options(chosen));
     const [left, right] = [pick("left", 0), pick("right", 1)];
     const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Where the line lies", oninput: lay });
@@ -161,9 +250,9 @@ export function imagePage(root, params, app) {
   if (app.photo) {
     fill(photo, h("div", { class: "stack" }, h("img", { src: seenAddress(app.photo, app.network), alt: `What the network sees of ${name}` })),
       h("figcaption", null, `What the network sees: ${app.net.size.join(" × ")} pixels.`));
-    get("api/predictions", { photo: app.photo, network: app.network }).then((found) => { rows = found; drawClasses(); })
-      .catch((error) => fill(classes, h("p", { class: "note" }, error.message)));
-    draw();
+    Promise.all(sides.map((network, i) => get("api/predictions", { photo: app.photo, network }).then((found) => { rows[i] = found; drawClasses(); })
+      .catch((error) => fill(takenFor[i], h("p", { class: "note" }, error.message))))).then(() => { if (sides.length > 1 && !gone) draw(); });
+    if (sides.length < 2) draw();
     drawTools();
   } else {
     refused.textContent = "There is no photo yet: add one above, drop one here, or paste one.";
@@ -174,9 +263,14 @@ export function imagePage(root, params, app) {
     { key: ". ArrowRight", help: "the next photo", run: () => app.nextPhoto(1) },
   ]);
   return () => {
+    gone = true;
     release();
+    forget();
     panels.forEach((panel) => panel.close());
     run?.leave();
     run?.close();
   };
 }
+
+/** @param {any} method @param {string} name */
+const takes = (method, name) => method.inputs.some((/** @type {any} */ one) => one.name === name);

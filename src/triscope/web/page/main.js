@@ -37,8 +37,19 @@ const app = {
   about: null,
   history: /** @type {any[]} */ ([]),
   network: 0,
+  /** The network beside it, or -1. */
+  beside: -1,
   photo: "",
   get net() { return this.about.networks[this.network]; },
+  /** The networks that are shown: one, or two side by side. */
+  sides() { return this.beside < 0 ? [this.network] : [this.network, this.beside]; },
+  nameOf: (/** @type {number} */ network) => app.about.networks[network].name,
+  /** How a unit of the first network is called in another: classes go by their names. @param {number} network @param {string} unit */
+  unitIn(network, unit) {
+    const [name, others] = [this.className(unit), this.about.networks[network].classes];
+    if (network === this.network || !name || others[Number(unit)] === name) return unit;
+    return others.includes(name) ? String(others.indexOf(name)) : name;
+  },
   /** @param {(method: any) => boolean} [fits] */
   methods(fits = () => true) { return this.about.methods.filter(fits); },
   /** Whether a method needs nothing but a network and these. @param {any} method @param {string[]} names */
@@ -68,7 +79,7 @@ const app = {
   },
   /** An address of a page, of the same photo and network. @param {string} to @param {Object<string, any>} [how] */
   link(to, how = {}) {
-    const kept = { photo: this.photo === this.about.photos[0]?.id ? "" : this.photo, network: this.network || "", ...how };
+    const kept = { photo: this.photo === this.about.photos[0]?.id ? "" : this.photo, network: this.network || "", beside: this.beside < 0 ? "" : this.beside, ...how };
     const words = Object.entries(kept).filter(([, value]) => value !== "" && value != null);
     const query = new URLSearchParams(words.map(([name, value]) => [name, String(value)])).toString();
     return `#/${to}${query ? `?${query}` : ""}`;
@@ -78,7 +89,7 @@ const app = {
   /** Keep a state in the address, without leaving it. @param {Object<string, any>} now */
   put(now) {
     params = { ...params, ...now };
-    const { photo, network, ...rest } = params;
+    const { photo, network, beside, ...rest } = params;
     history.replaceState(null, "", this.link(page, rest));
   },
   photoName() { return this.about.photos.find((/** @type {any} */ one) => one.id === this.photo)?.name || this.photo.replace("row-", "picture "); },
@@ -126,6 +137,8 @@ function show() {
   params = Object.fromEntries(new URLSearchParams(query || ""));
   const network = Number(params.network || 0);
   app.network = app.about.networks[network] ? network : 0;
+  const beside = Number(params.beside || -1);
+  app.beside = app.about.networks[beside] && beside !== app.network ? beside : -1;
   app.photo = params.photo || app.about.photos[0]?.id || "";
   leave();
   drawBar();
@@ -136,10 +149,13 @@ function show() {
 
 function drawBar() {
   const names = app.about.networks.map((/** @type {any} */ one) => one.name);
-  const net = names.length > 1
-    ? h("select", { "aria-label": "Network", onchange: (/** @type {Event} */ event) => app.go(page, { ...params, network: /** @type {any} */ (event.target).value }) },
-      names.map((/** @type {string} */ name, /** @type {number} */ i) => h("option", { value: String(i), selected: i === app.network }, name)))
-    : h("b", null, names[0]);
+  const pick = (/** @type {string} */ key, /** @type {string} */ label, /** @type {number} */ chosen, /** @type {[number, string][]} */ options) =>
+    h("select", { "aria-label": label, title: label, onchange: (/** @type {Event} */ event) => app.go(page, { ...params, [key]: /** @type {any} */ (event.target).value }) },
+      options.map(([value, name]) => h("option", { value: value < 0 ? "" : String(value), selected: value === chosen }, name)));
+  const all = names.map((/** @type {string} */ name, /** @type {number} */ i) => [i, name]);
+  const net = names.length < 2 ? h("b", null, names[0]) : [pick("network", "Network", app.network, all),
+    (page === "unit" || page === "image") && pick("beside", "Beside it", app.beside,
+      [[-1, "alone"], ...all.filter(([/** @type {number} */ i]) => i !== app.network).map(([i, name]) => [i, `and ${name}`])])];
   const field = photoField(app, { label: "Photo", value: app.photo ? [app.photo] : [], changed: (ids) => {
     if (ids[0] && ids[0] !== app.photo) app.go(page, { ...params, photo: ids[0] });
   } });

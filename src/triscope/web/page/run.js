@@ -11,9 +11,9 @@ const FRAMES = 120; // pictures of the way that are kept, to go back to
 
 /**
  * @param {any} app @param {any} method
- * @param {{fixed?: Object<string, any>, inputs?: any, options?: any, history?: any[], started?: (said: any) => void}} [how]
+ * @param {{fixed?: Object<string, any>, inputs?: any, options?: any, history?: any[], started?: (said: any) => void, network?: number, title?: string}} [how]
  */
-export function runner(app, method, { fixed = {}, inputs = {}, options = {}, history = [], started } = {}) {
+export function runner(app, method, { fixed = {}, inputs = {}, options = {}, history = [], started, network = app.network, title = "" } = {}) {
   const form = methodForm(app, method, { fixed, inputs, options });
   /** @type {import("./source.js").Snapshot | null} */
   let job = null;
@@ -37,7 +37,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   const found = h("div");
   const same = h("div", { class: "same" });
   const kept = h("div", { class: "history" });
-  const node = h("div", { class: "run" }, form.node, h("div", { class: "buttons" }, run, method.long && pause, cancel),
+  const node = h("div", { class: "run" }, title && h("h3", null, title), form.node, h("div", { class: "buttons" }, run, method.long && pause, cancel),
     method.long && bar, state, h("div", { class: "easel" }, live), scrub, course, found, same, kept,
     h("p", { class: "caption" }, capital(method.line), "."),
     method.misleads && h("details", null, h("summary", null, "When it misleads"), h("p", null, method.misleads)));
@@ -57,7 +57,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     const said = form.read();
     started?.(said);
     try {
-      const asked = await ask({ method: method.name, network: app.network, again: method.long, ...said });
+      const asked = await ask({ method: method.name, network, again: method.long, ...said });
       stop = watch(asked, (now) => hear(now, said));
     } catch (error) {
       state.textContent = /** @type {Error} */ (error).message;

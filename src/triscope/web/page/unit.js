@@ -23,10 +23,11 @@ export function unitPage(root, params, app) {
   const finders = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "objective"]) && one.needs.includes("objective"));
   let method = maps.find((/** @type {any} */ one) => one.name === params.where) || maps[0];
   let [style, opacity] = [params.style || "auto", 1];
-  /** @type {any} */
-  let panel = null;
-  /** @type {any} */
-  let run = null;
+  /** One for each network that is shown. @type {any[]} */
+  let panels = [];
+  /** @type {any[]} */
+  let runs = [];
+  const sides = app.sides();
   let toggle = () => undefined;
   const stops = /** @type {(() => void)[]} */ ([]);
   const parts = read(unit);
@@ -37,7 +38,7 @@ export function unitPage(root, params, app) {
   const select = h("select", { id: "where", onchange: () => use(select.value) }, maps.map((/** @type {any} */ one) =>
     h("option", { value: one.name, selected: one === method }, one.title)));
   const slider = h("input", { type: "range", id: "opacity", min: 0, max: 1, step: 0.05, value: 1,
-    oninput: () => { opacity = Number(slider.value); panel?.look({ opacity }); } });
+    oninput: () => { opacity = Number(slider.value); look(); } });
   const what = h("div");
   const which = h("div");
   const scores = h("div");
@@ -48,7 +49,7 @@ export function unitPage(root, params, app) {
       choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over"]], style, (word) => {
         style = word;
         app.put({ style: word === "auto" ? "" : word });
-        panel?.look({ style });
+        look();
       })), where),
     column("What excites it", "made from noise", what),
     column("Which photos do", app.about.collection?.name ? `in ${app.about.collection.name}${parts?.at ? ", by the whole channel" : ""}` : "in a collection", scores, which),
@@ -98,26 +99,29 @@ export function unitPage(root, params, app) {
     method = maps.find((/** @type {any} */ one) => one.name === name) || method;
     select.value = method.name;
     app.put({ where: method === maps[0] ? "" : method.name });
-    panel?.close();
+    panels.forEach((panel) => panel.close());
     if (!app.photo) {
       fill(where, h("p", { class: "note" }, "There is no photo yet: add one above."));
       return;
     }
-    panel = heatPanel(app, { method, photo: app.photo, unit, title: false, point });
-    panel.look({ style, opacity });
-    fill(where, panel.node);
+    panels = sides.map((network) => heatPanel(app, { method, photo: app.photo, unit: app.unitIn(network, unit), network, point,
+      title: sides.length > 1 ? app.nameOf(network) : "" }));
+    look();
+    fill(where, panels.map((panel) => panel.node));
     if (parts?.at && layer) {
       const [row, col] = parts.at.split(",").map(Number);
-      panel.box(app.field(layer, row, col), app.net.size);
+      panels[0].box(app.field(layer, row, col), app.net.size);
     }
   }
 
+  const look = () => panels.forEach((panel) => panel.look({ style, opacity }));
+
   /** @param {number} x @param {number} y */
   function point(x, y) {
-    panel.read(x, y);
+    panels.forEach((panel) => panel.read(x, y));
     if (!layer || parts?.at || layer.grid[0] === 1) return;
     const [row, col] = [Math.floor(y * layer.grid[0]), Math.floor(x * layer.grid[1])];
-    panel.box(app.field(layer, row, col), app.net.size);
+    panels[0].box(app.field(layer, row, col), app.net.size);
     tellHere(row, col);
   }
 
@@ -144,10 +148,10 @@ export function unitPage(root, params, app) {
     let now = makers[0];
     const place = h("div");
     const start = () => {
-      run?.leave();
-      run?.close();
-      run = runner(app, now, { fixed: { objective: unit }, history: app.history });
-      fill(place, run.node);
+      end();
+      runs = sides.map((network) => runner(app, now, { fixed: { objective: app.unitIn(network, unit) }, history: app.history, network,
+        title: sides.length > 1 ? app.nameOf(network) : "" }));
+      fill(place, runs.map((run) => run.node));
     };
     const words = h("select", { id: "maker", onchange: () => { now = makers.find((/** @type {any} */ one) => one.name === words.value); start(); } },
       makers.map((/** @type {any} */ one) => h("option", { value: one.name }, one.title)));
@@ -174,13 +178,14 @@ export function unitPage(root, params, app) {
       : found.here !== null && h("p", { class: "value" }, `This photo scores ${told(found.here)}.`));
   }
 
+  const end = () => runs.forEach((run) => { run.leave(); run.close(); });
   const cycle = () => use(maps[(maps.indexOf(method) + 1) % maps.length].name);
   const release = keys([
     { key: "b", help: "the next method of where", run: cycle },
     { key: "1 2 3", help: "to a column", run: (event) => columns[Number(event.key) - 1]?.focus() },
-    { key: "s", help: "the map alone, or over the photo", run: () => panel?.look({ style: style = style === "overlay" ? "heat" : "overlay" }) },
-    { key: "r", help: "run what makes a picture", run: () => run?.begin() },
-    { key: "Escape", help: "cancel, or back to the layer", run: () => run?.leave() },
+    { key: "s", help: "the map alone, or over the photo", run: () => { style = style === "overlay" ? "heat" : "overlay"; look(); } },
+    { key: "r", help: "run what makes a picture", run: () => runs.forEach((run) => run.begin()) },
+    { key: "Escape", help: "cancel, or back to the layer", run: () => runs.forEach((run) => run.leave()) },
     { key: "*", help: "star", run: () => toggle() },
   ]);
   if (maps.length) use(method.name);
@@ -189,9 +194,8 @@ export function unitPage(root, params, app) {
   finder();
   return () => {
     release();
-    panel?.close();
-    run?.leave();
-    run?.close();
+    panels.forEach((panel) => panel.close());
+    end();
     stops.forEach((stop) => stop());
   };
 }
