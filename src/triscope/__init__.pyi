@@ -70,6 +70,7 @@ from triscope.which.confusion.matrix import Confusion as Confusion
 from triscope.which.maps.map import Map as Map
 from triscope.which.search.gallery import Gallery as Gallery
 from triscope.which.search.neighbors import Query as _Query
+from triscope.which.search.selection import Selected as _Selected
 from triscope.which.store import Store as Store
 
 class _Saliency(_Method[Heatmap]):
@@ -1015,6 +1016,30 @@ class _Patches(_Method[Gallery]):
     ) -> Iterator[Step[Gallery]]: ...
 
 patches: _Patches
+
+class _Selection(_Method[_Selected]):
+    def __call__(
+        self,
+        store: Store,
+        layer: str | None = ...,
+        *,
+        rows: Sequence[int] | str | None = ...,
+        where: str | None = ...,
+        units: int = ...,
+        k: int = ...,
+    ) -> _Selected: ...
+    def steps(
+        self,
+        store: Store,
+        layer: str | None = ...,
+        *,
+        rows: Sequence[int] | str | None = ...,
+        where: str | None = ...,
+        units: int = ...,
+        k: int = ...,
+    ) -> Iterator[Step[_Selected]]: ...
+
+selection: _Selection
 
 class _Pca(_Method[Map]):
     def __call__(

@@ -99,6 +99,12 @@ METHODS = (
     Entry(
         "patches", "triscope.which.search.patches", "which", "the image patches of a store that activate a unit most"
     ),
+    Entry(
+        "selection",
+        "triscope.which.search.selection",
+        "which",
+        "the mean image of some images of a store, and the units that tell them from the rest",
+    ),
     Entry("pca", "triscope.which.maps.pca", "which", "the images of a store on their first two principal components"),
     Entry(
         "tsne", "triscope.which.maps.tsne", "which", "the images of a store on a map with similar ones close together"

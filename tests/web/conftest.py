@@ -92,7 +92,9 @@ def page_of_collection(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     photos = [paint(folder / name, seed) for seed, name in enumerate(("one.png", "<img src=x onerror=alert(1)>.png"))]
     for seed in range(2, 14):
-        paint(folder / f"{seed}.png", seed)
+        kind = folder / ("cat" if seed % 2 else "dog")
+        kind.mkdir(exist_ok=True)
+        paint(kind / f"{seed}.png", seed)
     network = tiny()
     store = Store.build(network, folder, layers=["1", "3", "output"])
     page = serve(Microscope([network, tiny("other", 1)], store, photos=photos))

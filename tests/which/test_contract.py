@@ -18,6 +18,7 @@ ASKED = {
     "neighbors": {"query": 2, "layer": "7"},
     "patches": {"objective": "3:2"},
     "pca": {"size": 128},
+    "selection": {"rows": [0, 2, 3]},
     "top": {"objective": "7:5"},
     "tsne": {"steps": 25, "size": 128},
 }
@@ -65,7 +66,7 @@ def test_a_map_gives_what_it_says(name, folder):
     assert ts.Recipe.from_json(found.recipe.to_json()).to_json() == found.recipe.to_json()
 
 
-@pytest.mark.parametrize("name", sorted(ASKED.keys() - {*MAPS, *TABLES}))
+@pytest.mark.parametrize("name", sorted(ASKED.keys() - {*MAPS, *TABLES, "selection"}))
 def test_gives_what_it_says(name, folder):
     store = build(tiny_network(), folder)
     if name == "duplicates":
@@ -85,7 +86,7 @@ def test_gives_what_it_says(name, folder):
     assert ts.Recipe.from_json(recipe.to_json()).to_json() == recipe.to_json()
 
 
-@pytest.mark.parametrize("name", sorted(ASKED.keys() - {*MAPS, *TABLES}))
+@pytest.mark.parametrize("name", sorted(ASKED.keys() - {*MAPS, *TABLES, "selection"}))
 def test_one_of_a_gallery_is_one_picture_and_all_that_is_said_of_it(name, folder):
     for number in range(2):
         paint(folder / f"copy{number}.png", number)

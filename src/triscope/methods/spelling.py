@@ -99,7 +99,7 @@ def _all_network_words(network: Network | Sequence[Network]) -> list[str]:
 
 
 def _paired(others: Sequence[Network]) -> bool:
-    """Whether weights can be told by their order alone: no network with published ones stands before one with others."""
+    """Whether weights can be told by their order alone: networks with published ones come last."""
     own = ["weights" in (one.source or {}) for one in others]
     return own == sorted(own, reverse=True)
 

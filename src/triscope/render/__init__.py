@@ -2,7 +2,7 @@
 
 from triscope.render.channels import usual_channels, visible
 from triscope.render.color import scale_of, signed, unsigned
-from triscope.render.layout import enlarge, grid, overlay, resize, side_by_side
+from triscope.render.layout import enlarge, grid, overlay, resize, side_by_side, square
 
 __all__ = [
     "enlarge",
@@ -12,6 +12,7 @@ __all__ = [
     "scale_of",
     "side_by_side",
     "signed",
+    "square",
     "unsigned",
     "usual_channels",
     "visible",

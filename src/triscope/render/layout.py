@@ -73,6 +73,14 @@ def resize(values: Tensor, height: int, width: int) -> Tensor:
     return resized.reshape(*values.shape[:-2], height, width)
 
 
+def square(picture: Tensor, side: int) -> Tensor:
+    """The middle square of a picture (C, h, w) in [0, 1], `side` pixels large."""
+    height, width = picture.shape[-2:]
+    length = min(height, width)
+    top, left = (height - length) // 2, (width - length) // 2
+    return resize(picture[:, top : top + length, left : left + length], side, side).clamp(0, 1)
+
+
 def _columns(count: int, cell: float, aspect: float) -> int:
     """How many columns bring `count` cells, each `cell` times as wide as high, closest to `aspect` altogether."""
 

@@ -1,18 +1,24 @@
 """A job's result as a page shows it: facts, numbers to colour, pictures of a gallery, a page of its own."""
 
 import re
+from dataclasses import asdict
 from typing import Any, cast
 
 from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.metrics.baselines import BASELINES
 from triscope.metrics.judgement import Judgement
+from triscope.objectives.names import plain_name
 from triscope.results import Drawn, Grid, Heatmap, Result, Style
 from triscope.web.photos import jpeg
 from triscope.web.volumes import as_text
+from triscope.which.confusion.matrix import Confusion
+from triscope.which.indexing.answers import class_names
 from triscope.which.search.gallery import Gallery
+from triscope.which.search.selection import Selected
 
 _MOST_PARTS = 256
+_IN_CELL = 60  # pictures of a cell that are named
 
 
 def facts(result: Result) -> dict[str, Any]:
@@ -38,9 +44,40 @@ def facts(result: Result) -> dict[str, Any]:
             if row not in BASELINES
         }
     if isinstance(result, Gallery):
-        told |= {"parts": [_plain(entry) for entry in result.entries()[:_MOST_PARTS]], "measure": result.score,
-                 "text": None}  # fmt: skip
+        told |= _gallery(result)
+    if isinstance(result, Selected):
+        told |= {**_gallery(result.neighbors), "units": [_plain(asdict(one)) for one in result.units],
+                 "mean": len(result.neighbors.pictures), "pictures": len(result.rows)}  # fmt: skip
+    if isinstance(result, Confusion) and result.drawable:
+        told["matrix"] = _matrix(result)
     return told
+
+
+def _gallery(gallery: Gallery) -> dict[str, Any]:
+    entries = [_plain(entry) for entry in gallery.entries()[:_MOST_PARTS]]
+    return {"parts": entries, "measure": gallery.score, "text": None}
+
+
+def _matrix(table: Confusion) -> dict[str, Any]:
+    """The counts that are shown, the classes that rows and columns name, and the pictures of each cell."""
+    rows, columns = table.shown()
+    places = {column: place for place, column in enumerate(columns)}
+    classes = {plain_name(name): index for index, name in enumerate(class_names(table.store.table))}
+    return {
+        "axes": list(table.axes),
+        "labels": [printable(table.labels[row]) for row in rows],
+        "answers": [printable(table.answers[column]) for column in columns],
+        "labelled": [classes.get(plain_name(table.labels[row])) for row in rows],
+        "answered": [classes.get(plain_name(table.answers[column])) for column in columns],
+        "totals": table.values[rows].sum(1).tolist(),
+        "right": [places.get(table.matched.get(row, -1)) for row in rows],
+        "cells": [
+            [place, places[column], len(table.members[row, column]), table.members[row, column][:_IN_CELL].tolist()]
+            for place, row in enumerate(rows)
+            for column in columns
+            if (row, column) in table.members
+        ],
+    }
 
 
 def numbers(result: Result) -> dict[str, Any]:
@@ -53,6 +90,8 @@ def numbers(result: Result) -> dict[str, Any]:
 def part(result: Result, number: int) -> bytes:
     """One picture of a gallery or grid, as a JPEG. Raises OptionError where there is none."""
     pictures = result.pictures if isinstance(result, Gallery | Grid) else ()
+    if isinstance(result, Selected):
+        pictures = (*result.neighbors.pictures, result.mean)
     if not 0 <= number < len(pictures):
         raise OptionError("There is no such picture.")
     return jpeg(pictures[number])

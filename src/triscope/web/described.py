@@ -10,8 +10,9 @@ from triscope import catalog
 from triscope.methods import ImageInput, LayerInput, Method, ObjectiveInput, StoreInput
 from triscope.results import Drawn, Heatmap
 from triscope.verbs import METHODS
-from triscope.where.by_name import USUAL_METHODS
+from triscope.where.by_name import USUAL_METHODS, makes_a_heatmap
 from triscope.which.search.gallery import Gallery
+from triscope.which.search.selection import Selected
 
 #: Words that are written otherwise than they are typed.
 _SPELLED = {"cam": "CAM", "rise": "RISE", "lime": "LIME", "pca": "PCA", "tsne": "t-SNE", "lift": "LIFT", "x": "×"}
@@ -42,7 +43,9 @@ def _method(method: Method[Any], line: str) -> dict[str, Any]:
         "heatmap": issubclass(method.returns, Heatmap),
         "usual": method.name in USUAL_METHODS,
         "picture": issubclass(method.returns, Drawn),
-        "gallery": issubclass(method.returns, Gallery),
+        "gallery": issubclass(method.returns, Gallery | Selected),
+        "selects": "rows" if issubclass(method.returns, Selected) else None,
+        "judged": makes_a_heatmap(method),
         "page": ".html" in method.returns.endings,
         "kinds": {name: _kind(declared.input) for name, declared in method.inputs.items()},
     }

@@ -102,7 +102,7 @@ def filter_atlas(network: Network, layer: str) -> tuple[dict[str, Any], bytes, s
 def picture_atlas(pictures: "list[Tensor]", side: int = 64) -> tuple[dict[str, Any], bytes, str]:
     """Pictures of any size (3, h, w) as square tiles."""
     tile, columns = _layout(len(pictures), side, side)
-    squares = torch.stack([_square(picture, side) for picture in pictures])
+    squares = torch.stack([render.square(picture, side) for picture in pictures])
     data, kind = _encoded(to_pil(_sheet(squares, *tile, columns)))
     return {"height": side, "width": side, "tile": tile, "columns": columns, "count": len(pictures)}, data, kind
 
@@ -169,15 +169,6 @@ def _encoded(picture: PIL.Image.Image) -> tuple[bytes, str]:
     if picture.width * picture.height <= _AS_PNG:
         return encoded(picture, "PNG", compress_level=1), "image/png"
     return encoded(picture, "JPEG", quality=_QUALITY), "image/jpeg"
-
-
-def _square(picture: Tensor, side: int) -> Tensor:
-    """The middle of a picture, as a square of that side."""
-    height, width = picture.shape[-2:]
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    middle = picture[None, :, top : top + short, left : left + short]
-    return F.interpolate(middle, size=(side, side), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def _rounded(values: Tensor) -> list[float]:

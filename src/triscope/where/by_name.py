@@ -49,7 +49,7 @@ def heatmap_methods(names: Sequence[str] | None = None, *, option: str = "method
 
     Raises OptionError for a name that is none of theirs; `option` is what named it.
     """
-    known = {verb.name: verb for verb in methods_of("where") if _makes_a_heatmap(verb)}
+    known = {verb.name: verb for verb in methods_of("where") if makes_a_heatmap(verb)}
     words = [name.replace("-", "_") for name in names or USUAL_METHODS]
     for name in words:
         if name not in known:
@@ -60,7 +60,7 @@ def heatmap_methods(names: Sequence[str] | None = None, *, option: str = "method
     return {name: known[name] for name in words}
 
 
-def _makes_a_heatmap(verb: Method[Any]) -> bool:
+def makes_a_heatmap(verb: Method[Any]) -> bool:
     """Whether the method needs nothing but one network and an image, and takes an objective."""
     required = {name for name, one in verb.inputs.items() if one.required}
     if not (verb.takes("network") and verb.takes("objective")) or verb.inputs["network"].input.many:

@@ -7,7 +7,7 @@ import { ask, get, watch } from "./source.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
 export function collectionPage(root, params, app) {
-  const all = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "layer"]) && one.needs.includes("store"))
+  const all = app.methods((/** @type {any} */ one) => one.question === "which" && !one.selects && app.only(one, ["store", "layer"]) && one.needs.includes("store"))
     .sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.page) - Number(a.page));
   const near = app.methods((/** @type {any} */ one) => one.question === "which" && one.needs.includes("query"));
   const stops = /** @type {(() => void)[]} */ ([]);
@@ -35,7 +35,7 @@ export function collectionPage(root, params, app) {
 
   /** What is near a photo. @param {string} id */
   function show(id) {
-    app.put({ row: id.replace("row-", "") });
+    app.put({ row: id.replace("row-", ""), rows: "" });
     fill(beside, h("h2", null, "Chosen"), h("img", { src: `api/photos/${id}/seen`, alt: "The photo that was chosen", class: "chosen" }),
       h("p", null, h("a", { class: "button", href: app.link("image", { photo: id }) }, "Ask about it")));
     for (const one of near) {
@@ -47,12 +47,27 @@ export function collectionPage(root, params, app) {
     }
   }
 
-  /** A map in its frame tells which picture was chosen. @param {MessageEvent} event */
+  const selects = app.methods((/** @type {any} */ one) => one.selects)[0];
+
+  /** What some photos have in common. @param {number[]} rows */
+  function gather(rows) {
+    app.put({ row: "", rows: rows.length > 1 && rows.length <= 100 ? rows.join(",") : "" });
+    if (!rows.length || !selects) return;
+    const part = h("div", { class: "found" }, h("p", { class: "note" }, "Looking at them …"));
+    fill(beside, h("h2", null, "Selected"), part);
+    ask({ method: selects.name, network: app.network, options: { [selects.selects]: rows } }).then((job) => {
+      stops.push(watch(job, (told) => { if (told.state === "done" || told.state === "failed") fill(part, result(app, told)); }));
+    }).catch((error) => fill(part, h("p", { class: "note" }, error.message)));
+  }
+
+  /** A map in its frame tells which picture was chosen, or which several. @param {MessageEvent} event */
   function hear(event) {
     const frame = /** @type {HTMLIFrameElement | null} */ (place.querySelector("iframe"));
     if (!frame || event.source !== frame.contentWindow) return;
     const row = event.data?.triscope === "chosen" ? event.data.row : null;
     if (Number.isInteger(row) && row >= 0) show(`row-${row}`);
+    const rows = event.data?.triscope === "picked" ? event.data.rows : null;
+    if (Array.isArray(rows) && rows.every((one) => Number.isInteger(one) && one >= 0)) gather(rows);
   }
 
   function draw() {
@@ -79,10 +94,11 @@ export function collectionPage(root, params, app) {
   } else {
     fill(root, title, state, h("div", { class: "controls" }, h("label", { class: "inline", for: "view" }, h("span", { class: "label" }, "View"), select)),
       h("div", { class: "split wide" }, place, beside));
-    fill(beside, h("p", { class: "note" }, "Choose a photo on a map, and what is near it stands here."));
+    fill(beside, h("p", { class: "note" }, "Choose a photo on a map, and what is near it stands here; draw around some (Lasso), and what they have in common does."));
     addEventListener("message", hear);
     if (app.about.collection.pictures && now) use(now.name);
     if (params.row) show(`row-${params.row}`);
+    else if (/^\d+(,\d+)+$/.test(params.rows || "")) gather(params.rows.split(",").map(Number));
   }
   draw();
   return () => {

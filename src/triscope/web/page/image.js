@@ -38,8 +38,8 @@ export function imagePage(root, params, app) {
   const tools = h("section", { class: "tools" });
   const name = app.photoName();
   const takenFor = sides.map(() => h("div"));
-  fill(root, h("h1", null, name || "No photo", h("span", { class: "soft" }, ` as ${sides.map(app.nameOf).join(" and ")} sees it`)),
-    h("div", { class: "subject" }, photo, h("div", null, h("h2", null, "Taken for"), takenFor, classes, unitField())),
+  fill(root, h("h1", null, name || "No photo", h("span", { class: "soft" }, ` as ${sides.map(app.nameOf).join(" and ")} ${sides.length > 1 ? "see" : "sees"} it`)),
+    h("div", { class: sides.length > 1 ? "subject double" : "subject" }, photo, h("div", null, h("h2", null, "Taken for"), h("div", { class: sides.length > 1 ? "taken two-of" : "taken" }, takenFor), classes, unitField())),
     h("h2", null, "Where it looks"),
     h("div", { class: "controls" }, choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over the photo"]], style, look),
       choice("Scale", [["one", "one for all"], ["own", "each its own"]], scale, (word) => {
@@ -149,7 +149,7 @@ export function imagePage(root, params, app) {
     forget();
     for (const network of sides) {
       const key = (/** @type {string} */ method) => `${network} ${method}`;
-      const mine = panels.filter((panel) => panel.network === network && takes(panel.method, "objective"));
+      const mine = panels.filter((panel) => panel.network === network && panel.method.judged);
       mine.forEach((panel) => panel.judge(known.get(key(panel.method.name)) || null));
       const methods = mine.map((panel) => panel.method.name).filter((method) => !known.has(key(method)));
       if (!methods.length) continue;
@@ -271,6 +271,3 @@ export function imagePage(root, params, app) {
     run?.close();
   };
 }
-
-/** @param {any} method @param {string} name */
-const takes = (method, name) => method.inputs.some((/** @type {any} */ one) => one.name === name);

@@ -1,7 +1,8 @@
 // Any result: a picture, a table, a gallery, a page of its own.
 
-import { fill, h, told } from "./h.js";
+import { fill, h, say, told } from "./h.js";
 import { foots } from "./heat.js";
+import { thumbAddress } from "./photos.js";
 import { get } from "./source.js";
 
 /**
@@ -26,6 +27,8 @@ export function result(app, job, { frame = true } = {}) {
 
 /** @param {any} app @param {any} job @param {any} facts @param {boolean} frame */
 function body(app, job, facts, frame) {
+  if (facts.matrix) return matrix(app, facts.matrix);
+  if (facts.units) return selection(app, job, facts);
   if (facts.page && frame) {
     return h("iframe", { class: "frame", src: `api/jobs/${job.id}/page`, title: "The result, as a page of its own",
       sandbox: "allow-scripts allow-downloads" });
@@ -44,4 +47,63 @@ function gallery(app, job, facts) {
       h("img", { src: `api/jobs/${job.id}/parts/${i}`, alt: entry.name, loading: "lazy" }),
       h("span", { class: "value" }, told(entry.score))));
   return [h("ol", { class: "gallery" }, facts.parts.map(card)), h("p", { class: "detail" }, `Number: ${facts.measure}.`)];
+}
+
+/** What some photos have in common. @param {any} app @param {any} job @param {any} facts */
+function selection(app, job, facts) {
+  const most = Math.max(...facts.units.map((/** @type {any} */ one) => Math.max(Math.abs(one.low), Math.abs(one.high))));
+  const at = (/** @type {number} */ value) => 50 + (50 * value) / most;
+  const row = (/** @type {any} */ one) => h("tr", null,
+    h("th", { scope: "row" }, h("a", { href: app.link("unit", { u: one.unit.replace(/^output:/, "") }) }, one.name || one.unit)),
+    h("td", null, h("span", { class: "interval", "aria-hidden": "true" },
+      h("i", { style: { left: `${at(one.low)}%`, width: `${at(one.high) - at(one.low)}%` } }), h("b", { style: { left: `${at(one.difference)}%` } }))),
+    h("td", { class: "value" }, `${told(Number(one.difference.toFixed(2)))} [${told(Number(one.low.toFixed(1)))}, ${told(Number(one.high.toFixed(1)))}]`));
+  return [
+    h("figure", { class: "mean" }, h("img", { src: `api/jobs/${job.id}/parts/${facts.mean}`, alt: `The mean picture of ${facts.pictures} photos` }),
+      h("figcaption", { class: "detail" }, `The mean picture of ${facts.pictures.toLocaleString("en")} photos.`)),
+    facts.units.length > 0 && [h("h3", null, "Units that tell them from the rest"), h("table", { class: "units" }, h("tbody", null, facts.units.map(row))),
+      h("p", { class: "detail" }, "The difference of the means in standard deviations (Hedges' g), with the interval that holds with a chance of 95% for all units at once. Whoever selects on a map of these units makes them differ.")],
+    h("h3", null, "Nearest of the rest"), gallery(app, job, facts),
+  ];
+}
+
+/** A table of counts, and the photos of the cell that is chosen. @param {any} app @param {any} table */
+function matrix(app, table) {
+  const place = h("section", { class: "cell", "aria-label": "The photos of a cell" }, h("p", { class: "note" }, "Choose a number, and its photos stand here."));
+  const cells = new Map(table.cells.map((/** @type {any[]} */ cell) => [`${cell[0]},${cell[1]}`, cell]));
+
+  /** Why this answer, and not the right one. @param {number} row @param {number} col */
+  function why(row, col) {
+    const [right, given] = [table.labelled[row], table.answered[col]];
+    if (given === null) return "";
+    return right === null || right === given ? String(given) : `${given} - ${right}`;
+  }
+
+  /** @param {any} event @param {any[]} cell */
+  function open(event, [row, col, count, rows]) {
+    node.querySelectorAll("button[aria-pressed='true']").forEach((/** @type {Element} */ one) => one.setAttribute("aria-pressed", "false"));
+    event.target.setAttribute("aria-pressed", "true");
+    const asked = why(row, col);
+    const question = asked.includes("-") ? `Why ${table.answers[col]}, and not ${app.net.classes[table.labelled[row]]}?` : `Why ${table.answers[col]}?`;
+    fill(place, h("h3", null, `${table.axes[0]} ${table.labels[row]}, ${table.axes[1]} ${table.answers[col]}`),
+      h("p", { class: "detail" }, `${count.toLocaleString("en")} photos${count > rows.length ? `, of which ${rows.length} are shown` : ""}, the surest answers first. A photo leads to the question: ${question}`),
+      h("ol", { class: "gallery" }, rows.map((/** @type {number} */ one) => h("li", null,
+        h("a", { href: app.link("image", { photo: `row-${one}`, unit: asked }), title: question },
+          h("img", { src: thumbAddress(`row-${one}`), alt: `${question} Photo ${one}`, loading: "lazy" }))))));
+    say(`${count} photos`);
+  }
+
+  /** @param {string} label @param {number} row */
+  const line = (label, row) => h("tr", null, h("th", { scope: "row", title: label }, label), h("td", { class: "value" }, String(table.totals[row])),
+    table.answers.map((/** @type {string} */ answer, /** @type {number} */ col) => {
+      const cell = cells.get(`${row},${col}`);
+      const share = cell ? Math.max(8, Math.round((100 * cell[2]) / table.totals[row])) : 0;
+      return h("td", { class: table.right[row] === col ? "right" : null }, cell && h("button", { type: "button", "aria-pressed": "false",
+        style: { "--share": `${share}%` }, class: share > 55 ? "full" : null, "aria-label": `${label}, ${answer}: ${cell[2]}`, title: `${label}, ${answer}: ${cell[2]}`,
+        onclick: (/** @type {any} */ event) => open(event, cell) }, String(cell[2])));
+    }));
+  const node = h("div", { class: "matrix" }, h("div", { class: "sheet-of-counts", tabindex: "0", role: "region", "aria-label": "Counts" }, h("table", null,
+    h("thead", null, h("tr", null, h("td"), h("th", { scope: "col" }, "all"), table.answers.map((/** @type {string} */ answer) =>
+      h("th", { scope: "col", title: answer }, h("span", null, answer))))), h("tbody", null, table.labels.map(line)))), place);
+  return node;
 }

@@ -155,7 +155,7 @@ class Map(Drawn):
         frame = max(1, side // 16) if colours else 0
         pictures = self.store.table.take(self.rows[kept], ["thumbnail"])["thumbnail"]
         for place, data, (top, left) in zip(kept.tolist(), pictures, corners.tolist(), strict=True):
-            tile = square(read_image(data)[0], side)
+            tile = render.square(read_image(data)[0], side)
             if colours:
                 edge = torch.tensor(colours[place])[:, None, None]
                 tile = torch.cat([edge.expand(3, frame, side), tile[:, frame:-frame], edge.expand(3, frame, side)], 1)
@@ -256,15 +256,6 @@ def unit(values: Tensor) -> NDArray[np.float32]:
     centred = (points - (low + high) / 2) / span * (1 - 2 * _MARGIN) + 0.5
     places: NDArray[np.float32] = centred.astype(np.float32)
     return places
-
-
-def square(picture: Tensor, side: int) -> Tensor:
-    """The middle square of a picture (3, h, w), `side` pixels large."""
-    height, width = picture.shape[1:]
-    length = min(height, width)
-    top, left = (height - length) // 2, (width - length) // 2
-    cut = picture[:, top : top + length, left : left + length]
-    return render.resize(cut, side, side).clamp(0, 1)
 
 
 def _sample(count: int, most: int) -> NDArray[np.int64]:

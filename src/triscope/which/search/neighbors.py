@@ -68,7 +68,7 @@ def neighbors(
         raise StoreError(
             f"A vector of {column.layer} has {column.length} numbers; this one has the shape {tuple(vector.shape)}."
         )
-    hits = found.search(vector, k, metric, where=where, exact=exact, without=row)
+    hits = found.search(vector, k, metric, where=where, exact=exact, without=() if row is None else (row,))
     return Gallery(
         hits.scores,
         rows=tuple(hits.rows.tolist()),

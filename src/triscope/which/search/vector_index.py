@@ -6,7 +6,7 @@ points the same way and every cosine is near 1; seen from the mean, directions t
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -73,12 +73,15 @@ class Space:
         *,
         where: str | None = None,
         exact: bool = False,
-        without: int | None = None,
+        without: Sequence[int] | NDArray[np.int64] = (),
     ) -> Hits:
-        """The k pictures nearest to `vector` (D,). `exact` scans whole vectors for candidates, and not projections."""
+        """The k pictures nearest to `vector` (D,), but for the rows `without`.
+
+        `exact` scans whole vectors for candidates, and not projections.
+        """
         query = vector.float() - self.mean
-        rows = self._candidates(query, k + 1 + max(6 * k, 60), metric, where, exact=exact)
-        rows = np.sort(rows if without is None else rows[rows != without])  # equal scores come in the order of the rows
+        rows = self._candidates(query, k + len(without) + max(6 * k, 60), metric, where, exact=exact)
+        rows = np.sort(rows[~np.isin(rows, without)])  # equal scores come in the order of the rows
         return self._exactly(query, rows, k, metric)
 
     def search_all(self, vectors: Tensor, k: int, metric: Metric, *, where: str | None = None) -> list[Hits]:

@@ -37,6 +37,7 @@ let dotted = new ImageData(1, 1);
 let levels = []; // levels[n][atlas]: the atlases, halved n times
 let ink = {};
 let asked = false;
+let telling = 0;
 
 // Where things are
 
@@ -616,7 +617,7 @@ function pick(indices) {
   const part = byId("picked");
   part.hidden = !state.picked.size;
   byId("help").hidden = state.picked.size > 0 || state.chosen >= 0;
-  part.querySelector("h2").textContent = `${pictures(state.picked.size)} in the lasso`;
+  part.querySelector("h2").textContent = `${pictures(state.picked.size)} selected`;
   const shown = [...state.picked].slice(0, MANY).map((i) => {
     const row = element("li");
     row.append(pictureButton(i, 50));
@@ -627,7 +628,32 @@ function pick(indices) {
   if (more > 0) shown.push(element("li", "more", `and ${whole.format(more)} more`));
   part.querySelector("ul").replaceChildren(...shown);
   sheeted();
+  tellPicked();
   draw();
+}
+
+/** A page that shows this one in a frame is told what was picked, once it has not changed for a moment. */
+function tellPicked() {
+  if (parent === window) return;
+  clearTimeout(telling);
+  telling = setTimeout(() => parent.postMessage({ triscope: "picked", rows: [...state.picked].map((i) => data.ids[i] ?? -1) }, "*"), 300);
+}
+
+/** Take the chosen picture into the selection, or out of it. */
+function takeChosen() {
+  if (state.chosen < 0) { say("Choose a picture first: Enter takes the one in the middle."); return; }
+  const [i, picked] = [state.chosen, new Set(state.picked)];
+  if (!picked.delete(i)) picked.add(i);
+  pick(picked);
+  say(`${data.names[i]} is ${picked.has(i) ? "in" : "out of"} the selection, which has ${pictures(picked.size)}.`);
+}
+
+/** Take all pictures that match the search and the legend. */
+function takeMatching() {
+  const found = [...lit.keys()].filter((i) => lit[i]);
+  choose(-1);
+  pick(found);
+  say(`${pictures(found.length)} selected.`);
 }
 
 function closeLasso() {
@@ -755,6 +781,8 @@ const KEYS = {
   "-": () => glideBy(1 / 1.6),
   0: fit,
   m: () => arrange(!state.mosaic),
+  x: takeChosen,
+  a: takeMatching,
   "/": () => byId("search").focus(),
 };
 
@@ -797,6 +825,7 @@ function listen() {
   byId("closer").addEventListener("click", () => glideBy(1.6));
   byId("farther").addEventListener("click", () => glideBy(1 / 1.6));
   byId("fit").addEventListener("click", fit);
+  byId("matching").addEventListener("click", takeMatching);
   byId("lasso").addEventListener("click", () => drawMode(!state.drawing));
   byId("export").addEventListener("click", exportPicked);
   byId("drop").addEventListener("click", () => pick([]));
