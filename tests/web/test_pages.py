@@ -275,3 +275,25 @@ def test_tabs_that_are_closed_leave_nothing_behind(browser, running):
             break
         time.sleep(0.05)
     assert not any(job.listeners for job in jobs)
+
+
+def test_several_pictures_of_a_unit_are_asked_for_at_once(opened, running):
+    opened.go("#/unit?u=3%3A2")
+    opened.page.get_by_role("group", name="diverse").get_by_role("button", name="4", exact=True).click()
+    opened.page.locator(".run .options summary").click()
+    opened.page.get_by_label("steps", exact=True).fill("3")
+    opened.page.get_by_label("size", exact=True).fill("24")
+    opened.page.locator(".run button.main").click()
+    opened.page.locator(".state", has_text="done, step 3 of 3").wait_for()
+    result = next(
+        job.result for job in reversed(running.microscope.worker.jobs.values()) if job.about["method"] == "ascend"
+    )
+    assert len(result) == 4
+    assert "diverse=4" in opened.page.locator(".run .same code").last.text_content()
+
+
+def test_what_only_asks_channels_says_nothing_about_a_class(opened):
+    opened.go("#/unit?u=1")
+    opened.page.locator(".found .gallery img").first.wait_for()
+    opened.page.wait_for_timeout(300)
+    assert "cuts out what one unit sees" not in opened.page.locator(".column").last.inner_text()

@@ -29,6 +29,7 @@ from triscope.methods.options import (
     Formerly,
     Group,
     Help,
+    Offered,
     Option,
     Range,
     Rate,
@@ -43,6 +44,6 @@ from triscope.methods.table import METHODS, Method, method, methods_of
 __all__ = [
     "BatchSize", "Bytes", "Checkpoint", "Formerly", "Group", "Help", "ImageInput", "ImagesArg", "Input", "LayerArg",
     "LayerInput", "LayersArg", "Method", "method", "METHODS", "methods_of", "NetworkArg", "NetworkInput",
-    "ObjectiveArg", "ObjectiveInput", "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Spelled", "Step",
-    "Steps", "StoreInput", "StoreLike", "WholeImagesArg",
+    "ObjectiveArg", "ObjectiveInput", "Offered", "Option", "QueryInput", "Range", "Rate", "RunOnly", "Seed", "Spelled",
+    "Step", "Steps", "StoreInput", "StoreLike", "WholeImagesArg",
 ]  # fmt: skip

@@ -5,6 +5,7 @@
     style: Literal["heat", "overlay"] = "heat"                  one of several words
     layers: Annotated[Sequence[str] | None, ...] = None         a list; "a,b" in text
     memory: Annotated[int | None, Bytes()] = None               bytes; "2G" in text
+    diverse: Annotated[int, Range(1, 64), Offered(1, 4)] = 1    values that a page shows at once
     regulariser: Annotated[Regulariser, Group(PRESETS)] = ...   a frozen dataclass, whose fields are options too
 
 The help of an option stands in the docstring, on a line of the form `name    what it does`; that of an option that
@@ -42,6 +43,16 @@ class Help:
     """What an option does, where many methods share it."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class Offered:
+    """Values of a number option that a page shows at once, and not among the other options: `Offered(1, 4, 9)`."""
+
+    values: tuple[int, ...]
+
+    def __init__(self, *values: int) -> None:
+        object.__setattr__(self, "values", values)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,7 @@ class Option:
     of: str = ""
     formerly: str | None = None
     spelled: str | None = None
+    offered: tuple[int, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -141,6 +153,7 @@ class Option:
             "range": [self.range.least, self.range.most] if self.range else None,
             "help": self.help,
             "recorded": self.recorded,
+            "offered": list(self.offered),
         }
 
     def _parsed(self, item: Any) -> Any:
@@ -191,6 +204,7 @@ def read_option(name: str, hint: Any, default: Any, text: str, *, of: str = "") 
         of=of or name,
         formerly=found[Formerly].name if Formerly in found else None,
         spelled=found[Spelled].name if Spelled in found else None,
+        offered=found[Offered].values if Offered in found else (),
     )
 
 

@@ -197,8 +197,7 @@ class Microscope:
                 self.notes[unit] = {"text": text, "star": star}
             else:
                 self.notes.pop(unit, None)
-            if self._notes_at is not None:
-                write_file(self._notes_at, json.dumps(self.notes, indent=1, sort_keys=True).encode())
+            self._write_notes()
 
     def index(self, folder: Path, place: Path) -> None:
         """Index a folder when nothing else is to be done, and ask the store as soon as there is one."""
@@ -233,7 +232,14 @@ class Microscope:
                 self.store = store
                 if self._notes_at is None:
                     self._notes_at = store.path / _NOTES
-                    self.notes = self._read_notes() | self.notes
+                    with self._notes_lock, suppress(OptionError):  # a note that was written before is kept, too
+                        self.notes = self._read_notes() | self.notes
+                        self._write_notes()
+
+    def _write_notes(self) -> None:
+        """Keep the notes, where there is a place for them. Raises OptionError where it cannot be written."""
+        if self._notes_at is not None:
+            write_file(self._notes_at, json.dumps(self.notes, indent=1, sort_keys=True).encode())
 
     def _read_notes(self) -> dict[str, dict[str, Any]]:
         """The notes of earlier days; a file that is not one of ours is left alone and nothing of it is shown."""

@@ -26,7 +26,7 @@ from typing import Annotated
 import torch
 
 from triscope.errors import OptionError
-from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Range, Seed, Step, Steps, method
+from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Offered, Range, Seed, Step, Steps, method
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.statistics import Diversity
@@ -50,7 +50,7 @@ def ascend(
     steps: Steps = 256,
     seed: Seed = 0,
     regulariser: Annotated[Regulariser, Group(REGULARISERS)] = REGULARISERS["natural"],
-    diverse: Annotated[int, Range(1, 64)] = 1,
+    diverse: Annotated[int, Range(1, 64), Offered(1, 4, 9)] = 1,
     octaves: Annotated[int, Range(1, 8)] = 1,
     optimiser: OptimiserName = "adam",
     checkpoint: Checkpoint = None,

@@ -1,6 +1,6 @@
 // A method's form, made from what it declares: its inputs and its options. No method is known by its name.
 
-import { h } from "./h.js";
+import { choice, fill, h } from "./h.js";
 import { photoField } from "./photos.js";
 
 /**
@@ -18,15 +18,16 @@ export function methodForm(app, method, { fixed = {}, inputs = {}, options = {} 
     !(one.name in fixed) && !["network", "store"].includes(method.kinds[one.name]));
   const fields = asked.map((/** @type {any} */ one) => inputField(app, method, one, inputs[one.name]));
   const settings = method.options.map((/** @type {any} */ one) => optionField(one, options[one.name]));
-  const changed = settings.some((/** @type {any} */ one) => one.read() !== undefined);
+  const [shown, hidden] = [true, false].map((wanted) => settings.filter((/** @type {any} */ one) => Boolean(one.shown) === wanted));
+  const changed = hidden.some((/** @type {any} */ one) => one.read() !== undefined);
   const [needed, further] = [true, false].map((wanted) => fields.filter((/** @type {any} */ one) => one.required === wanted));
-  const count = further.length + settings.length;
+  const count = further.length + hidden.length;
   const node = h("div", { class: "form" },
-    needed.map((/** @type {any} */ one) => one.node),
+    needed.map((/** @type {any} */ one) => one.node), shown.map((/** @type {any} */ one) => one.node),
     count > 0 && h("details", { class: "options", open: changed },
       h("summary", null, count === 1 ? "1 option" : `${count} options`),
       further.map((/** @type {any} */ one) => one.node),
-      h("div", { class: "grid" }, settings.map((/** @type {any} */ one) => one.node))));
+      h("div", { class: "grid" }, hidden.map((/** @type {any} */ one) => one.node))));
   const gathered = (/** @type {any[]} */ list) => Object.fromEntries(
     list.map((one) => [one.name, one.read()]).filter(([, value]) => value !== undefined));
   return {
@@ -74,6 +75,7 @@ function inputField(app, method, input, value) {
 
 /** @param {any} option @param {any} value */
 function optionField(option, value) {
+  if (option.offered.length) return offeredField(option, value);
   const id = `opt-${option.name}-${Math.random().toString(36).slice(2, 7)}`;
   const shown = value ?? option.default;
   const text = Array.isArray(shown) ? shown.join(",") : shown ?? "";
@@ -102,6 +104,18 @@ function optionField(option, value) {
   return field(option, id, input, read, (now) => {
     input.value = Array.isArray(now) ? now.join(",") : now ?? (option.default === null ? "" : text);
   });
+}
+
+/** An option whose usual values are shown at once. @param {any} option @param {any} value */
+function offeredField(option, value) {
+  let now = value ?? option.default;
+  const label = option.name.replaceAll("_", " ");
+  const node = h("div", { class: "offered", title: option.help });
+  const draw = () => fill(node, choice(label, [...new Set([...option.offered, now])].map((one) => [String(one), String(one)]),
+    String(now), (word) => { now = Number(word); }));
+  draw();
+  return { name: option.name, node, shown: true, read: () => (now === option.default ? undefined : now),
+    set: (/** @type {any} */ next) => { now = next ?? option.default; draw(); } };
 }
 
 /** @param {any} option @param {string} id @param {any} control @param {() => any} read @param {(now: any) => void} set */

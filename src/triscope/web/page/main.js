@@ -109,19 +109,17 @@ const app = {
   keep(unit, change) {
     const kept = { text: "", star: false, ...this.about.notes[unit], ...change };
     this.about.notes[unit] = kept;
-    this.keeping = this.keeping.catch(() => undefined).then(() => post("api/notes", { unit, ...kept }));
+    this.keeping = this.keeping.then(() => post("api/notes", { unit, ...kept })).catch((error) => app.warn(error.message));
     return this.keeping;
   },
   /** @param {string} unit @param {string} text */
   async note(unit, text) {
-    await this.keep(unit, { text });
-    say("The note is kept");
+    if (await this.keep(unit, { text })) say("The note is kept");
   },
   /** @param {string} unit */
   async star(unit) {
     const star = !this.about.notes[unit]?.star;
-    await this.keep(unit, { star });
-    say(star ? "Starred" : "No star any more");
+    if (await this.keep(unit, { star })) say(star ? "Starred" : "No star any more");
   },
   /** @param {string} text */
   warn(text) {

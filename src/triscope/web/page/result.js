@@ -99,7 +99,7 @@ function matrix(app, table) {
       const cell = cells.get(`${row},${col}`);
       const share = cell ? Math.max(8, Math.round((100 * cell[2]) / table.totals[row])) : 0;
       return h("td", { class: table.right[row] === col ? "right" : null }, cell && h("button", { type: "button", "aria-pressed": "false",
-        style: { "--share": `${share}%` }, class: share > 55 ? "full" : null, "aria-label": `${label}, ${answer}: ${cell[2]}`, title: `${label}, ${answer}: ${cell[2]}`,
+        style: { "--share": `${share}%` }, "aria-label": `${label}, ${answer}: ${cell[2]}`, title: `${label}, ${answer}: ${cell[2]}`,
         onclick: (/** @type {any} */ event) => open(event, cell) }, String(cell[2])));
     }));
   const node = h("div", { class: "matrix" }, h("div", { class: "sheet-of-counts", tabindex: "0", role: "region", "aria-label": "Counts" }, h("table", null,

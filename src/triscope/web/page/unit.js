@@ -164,12 +164,20 @@ export function unitPage(root, params, app) {
       fill(which, h("p", { class: "note" }, app.about.collection?.indexing ? "The folder is being indexed; photos appear here when there are some."
         : "No collection is open. Start with a folder of photos: ", !app.about.collection && h("code", null, "triscope app FOLDER")));
     } else {
+      const refused = /** @type {string[]} */ ([]);
+      const without = (/** @type {string} */ why) => { // some find for classes, some for channels alone
+        refused.push(why);
+        if (refused.length === finders.length) which.append(h("p", { class: "note" }, refused[0]));
+      };
       for (const one of finders) {
         const place = h("div", { class: "found" });
         which.append(place);
         ask({ method: one.name, network: app.network, inputs: { objective: channel } }).then((job) => {
-          stops.push(watch(job, (now) => { if (now.state === "done" || now.state === "failed") fill(place, h("h3", null, one.title), result(app, now)); }));
-        }).catch((error) => fill(place, h("h3", null, one.title), h("p", { class: "note" }, error.message)));
+          stops.push(watch(job, (now) => {
+            if (now.state === "done") fill(place, h("h3", null, one.title), result(app, now));
+            else if (now.state === "failed") without(now.error || "");
+          }));
+        }).catch((error) => without(error.message));
       }
     }
     const found = await get("api/scores", { unit: channel, photo: app.photo, network: app.network }).catch(() => null);
