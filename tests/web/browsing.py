@@ -7,6 +7,8 @@ PAGES = {
     "unit": "#/unit?u=3%3A2%402%2C3",
     "image": "#/image",
     "collection": "#/collection",
+    "confusion": "#/collection?method=confusion",
+    "two networks": "#/image?beside=1&methods=saliency",
     "studio": "#/studio",
     "camera": "#/camera",
 }
@@ -20,6 +22,8 @@ READY = {
     "unit": ".panel.ready",
     "image": ".panel.ready",
     "collection": "iframe.frame",
+    "confusion": ".sheet-of-counts button",
+    "two networks": ".judged:not([hidden])",
     "studio": ".form",
     "camera": "[data-rate]",
 }
@@ -45,7 +49,7 @@ class Opened:
 
     def show(self, name: str) -> None:
         self.go(PAGES[name])
-        self.page.wait_for_selector(f"main.page-{name}")
+        self.page.wait_for_selector(f"main.page-{PAGES[name].split('?')[0].removeprefix('#/')}")
         self.page.wait_for_selector(READY[name])
 
     def hosts(self) -> set[str]:
