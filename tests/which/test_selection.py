@@ -101,15 +101,21 @@ def test_a_condition_selects_the_same_as_its_rows(store):
 def test_one_picture_is_told_from_nothing_but_has_neighbours(store):
     found = ts.selection(store, layer="7", rows=[3])
     assert found.units == ()
-    assert "only one picture" in found.notes[0]
+    assert "takes two pictures" in found.notes[0]
     assert 3 not in found.neighbors.rows
     assert len(found.neighbors.rows) == 9
 
 
+def test_all_pictures_have_a_mean_and_no_rest(store):
+    found = ts.selection(store)
+    assert (found.units, found.neighbors.rows, len(found.rows)) == ((), (), 12)
+    torch.testing.assert_close(found.draw(), found.mean)
+    assert found.png().startswith(b"\x89PNG")
+
+
 def test_what_is_no_selection_is_refused(store):
-    for wrong in ({}, {"rows": [1], "where": "width > 1"}):
-        with pytest.raises(OptionError, match="give one of the two"):
-            ts.selection(store, **wrong)
+    with pytest.raises(OptionError, match="give one of the two"):
+        ts.selection(store, rows=[1], where="width > 1")
     with pytest.raises(StoreError, match="Row 99 has no vector"):
         ts.selection(store, rows=[1, 99])
     with pytest.raises(StoreError, match="No picture of the store meets"):

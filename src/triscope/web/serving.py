@@ -33,6 +33,8 @@ class Running:
     _server: "uvicorn.Server | None" = None
     _thread: threading.Thread | None = None
     _socket: socket.socket | None = field(default=None, repr=False)
+    # Waited for instead of the thread: where Ctrl-C interrupts a join, Python 3.11 takes the thread for ended.
+    _ended: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def url(self) -> str:
@@ -63,29 +65,35 @@ class Running:
         app = site(self.microscope, token=self.token, hosts=(*own, *self.hosts), any_address=self.host in _ANY)
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="triscope-page", daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, name="triscope-page", daemon=True)
         self._thread.start()
         until = time.monotonic() + _WAIT
-        while not self._server.started and self._thread.is_alive() and time.monotonic() < until:
+        while not self._server.started and not self._ended.is_set() and time.monotonic() < until:
             time.sleep(0.01)
         return self
 
     def wait(self) -> None:
         """Serve until it is closed, or Ctrl-C is pressed."""
-        while self._thread is not None and self._thread.is_alive():
-            self._thread.join(timeout=0.5)
+        while self._thread is not None and not self._ended.wait(timeout=0.5):
+            pass
 
     def close(self) -> None:
         """Stop serving and every job."""
         if self._server is not None:
             self._server.should_exit = True
         if self._thread is not None:
-            self._thread.join(timeout=10)
+            self._ended.wait(timeout=10)
         self.microscope.close()
         if self._socket is not None:
             self._socket.close()
+
+    def _serve(self) -> None:
+        assert self._server is not None
+        assert self._socket is not None
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     def _repr_html_(self) -> str:
         return f'<a href="{escape(self.url)}" target="_blank" rel="noopener">Open the microscope</a>'

@@ -138,7 +138,8 @@ def selection(
 
     Values (U,): standardised differences of means (Hedges' g), the largest magnitude first. `layer` is one that the
     store keeps; if left out, the units of all of them are compared, and neighbours are found in the first one kept.
-    Raises StoreError where nothing is selected, and OptionError where `rows` and `where` are both given, or neither.
+    Raises StoreError where nothing is selected, and OptionError where `rows` and `where` are both given. Without either,
+    all are selected: then there is a mean picture, and no rest to be told from.
 
     rows     which pictures: their rows in the store
     where    which pictures: those that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
@@ -152,7 +153,7 @@ def selection(
     found = _units(store, columns, chosen)[:units]
     mean, shown = _mean_picture(store, chosen)
     notes = [] if shown == len(chosen) else [f"The mean picture is that of {shown:,} of the {len(chosen):,} pictures."]
-    notes += [] if found or not units else ["Nothing is told from the rest: there is only one picture on a side."]
+    notes += [] if found or not units else ["No unit tells them from the rest: that takes two pictures on either side."]
     return Selected(
         torch.tensor([one.difference for one in found]),
         rows=tuple(chosen.tolist()),
@@ -185,12 +186,12 @@ def standardised_difference(
 
 def _chosen(store: Store, rows: Sequence[int] | None, where: str | None) -> NDArray[np.int64]:
     """The rows that are selected, in their order."""
-    if (rows is None) is (where is None):
-        raise OptionError("Select pictures by their rows, or by a condition: give one of the two (rows, where).")
+    if rows is not None and where is not None:
+        raise OptionError("Pictures are selected by their rows, or by a condition: give one of the two (rows, where).")
     good = store.table.rows_where(store.condition(where) if where else GOOD)
     if rows is None:
         if not len(good):
-            raise StoreError(f"No picture of the store meets {where}.")
+            raise StoreError(f"No picture of the store meets {where}." if where else "The store has no picture.")
         return np.sort(good)
     wanted = np.unique(np.asarray(rows, np.int64))
     unknown = wanted[~np.isin(wanted, good)]
