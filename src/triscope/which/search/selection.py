@@ -138,8 +138,8 @@ def selection(
 
     Values (U,): standardised differences of means (Hedges' g), the largest magnitude first. `layer` is one that the
     store keeps; if left out, the units of all of them are compared, and neighbours are found in the first one kept.
-    Raises StoreError where nothing is selected, and OptionError where `rows` and `where` are both given. Without either,
-    all are selected: then there is a mean picture, and no rest to be told from.
+    Raises StoreError where nothing is selected, and OptionError where `rows` and `where` are both given. Without
+    either, all are selected: then there is a mean picture, and no rest to be told from.
 
     rows     which pictures: their rows in the store
     where    which pictures: those that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
