@@ -4,6 +4,7 @@ A cell is fine; refused, with a sentence of triscope's own; wrong, where the ans
 error, where anything else was raised. A cell that took too long is slow.
 """
 
+import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,6 @@ NEARLY = 1e-3  # between batches of different sizes, and between what is stored 
 PHOTOS = 5
 _POSITIONS = 30  # so many layers at most are tried with a moved patch
 _STORED = 8  # and so many are stored, beside the default ones
-_MISSED = 6  # of 16 places
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,24 @@ def _same(asked: Asked, heat: ts.Heatmap, wanted: Tensor, scores: Tensor, what: 
     close(heat.values, wanted.abs().amax(1, keepdim=True), EXACT, f"gradient of {what}")
     if len(asked.images) == len(heat.values):
         alone = ts.saliency(asked.network, asked.images[:1], heat[0].objective)
-        close(heat.values[:1], alone.values, 10 * NEARLY, f"gradient of {what} in a batch")
+        try:
+            close(heat.values[:1], alone.values, 10 * NEARLY, f"gradient of {what} in a batch")
+        except Wrong:
+            _same_in_double_precision(asked, heat, what)
+
+
+def _same_in_double_precision(asked: Asked, heat: ts.Heatmap, what: str) -> None:
+    """The gradient of a picture among others is what it is alone, by the same network in double precision.
+
+    Networks of random weights may make percents of what single precision rounds: the gradient of HGNet changes by 1 %,
+    computed exactly, where a picture changes by 1e-7, so that two batches of single precision say nothing about it.
+    Pictures that are mixed up differ in any precision.
+    """
+    exact = ts.Network(copy.deepcopy(asked.known.module).double(), **asked.known.settings)
+    images = asked.images.double()
+    together = ts.saliency(exact, images, heat.objective)
+    alone = ts.saliency(exact, images[:1], heat[0].objective)
+    close(together.values[:1], alone.values, EXACT, f"gradient of {what} in a batch, in double precision,")
 
 
 def _as_many(asked: Asked) -> Tensor:
@@ -276,7 +293,7 @@ def positions(asked: Asked) -> None:
     claim = [name for name in claim if network.layers[name].note is None]
     families.sharpen(network.module)  # the last of the columns
     missed = families.places_missed(network, asked.spread(claim, _POSITIONS))
-    worst = {name: count for name, count in missed.items() if count >= _MISSED}
+    worst = {name: count for name, count in missed.items() if count}
     if worst:
         said = ", ".join(f"{name} {count}" for name, count in list(worst.items())[:4])
         raise Wrong(f"{len(worst)} of {len(missed)} layers answer elsewhere: {said} of 16 places")

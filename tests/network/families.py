@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -13,7 +14,7 @@ from triscope.network import Network
 from triscope.network.loading._torchvision import import_torchvision
 
 _PLACES = 4
-_NEARLY = 0.8
+_AROUND = 0.25  # how much of a sharpened convolution comes from around the middle of its window
 
 
 def timm_networks() -> Mapping[str, Callable[[], tuple[nn.Module, int]]]:
@@ -82,14 +83,19 @@ def settle(module: nn.Module, images: Tensor) -> nn.Module:
 
 
 def sharpen(module: nn.Module) -> None:
-    """Let each convolution see most of the middle of its window, so that a response is where its cause is."""
+    """Let each convolution see most of the middle of its window, as wide as its stride, so that a response is where its
+    cause is.
+    """
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, nn.Conv2d) and part.weight.ndim == 4 and part.weight.is_floating_point():
-                for dim, (length, stride) in enumerate(zip(part.kernel_size, part.stride, strict=True), start=2):
-                    if length > stride:
-                        away = (torch.arange(length) - (length - 1) / 2).abs() > 0.5
-                        part.weight.data.mul_(1 - 0.9 * away.float().view(-1, *(1,) * (3 - dim)))
+                middle = torch.ones(part.kernel_size, dtype=torch.bool)
+                for dim, (length, stride) in enumerate(zip(part.kernel_size, part.stride, strict=True)):
+                    away = torch.arange(length) - (length - 1) / 2
+                    within = (away > -stride / 2) & (away <= stride / 2)
+                    middle &= within.view(-1, *(1,) * (1 - dim))
+                around = max(1, int((~middle).sum()))
+                part.weight.data[..., ~middle] *= _AROUND / around**0.5
 
 
 def network(module: nn.Module, size: int) -> Network:
@@ -103,28 +109,58 @@ def network(module: nn.Module, size: int) -> Network:
 
 class OwnToken(TorchFunctionMode):
     """While entered, attention answers every token with itself, so that a response is where its cause is; and with
-    nothing where the tokens that answer are others.
+    nothing where the tokens that answer are others. So does a max pooling that leaves out no position.
     """
 
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         name = getattr(func, "__name__", "")
+        if name == "multi_head_attention_forward":
+            value, width = args[2], args[3]
+            value = F.linear(value, args[5][-width:], None if args[6] is None else args[6][-width:])
+            return F.linear(value, args[11], args[12]), None
         if name == "scaled_dot_product_attention":
             same = args[0].shape[:-1] == args[2].shape[:-1]
             return args[2] if same else args[2].new_zeros(*args[0].shape[:-1], args[2].shape[-1])
         result = func(*args, **(kwargs or {}))
-        if name == "softmax" and result.ndim > 2 and result.shape[-1] == result.shape[-2]:
-            return torch.eye(result.shape[-1], dtype=result.dtype).expand_as(result)
+        if "max_pool2d" in name and isinstance(result, Tensor) and result.shape == args[0].shape:
+            return args[0]
+        if name == "softmax" and result.ndim > 2:
+            queries, keys = result.shape[-2:]
+            if queries == keys:
+                return torch.eye(keys, dtype=result.dtype).expand_as(result)
+            if result.ndim == 5 and keys % queries == 0:  # queries of Hiera are those of several keys, pooled
+                return torch.eye(queries, dtype=result.dtype).repeat(1, keys // queries).expand_as(result)
+            if result.ndim == 4 and 1 not in (queries, keys):
+                return _own_of_fewer(queries, keys).to(result.dtype).expand_as(result)
         return result
 
 
+def _own_of_fewer(queries: int, keys: int) -> Tensor:
+    """Which key each query is, where queries are every nth row and column of the keys (LeViT); else none at all."""
+    few, many = round(queries**0.5), round(keys**0.5)
+    weights = torch.zeros(queries, keys)
+    if few**2 == queries and many**2 == keys and few < many:
+        step = -(-many // few)
+        same = torch.arange(keys).view(many, many)[::step, ::step].flatten()
+        if len(same) == queries:
+            weights[torch.arange(queries), same] = 1
+    return weights
+
+
+def background(size: tuple[int, int], channels: int = 3) -> Tensor:
+    """Faint noise on grey (1, C, H, W): of plain grey, many layers give zeros, which a normalisation blows up."""
+    noise = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
+    return 0.35 + 0.3 * noise
+
+
 def bright_patches(size: tuple[int, int], channels: int = 3) -> list[tuple[tuple[slice, slice], Tensor]]:
-    """A bright patch on grey at each of 4 x 4 places: its rows and columns, and the image (1, C, H, W)."""
+    """A bright patch on the background at each of 4 x 4 places: its rows and columns, and the image (1, C, H, W)."""
     color = torch.tensor([1.0, 0.9, 0.1]).repeat(-(-channels // 3))[:channels].view(1, -1, 1, 1)
     found = []
     for place in product(range(_PLACES), repeat=2):
-        image = torch.full((1, channels, *size), 0.5)
+        image = background(size, channels)
         where = []
         for number, length in zip(place, size, strict=True):
             apart = length // _PLACES
@@ -139,38 +175,46 @@ def bright_patches(size: tuple[int, int], channels: int = 3) -> list[tuple[tuple
 def places_missed(network: Network, layers: Sequence[str]) -> dict[str, int]:
     """At how many of the 16 places each layer changes most in a cell that is not within one of the bright patch.
 
-    Changes are counted from their mean over all cells: what changes everywhere alike, as where all positions attend to
-    a patch, says nothing of where it is. Where cells change nearly as much as the one that changes most, any of them
-    will do, or the middle of the change: a wide kernel of random weights answers up to half its width away. Where maps
-    were made larger again, it is one cell of the smallest of them.
+    Where it changes most is the one cell that changes most, or the middle of the change: behind max poolings, and
+    behind wide kernels of random weights, many cells around a patch change alike. What a patch does to a cell wherever
+    it is, by the statistics of a normalisation or by attention, is taken off first. Where maps were made larger again,
+    it is one cell of the smallest of them.
     """
     coarsest = _coarsest(network)
-    grey = torch.full((1, network.channels, *network.size), 0.5)
+    plain = background(network.size, network.channels)
     patches = bright_patches(network.size, network.channels)
     with torch.no_grad(), OwnToken():
-        before = network.look(grey.to(network.dtype), layers)
+        before = network.look(plain.to(network.dtype), layers)
         looks = [network.look(image.to(network.dtype), layers) for _, image in patches]
     missed = {}
     for layer in layers:
-        changes = torch.stack([(look[layer] - before[layer])[0].float() for look in looks])
-        changes = (changes - changes.mean((2, 3), keepdim=True)).abs().sum(1)
-        least = 1e-4 * float(before[layer].abs().max())  # less than that is rounding
+        changes = _local(torch.cat([look[layer] - before[layer] for look in looks]).float())
+        least = 1e-4 * float(before[layer].abs().max())  # less than that is rounding, or the same everywhere
         right = [
             any(_within_one(cell, where, change.shape, network.size, coarsest[layer]) for cell in _most_changed(change))
             for change, (where, _) in zip(changes, patches, strict=True)
-            if change.max() > least
+            if change.max() > least and change.max() - change.min() > 1e-3 * change.max()
         ]
         missed[layer] = right.count(False)
     return missed
 
 
+def _local(changes: Tensor) -> Tensor:
+    """How much each cell changed, (P, h, w), in changes (P, C, h, w) by patches at P places; but for what a patch does to
+    it wherever it is, which is taken from the quarter of the places that change the cell least.
+    """
+    total = changes.abs().sum(1, keepdim=True)
+    least = total.argsort(0)[: len(changes) // 4].expand(-1, changes.shape[1], -1, -1)
+    return (changes - changes.gather(0, least).median(0).values).abs().sum(1)
+
+
 def _most_changed(change: Tensor) -> list[Sequence[float]]:
-    """The cells (row, column) of a map (h, w) that changed most, and the middle of the change."""
-    cells = (change >= _NEARLY * change.max()).nonzero().tolist()
+    """The cell (row, column) of a map (h, w) that changed most, and the middle of the change."""
     weight = change**4 / (change**4).sum()
     axes = (torch.arange(length, dtype=change.dtype) for length in change.shape)
     rows, cols = torch.meshgrid(*axes, indexing="ij")
-    return [*cells, (float((weight * rows).sum()), float((weight * cols).sum()))]
+    most = divmod(int(change.argmax()), change.shape[1])
+    return [most, (float((weight * rows).sum()), float((weight * cols).sum()))]
 
 
 def _coarsest(network: Network) -> dict[str, tuple[int, int]]:
