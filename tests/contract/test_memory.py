@@ -100,7 +100,7 @@ def test_a_method_whose_network_keeps_what_it_saw_is_seen():
     """As a whole: the same method, and a layer that holds on to its activations."""
     network = tiny()
     images = pictures(2, size=(9, 11))
-    network.module[3].register_forward_hook(lambda module, given, made: KEPT.append(made))
+    network.module[3].register_forward_pre_hook(lambda module, given: KEPT.append(given))
     try:
         left = left_by(lambda: ts.saliency(network, images, 1))
     finally:

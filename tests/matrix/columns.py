@@ -30,6 +30,7 @@ NEARLY = 1e-3  # between batches of different sizes, and between what is stored 
 PHOTOS = 5
 _POSITIONS = 30  # so many layers at most are tried with a moved patch
 _STORED = 8  # and so many are stored, beside the default ones
+_MISSED = 2  # of 16 places: some mix all positions, and by no attention (MobileViTv2, SwiftFormer, gMLP)
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ def positions(asked: Asked) -> None:
     claim = [name for name in claim if network.layers[name].note is None]
     families.sharpen(network.module)  # the last of the columns
     missed = families.places_missed(network, asked.spread(claim, _POSITIONS))
-    worst = {name: count for name, count in missed.items() if count}
+    worst = {name: count for name, count in missed.items() if count > _MISSED}
     if worst:
         said = ", ".join(f"{name} {count}" for name, count in list(worst.items())[:4])
         raise Wrong(f"{len(worst)} of {len(missed)} layers answer elsewhere: {said} of 16 places")

@@ -1,5 +1,6 @@
 """Networks of torchvision: classification, segmentation, detection, optical flow and videos."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -94,6 +95,8 @@ def _non_maximum_suppression() -> None:
     except (NotImplementedError, RuntimeError):
         _LIBRARY.append(torch.library.Library("torchvision", "IMPL"))
         _LIBRARY[-1].impl("nms", _suppressed, "CPU")
+        boxes: Any = importlib.import_module("torchvision.ops.boxes")
+        boxes._assert_has_ops = lambda: None  # it is there now
 
 
 _LIBRARY: list[torch.library.Library] = []

@@ -77,7 +77,7 @@ MODELS: Mapping[str, tuple[str, str, int, dict[str, Any]]] = {
     "resnet": ("ResNetForImageClassification", "ResNetConfig", 64, _RESNET),
     "regnet": ("RegNetForImageClassification", "RegNetConfig", 64, _RESNET | {"groups_width": 8}),
     "bit": ("BitForImageClassification", "BitConfig", 64, {"embedding_size": 32, "hidden_sizes": [128] * 4, "depths": [1] * 4}),
-    "cvt": ("CvtForImageClassification", "CvtConfig", 64, {"embed_dim": [16, 24, 32], "depth": [1, 1, 2], "num_heads": [1, 1, 2], "cls_token": [False, False, True]}),
+    "cvt": ("CvtForImageClassification", "CvtConfig", 64, {"embed_dim": [16, 24, 32], "depth": [1, 2, 3], "num_heads": [1, 1, 2], "cls_token": [False, False, True]}),
     "levit": ("LevitForImageClassification", "LevitConfig", 64, {"image_size": 64, "hidden_sizes": [32, 48, 64], "num_attention_heads": [2, 3, 4], "depths": [1, 1, 1]}),
     "poolformer": ("PoolFormerForImageClassification", "PoolFormerConfig", 64, {"hidden_sizes": [8, 16, 24, 32], "depths": [1] * 4}),
     "pvt": ("PvtForImageClassification", "PvtConfig", 64, _FOUR | {"image_size": 64, "num_attention_heads": [1, 2, 3, 4]}),

@@ -123,7 +123,10 @@ class OwnToken(TorchFunctionMode):
         if name == "scaled_dot_product_attention":
             same = args[0].shape[:-1] == args[2].shape[:-1]
             return args[2] if same else args[2].new_zeros(*args[0].shape[:-1], args[2].shape[-1])
-        result = func(*args, **(kwargs or {}))
+        return self.own(name, args, func(*args, **(kwargs or {})))
+
+    def own(self, name: str, args: Sequence[Any], result: Any) -> Any:
+        """The result of a function, or what it would be if each position were left to itself."""
         if "max_pool2d" in name and isinstance(result, Tensor) and result.shape == args[0].shape:
             return args[0]
         if name == "softmax" and result.ndim > 2:
@@ -200,8 +203,8 @@ def places_missed(network: Network, layers: Sequence[str]) -> dict[str, int]:
 
 
 def _local(changes: Tensor) -> Tensor:
-    """How much each cell changed, (P, h, w), in changes (P, C, h, w) by patches at P places; but for what a patch does to
-    it wherever it is, which is taken from the quarter of the places that change the cell least.
+    """How much each cell changed, (P, h, w), in changes (P, C, h, w) by patches at P places; but for what a patch does
+    to it wherever it is, which is taken from the quarter of the places that change the cell least.
     """
     total = changes.abs().sum(1, keepdim=True)
     least = total.argsort(0)[: len(changes) // 4].expand(-1, changes.shape[1], -1, -1)

@@ -2,7 +2,8 @@
 
 A twin is the user's module tree copied around the *same* parameters, detached, in eval mode. Nothing is ever registered
 on, switched in or written to the user's module; weights trained further in place are seen at once. Buffers are copied
-for every question, because a forward pass may write to them (a counter, running statistics).
+for every question, because a forward pass may write to them (a counter, running statistics). Hooks of the user's that
+only watch are left out (see `triscope.network.user_hooks`).
 """
 
 import copy
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
+from triscope.network.user_hooks import hooks_of, leave_out_watchers
 
 
 class TwinKeeper:
@@ -114,6 +116,7 @@ def make_twin(module: nn.Module, name: str) -> nn.Module:
                 f"{name} cannot be copied, and triscope asks only a copy ({reason}). Take what cannot be copied out of "
                 "the module, or give it a __deepcopy__."
             ) from error
+        leave_out_watchers(module, memo)
         return twin.eval().requires_grad_(False)
 
 
@@ -147,9 +150,10 @@ def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _state(module: nn.Module) -> tuple[object, ...]:
-    """What must stay the same for a twin to stay true: the module's parts, and where its tensors lie."""
+    """What must stay the same for a twin to stay true: the module's parts, their hooks, and where its tensors lie."""
     parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
-    return parts, tuple((tensor.data_ptr(), tensor.dtype) for tensor in parameters_and_buffers(module))
+    hooks = tuple(hook for part in parts for hook in hooks_of(part))
+    return parts, hooks, tuple((tensor.data_ptr(), tensor.dtype) for tensor in parameters_and_buffers(module))
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:

@@ -6,14 +6,16 @@ pixel space.
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, Literal, TypeAlias
 
 import torch
+from torch import Tensor
 
-from triscope.errors import NetworkError, StoreError
+from triscope.errors import NetworkError, StoreError, TriscopeWarning
 from triscope.network import Network
 from triscope.network.stages import depths
 from triscope.objectives.base import Need
@@ -22,6 +24,10 @@ Kind: TypeAlias = Literal["none", "mean", "max", "class", "place", "pixels"]
 
 #: Pixel space is the picture at this size, in pixels.
 PIXELS = 16
+
+# Half precision rounds to three digits from 6e-5 to 65504, and pictures differ. Layers of other numbers are kept in
+# single precision.
+_FAINTEST, _STRONGEST = 1e-3, 1e3
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,26 @@ class Column:
         return f"{self.layer}{pooled[self.pool]}: {' x '.join(map(str, self.shape))}"
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a layer gave for the pictures that were tried: its shape for one, how large its means over positions are at
+    most, and whether they are the same for all pictures.
+    """
+
+    shape: tuple[int, ...]
+    size: float
+    same_mean: bool
+
+    @classmethod
+    def of(cls, faint: Tensor, strong: Tensor) -> "_Seen":
+        """Of what a layer gives for a faint and a strong picture, (C, h, w) or (D,)."""
+        means = [one.float().flatten(1).mean(1) if one.ndim > 1 else one.float() for one in (faint, strong)]
+        rounding = 1e-5 * float(strong.float().abs().mean())
+        size = max(float(one.abs().max()) for one in means)
+        same = strong.ndim > 1 and rounding > 0 and float((means[0] - means[1]).abs().max()) <= rounding
+        return cls(tuple(strong.shape), size, same)
+
+
 def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] = ()) -> tuple[Column, ...]:
     """The columns that keep these layers, or where none is named those that stand for the network; `maps` whole too.
 
@@ -102,14 +128,11 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
             raise StoreError(f"A store keeps the class token of {one.layer} ({one.layer}@class), not all its tokens.")
         if one.pool == "class":
             network.layer(one.layer).token_channels(of_class=True)
-    grey = torch.full((1, network.channels, *network.size), 0.5, dtype=network.dtype, device=network.device)
-    with torch.no_grad():
-        look = network.look(grey, inner)
-    shapes = {name: tuple(look[Need(name)].shape[1:]) for name in inner}
+    seen = _tried(network, inner)
     columns: dict[tuple[str, Kind], Column] = {}
     for name, need in wanted:
-        for kind in _kinds(shapes[name], need):
-            columns.setdefault((name, kind), _column(name, kind, shapes[name], f"v{inner.index(name)}"))
+        for kind in _kinds(name, seen[name], need):
+            columns.setdefault((name, kind), _column(name, kind, seen[name], f"v{inner.index(name)}"))
     pixels = Column("pixels", "input", "pixels", (network.channels, PIXELS, PIXELS))
     return (*columns.values(), pixels)
 
@@ -129,9 +152,17 @@ def _class_token(name: str, network: Network) -> str | Need:
     return name if need.pool == "none" or name in network.layers else need
 
 
-def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:
-    if len(shape) == 1:
+def _kinds(layer: str, seen: _Seen, need: Need | None) -> tuple[Kind, ...]:
+    if len(seen.shape) == 1:
         return ("none",)
+    if need is None and seen.same_mean:
+        warnings.warn(
+            f"The mean of {layer} over its positions is the same for every picture, as behind an instance "
+            "normalisation; of this layer the maximum is kept.",
+            TriscopeWarning,
+            stacklevel=2,
+        )
+        return "max", "place"
     if need is None:
         return "mean", "max", "place"
     if need.pool == "gram" or need.pool == "tokens":  # noqa: PLR1714 - a Gram matrix is computed from whole maps
@@ -139,13 +170,28 @@ def _kinds(shape: tuple[int, ...], need: Need | None) -> tuple[Kind, ...]:
     return ("max", "place") if need.pool == "max" else (need.pool,)
 
 
-def _column(layer: str, kind: Kind, shape: tuple[int, ...], prefix: str) -> Column:
+def _tried(network: Network, layers: Iterable[str]) -> dict[str, _Seen]:
+    """What layers give for faint noise and for strong, darker noise, one at a time."""
+    noise = torch.rand(2, network.channels, *network.size, generator=torch.Generator().manual_seed(0))
+    noise = noise.to(network.device, network.dtype)
+    names = list(layers)
+    with torch.no_grad():
+        looks = [network.look(one, names) for one in (0.4 + 0.2 * noise[:1], noise[1:].square())]
+    return {name: _Seen.of(*(look[name][0] for look in looks)) for name in names}
+
+
+def _holds_half(size: float) -> bool:
+    """Whether half precision holds numbers about as large as this with three digits, and those of other pictures."""
+    return _FAINTEST <= size <= _STRONGEST
+
+
+def _column(layer: str, kind: Kind, seen: _Seen, prefix: str) -> Column:
     # A dot in a column's name would mean a field inside a field.
-    name = f"{prefix}_{re.sub(r'[^0-9A-Za-z]', '_', layer)}_{kind}"
+    name, shape = f"{prefix}_{re.sub(r'[^0-9A-Za-z]', '_', layer)}_{kind}", seen.shape
     pooled = shape if kind == "none" else shape[:1]
     if kind == "place":
         dtype = "uint16" if shape[1] * shape[2] <= 2**16 else "int32"
     else:
         # Maxima keep every bit, so that the best patches come out in the order in which the pass saw them.
-        dtype = "float32" if kind == "max" else "float16"
+        dtype = "float16" if kind != "max" and _holds_half(seen.size) else "float32"
     return Column(name, layer, kind, pooled, dtype, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))

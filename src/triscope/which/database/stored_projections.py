@@ -35,7 +35,7 @@ def fit_projections(folder: Path, table: Table, columns: Sequence[Column], *, re
             data = projection.to_bytes()
             name = f"pca-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
             write_durably(folder / name, data)
-            table.add(projection_fields(column, projection, name), column.name, partial(project, projection))
+            table.add(projection_fields(column, projection, name), column.name, partial(project, projection, column))
 
 
 def searchable(column: Column) -> bool:
@@ -47,7 +47,7 @@ def _sample(table: Table, column: Column) -> torch.Tensor:
     good = table.rows_where(_GOOD)
     if len(good) > _SAMPLE:
         good = np.sort(np.random.default_rng(0).choice(good, _SAMPLE, replace=False))
-    sample = torch.empty(len(good), column.length, dtype=torch.float16)
+    sample = torch.empty(len(good), column.length, dtype=getattr(torch, column.dtype))
     for start in range(0, len(good), _AT_ONCE):
         some = table.take(good[start : start + _AT_ONCE], [column.name])[column.name]
         sample[start : start + len(some)] = torch.from_numpy(some)
@@ -67,7 +67,7 @@ def rest_name(column: Column) -> str:
 def projection_fields(column: Column, projection: Projection, about: str) -> tuple[Field, Field]:
     """The two columns of a projection, whose file is `about`."""
     length = len(projection.directions)
-    return Field(projected_name(column), "float16", length, about), Field(rest_name(column), "float32", None, about)
+    return Field(projected_name(column), column.dtype, length, about), Field(rest_name(column), "float32", None, about)
 
 
 def load_projection(folder: Path, name: str) -> Projection:
@@ -86,8 +86,8 @@ def load_projection(folder: Path, name: str) -> Projection:
         raise damaged(folder, f"its file {name} is no projection") from error
 
 
-def project(projection: Projection, vectors: NDArray[Any]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Stored vectors (N, D) as the two columns of their projection."""
+def project(projection: Projection, column: Column, vectors: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Stored vectors (N, D) of a column as the two columns of their projection."""
     projected, rest = projection(torch.from_numpy(np.array(vectors, np.float32)))
-    most = float(np.finfo(np.float16).max)
-    return projected.clamp(-most, most).half().numpy(), rest.numpy()
+    most = float(np.finfo(column.dtype).max)
+    return projected.clamp(-most, most).numpy().astype(column.dtype), rest.numpy()

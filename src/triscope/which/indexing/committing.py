@@ -128,7 +128,7 @@ class Committer:
             rows[column.name] = np.stack([nothing if row.vectors is None else row.vectors[column.name] for row in news])
             if projected_name(column) in self.table.names:
                 model = load_projection(self.folder, self.table.about_field(projected_name(column)))
-                rows[projected_name(column)], rows[rest_name(column)] = project(model, rows[column.name])
+                rows[projected_name(column)], rows[rest_name(column)] = project(model, column, rows[column.name])
         if self._output is not None and "answer" in self.table.names:
             rows |= self._answers(rows[self._output.name], rows[self._label], valid)
         return rows

@@ -4,6 +4,7 @@ A store's rows are computed by a `Compute`, from entries of a collection alone. 
 process or in another: entries and rows can be pickled, and rows come in the order of the entries.
 """
 
+import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,10 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from triscope.errors import TriscopeWarning
 from triscope.network import Network
+from triscope.network.mixing import depends_on_others
 from triscope.which.collection import Entry
 from triscope.which.database.schema import Column
-from triscope.which.indexing.decoding import Decoded, Embedder, broken, decode, ordered
+from triscope.which.indexing.decoding import Decoded, Embedder, broken, decode, faint, ordered
 
 # In float32 the last bit of a vector depends on how many pictures pass through the network together; in multiples of
 # this it does not (nine torchvision networks, one and two threads). So a vector is the same whoever was beside it.
@@ -53,8 +56,21 @@ class RowComputer:
     def __call__(self, entries: Iterable[Entry]) -> Generator[Row]:
         """The rows of the entries, batch by batch; of a picture that cannot be used, a row with the reason."""
         with closing(ordered(self._decode, entries, self.workers, _AHEAD * self.batch)) as decoded:
-            while waiting := list(islice(decoded, self.batch)):
-                yield from embedded(waiting, self._embedder, self.batch)
+            while waiting := list(islice(decoded, self._together)):
+                yield from embedded(waiting, self._embedder, self._together)
+
+    @cached_property
+    def _together(self) -> int:
+        """How many pictures pass through the network at once: one, where its answers depend on the others."""
+        layer = depends_on_others(self.network, self._embedder.layers) if self.batch > 1 else None
+        if layer:
+            warnings.warn(
+                f"What {self.network.name} says of a picture in {layer} depends on the pictures beside it, so they are "
+                "passed through it one at a time.",
+                TriscopeWarning,
+                stacklevel=2,
+            )
+        return 1 if layer else self.batch
 
     @cached_property
     def _embedder(self) -> Embedder:
@@ -70,6 +86,12 @@ def embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) 
     if not seen:
         return [Row(entry, decoded) for entry, decoded in waiting]
     values = {name: all_[: len(seen)] for name, all_ in embed(_filled(seen, batch)).items()}
+    if lost := faint(values, embed.columns):
+        warnings.warn(
+            f"{', '.join(lost)}: for some pictures so small that half precision loses more than a hundredth of it.",
+            TriscopeWarning,
+            stacklevel=2,
+        )
     reasons = iter(broken(values, embed.columns))
     stored = {
         column.name: values[column.name].flatten(1).to(getattr(torch, column.dtype)).numpy() for column in embed.columns

@@ -38,6 +38,7 @@ _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resa
 _THUMBNAIL = 128  # pixels on the longer side
 _LONG = 6  # times as many pixels as the network sees: pictures that are longer are not resized whole
 _LARGEST = float(np.finfo(np.float16).max)
+_FAINT = 1e-4  # smaller numbers are what half precision may lose
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -247,6 +248,19 @@ def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | N
                 f"The network gives {column.layer} values for it that float16 does not hold ({float(most[place]):g})."
             )
     return reasons
+
+
+def faint(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str]:
+    """The layers that give some picture nothing but numbers of which half precision loses more than a hundredth."""
+    found = []
+    for column in columns:
+        if column.dtype != "float16" or column.pool == "pixels":
+            continue
+        flat = values[column.name].flatten(1).float()
+        some = flat[flat.abs().amax(1) < _FAINT]
+        if bool(((some.half().float() - some).norm(dim=1) > 0.01 * some.norm(dim=1)).any()):
+            found.append(column.layer)
+    return list(dict.fromkeys(found))
 
 
 def ordered(work: Callable[[A], B], items: Iterable[A], workers: int | None, ahead: int) -> Generator[tuple[A, B]]:

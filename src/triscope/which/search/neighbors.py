@@ -99,7 +99,7 @@ def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Ten
         if store.embedder is None:
             store.embedder = Embedder(store.network, store.columns, store.about.precision)
         values = store.embedder.only([column])(pixels)[column.name]
-    return values[0].flatten().half().float(), shown
+    return values[0].flatten().to(getattr(torch, column.dtype)).float(), shown
 
 
 def _vector(store: Store, column: Column, query: Query | NDArray[Any]) -> tuple[Tensor, Tensor | None, int | None]:

@@ -60,7 +60,7 @@ class Space:
         self.mean = self.projection.mean if self.projection else self._measure_mean()
         self._last: tuple[str, Tensor] | None = None
         #: A vector no farther from the mean than this has no direction.
-        self.still = _SAME * max(1.0, float(self.mean.norm()))
+        self.still = max(_SAME * float(self.mean.norm()), torch.finfo(torch.float32).tiny)
 
     def __len__(self) -> int:
         return len(self.rows)
