@@ -142,7 +142,7 @@ class Spread(Objective):
 '''
 OPTIMISER = '''
 
-class Sign(_FirstOrder):
+class Sign(FirstOrder):
     """Steps of one size, whatever the slope."""
 
     def _start(self, numbers: Tensor) -> dict[str, Tensor]:
@@ -162,8 +162,8 @@ ADDED = {
         (REFERENCE, "| `Logit`", "| `Spread` | how much channels differ |\n"),
     ],
     "optimiser": [
-        (OPTIMISERS, "\n\nclass _Minimiser", OPTIMISER),
-        (NAMED, "Adam, Lbfgs, Momentum, Optimiser\n", "Sign, "),
+        (OPTIMISERS, "\n\nclass Momentum", OPTIMISER),
+        (NAMED, "Adam, Momentum, Optimiser\n", "Sign, "),
         (NAMED, '"momentum"]', '"sign", '),
         (NAMED, '    "adam": Named', '    "sign": NamedOptimiser(Sign, 0.05),\n'),
     ],

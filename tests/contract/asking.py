@@ -37,6 +37,7 @@ ROWS = {
     "activations": Row({"layer": "3"}, single=True),
     "attention_maps": Row(single=True, attends=True),
     "ascend": Row({"steps": 2, "size": 16}),
+    "units": Row({"steps": 2, "size": 16, "layers": "3", "channels": "0-2"}),
     "regularisers": Row({"steps": 1, "size": 16}),
     "compare": Row({"methods": ["saliency", "grad_cam"], "units": ["2"]}),
     "difference": Row(two=True),

@@ -68,7 +68,10 @@ SCORED = [name for name in ASKING if "scores" in METHODS[name].returns.__datacla
 def test_scores_and_objective_belong_together_whatever_was_asked(name):
     network = tiny(name)
     result = ask(name, network)
-    if result.objective is not None:
+    if name == "units":
+        for unit, picture, score in zip(map(ts.unit, result.asked), result.values, result.scores, strict=True):
+            torch.testing.assert_close(unit(network.look(picture[None], unit.needs))[0], score, rtol=1e-4, atol=1e-5)
+    elif result.objective is not None:
         assert_scored(network, result)
     elif name == "invert":
         target = network.look(pictures(), ["3"])["3"]

@@ -12,7 +12,8 @@ from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
 from triscope.what.optimisation.ascent import noise, optimise
-from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum
+from triscope.what.optimisation.lbfgs import Lbfgs
+from triscope.what.optimisation.optimisers import Adam, Momentum
 from triscope.what.optimisation.parametrisation import Fourier, Pixels
 from triscope.what.optimisation.spec import AscentSpec, cosine, steady
 from triscope.what.optimisation.transforms import Jitter, Scale

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from triscope.errors import NetworkError
-from triscope.what.optimisation.optimisers import Adam, Answer, Lbfgs, Momentum
+from triscope.what.optimisation.lbfgs import Lbfgs
+from triscope.what.optimisation.optimisers import Adam, Answer, Momentum
 
 TARGET = torch.tensor([[0.2, -0.7, 1.5], [2.0, 0.1, -0.3]])
 

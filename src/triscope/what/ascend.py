@@ -23,8 +23,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated
 
-import torch
-
 from triscope.errors import OptionError
 from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Offered, Range, Seed, Step, Steps, method
 from triscope.network import Network
@@ -32,10 +30,10 @@ from triscope.objectives.base import Objective
 from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit
 from triscope.what.optimisation.ascent import noise, optimise
+from triscope.what.optimisation.lbfgs import Lbfgs
 from triscope.what.optimisation.named import OPTIMISERS, OptimiserName
-from triscope.what.optimisation.optimisers import Adam, Lbfgs
-from triscope.what.optimisation.parametrisation import Fourier
-from triscope.what.optimisation.regularisers import REGULARISERS, Regulariser
+from triscope.what.optimisation.optimisers import Adam
+from triscope.what.optimisation.regularisers import REGULARISERS, Regulariser, typical
 from triscope.what.optimisation.spec import AscentSpec
 from triscope.what.optimisation.view_sizes import fitted
 from triscope.what.picture import SynthesisedImage
@@ -90,11 +88,8 @@ def ascend(
             "adam, or diverse=1 with several seeds."
         )
     drawn = parts.make_canvas(network, sides)
-    priors = parts.priors(_typical(network, asked, sides)) if parts.l2 or parts.tv else None
+    priors = parts.priors_of(asked, typical(network, asked, sides) if parts.needs_typical else 1.0)
     apart = _apart(network, asked) if diverse > 1 else None
-    if parts.class_log_prob and isinstance(asked, Logit) and asked.form == "logit":
-        log_prob = parts.class_log_prob * Logit(asked.classes, "log-probability")
-        priors = log_prob if priors is None else priors + log_prob
     plan = AscentSpec(
         network, asked, drawn,
         priors=priors + apart if priors and apart else priors or apart,
@@ -108,17 +103,8 @@ def ascend(
     yield from optimise(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))
 
 
-def _typical(network: Network, asked: Objective, size: tuple[int, int]) -> float:
-    """How strongly the layers asked about respond to noise, so that a prior's weight means the same in all of them."""
-    noisy = Fourier(*size, network.channels)
-    pictures = noisy.draw(noisy.noise(4, 1.0, torch.Generator().manual_seed(0)))
-    with torch.no_grad():
-        look = network.look(pictures.to(network.device, network.dtype), asked.needs)
-    return float(torch.cat([look[need].float().flatten() for need in asked.needs]).square().mean().sqrt()) or 1.0
-
-
 def _apart(network: Network, asked: Objective) -> Objective:
     """What pushes pictures apart: in the unit's own layer, or for a class in the last layer that has maps."""
     own = [need.layer for need in asked.needs if need.layer not in ("input", "output")]
     maps = [name for name, layer in network.layers.items() if layer.grid and min(layer.grid) > 1]
-    return _typical(network, asked, network.size) * Diversity((own or maps[-1:])[0])
+    return typical(network, asked, network.size) * Diversity((own or maps[-1:])[0])

@@ -17,24 +17,19 @@ holds for a network that draws random numbers: every step has its own, and judge
 """
 
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from itertools import count
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from triscope.errors import NetworkError, ObjectiveError, TriscopeWarning
+from triscope.errors import ObjectiveError, TriscopeWarning
 from triscope.methods import Step
-from triscope.network import Look
-from triscope.network.backward_rules import WAKING, following
-from triscope.network.cut_gradients import differentiating, no_gradient
-from triscope.objectives.base import Need, Objective, terms_of
-from triscope.objectives.priors import INPUT
+from triscope.objectives.base import terms_of
 from triscope.results import note_about
+from triscope.what.optimisation.asking import Asker, named
 from triscope.what.optimisation.checkpoint import Saved, read_checkpoint, worded, write_checkpoint
-from triscope.what.optimisation.optimisers import Answer
 from triscope.what.optimisation.spec import AscentSpec
 from triscope.what.optimisation.transforms import Transform, View, draw
 from triscope.what.picture import SynthesisedImage
@@ -85,21 +80,13 @@ class _Run:
         self.plan = plan
         self.start = start.detach().float()
         self.generator = torch.Generator().manual_seed(plan.seed + 1)
-        self.numbers, self.slope, self.best, self.best_scores, self.parts = (start,) * 5
+        self.numbers, self.best, self.best_scores, self.parts = (start,) * 4
         self.index = 0
         #: Sentences, and the pictures that each is about.
         self.notes: list[tuple[str, list[int]]] = []
-        self.silent = torch.ones(len(start), dtype=torch.bool)
-        self.asleep = torch.zeros(len(start), dtype=torch.bool)
-        # How many steps more a picture's gradient is redirected. What one position that has woken up sends back is so
-        # much less than what all of them did that Adam would stand still.
-        self.drowsy = torch.zeros(len(start), dtype=torch.int64)
-        # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
-        self.channels_last = plan.network.device.type == "cpu"
-        self.terms = _named(terms_of(plan.objective))  # first those of the question, then the priors
-        self.asked = tuple(self.terms)[: len(terms_of(plan.asked))]
-        self.own = {name: one for name, one in self.terms.items() if one[1].needs == {INPUT}}
-        self.seen = {name: one for name, one in self.terms.items() if one[1].needs != {INPUT}}
+        terms = named(plan.asked, plan.priors)
+        self.asked = tuple(terms)[: len(terms_of(plan.asked))]
+        self.asker = Asker(plan.network, plan.asked, terms, len(start), redirect=plan.redirect)
         self.identity = plan.identity(self.start) if plan.checkpoint else {}
         saved = read_checkpoint(plan.checkpoint, self.identity, plan.options, plan.steps) if plan.checkpoint else None
         self._begin_octave(saved.state["octave"] if saved else 0, self.start)
@@ -110,14 +97,15 @@ class _Run:
     def step(self) -> Step[SynthesisedImage]:
         """One step."""
         plan, first, last = self.plan, self._boundary(self.octave), self._boundary(self.octave + 1)
-        self.view, self.seed = self._view(plan.transforms), self._drawn()
+        self.asker.canvas = self.canvas
+        self.asker.view, self.asker.seed = self._view(plan.transforms), self._drawn()
         numbers, answer = self.optimiser.advance(
-            self.numbers, self._ask, plan.pace(max(0, self.index - first) / max(1, last - first))
+            self.numbers, self.asker.ask, plan.pace(max(0, self.index - first) / max(1, last - first))
         )
         self.numbers = self.canvas.confine(numbers)
         self.index += 1
         for edit in plan.edits:
-            self.numbers = self.canvas.encode(edit(self.canvas.draw(self.numbers), self.slope, self.index))
+            self.numbers = self.canvas.encode(edit(self.canvas.draw(self.numbers), self.asker.slope, self.index))
         self._keep(answer.pictures, answer.terms)
         self._say()
         if self.index == last:
@@ -126,7 +114,7 @@ class _Run:
             self.index,
             plan.steps,
             float(answer.scores.mean()),
-            {name: float(answer.terms[name].mean()) for name in self.terms},
+            {name: float(answer.terms[name].mean()) for name in self.asker.terms},
             self.result(),
         )
         if self.index == last < plan.steps:
@@ -148,6 +136,7 @@ class _Run:
         """Write the checkpoint, where one was asked for."""
         if self.plan.checkpoint:
             state = {name: getattr(self, name) for name in _SAVED}
+            state |= {name: getattr(self.asker, name) for name in _SAVED_OF_ASKER}
             state |= {"optimiser": self.optimiser.state(), "generator": self.generator.get_state()}
             saved = Saved(self.identity, worded(self.plan.options), self.plan.steps, state)
             write_checkpoint(self.plan.checkpoint, saved)
@@ -155,6 +144,8 @@ class _Run:
     def _restore(self, saved: Saved) -> None:
         for name in _SAVED:
             setattr(self, name, saved.state[name])
+        for name in _SAVED_OF_ASKER:
+            setattr(self.asker, name, saved.state[name])
         self.optimiser.restore(saved.state["optimiser"], self.numbers)
         self.generator.set_state(saved.state["generator"])
         if saved.steps != self.plan.steps:
@@ -184,9 +175,8 @@ class _Run:
     def _end_octave(self) -> None:
         """Judge the last picture, which no step has looked at, without random views."""
         pictures = self.canvas.draw(self.numbers)
-        self.view, self.seed = self._view(()), self.plan.seed
-        with torch.no_grad():
-            self._keep(pictures, self._own_terms(pictures) | self._seen_terms(pictures, None))
+        self.asker.view, self.asker.seed = self._view(()), self.plan.seed
+        self._keep(pictures, self.asker.look_at(pictures))
 
     def _keep(self, pictures: Tensor, terms: dict[str, Tensor]) -> None:
         """Keep the pictures that are better than those before, and what each part (parts, B) of the question gives."""
@@ -217,113 +207,35 @@ class _Run:
             return view
         return lambda pictures: view(_resized(pictures, self.plan.canvas.size))
 
-    @torch.enable_grad()
-    def _ask(self, numbers: Tensor, only: int | None = None) -> Answer:
-        """Scores and their gradients: back through the network, then through the canvas, to notice silence between."""
-        leaf = numbers.detach().requires_grad_()
-        drawn = self.canvas.draw(leaf)
-        pictures = drawn.detach().requires_grad_()
-        terms, gradient = self._ask_network(pictures, only) if self.seen else ({}, torch.zeros_like(pictures))
-        if self.own:
-            own = self._own_terms(pictures)
-            gradient = gradient + torch.autograd.grad(torch.stack(list(own.values())).sum(), pictures)[0]
-            terms = terms | own
-        (numbers_gradient,) = torch.autograd.grad(drawn, leaf, gradient)
-        self.slope = gradient
-        terms = {name: values.detach() for name, values in terms.items()}
-        return Answer(pictures.detach(), torch.stack(list(terms.values())).sum(0), terms, numbers_gradient)
-
-    def _ask_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
-        terms = self._seen_terms(pictures, only)
-        gradient = self._gradient(terms, pictures)
-        which = slice(None) if only is None else slice(only, only + 1)
-        silent = _silent(gradient)
-        self.asleep[which] = silent.cpu()
-        if only is None:
-            self.drowsy = torch.where(silent.cpu(), self.plan.redirect, (self.drowsy - 1).clamp_min(0))
-            waking = self.drowsy.to(silent.device) > 0
-        else:
-            waking = silent & (self.plan.redirect > 0)
-        if waking.any():
-            with following(WAKING):
-                redirected = self._gradient(self._seen_terms(pictures, only), pictures)
-            gradient = redirected.where(waking.view(-1, 1, 1, 1), gradient)
-            silent = _silent(gradient)
-        self.silent[which] &= silent.cpu()
-        return terms, gradient
-
-    def _gradient(self, terms: dict[str, Tensor], pictures: Tensor) -> Tensor:
-        score = torch.stack(list(terms.values())).sum()
-        if not score.requires_grad:
-            raise no_gradient(self.plan.network, str(self.plan.asked), self.plan.asked.needs)
-        with differentiating(self.plan.network, str(self.plan.asked), self.plan.asked.needs):
-            return torch.autograd.grad(score, pictures)[0]
-
-    def _seen_terms(self, pictures: Tensor, only: int | None) -> dict[str, Tensor]:
-        look = self._look(self.view(pictures).to(self.plan.network.dtype))
-        return {
-            name: weight * (term if only is None else term.of(only))(look).float()
-            for name, (weight, term) in self.seen.items()
-        }
-
-    def _look(self, images: Tensor) -> Look:
-        needs = frozenset[Need]().union(*(term.needs for _, term in self.seen.values()))
-        # Numbers are drawn in the order of memory: in another one, a network that draws would be another.
-        if self.channels_last and not self.plan.network.random:
-            try:
-                last = images.contiguous(memory_format=torch.channels_last)
-                return self.plan.network.look(last, needs, seed=self.seed)
-            except NetworkError:  # some networks call `view`, which takes one order in memory only
-                self.channels_last = False
-        return self.plan.network.look(images, needs, seed=self.seed)
-
-    def _own_terms(self, pictures: Tensor) -> dict[str, Tensor]:
-        return {name: weight * term({INPUT: pictures}) for name, (weight, term) in self.own.items()}
-
     def _say(self) -> None:
         """Put into words what happened in this step."""
         self.notes += [(f"Step {self.index}: {sentence}", about) for sentence, about in self.optimiser.troubles]
         self.optimiser.troubles.clear()
-        if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.silent.any():
+        if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.asker.silent.any():
             return
         silence = (
             f"The gradient of {self.plan.asked} in {self.plan.network.name} was exactly zero for every picture tried "
             f"in {self.index} steps, also where it was redirected through silent ReLUs"
         )
-        if self.silent.all():
+        if self.asker.silent.all():
             raise ObjectiveError(
                 f"{silence}: the unit may be dead. Start from another seed or picture, or ask another unit."
             )
-        self.notes.append((f"{silence}.", self.silent.nonzero().flatten().tolist()))
+        self.notes.append((f"{silence}.", self.asker.silent.nonzero().flatten().tolist()))
         warnings.warn(self.result().notes[-1], TriscopeWarning, stacklevel=2)
 
     def _slept(self) -> list[tuple[str, list[int]]]:
         """Which units ended where they do not answer, in words."""
-        slept = (self.asleep & (self.parts.sum(0).cpu() == 0)).nonzero().flatten().tolist()
+        slept = (self.asker.asleep & (self.parts.sum(0).cpu() == 0)).nonzero().flatten().tolist()
         sentence = (
             f"{self.plan.asked} in {self.plan.network.name} ended silent: a score of 0 with a gradient of exactly "
             "zero. Take more steps, or start from another seed."
         )
-        return [(sentence, slept)] if slept and not self.silent.any() else []
+        return [(sentence, slept)] if slept and not self.asker.silent.any() else []
 
 
-_SAVED = ("octave", "index", "numbers", "notes", "silent", "asleep", "drowsy", "best", "best_scores", "parts")
-
-
-def _silent(gradient: Tensor) -> Tensor:
-    """(B,) whether the gradient of a picture is exactly zero."""
-    return gradient.abs().flatten(1).amax(1) == 0
-
-
-def _named(terms: Iterable[tuple[float, Objective]]) -> dict[str, tuple[float, Objective]]:
-    """Weighted terms by name, in their order; a name that is taken gets a number."""
-    named: dict[str, tuple[float, Objective]] = {}
-    for weight, term in terms:
-        name = str(term)
-        if name in named:
-            name = next(made for number in count(2) if (made := f"{name} ({number})") not in named)
-        named[name] = weight, term
-    return named
+_SAVED = ("octave", "index", "numbers", "notes", "best", "best_scores", "parts")
+_SAVED_OF_ASKER = ("silent", "asleep", "drowsy")
 
 
 def _resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from triscope.what.optimisation.optimisers import Adam, Lbfgs, Momentum, Optimiser
+from triscope.what.optimisation.lbfgs import Lbfgs
+from triscope.what.optimisation.optimisers import Adam, Momentum, Optimiser
 
 OptimiserName: TypeAlias = Literal["adam", "lbfgs", "momentum"]
 

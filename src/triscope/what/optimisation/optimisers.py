@@ -2,25 +2,20 @@
 
     Adam        adaptive steps; the default
     Momentum    plain ascent; momentum is forgotten when the rate changes (Mahendran and Vedaldi, 2015)
-    Lbfgs       curvature from the last steps; for smooth objectives without random views
+    Lbfgs       curvature from the last steps; for smooth objectives without random views; in `lbfgs`
 
 An optimiser is asked to `advance` numbers (B, ...) and may `ask` for the answer at any numbers. Where a score or
 gradient is not a number, it steps that picture back, halves its rate, and says so in `troubles`.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from triscope.errors import NetworkError
-
-_CLIFF = 1e30  # what a line search sees where the score is not a number: it turns back
-_LOOKED_BACK, _SHORTENED = 5, 6  # steps that a step without a search is measured by; how often it is made shorter
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +40,10 @@ class Answer:
         return next((name for name, term in self.terms.items() if not term.isfinite().all()), "the gradient")
 
 
+#: What the rate is multiplied by: the same for all pictures, or (B,) for each its own.
+Pace: TypeAlias = float | Tensor
+
+
 class Ask(Protocol):
     """Answers for numbers (B, ...), or for (1, ...) those of picture `only`."""
 
@@ -63,7 +62,7 @@ class Optimiser(ABC):
         self.troubles: list[tuple[str, list[int]]] = []
 
     @abstractmethod
-    def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
+    def advance(self, numbers: Tensor, ask: Ask, pace: Pace) -> tuple[Tensor, Answer]:
         """The numbers after one step, and the answer at the numbers before it."""
 
     @abstractmethod
@@ -78,14 +77,14 @@ class Optimiser(ABC):
         self.troubles.append((f"{answer.culprit()} was not a finite number; stepped back, and halved the rate.", about))
 
 
-class _FirstOrder(Optimiser):
+class FirstOrder(Optimiser):
     """One answer a step."""
 
     def __init__(self, rate: float) -> None:
         super().__init__(rate)
         self._memory: dict[str, Tensor] = {}
 
-    def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
+    def advance(self, numbers: Tensor, ask: Ask, pace: Pace) -> tuple[Tensor, Answer]:
         """One step along the gradient; pictures whose answer is not finite go back to where they were before."""
         answer = ask(numbers)
         fine = answer.finite()
@@ -97,7 +96,7 @@ class _FirstOrder(Optimiser):
             self._memory = {"factor": torch.ones(len(numbers), device=numbers.device), "before": numbers}
             self._memory |= self._start(numbers)
         mask = fine.view(-1, *[1] * (numbers.ndim - 1))
-        rate = self.rate * pace * self._memory["factor"].view(mask.shape)
+        rate = (self.rate * pace * self._memory["factor"]).view(mask.shape)
         gradient = answer.gradient if fine.all() else answer.gradient.where(mask, 0)
         step, memory = self._step(gradient, rate)
         moved = step.add_(numbers)
@@ -120,6 +119,15 @@ class _FirstOrder(Optimiser):
         """The memory."""
         self._memory = {name: value.to(numbers.device) for name, value in state.items()}
 
+    def exchange(self, kept: Tensor, new: Tensor) -> None:
+        """Go on with the pictures `kept` (their numbers) alone, and after them with `new` ones, at their first step.
+
+        `new` are their numbers, (N, ...).
+        """
+        if self._memory:
+            begun = {"factor": torch.ones(len(new), device=new.device), "before": new, **self._start(new)}
+            self._memory = {name: torch.cat([value[kept], begun[name]]) for name, value in self._memory.items()}
+
     @abstractmethod
     def _start(self, numbers: Tensor) -> dict[str, Tensor]:
         """The memory before the first step, zero."""
@@ -129,7 +137,7 @@ class _FirstOrder(Optimiser):
         """The step, and what is remembered after it."""
 
 
-class Adam(_FirstOrder):
+class Adam(FirstOrder):
     """Adam (Kingma and Ba, 2015), upwards; every number by itself, so a batch does not couple its pictures."""
 
     betas = (0.9, 0.999)
@@ -150,7 +158,7 @@ class Adam(_FirstOrder):
         return step, {"mean": mean, "square": square, "count": count}
 
 
-class Momentum(_FirstOrder):
+class Momentum(FirstOrder):
     """Ascent with momentum. The first step is `rate` long, as a root mean square, whatever the gradient's scale; every
     step's gradient is measured anew where `normalise_each_step`.
 
@@ -175,176 +183,3 @@ class Momentum(_FirstOrder):
         scaled = rate * gradient / unit.clamp_min(torch.finfo(unit.dtype).tiny).view(rate.shape)
         velocity = self.keep * self._memory["velocity"].where(~fallen.view(rate.shape), 0) + scaled
         return velocity.clone(), {"velocity": velocity, "unit": unit, "since": since}
-
-
-class Lbfgs(Optimiser):
-    """L-BFGS (Liu and Nocedal, 1989), one for each picture; with a strong Wolfe line search, or with none.
-
-    One L-BFGS over a batch would share one estimate of curvature, and its pictures would disturb each other. `confine`
-    is applied inside the closure, so that what is judged is what is drawn. A picture that ends worse than it began, or
-    not finite, is rolled back to its best and started again with half the rate.
-
-    A line search may ask several times in a step, and fails where rounding hides what a step gains. Without one, a step
-    is only made shorter where it ends worse than all of the last few did (Grippo, Lampariello and Lucidi, 1986).
-    """
-
-    needs_one_question = True
-
-    def __init__(
-        self,
-        rate: float = 1.0,
-        history: int = 15,
-        confine: Callable[[Tensor], Tensor] = torch.clone,
-        *,
-        search: bool = True,
-    ) -> None:
-        super().__init__(rate)
-        self.history = history
-        self.search = search
-        self._confine = confine
-        self._minimisers: list[_Minimiser] = []
-
-    def advance(self, numbers: Tensor, ask: Ask, pace: float) -> tuple[Tensor, Answer]:
-        """One iteration of each picture's own L-BFGS."""
-        if not self._minimisers:
-            self._minimisers = self._begun(numbers)
-        answers = [self._one(index, minimiser, ask) for index, minimiser in enumerate(self._minimisers)]
-        first = answers[0]
-        joined = Answer(
-            torch.cat([answer.pictures for answer in answers]),
-            torch.cat([answer.scores for answer in answers]),
-            {name: torch.cat([answer.terms[name] for answer in answers]) for name in first.terms},
-            torch.cat([answer.gradient for answer in answers]),
-        )
-        return torch.cat([minimiser.leaf.detach() for minimiser in self._minimisers]).clone(), joined
-
-    def _begun(self, numbers: Tensor) -> list["_Minimiser"]:
-        return [_Minimiser(one, self.rate, self.history, search=self.search) for one in torch.split(numbers, 1)]
-
-    def _one(self, index: int, minimiser: "_Minimiser", ask: Ask) -> Answer:
-        def closure() -> float:
-            with torch.no_grad():
-                minimiser.leaf.copy_(self._confine(minimiser.leaf))
-            answer = minimiser.known()
-            if answer is None:
-                answer = ask(minimiser.leaf.detach().clone(), index)
-                minimiser.answers.append((minimiser.leaf.detach().clone(), answer))
-            if not answer.finite():
-                minimiser.leaf.grad = torch.zeros_like(minimiser.leaf)
-                return _CLIFF
-            minimiser.leaf.grad = -answer.gradient.where(self._free(minimiser.leaf, answer.gradient), 0)
-            return -float(answer.scores)
-
-        before = minimiser.leaf.detach().clone()
-        minimiser.engine.step(closure)  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            minimiser.leaf.copy_(self._confine(minimiser.leaf))
-        answer = next(answer for numbers, answer in minimiser.answers if torch.equal(numbers, before))
-        if not self.search and answer.finite():
-            minimiser.losses = [*minimiser.losses, -float(answer.scores)][-_LOOKED_BACK:]
-            for _ in range(_SHORTENED):
-                if closure() <= max(minimiser.losses):
-                    break
-                minimiser.shorten(before)
-        for _, other in minimiser.answers:
-            if not other.finite():
-                self._trouble(other, [index])
-        if answer.finite() and not minimiser.sound(answer):
-            self.troubles.append(("L-BFGS diverged; rolled back to the best picture, and halved the rate.", [index]))
-        minimiser.judge(before, answer)
-        return answer
-
-    @torch.no_grad()
-    def _free(self, numbers: Tensor, gradient: Tensor) -> Tensor:
-        """Where the numbers may go the way the gradient points; elsewhere the line search would run into the bound."""
-        return self._confine(numbers + 1e-3 * gradient.sign()) != numbers
-
-    def state(self) -> dict[str, Any]:
-        """Each picture's numbers and curvature."""
-        return {"minimisers": [minimiser.state() for minimiser in self._minimisers]}
-
-    def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
-        """Each picture's numbers and curvature."""
-        self._minimisers = self._begun(numbers)
-        for minimiser, saved in zip(self._minimisers, state["minimisers"], strict=True):
-            minimiser.restore(saved)
-
-
-class _Minimiser:
-    """One picture's L-BFGS, and the best it has been."""
-
-    def __init__(self, numbers: Tensor, rate: float, history: int, *, search: bool) -> None:
-        self.leaf = numbers.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-        self.history, self.search = history, search
-        self.answers: list[tuple[Tensor, Answer]] = []
-        self.losses: list[float] = []
-        self.best, self.best_score, self.first_score = self.leaf.detach().clone(), -math.inf, math.nan
-        self.begin(rate)
-
-    def begin(self, rate: float) -> None:
-        """Start without curvature."""
-        self.rate = rate
-        self.engine = torch.optim.LBFGS(
-            [self.leaf],
-            lr=rate,
-            max_iter=1,
-            max_eval=20,
-            history_size=self.history,
-            line_search_fn="strong_wolfe" if self.search else None,
-            tolerance_grad=0,
-            tolerance_change=0,
-        )
-
-    def shorten(self, before: Tensor) -> None:
-        """Go back by three quarters of the last step, and let the curvature know."""
-        with torch.no_grad():
-            self.leaf.copy_(before.lerp(self.leaf, 0.25))
-        self.engine.state[self.leaf]["t"] *= 0.25
-
-    def known(self) -> Answer | None:
-        """The answer at these numbers, where the last step has already asked: its line search ended here."""
-        return next((answer for numbers, answer in self.answers if torch.equal(numbers, self.leaf)), None)
-
-    def sound(self, answer: Answer) -> bool:
-        """Whether the ascent is still above where it began."""
-        return bool(answer.finite()) and not float(answer.scores) < self.first_score
-
-    def judge(self, before: Tensor, answer: Answer) -> None:
-        """Remember the best; where the numbers before this step were not sound, start again from it."""
-        score = float(answer.scores)
-        if math.isnan(self.first_score) and not answer.finite():
-            raise NetworkError(
-                f"{answer.culprit()} is not a finite number on the very first picture, so there is no way up from it."
-            )
-        sound = self.sound(answer)
-        self.first_score = score if math.isnan(self.first_score) else self.first_score
-        if sound and score > self.best_score:
-            self.best, self.best_score = before, score
-        self.answers = [(numbers, known) for numbers, known in self.answers[-1:] if known.finite()]
-        if not sound or not self.leaf.isfinite().all():
-            with torch.no_grad():
-                self.leaf.copy_(self.best)
-            self.begin(self.rate / 2)
-        elif torch.equal(self.leaf, before):
-            self.begin(self.rate)  # the curvature leads nowhere from here; the gradient may
-
-    def state(self) -> dict[str, Any]:
-        """As `restore` takes it up."""
-        return {
-            "leaf": self.leaf.detach().clone(),
-            "best": self.best,
-            "best_score": self.best_score,
-            "first_score": self.first_score,
-            "rate": self.rate,
-            "losses": self.losses,
-            "engine": self.engine.state_dict(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """What `state` gave."""
-        with torch.no_grad():
-            self.leaf.copy_(state["leaf"])
-        self.best, self.best_score, self.first_score = state["best"], state["best_score"], state["first_score"]
-        self.begin(state["rate"])
-        self.losses = state["losses"]
-        self.engine.load_state_dict(state["engine"])

@@ -22,6 +22,7 @@ from triscope.methods import Formerly, Range
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.priors import PNorm, TotalVariation
+from triscope.objectives.units import Logit
 from triscope.what.optimisation.parametrisation import Canvas, Fourier, Pixels
 from triscope.what.optimisation.spec import Edit
 from triscope.what.optimisation.transforms import Jitter, Rotate, Scale, Transform
@@ -69,6 +70,21 @@ class Regulariser:
         weighed = [-weight * unit * prior for weight, prior in parts if weight]
         return None if not weighed else weighed[0] if len(weighed) == 1 else weighed[0] + weighed[1]
 
+    @property
+    def needs_typical(self) -> bool:
+        """Whether priors are weighed by how strongly a layer typically responds."""
+        return bool(self.l2 or self.tv)
+
+    def priors_of(self, asked: Objective, typically: float) -> Objective | None:
+        """What is added to a question, so that it means the same in every layer: `typically` is the layer's response,
+        as `typical` finds it.
+        """
+        priors = self.priors(typically) if self.needs_typical else None
+        if not (self.class_log_prob and isinstance(asked, Logit) and asked.form == "logit"):
+            return priors
+        log_prob = self.class_log_prob * Logit(asked.classes, "log-probability")
+        return log_prob if priors is None else priors + log_prob
+
     def transforms(self, side: int) -> tuple[Transform, ...]:
         """The random views of a picture with that short side."""
         parts: list[Transform] = []
@@ -104,6 +120,15 @@ REGULARISERS: dict[str, Regulariser] = {
     "fourier": Regulariser("fourier", rate=0.05),
     "natural": Regulariser("fourier", rate=0.05, class_log_prob=8.0, tv=15.0, jitter=0.1, scale=0.3, rotate=8.0),
 }
+
+
+def typical(network: Network, asked: Objective, size: tuple[int, int]) -> float:
+    """How strongly the layers asked about respond to noise: the root of the mean square."""
+    noisy = Fourier(*size, network.channels)
+    pictures = noisy.draw(noisy.noise(4, 1.0, torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        look = network.look(pictures.to(network.device, network.dtype), asked.needs)
+    return float(torch.cat([look[need].float().flatten() for need in asked.needs]).square().mean().sqrt()) or 1.0
 
 
 def blurred(pictures: Tensor, slope: Tensor, step: int, *, sigma: float, every: int = 4) -> Tensor:

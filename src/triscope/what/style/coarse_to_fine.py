@@ -31,7 +31,8 @@ from triscope.objectives.statistics import GramDistance, TextureDistance
 from triscope.results import PerImage
 from triscope.what.optimisation.ascent import optimise, regrown, with_notes
 from triscope.what.optimisation.checkpoint import beside, saved_steps
-from triscope.what.optimisation.optimisers import Adam, Lbfgs, Optimiser
+from triscope.what.optimisation.lbfgs import Lbfgs
+from triscope.what.optimisation.optimisers import Adam, Optimiser
 from triscope.what.optimisation.parametrisation import Spectrum
 from triscope.what.optimisation.spec import AscentSpec
 from triscope.what.picture import SynthesisedImage
