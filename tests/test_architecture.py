@@ -21,7 +21,7 @@ FLOORS = [
     {"network"},
     {"methods"},
     {"where", "what", "which", "views"},
-    {"metrics"},
+    {"metrics", "unit_folder"},
     {"verbs"},
     {"redoing", "reporting", "watching", "web"},
     {"cli"},

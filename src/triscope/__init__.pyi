@@ -43,6 +43,7 @@ from triscope.results import Picture as Picture
 from triscope.results import Ranking as Ranking
 from triscope.results import Recipe as Recipe
 from triscope.results import Result as Result
+from triscope.unit_folder import UnitFolder as UnitFolder
 from triscope.watching import watch as watch
 from triscope.web import app as app
 from triscope.what.compare import Comparison as _Comparison
@@ -56,6 +57,7 @@ from triscope.what.style.coarse_to_fine import StyleResult as _StyleResult
 from triscope.what.style.options import StyleLoss as StyleLoss
 from triscope.what.style.options import Synthesis as Synthesis
 from triscope.what.style.options import TextureLoss as TextureLoss
+from triscope.what.units import UnitPictures as _UnitPictures
 from triscope.where.comparison import HeatmapTable as _HeatmapTable
 from triscope.where.gradient import gradient as gradient
 from triscope.where.path_averages import PathHeatmap as _PathHeatmap
@@ -712,6 +714,60 @@ class _Ascend(_Method[SynthesisedImage]):
     ) -> Iterator[Step[SynthesisedImage]]: ...
 
 ascend: _Ascend
+
+class _Units(_Method[_UnitPictures]):
+    def __call__(
+        self,
+        network: Network,
+        layers: str | Sequence[str],
+        *,
+        channels: Sequence[str] | str | None = ...,
+        size: int | None = ...,
+        steps: int = ...,
+        tolerance: float = ...,
+        seed: int = ...,
+        regulariser: Regulariser | Literal["none", "l2", "blur", "jitter", "fourier", "natural"] = ...,
+        precision: Literal["auto", "float32", "bfloat16"] = ...,
+        batch: int = ...,
+        canvas: Literal["fourier", "pixels"] | None = ...,
+        rate: float | None = ...,
+        class_log_prob: float | None = ...,
+        l2: float | None = ...,
+        tv: float | None = ...,
+        jitter: float | None = ...,
+        scale: float | None = ...,
+        rotate: float | None = ...,
+        blur: float | None = ...,
+        clip: float | None = ...,
+        contribution_clip: float | None = ...,
+    ) -> _UnitPictures: ...
+    def steps(
+        self,
+        network: Network,
+        layers: str | Sequence[str],
+        *,
+        channels: Sequence[str] | str | None = ...,
+        size: int | None = ...,
+        steps: int = ...,
+        tolerance: float = ...,
+        seed: int = ...,
+        regulariser: Regulariser | Literal["none", "l2", "blur", "jitter", "fourier", "natural"] = ...,
+        precision: Literal["auto", "float32", "bfloat16"] = ...,
+        batch: int = ...,
+        canvas: Literal["fourier", "pixels"] | None = ...,
+        rate: float | None = ...,
+        class_log_prob: float | None = ...,
+        l2: float | None = ...,
+        tv: float | None = ...,
+        jitter: float | None = ...,
+        scale: float | None = ...,
+        rotate: float | None = ...,
+        blur: float | None = ...,
+        clip: float | None = ...,
+        contribution_clip: float | None = ...,
+    ) -> Iterator[Step[_UnitPictures]]: ...
+
+units: _Units
 
 class _Regularisers(_Method[_Comparison]):
     def __call__(

@@ -24,6 +24,8 @@ class Entry:
     module: str
     question: str
     line: str
+    #: The module of `triscope.cli` that has its command, where that is not made from its declarations alone.
+    cli: str = "build"
 
     @property
     def command(self) -> str:
@@ -80,6 +82,7 @@ METHODS = (
     Entry("difference", "triscope.where.comparison", "where", "where the maps of two networks or checkpoints differ"),
     Entry("segment", "triscope.where.segment", "where", "the object that a class is seen in, cut out"),
     Entry("ascend", "triscope.what.ascend", "what", "the image that activates a class or an inner unit most"),
+    Entry("units", "triscope.what.units", "what", "an image for every channel of a layer, many in one batch", "units"),
     Entry("regularisers", "triscope.what.compare", "what", "the same unit under every regulariser, side by side"),
     Entry("dream", "triscope.what.dream", "what", "a photo changed until a layer's activations grow"),
     Entry("invert", "triscope.what.invert", "what", "an image reconstructed from a layer's activations"),
@@ -160,6 +163,7 @@ NAMES = {
     "triscope.redoing": ("redo",),
     "triscope.reporting": ("report",),
     "triscope.results": ("Grid", "Heatmap", "Picture", "Ranking", "Recipe", "Result"),
+    "triscope.unit_folder": ("UnitFolder",),
     "triscope.watching": ("watch",),
     "triscope.web": ("app",),
     "triscope.what.dream": ("DreamViews",),

@@ -90,9 +90,18 @@ def test_what_is_no_recipe_at_all(folder, text):
 def test_no_recipe_names_a_file_to_write():
     """Of every method: a text that is free is none of those known to name a file."""
     free = {option.name for _, option in OPTIONS if option.recorded and option.type is str and not option.choices}
-    assert free <= {"by", "color_by", "content_layers", "layers", "method", "methods", "token", "units", "where"}, (
-        "is this the name of a file?"
-    )
+    assert free <= {
+        "by",
+        "channels",
+        "color_by",
+        "content_layers",
+        "layers",
+        "method",
+        "methods",
+        "token",
+        "units",
+        "where",
+    }, "is this the name of a file?"
     assert not any(
         option.recorded for verb in METHODS.values() for option in verb.options if option.name == "checkpoint"
     )

@@ -28,7 +28,9 @@ OVERVIEW = {
     for question, title in catalog.QUESTIONS.items()
 }
 COMMANDS = {name: text for commands in OVERVIEW.values() for name, text in commands.items()}
-_TOOLS = {tool.command: tool.module for tool in catalog.TOOLS}
+_MODULES = {entry.command: entry.cli for entry in catalog.METHODS} | {
+    tool.command: tool.module for tool in catalog.TOOLS
+}
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _WORDS = "triscope.words"  # where click's context keeps what was typed
@@ -58,7 +60,7 @@ class Commands(click.Group):
         """The command of this name, loaded."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"triscope.cli.{_TOOLS.get(cmd_name, 'build')}")
+        module = importlib.import_module(f"triscope.cli.{_MODULES[cmd_name]}")
         found: click.Command = module.command(cmd_name)
         return found
 

@@ -40,7 +40,7 @@ def command(name: str) -> click.Command:
     inputs = sorted(method.inputs.values(), key=lambda one: isinstance(one.input, StoreInput))
     params = [made for declared in inputs for made in _parameters(method, declared)]
     seeded = method.takes("network")  # there, --seed is among the options of the network
-    params += [_option(option) for option in method.options if not (seeded and option.name == "seed")]
+    params += [option_of(option) for option in method.options if not (seeded and option.name == "seed")]
     params += _drawing(method)
     if method.takes("network"):
         params += network_options([option.name for option in method.options])
@@ -122,7 +122,7 @@ def _drawing(method: Method[Any]) -> list[click.Parameter]:
     return params + way_options(method)
 
 
-def _option(option: Option) -> click.Option:
+def option_of(option: Option) -> click.Option:
     """A method's option as click's."""
     name = option.flag
     names = [f"{name}/--no-{name.removeprefix('--')}" if option.type is bool else name, option.spelled or option.name]

@@ -17,8 +17,8 @@ from triscope.cli.common import (
     with_shared_options,
 )
 from triscope.cli.plain import PlainOption
+from triscope.cli.shards import read_shard, shard_option
 from triscope.cli.stores import in_words
-from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.images.foreign import RAW_ENDINGS
 from triscope.network import Network
@@ -46,10 +46,7 @@ def command(name: str) -> click.Command:
             help="a layer of which whole maps are kept too; may be repeated",
         ),
         click.Option(["--store", "path"], metavar="PATH", help="the store's folder  [default: DIR/.triscope]"),
-        click.Option(
-            ["--shard"], default="1/1", show_default=True, metavar="I/N",
-            help="only the I-th of N parts, so that N processes can share the work",
-        ),
+        shard_option(),
         click.Option(
             ["--precision"], type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True,
             help="of the network; auto is bfloat16 where the processor computes in it",
@@ -116,7 +113,7 @@ def _run_index(
     network = _network(place, chosen, console)
     cluster = None if ray is None else Cluster(ray or None, ray_cpus, ray_gpus)
     steps = index_steps(
-        network, collection, place, layers=layers, maps=maps, shard=_shard(shard), pace=Pace(batch, cluster),
+        network, collection, place, layers=layers, maps=maps, shard=read_shard(shard), pace=Pace(batch, cluster),
         **options,
     )  # fmt: skip
     with nullcontext() if cluster is None else redirect_stdout(sys.stderr):  # Ray tells of lost nodes on stdout
@@ -183,10 +180,3 @@ def _tell(steps: Generator[Progress], place: Path, console: Console) -> Progress
         if (place / "rows.lance").is_dir() and (stored := len(Store.open(place))):
             console.keep(f"{stored} pictures in {printable(place)}; the same command goes on from there")
     return last
-
-
-def _shard(text: str) -> tuple[int, int]:
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal()):
-        raise OptionError(f"A shard is I/N, such as 2/4, not {text!r}.")
-    return int(part), int(parts)

@@ -1,0 +1,103 @@
+"""The command that ascends every channel of some layers into a folder: units."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triscope.cli.build import help_of, option_of
+from triscope.cli.common import Console, NetworkChoice, network_options, saying_options, with_shared_options
+from triscope.cli.plain import PlainOption
+from triscope.cli.shards import read_shard, shard_option
+from triscope.cli.stores import in_words
+from triscope.errors import StoreError
+from triscope.images import printable
+from triscope.images.writing import require_folder
+from triscope.unit_folder import UnitFolder
+from triscope.unit_folder.making import UnitProgress, make_units
+from triscope.watching import ProgressDisplay
+from triscope.what.units import units
+from triscope.which.store import Store
+
+
+def command(name: str) -> click.Command:
+    """The command."""
+    params: list[click.Parameter] = [
+        click.Argument(["layers"], nargs=-1, required=True, metavar="LAYER..."),
+        click.Option(
+            ["-o", "--out", "out"], metavar="DIR", required=True,
+            help="the folder; one that is there is gone on with",
+        ),
+    ]  # fmt: skip
+    params += [option_of(option) for option in units.options if option.name != "seed"]
+    params += [
+        click.Option(["--store"], metavar="STORE", help="a store, or its folder of images: keeps patches of it, too"),
+        PlainOption(["-k"], type=click.IntRange(1, 100), default=9, show_default=True, help="how many patches"),
+        click.Option(
+            ["--form"], type=click.Choice(["webp", "png"]), default="webp", show_default=True, help="of the pictures"
+        ),
+        shard_option(),
+        *network_options(["size"]),
+        *saying_options(),
+    ]  # fmt: skip
+    text = f"""{help_of(units)}
+
+    \b
+    triscope units features.9 -o units/
+    triscope units features.4 features.9 -o units/ --store photos/ --size 96 --steps 128
+
+    What is finished is kept: interrupted, the same command goes on from there. `triscope layers` lists the layers.
+    """
+    return click.Command(name, callback=with_shared_options(_run), params=params, help=text.replace("\n    ", "\n"))
+
+
+def _run(
+    *,
+    layers: tuple[str, ...],
+    out: str,
+    store: str | None,
+    k: int,
+    form: str,
+    shard: str,
+    chosen: NetworkChoice,
+    console: Console,
+    **options: Any,
+) -> None:
+    """Progress on stderr, the folder on stdout."""
+    part = read_shard(shard)
+    require_folder(Path(out))
+    network = chosen.load(console)
+    opened = None if store is None else Store.open(store, network)
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
+    steps = make_units(network, layers, out, store=opened, k=k, shard=part, form=f".{form}", seed=chosen.seed, **given)
+    display, last = ProgressDisplay(quiet=console.quiet), UnitProgress(0, 0, 0, "pictures")
+    noted: set[str] = set()
+    try:
+        with in_words(), closing(steps):
+            for last in steps:
+                display.tell(str(last), last.part)
+                for note in last.notes:
+                    if note not in noted:
+                        noted.add(note)
+                        console.note(f"note: {note}")
+    finally:
+        display.close()
+        _keep(out, console)
+    folder = UnitFolder.open(out)
+    silent = sum(one.score is None for one in folder.units)
+    facts = {"folder": printable(out), "units": len(folder), "silent": silent, "seconds": round(last.seconds, 2)}
+    if silent:
+        console.note(f"{silent} sent no gradient back and have no picture; units.json says which")
+    console.result(facts, f"{len(folder)} units in {printable(out)}")
+    console.close(command="units", network=network.name)
+
+
+def _keep(out: str, console: Console) -> None:
+    """Say what is kept, should this be an interruption."""
+    try:
+        count = len(UnitFolder.open(out))
+    except StoreError:
+        return
+    if count:
+        console.keep(f"{count} units in {printable(out)}; the same command goes on from there")

@@ -1,0 +1,11 @@
+"""A folder of units: a picture for every channel of some layers, with the patches that activate it most.
+
+manifest    what stands in the folder's one table, `units.json`, and how it is read and written
+folder      `UnitFolder`, which opens one, and makes one
+making      the pictures and patches that are missing, made; killed at any moment, it goes on from what is there
+"""
+
+from triscope.unit_folder.folder import UnitFolder
+from triscope.unit_folder.manifest import Unit
+
+__all__ = ["Unit", "UnitFolder"]
