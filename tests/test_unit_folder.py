@@ -180,6 +180,12 @@ def test_a_store_adds_the_patches_of_each_channel(tmp_path, store):
         assert [one.name for one in unit.patches] == list(found.names)
         assert [one.score for one in unit.patches] == pytest.approx(found.values.tolist())
         assert pixels(made.patches(unit)).shape == (TILE, 3 * TILE, 3)
+    PIL.Image.new("RGB", (20, 20), (250, 20, 20)).save(tmp_path / "photos/red.png")
+    grown = ts.Store.build(net, tmp_path / "photos", layers=["3", "output"])
+    again = ts.UnitFolder.build(net, ["3"], tmp_path / "u", store=grown, k=3, **OPTIONS)
+    found = {one.unit: [patch.name for patch in one.patches] for one in again.units if one.layer == "3"}
+    assert found == {unit: list(ts.patches(grown, unit, k=3).names) for unit in found}
+    assert any("red.png" in names for names in found.values())
     with pytest.raises(OptionError, match="begun with k 3"):
         ts.UnitFolder.build(net, "3", tmp_path / "u", store=store, k=4, **OPTIONS)
 

@@ -166,6 +166,7 @@ NAMES = {
     "triscope.unit_folder": ("UnitFolder",),
     "triscope.watching": ("watch",),
     "triscope.web": ("app",),
+    "triscope.web.frozen.export": ("export_app",),
     "triscope.what.dream": ("DreamViews",),
     "triscope.what.invert": ("InversionPreset",),
     "triscope.what.optimisation.regularisers": ("Regulariser",),

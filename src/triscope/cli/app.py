@@ -16,8 +16,9 @@ from triscope.cli.common import (
     saying_options,
     with_shared_options,
 )
+from triscope.cli.export import export_site
 from triscope.cli.plain import PlainOption
-from triscope.errors import StoreError
+from triscope.errors import OptionError, StoreError
 from triscope.images import printable
 from triscope.network import Network
 from triscope.network.loading.recorded import Said
@@ -40,6 +41,14 @@ def command(name: str) -> click.Command:
             help="a further name that the page is reached under, such as that of a proxy; may be repeated",
         ),
         click.Option(["--token/--no-token"], default=True, show_default=True, help="let in only who has the address"),
+        click.Option(
+            ["--export"], metavar="DIR", help="write the units of a network as a static site, and serve nothing",
+        ),
+        click.Option(["--units"], metavar="DIR", help="for --export: the folder that `triscope units` made"),
+        click.Option(
+            ["--layer"], multiple=True, metavar="LAYER",
+            help="for --export without --units: a layer whose units are made now, into DIR/units; may be repeated",
+        ),
         click.Option(["--open/--no-open", "open_page"], default=True, show_default=True, help="open it in a browser"),
     ]  # fmt: skip
     text = """A live page: every method on your network and photos, seen and steered at once.
@@ -48,6 +57,7 @@ def command(name: str) -> click.Command:
     triscope app                              the bundled network and sample photos
     triscope app photos/ -m alexnet           a folder, indexed while you look
     triscope app photos/ -m my.py:net
+    triscope app --export site/ --units units/
 
     The page is served on this machine alone, to whoever has the address that is printed, until Ctrl-C is pressed.
     """
@@ -65,10 +75,18 @@ def _run(
     allow_host: tuple[str, ...],
     token: bool,
     open_page: bool,
+    export: str | None,
+    units: str | None,
+    layer: tuple[str, ...],
     chosen: NetworkChoice,
     console: Console,
 ) -> None:
-    """The address on stdout; what is served until Ctrl-C."""
+    """The address on stdout; what is served until Ctrl-C. With --export, the first page of the site."""
+    if export is not None:
+        export_site(export, units, layer, source, chosen, console)
+        return
+    if units is not None or layer:
+        raise OptionError("--units and --layer say what --export DIR writes; name a folder with --export.")
     from triscope.web.microscope import Microscope, samples, some_pictures
     from triscope.web.serving import serve
     from triscope.which.database.location import store_for

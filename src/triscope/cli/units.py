@@ -1,5 +1,6 @@
 """The command that ascends every channel of some layers into a folder: units."""
 
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -71,19 +72,8 @@ def _run(
     opened = None if store is None else Store.open(store, network)
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     steps = make_units(network, layers, out, store=opened, k=k, shard=part, form=f".{form}", seed=chosen.seed, **given)
-    display, last = ProgressDisplay(quiet=console.quiet), UnitProgress(0, 0, 0, "pictures")
-    noted: set[str] = set()
-    try:
-        with in_words(), closing(steps):
-            for last in steps:
-                display.tell(str(last), last.part)
-                for note in last.notes:
-                    if note not in noted:
-                        noted.add(note)
-                        console.note(f"note: {note}")
-    finally:
-        display.close()
-        _keep(out, console)
+    with in_words(), closing(steps):
+        last = told(steps, out, console)
     folder = UnitFolder.open(out)
     silent = sum(one.score is None for one in folder.units)
     facts = {"folder": printable(out), "units": len(folder), "silent": silent, "seconds": round(last.seconds, 2)}
@@ -91,6 +81,23 @@ def _run(
         console.note(f"{silent} sent no gradient back and have no picture; units.json says which")
     console.result(facts, f"{len(folder)} units in {printable(out)}")
     console.close(command="units", network=network.name)
+
+
+def told(steps: Iterable[UnitProgress], out: str, console: Console) -> UnitProgress:
+    """Go through the steps, saying how far they are; where they are interrupted, what is kept."""
+    display, last = ProgressDisplay(quiet=console.quiet), UnitProgress(0, 0, 0, "pictures")
+    noted: set[str] = set()
+    try:
+        for last in steps:
+            display.tell(str(last), last.part)
+            for note in last.notes:
+                if note not in noted:
+                    noted.add(note)
+                    console.note(f"note: {note}")
+    finally:
+        display.close()
+        _keep(out, console)
+    return last
 
 
 def _keep(out: str, console: Console) -> None:

@@ -229,6 +229,7 @@ def _agreed(known: Table | None, wanted: Table, folder: Path) -> Table:
 
 
 def _with_store(table: Table, said: Mapping[str, Any], folder: Path) -> Table:
+    """The table with its collection; where that has other pictures now, patches are made anew."""
     for name in ("name", "k"):
         if table.store is not None and table.store.get(name) != said[name]:
             word = "the store" if name == "name" else "k"
@@ -236,7 +237,9 @@ def _with_store(table: Table, said: Mapping[str, Any], folder: Path) -> Table:
                 f"{printable(folder)} was begun with {word} {_word(table.store.get(name))}, and {_word(said[name])} is "
                 "asked now: leave it as it was, or name another folder."
             )
-    return replace(table, store=said)
+    grown = table.store is not None and table.store.get("pictures") != said["pictures"]
+    known = tuple(replace(one, patches=None) if grown else one for one in table.units)
+    return replace(table, store=said, units=known)
 
 
 def _there(table: Table | None, folder: Path) -> Table:

@@ -1,0 +1,185 @@
+"""The units of a network as a static site: opened from a disk, or from any web server.
+
+    site/index.html          the layers
+    site/LAYER.html          the units of a layer; LAYER.html#42 is one of them
+    site/LAYER/42.webp       the pictures and patches, as in the folder of units
+
+Scripts, styles and data stand in each page; only pictures are files beside it. Each page's policy (CSP) names its one
+script and its one style sheet by their digests and forbids the rest.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from triscope._version import __version__
+from triscope.errors import StoreError
+from triscope.images import printable, slug
+from triscope.images.writing import require_folder, write_file
+from triscope.unit_folder import Unit, UnitFolder
+from triscope.verbs import METHODS
+from triscope.web.described import misleads
+from triscope.web.frozen.bundle import bundled
+from triscope.web.site import page_files
+
+_FEW = 12  # pictures that stand for a layer
+
+
+def export_app(units: UnitFolder | str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
+    """Write the units of a network as a static site into the folder `path`; returns its first page.
+
+    `units` is a folder that `triscope units` or `UnitFolder.build` made; patches of a collection are shown where it has
+    some. Pages that are there are replaced. Raises StoreError where there are no units, OptionError where the folder
+    cannot be written to.
+    """
+    folder = units if isinstance(units, UnitFolder) else UnitFolder.open(units)
+    site = Path(path)
+    if not len(folder):
+        raise StoreError(
+            f"{printable(folder.path)} holds no finished units yet; make some: triscope units LAYER -o DIR."
+        )
+    require_folder(site)
+    layers = [_layer(folder, layer) for layer in folder.table.layers]
+    for layer in layers:
+        if layer["made"]:
+            own = [one for one in folder.units if one.layer == layer["name"]]
+            for one in own:
+                _copy(folder, one, site)
+            write_file(site / layer["page"], _page(folder, layers, own, str(layer["name"])))
+    write_file(site / "index.html", _page(folder, layers, [], ""))
+    return site / "index.html"
+
+
+def _layer(folder: UnitFolder, layer: Any) -> dict[str, Any]:
+    made = sum(one.layer == layer["name"] for one in folder.units)
+    return {**layer, "name": printable(layer["name"]), "page": f"{slug(layer['name'])}.html", "made": made}
+
+
+def _copy(folder: UnitFolder, unit: Unit, site: Path) -> None:
+    """A unit's files, where they are there."""
+    for file in (folder.picture(unit), folder.patches(unit)):
+        if file is not None and file.is_file():
+            write_file(site / file.relative_to(folder.path), file.read_bytes())
+
+
+def _address(folder: UnitFolder, file: Path | None) -> str:
+    return "" if file is None or not file.is_file() else file.relative_to(folder.path).as_posix()
+
+
+def _unit(folder: UnitFolder, unit: Unit) -> dict[str, Any]:
+    """A unit as the page reads it."""
+    return {
+        "unit": unit.unit,
+        "channel": unit.channel,
+        "title": unit.title,
+        "score": unit.score,
+        "steps": unit.steps,
+        "notes": list(unit.notes),
+        "picture": _address(folder, folder.picture(unit)),
+        "strip": _address(folder, folder.patches(unit)),
+        "patches": None
+        if unit.patches is None
+        else [{"name": one.name, "score": one.score, "at": one.at} for one in unit.patches],
+        "command": _command(folder, unit),
+    }
+
+
+def _command(folder: UnitFolder, unit: Unit) -> str:
+    """The command that makes a unit's picture."""
+    words = ["triscope", "units", unit.layer, "--channels", str(unit.channel), "-o", "units"]
+    usual = {option.name: option.default for option in METHODS["units"].options} | {"precision": "bfloat16"}
+    for name, value in folder.table.options.items():
+        told = min(value) if name == "size" else value
+        if told is not None and told != usual.get(name, told):
+            words += [f"--{name.replace('_', '-')}", str(told)]
+    source = folder.table.network.get("source") or {}
+    words += ["-m", str(source["name"])] if source.get("name") not in (None, "pocket") else []
+    return printable(shlex.join(words))
+
+
+def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Unit], layer: str) -> bytes:
+    """A page: that of a layer, or without one the first."""
+    table = folder.table
+    units = [_unit(folder, one) for one in own]
+    few = {
+        one["name"]: [
+            address
+            for unit in folder.units
+            if unit.layer == one["name"] and (address := _address(folder, folder.picture(unit)))
+        ][:_FEW]
+        for one in layers
+    }
+    size, steps = table.options.get("size", []), table.options.get("steps")
+    network = printable(str(table.network.get("name", "network")))
+    data = {
+        "network": network,
+        "layer": layer,
+        "layers": layers,
+        "units": units,
+        "few": {} if layer else few,
+        "total": len(folder),
+        "front": "index.html",
+        "store": table.store,
+        "options": f"Pictures of {' × '.join(map(str, size))} pixels, at most {steps} steps",
+        "misleads": misleads(METHODS["units"]),
+        "made_by": f"triscope {__version__}",
+    }
+    script, style = _script(), _style()
+    policy = (
+        f"default-src 'none'; img-src 'self' file: data:; script-src {_digest(script)}; style-src {_digest(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    html = Template(_file("frozen.html")).substitute(
+        policy=policy,
+        version=__version__,
+        title=escape(f"{layer} · {network}" if layer else network),
+        style=style,
+        script=script,
+        plain=_plain(units, layers),
+        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+    )
+    return html.encode()
+
+
+def _plain(units: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]]) -> str:
+    """What is shown where no script runs: the pictures of a layer, or the layers."""
+    if not units:
+        return "\n".join(
+            f'<p><a href="{escape(one["page"])}">{escape(one["name"])}</a></p>' for one in layers if one["made"]
+        )
+    return "\n".join(
+        f'<figure><img src="{escape(one["picture"])}" alt="{escape(one["title"] or one["unit"])}" loading="lazy">'
+        f"<figcaption>{escape(one['title'] or one['unit'])}</figcaption></figure>"
+        for one in units
+        if one["picture"]
+    )
+
+
+@cache
+def _script() -> str:
+    """The page's one script; nothing in it can end the element that holds it."""
+    script = bundled("frozen.js", lambda name: _file(name) if name == "frozen.js" else page_files()[name].decode())
+    return script.replace("</", "<\\/")
+
+
+@cache
+def _style() -> str:
+    return page_files()["app.css"].decode() + _file("frozen.css")
+
+
+def _file(name: str) -> str:
+    return (files("triscope.web.frozen") / name).read_text("utf-8")
+
+
+def _digest(source: str) -> str:
+    """How a policy names an inline script or style sheet."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

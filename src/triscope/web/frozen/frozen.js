@@ -1,0 +1,187 @@
+// A layer's units as a page of its own that asks no server: all of them, or one; its address says which.
+
+import { curve } from "../page/charts.js";
+import { copyable, fill, h, say, settled, told } from "../page/h.js";
+import { keys, showKeys } from "../page/keys.js";
+
+/**
+ * @typedef {{unit: string, channel: number, title: string, score: number | null, steps: number, notes: string[],
+ *   picture: string, patches: {name: string, score: number, at: number[] | null}[] | null, strip: string,
+ *   command: string}} Unit
+ * @typedef {{name: string, type: string, channels: number, sees: string, page: string, made: number}} Layer
+ */
+
+const data = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("data")).textContent || "");
+/** @type {Unit[]} */
+const units = data.units;
+/** @type {Layer[]} */
+const layers = data.layers;
+const here = layers.findIndex((one) => one.name === data.layer);
+const root = /** @type {HTMLElement} */ (document.getElementById("main"));
+const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
+const state = { sort: "index", search: "", hide: false };
+let release = () => {};
+
+/** What a unit is called on the page. @param {Unit} unit */
+const nameOf = (unit) => unit.title || unit.unit;
+
+/** @param {Unit} unit */
+const addressOf = (unit) => `#${unit.channel}`;
+
+function order() {
+  const word = state.search.toLowerCase();
+  const fits = (/** @type {Unit} */ one) => !word || String(one.channel) === word || one.unit === state.search
+    || one.title.toLowerCase().includes(word) || (one.patches || []).some((patch) => patch.name.toLowerCase().includes(word));
+  const shown = units.filter((one) => fits(one) && !(state.hide && one.score === null));
+  const most = (/** @type {Unit} */ one) => one.score ?? -Infinity;
+  const best = (/** @type {Unit} */ one) => one.patches?.[0]?.score ?? -Infinity;
+  if (state.sort === "score") shown.sort((a, b) => most(b) - most(a) || a.channel - b.channel);
+  if (state.sort === "photo") shown.sort((a, b) => best(b) - best(a) || a.channel - b.channel);
+  return shown;
+}
+
+function drawBar() {
+  const jump = h("input", { type: "search", id: "jump", placeholder: "number or name  /", "aria-label": "Jump to a unit", list: "names",
+    spellcheck: "false", autocomplete: "off", onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      const found = units.find((one) => [String(one.channel), one.unit, one.title].includes(jump.value.trim()));
+      if (event.key === "Enter" && found) location.hash = addressOf(found);
+    } });
+  fill(bar, h("a", { class: "brand", href: data.front }, "triscope"), h("span", { class: "net" }, h("b", null, data.network)),
+    h("nav", { "aria-label": "Layers" }, layers.filter((one) => one.made).map((one) => h("a", { href: one.page,
+      "aria-current": one.name === data.layer ? "page" : null }, one.name))), jump,
+    h("button", { type: "button", class: "quiet", "aria-label": "Keys", title: "Keys (?)", onclick: showKeys }, "?"));
+  const titled = units.filter((one) => one.title);
+  document.body.append(h("datalist", { id: "names" }, titled.map((one) => h("option", { value: one.title }))));
+}
+
+/** The picture of a unit, or that there is none. @param {Unit} unit @param {boolean} [large] */
+function pictureOf(unit, large = false) {
+  if (!unit.picture) return h("span", { class: "none" }, large ? "no picture" : "silent");
+  return h("img", { src: unit.picture, alt: large ? `What excites ${nameOf(unit)} most` : "", loading: large ? "eager" : "lazy" });
+}
+
+function wall() {
+  const list = h("ul", { class: "wall", "aria-label": "Units" });
+  const note = h("p", { class: "note", role: "status" });
+  const silent = units.filter((one) => one.score === null).length;
+  const find = h("input", { type: "search", id: "find", value: state.search, placeholder: "number, name or photo", spellcheck: "false",
+    oninput: settled(() => { state.search = find.value.trim(); draw(); }) });
+  const sorts = h("select", { id: "sort", onchange: () => { state.sort = sorts.value; draw(); } },
+    [["index", "number"], ["score", "score of its picture"], ["photo", "best photo"]].filter(([word]) => word !== "photo" || data.store)
+      .map(([word, text]) => h("option", { value: word, selected: word === state.sort }, text)));
+  const box = h("input", { type: "checkbox", id: "hide", checked: state.hide, onchange: () => { state.hide = box.checked; draw(); } });
+  function draw() {
+    const shown = order();
+    fill(list, shown.map((one) => h("li", null, h("a", { href: addressOf(one), "data-unit": String(one.channel), "aria-label": `${nameOf(one)}${one.score === null ? ", silent" : `, score ${told(one.score)}`}` },
+      pictureOf(one), h("span", { class: "under", "aria-hidden": "true" }, one.title || String(one.channel))))));
+    note.textContent = shown.length === units.length ? "" : shown.length ? `${shown.length} of ${units.length}` : "No unit is left: take the search or the hiding back.";
+    list.dataset.drawn = String(shown.length);
+  }
+  const layer = layers[here];
+  fill(root, h("h1", null, layer.name, h("span", { class: "soft" }, ` ${layer.type}, ${units.length} of ${layer.channels} units, each sees ${layer.sees} pixels`)),
+    h("div", { class: "controls" }, h("label", { class: "inline", for: "sort" }, h("span", { class: "label" }, "Sort by"), sorts),
+      h("label", { class: "inline", for: "find" }, h("span", { class: "label" }, "Find"), find),
+      silent > 0 && h("label", { class: "inline", for: "hide" }, box, ` hide the silent (${silent})`)), list, note,
+    h("p", { class: "caption" }, data.misleads), about());
+  draw();
+  return walkKeys(list);
+}
+
+/** The arrows walk through the wall. @param {HTMLElement} list */
+function walkKeys(list) {
+  const walk = (/** @type {KeyboardEvent} */ event) => {
+    const links = [...list.querySelectorAll("a")];
+    if (!links.length) return;
+    const top = links[0].getBoundingClientRect().top;
+    const across = links.filter((one) => one.getBoundingClientRect().top === top).length || 1;
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across }[event.key] || 0;
+    const now = links.indexOf(/** @type {any} */ (document.activeElement));
+    links[now < 0 ? 0 : Math.min(links.length - 1, Math.max(0, now + step))].focus();
+  };
+  return keys([{ key: "ArrowLeft ArrowRight ArrowUp ArrowDown", help: "walk through the units", run: walk }]);
+}
+
+/** @param {Unit} unit */
+function single(unit) {
+  const place = units.indexOf(unit);
+  const beside = (/** @type {number} */ by) => units[(place + by + units.length) % units.length];
+  const facts = [["score", unit.score === null ? "none: it sent no gradient back" : told(unit.score)], ["steps", String(unit.steps)],
+    ["layer", `${data.layer}, ${layers[here].type}`], ["sees", `${layers[here].sees} pixels`]];
+  fill(root, h("div", { class: "head" },
+    h("h1", null, nameOf(unit), unit.title && h("span", { class: "soft" }, ` class ${unit.unit}`)),
+    h("div", { class: "walker", role: "group", "aria-label": "Neighbouring units" },
+      h("a", { href: addressOf(beside(-1)), class: "button", "aria-label": "The unit before" }, "‹"),
+      h("a", { href: "#", class: "button" }, "layer"),
+      h("a", { href: addressOf(beside(1)), class: "button", "aria-label": "The next unit" }, "›"))),
+  h("div", { class: "columns" },
+    h("section", { class: "column" }, h("h2", null, "What excites it", h("span", { class: "soft" }, " made from noise")),
+      h("div", { class: "large" }, pictureOf(unit, true)),
+      h("dl", { class: "numbers" }, facts.map(([word, text]) => h("div", null, h("dt", null, word), h("dd", null, text)))),
+      unit.notes.map((note) => h("p", { class: "note" }, note)),
+      h("h3", null, "The same as"), copyable("the command", unit.command)),
+    h("section", { class: "column which" }, h("h2", null, "Which photos do", data.store && h("span", { class: "soft" }, ` of ${data.store.pictures}`)),
+      photosOf(unit))));
+  const to = (/** @type {number} */ by) => { location.hash = addressOf(beside(by)); };
+  return keys([
+    { key: "ArrowLeft", help: "the unit before", run: () => to(-1) },
+    { key: "ArrowRight", help: "the next unit", run: () => to(1) },
+    { key: "Escape", help: "all units of the layer", run: () => { location.hash = ""; } },
+  ]);
+}
+
+/** @param {Unit} unit */
+function photosOf(unit) {
+  if (!unit.patches) return h("p", { class: "note" }, data.store ? "The collection does not keep this layer." : "No collection was asked.");
+  const count = unit.patches.length;
+  const cut = (/** @type {number} */ i) => ({ "background-image": `url("${unit.strip}")`, "background-size": `${100 * count}% 100%`,
+    "background-position": `${count > 1 ? (100 * i) / (count - 1) : 0}% 0` });
+  return [h("ol", { class: "gallery patches" }, unit.patches.map((patch, i) => h("li", null,
+    h("span", { class: "patch", role: "img", "aria-label": patch.name, title: patch.name, style: cut(i) }),
+    h("span", { class: "value" }, told(patch.score))))),
+  count > 2 && curve(unit.patches.map((patch) => patch.score), "Scores, best first"),
+  h("p", { class: "detail" }, data.layer === "output" ? "Whole photos, and what the class scores there." : "Each is what the unit sees where it answers most strongly, and its value there.")];
+}
+
+/** The layers of the network, with a few pictures of each. */
+function front() {
+  const left = layers.filter((one) => !one.made).map((one) => one.name);
+  fill(root, h("h1", null, data.network, h("span", { class: "soft" }, ` ${data.total} units of ${layers.length - left.length} layers`)),
+    h("ul", { class: "layers" }, layers.filter((one) => one.made).map((one) => h("li", null, h("a", { href: one.page },
+      h("h2", null, one.name), h("span", { class: "soft" }, `${one.type}, ${one.made} of ${one.channels} units, each sees ${one.sees} pixels`),
+      h("span", { class: "few", "aria-hidden": "true" }, data.few[one.name].map((/** @type {string} */ src) => h("img", { src, alt: "", loading: "lazy" }))))))),
+    left.length > 0 && h("p", { class: "note" }, `Not in this copy: ${left.join(", ")}.`),
+    h("p", { class: "caption" }, data.misleads), about());
+  return () => {};
+}
+
+function about() {
+  const store = data.store ? ` Patches are of the ${data.store.pictures} photos of ${data.store.name}.` : "";
+  return h("p", { class: "caption" }, `${data.options}.${store} Made by ${data.made_by}.`);
+}
+
+function show() {
+  release();
+  const unit = units.find((one) => addressOf(one) === location.hash);
+  root.className = unit ? "one" : "all";
+  release = here < 0 ? front() : unit ? single(unit) : wall();
+  const title = unit ? nameOf(unit) : data.layer;
+  document.title = `${title ? `${title} · ` : ""}${data.network} · triscope`;
+  if (unit) { scrollTo(0, 0); say(nameOf(unit)); }
+}
+
+/** @param {number} by */
+function layerAt(by) {
+  const made = layers.filter((one) => one.made);
+  const next = made[made.findIndex((one) => one.name === data.layer) + by];
+  if (next) location.href = next.page;
+}
+
+keys([
+  { key: "?", help: "these keys", run: showKeys },
+  { key: "/", help: "jump to a unit", run: () => document.getElementById("jump")?.focus() },
+  { key: "[", help: "the layer before", run: () => layerAt(-1) },
+  { key: "]", help: "the next layer", run: () => layerAt(1) },
+]);
+drawBar();
+addEventListener("hashchange", show);
+show();
