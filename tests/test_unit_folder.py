@@ -1,6 +1,7 @@
 """A folder of units: what is finished is kept whoever ends it, and the same command goes on from there."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests import nets, processes
 from triscope.cli import main
 from triscope.errors import OptionError, StoreError
 from triscope.unit_folder.making import make_units
-from triscope.unit_folder.manifest import TILE
+from triscope.unit_folder.manifest import TILE, name_of
 
 OPTIONS = {"size": 16, "steps": 6, "precision": "float32", "batch": 2}
 MODEL = """
@@ -150,6 +151,14 @@ def test_no_file_is_looked_for_where_a_table_says(tmp_path):
     (tmp_path / "u/units.json").write_text(json.dumps(table))
     (unit,) = ts.UnitFolder.open(tmp_path / "u").units
     assert made.picture(unit).resolve().is_relative_to((tmp_path / "u").resolve())
+
+
+def test_two_layers_never_share_a_folder():
+    names = ["a.b", "a-b", "a_b", "a/b", "a..b", "../../etc", "relu~1", "relu~2", "ü.1", "x" * 300, "x" * 301]
+    folders = [name_of(name) for name in names]
+    assert len(set(folders)) == len(names)
+    assert all(re.fullmatch(r"[\w-]+", folder) for folder in folders)
+    assert name_of("features.9") == "features-9"
 
 
 @pytest.fixture

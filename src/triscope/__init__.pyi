@@ -46,6 +46,7 @@ from triscope.results import Result as Result
 from triscope.unit_folder import UnitFolder as UnitFolder
 from triscope.watching import watch as watch
 from triscope.web import app as app
+from triscope.web.frozen.export import export_app as export_app
 from triscope.what.compare import Comparison as _Comparison
 from triscope.what.dream import DreamViews as DreamViews
 from triscope.what.fool import Fooled as _Fooled

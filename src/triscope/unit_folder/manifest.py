@@ -8,7 +8,9 @@
 A folder may come from anywhere: a file is looked for where its layer and channel put it, never where the table says.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -53,11 +55,11 @@ class Unit:
 
     def picture_in(self, folder: Path, form: str) -> Path:
         """Where its picture is in a folder."""
-        return folder / slug(self.layer) / f"{self.channel}{form}"
+        return folder / name_of(self.layer) / f"{self.channel}{form}"
 
     def patches_in(self, folder: Path) -> Path:
         """Where its patches are."""
-        return folder / slug(self.layer) / f"{self.channel}.top.webp"
+        return folder / name_of(self.layer) / f"{self.channel}.top.webp"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,13 @@ class Table:
         order = {layer["name"]: place for place, layer in enumerate(self.layers)}
         rows = sorted(known.values(), key=lambda one: (order.get(one.layer, len(order)), one.channel))
         return replace(self, units=tuple(rows))
+
+
+def name_of(layer: str) -> str:
+    """What a layer's folder and page are called: features.9 is features-9; names with other signs have a digest."""
+    name = slug(layer)
+    plain = re.fullmatch(r"\w+(\.\w+)*", layer) and name == layer.replace(".", "-")
+    return name if plain else f"{name}-{hashlib.sha256(layer.encode()).hexdigest()[:8]}"
 
 
 def read_table(folder: Path) -> Table:

@@ -23,9 +23,10 @@ from typing import Any
 
 from triscope._version import __version__
 from triscope.errors import StoreError
-from triscope.images import printable, slug
+from triscope.images import printable
 from triscope.images.writing import require_folder, write_file
 from triscope.unit_folder import Unit, UnitFolder
+from triscope.unit_folder.manifest import name_of
 from triscope.verbs import METHODS
 from triscope.web.described import misleads
 from triscope.web.frozen.bundle import bundled
@@ -61,7 +62,7 @@ def export_app(units: UnitFolder | str | os.PathLike[str], path: str | os.PathLi
 
 def _layer(folder: UnitFolder, layer: Any) -> dict[str, Any]:
     made = sum(one.layer == layer["name"] for one in folder.units)
-    return {**layer, "name": printable(layer["name"]), "page": f"{slug(layer['name'])}.html", "made": made}
+    return {**layer, "name": printable(layer["name"]), "page": f"{name_of(layer['name'])}.html", "made": made}
 
 
 def _copy(folder: UnitFolder, unit: Unit, site: Path) -> None:
