@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 import PIL.Image
@@ -49,31 +50,44 @@ def workers(mark: str) -> list[int]:
     return found
 
 
-@pytest.fixture
-def cluster(monkeypatch):
+@contextmanager
+def simulated():
     """Three nodes of one processor each, on this machine; and the mark of their processes."""
     import_ray()
     from ray.cluster_utils import Cluster as Simulated
 
     mark = uuid.uuid4().hex
-    monkeypatch.setenv("TRISCOPE_TEST_MARK", mark)
-    made = Simulated(initialize_head=True, head_node_args={"num_cpus": 0})
-    nodes = [made.add_node(num_cpus=1) for _ in range(3)]
-    yield made, nodes, mark
-    made.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRISCOPE_TEST_MARK", mark)
+        made = Simulated(initialize_head=True, head_node_args={"num_cpus": 0})
+        yield made, [made.add_node(num_cpus=1) for _ in range(3)], mark
+        made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """One for the tests that leave it as it is."""
+    with simulated() as made:
+        yield made
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for number in range(400):
+    for number in range(160):
         paint(tmp_path / "photos" / f"{number:03}.jpg", number)
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff no picture")
     return tmp_path / "photos"
 
 
-def test_nothing_is_lost_and_nothing_stands_twice(network, folder, cluster, tmp_path):
+def test_nothing_is_lost_and_nothing_stands_twice(network, folder, tmp_path):
     """A driver is killed twice, a node is lost, and ten workers are killed at random."""
-    made, nodes, mark = cluster
+    with simulated() as (made, nodes, mark):
+        chaos(network, folder, tmp_path, made, nodes, mark)
+
+
+def chaos(network, folder, tmp_path, made, nodes, mark):
+    for number in range(160, 400):
+        paint(folder / f"{number:03}.jpg", number)
     expected = contents(build(network, folder, tmp_path / "alone", layers=["1", "7"], batch=16))
     place, killed, chance = tmp_path / "store", 0, random.Random(0)
     for goal in (100, 250, None):
@@ -114,18 +128,18 @@ class Deadly(nn.Module):
 
 def test_an_image_that_ends_processes_is_a_row_that_says_so(folder, cluster, tmp_path):
     PIL.Image.new("RGB", (40, 40), "white").save(folder / "100.jpg")
-    for path in sorted(folder.iterdir())[:70]:
+    for path in sorted(folder.iterdir())[110:]:
         path.unlink()
     network = Network(Deadly(), size=32, name="deadly")
     store = build(network, folder, tmp_path / "store", layers=["output"], workers=Cluster(cluster[0].address), batch=16)
-    assert len(store) == 329
+    assert len(store) == 109
     assert dict(store.errors())["100.jpg"] == "100.jpg ended the process that read it, 3 times."
 
 
 def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_path, network):
     *_, last = index(network, folder, tmp_path / "store", layers=["7"], pace=Pace(64, Cluster(cluster[0].address)))
     assert 1 <= len(last.nodes) <= 3
-    assert sum(int(told.split(": ")[1].split(" images")[0]) for told in last.nodes) == 401
+    assert sum(int(told.split(": ")[1].split(" images")[0]) for told in last.nodes) == 161
     assert sum("1 of them unusable" in told for told in last.nodes) == 1
     assert last.rate > 0
     assert f"{socket.gethostname()} (" in last.nodes[0]

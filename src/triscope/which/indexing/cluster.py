@@ -132,10 +132,11 @@ class Worker:
 
 @dataclass(eq=False)
 class _Batch:
-    """Entries that are computed together, and how often that was tried."""
+    """Entries that are computed together, from the `place` on of the batch `number`; and how often that was tried."""
 
     number: int
     entries: list[Entry]
+    place: int = 0
     tries: int = 0
 
 
@@ -150,6 +151,8 @@ class _Crew:
         self._node: dict[Any, str] = {}  # actors that are ready
         self._given: dict[Any, tuple[Any, _Batch | None]] = {}  # what is waited for: of which actor, which batch
         self._again: deque[_Batch] = deque()
+        self._parts: dict[int, dict[int, Row]] = {}  # rows of batches that are not done, by their places
+        self._lengths: dict[int, int] = {}
         self._done: dict[int, list[Row]] = {}
         self._lost_in_a_row = 0
         self._count = cluster.actors or _room(ray, cluster)
@@ -175,6 +178,7 @@ class _Crew:
                 some = list(islice(entries, self._job.batch))
                 whole = len(some) < self._job.batch
                 if some:
+                    self._lengths[given] = len(some)
                     self._give(actor, _Batch(given, some))
                     given += 1
             if whole and out == given:
@@ -228,7 +232,7 @@ class _Crew:
             self._job.nodes.setdefault(found, Node())
             return
         node = self._job.nodes[self._node[actor]]
-        self._done[batch.number] = [Row(entry, *one) for entry, one in zip(batch.entries, found, strict=True)]
+        self._keep(batch, [Row(entry, *one) for entry, one in zip(batch.entries, found, strict=True)])
         node.images += len(found)
         node.failed += sum(decoded.error is not None for decoded, _ in found)
 
@@ -251,26 +255,25 @@ class _Crew:
             self._retry(batches[0])
 
     def _retry(self, batch: _Batch) -> None:
-        """A batch that was being computed when its actor died: once more, at last image by image."""
+        """What was being computed when its actor died: once more; after some tries image by image; at last given up."""
         if batch.tries < _TRIES:
             self._again.appendleft(batch)
-            return
-        self._done[batch.number] = [self._alone(entry) for entry in batch.entries]
+        elif len(batch.entries) > 1:
+            self._again.extend(
+                _Batch(batch.number, [entry], batch.place + place) for place, entry in enumerate(batch.entries)
+            )
+        else:
+            entry = batch.entries[0]
+            error = Decoded(error=f"{entry.name} ended the process that read it, {_TRIES} times.")
+            self._keep(batch, [Row(entry, error)])
 
-    def _alone(self, entry: Entry) -> Row:
-        """The row of an image that lay in a batch at which actors died; where they die at it, that is what it says."""
-        for _ in range(_TRIES):
-            actor = self._class.remote(self._packed, self._job.cluster.gpus)
-            try:
-                self._ray.get(actor.ready.remote())
-                return Row(entry, *self._ray.get(actor.rows.remote([entry]))[0])
-            except self._ray.exceptions.RayTaskError as error:
-                raise _failure(error, "a node") from error
-            except self._ray.exceptions.RayError:
-                continue
-            finally:
-                self._ray.kill(actor)
-        return Row(entry, Decoded(error=f"{entry.name} ended the process that read it, {_TRIES} times."))
+    def _keep(self, batch: _Batch, rows: list[Row]) -> None:
+        """Rows of a batch, or of one image of it; it is done when all are there."""
+        kept = self._parts.setdefault(batch.number, {})
+        kept |= {batch.place + place: row for place, row in enumerate(rows)}
+        if len(kept) == self._lengths[batch.number]:
+            del self._parts[batch.number], self._lengths[batch.number]
+            self._done[batch.number] = [kept[place] for place in sorted(kept)]
 
 
 def import_ray() -> Any:

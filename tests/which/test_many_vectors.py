@@ -1,0 +1,128 @@
+"""Searching among many vectors: by cells, among those that meet a condition, and for several queries at once."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from benchmarks.quality._made import fill
+from triscope.which.search import vector_index
+from triscope.which.search.cells import Cells
+from triscope.which.search.neighbors import neighbors
+from triscope.which.search.vector_index import Space
+
+COUNT, LENGTH = 3000, 300
+
+
+def clustered(start: int, many: int) -> np.ndarray:
+    """Vectors in 30 groups, with directions of falling strength."""
+    shape, random = np.random.default_rng(0), np.random.default_rng(start + 1)
+    centres = shape.normal(size=(30, 40))
+    points = centres[random.integers(0, 30, many)] + 0.5 * random.normal(size=(many, 40))
+    lift = np.random.default_rng(2).normal(size=(40, LENGTH)) / np.arange(1, 41)[:, None] ** 0.5
+    return (points @ lift + 0.05 * random.normal(size=(many, LENGTH))).astype(np.float16)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return fill(tmp_path_factory.mktemp("made") / "store", COUNT, clustered, LENGTH)
+
+
+@pytest.fixture
+def found(made, monkeypatch):
+    """The vectors, as if there were many of them."""
+    monkeypatch.setattr(vector_index, "_COARSE_FROM", 500)
+    monkeypatch.setattr(vector_index, "_CELLS_FROM", 1000)
+    monkeypatch.setattr(vector_index, "_AT_ONCE", 700)
+    monkeypatch.setattr("triscope.which.search.cells._ROWS", 50)
+    monkeypatch.setattr("triscope.which.search.cells._BLOCK", 700)
+    return Space(*made)
+
+
+@pytest.fixture
+def queries():
+    return torch.from_numpy(clustered(10**6, 40)).float()
+
+
+def nearest(found, queries, metric, rows=None):
+    """The ten nearest rows of each query, by all the stored vectors in float64."""
+    vectors = found.store.vectors(found.column, range(COUNT)).double()
+    mean = vectors.mean(0)
+    vectors, asked = vectors - mean, queries.double() - mean
+    near = F.normalize(asked) @ F.normalize(vectors).T if metric == "cosine" else -torch.cdist(asked, vectors)
+    if rows is not None:
+        near[:, [row for row in range(COUNT) if row not in rows]] = -torch.inf
+    return near.topk(10).indices
+
+
+def recall(hits, expected):
+    pairs = zip(hits, expected, strict=True)
+    return np.mean([len(set(hit.rows.tolist()) & set(rows.tolist())) / 10 for hit, rows in pairs])
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_what_is_found_by_cells_is_what_is_near(found, queries, metric):
+    hits = [found.search(query, 10, metric) for query in queries]
+    assert recall(hits, nearest(found, queries, metric)) > 0.97
+    assert ("cells" in vars(found)) == (metric == "cosine")
+
+
+def test_scores_are_those_of_the_stored_vectors(found, queries):
+    found.search(queries[0], 1, "cosine")
+    rows = np.array([5, 17, 2999, 0])
+    assert torch.equal(found.mapped[rows].float(), found.store.vectors(found.column, rows))
+    assert list((found.store.path / "cache").glob("*.float16")) != []
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_several_queries_at_once_find_what_each_finds_alone(found, queries, metric):
+    hits = found.search_all(queries, 10, metric)
+    assert recall(hits, nearest(found, queries, metric)) > 0.99
+    for hit, query in zip(hits, queries, strict=True):
+        torch.testing.assert_close(hit.scores, found.scores(query - found.mean, hit.rows, metric))
+        assert hit.scores.tolist() == sorted(hit.scores.tolist(), reverse=metric == "cosine")
+    where = "key % 100 = 7"
+    rows = set(range(7, COUNT, 100))
+    assert recall(found.search_all(queries, 10, metric, where=where), nearest(found, queries, metric, rows)) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("key = 1234", {1234}),
+        ("key % 100 = 7", set(range(7, COUNT, 100))),
+        ("key % 10 < 7", {row for row in range(COUNT) if row % 10 < 7}),
+        ("key >= 0", set(range(COUNT))),
+        ("key < 0", set()),
+    ],
+)
+def test_a_condition_is_right_however_few_meet_it(found, queries, where, rows):
+    hits = [found.search(query, 10, "cosine", where=where) for query in queries]
+    many = min(10, len(rows))
+    assert all(len(hit.rows) == many and set(hit.rows.tolist()) <= rows for hit in hits)
+    if many == 10:
+        assert recall(hits, nearest(found, queries, "cosine", rows)) > 0.98
+
+
+def test_it_is_said_where_not_every_picture_is_looked_at(found, monkeypatch):
+    store = found.store
+    monkeypatch.setattr(type(store), "thumbnails", lambda _, rows: tuple(torch.zeros(3, 4, 4) for _ in rows))
+    vector = store.vectors(found.column, [3])[0]
+    assert neighbors(store, vector, "1", k=3).notes[0].startswith("Found among the ")
+    assert neighbors(store, vector, "1", k=3, exact=True).notes == ()
+    assert neighbors(store, vector, "1", k=3, where="key > 5").notes == ()
+    assert neighbors(store, vector, "1", k=3, metric="euclidean").notes == ()
+
+
+def test_every_row_lies_in_the_cell_of_the_nearest_centre():
+    rows = F.normalize(torch.randn(2500, 6)).bfloat16()
+    cells = Cells.of(rows)
+    assert cells.places.sort().values.tolist() == list(range(2500))
+    assert torch.equal(cells.rows, rows[cells.places])
+    for cell in range(len(cells.centres)):
+        inside = cells.rows[cells.starts[cell] : cells.starts[cell + 1]].float()
+        nearest_centre = (inside @ cells.centres.float().T).argmax(1)
+        assert (nearest_centre == cell).float().mean() > 0.98  # products are rounded to bfloat16
+    places, products = cells.near(rows[0], 1.0)
+    assert places.sort().values.tolist() == list(range(2500))
+    torch.testing.assert_close(products, (rows[places].float() @ rows[0].float()), atol=0.01, rtol=0)
