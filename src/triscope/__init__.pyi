@@ -70,8 +70,10 @@ from triscope.where.superpixels import SegmentHeatmap as _SegmentHeatmap
 from triscope.which.collection import Collection as Collection
 from triscope.which.confusion.changes import Changes as Changes
 from triscope.which.confusion.matrix import Confusion as Confusion
+from triscope.which.indexing.cluster import Cluster as Cluster
 from triscope.which.maps.map import Map as Map
 from triscope.which.search.gallery import Gallery as Gallery
+from triscope.which.search.many import nearest as nearest
 from triscope.which.search.neighbors import Query as _Query
 from triscope.which.search.selection import Selected as _Selected
 from triscope.which.store import Store as Store

@@ -178,8 +178,10 @@ NAMES = {
     "triscope.which.collection": ("Collection",),
     "triscope.which.confusion.changes": ("Changes",),
     "triscope.which.confusion.matrix": ("Confusion",),
+    "triscope.which.indexing.cluster": ("Cluster",),
     "triscope.which.maps.map": ("Map",),
     "triscope.which.search.gallery": ("Gallery",),
+    "triscope.which.search.many": ("nearest",),
     "triscope.which.store": ("Store",),
 }
 

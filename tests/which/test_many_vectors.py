@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import triscope as ts
 from benchmarks.quality._made import fill
+from triscope.errors import StoreError
 from triscope.which.search import vector_index
 from triscope.which.search.cells import Cells
 from triscope.which.search.neighbors import neighbors
@@ -102,6 +104,18 @@ def test_a_condition_is_right_however_few_meet_it(found, queries, where, rows):
     assert all(len(hit.rows) == many and set(hit.rows.tolist()) <= rows for hit in hits)
     if many == 10:
         assert recall(hits, nearest(found, queries, "cosine", rows)) > 0.98
+
+
+def test_many_vectors_are_asked_about_in_one_call(found, queries):
+    store = found.store
+    rows, scores = ts.nearest(store, queries.numpy(), "1", k=4)
+    assert rows.shape == scores.shape == (40, 4)
+    expected = nearest(found, queries, "cosine")[:, :4].tolist()
+    assert np.mean([set(one) == set(other) for one, other in zip(rows.tolist(), expected, strict=True)]) > 0.9
+    assert ts.nearest(store, queries, "1", where="key < 3")[0].shape == (40, 3)
+    assert ts.nearest(store, queries[:0], "1")[0].shape == (0, 10)
+    with pytest.raises(StoreError, match=r"Vectors of 1 are \(Q, 300\); these are \(300,\)"):
+        ts.nearest(store, queries[0], "1")
 
 
 def test_it_is_said_where_not_every_picture_is_looked_at(found, monkeypatch):

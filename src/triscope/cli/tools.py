@@ -238,6 +238,7 @@ def doctor(*, console: Console) -> None:
     """What triscope finds on this machine: versions, devices, precision, where weights are kept."""
     import torch
 
+    from triscope.cli.threads import quickest_threads
     from triscope.network.loading._torchvision import import_torchvision
     from triscope.network.loading.pocket import weights_path
     from triscope.network.loading.zoo import cache
@@ -252,7 +253,7 @@ def doctor(*, console: Console) -> None:
         "torchvision": getattr(import_torchvision(), "__version__", "?"),
         "timm": _version("timm"),
         "devices": ", ".join(_devices()),
-        "threads": f"{torch.get_num_threads()}, which wait {_waiting()}",
+        "threads": f"{torch.get_num_threads()}, which wait {_waiting()}; {quickest_threads()}",
         "bfloat16": "native" if native_bfloat16(device) else "not native: float32 is used",
         "pocket": str(weights_path()) if weights_path().exists() else "missing: install triscope again",
         "published weights": f"{kept} ({len(list(kept.glob('*'))) if kept.is_dir() else 0} files)",

@@ -35,7 +35,7 @@ _IN_MEMORY = 64 << 20  # copies of the vectors that are larger than this lie in 
 _COARSE = 64  # components that are looked at first,
 _COARSE_FROM = 20_000  # in collections larger than this
 _CELLS_FROM = 200_000  # pictures; with more, only the cells nearest to a query are looked into,
-_SHARE = 0.06  # which hold this share of them
+_SHARE = 0.08  # which hold this share of them
 _AT_ONCE = 65_536
 _BATCH = 2048
 _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no direction
@@ -130,7 +130,7 @@ class Space:
             return self.store.table.near(projected_name(self.column), short.numpy(), count, None)
         some = len(self) if allowed is None else len(allowed)
         if some > _COARSE_FROM:  # the strongest components sort out most rows, the others are asked about the rest
-            allowed = self._narrowed(short[:_COARSE], max(some // 64, 16 * count), metric, allowed)
+            allowed = self._narrowed(short[:_COARSE], max(some // 256, 16 * count), metric, allowed)
         return self._best(self.short, short, count, metric, allowed)
 
     def _narrowed(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> Tensor:

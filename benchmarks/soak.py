@@ -1,0 +1,148 @@
+"""Whether indexing, searching and making maps leave anything behind: memory, open files, threads.
+
+    python -m benchmarks.soak [--minutes 60]
+
+A folder of pictures changes under it: in every round some are added, some altered, some taken away, and one is half a
+file. Then it is indexed, searched in every way, and put on a map, all in this process; and at times indexing is left in
+the middle, or a worker process indexes at the same time. After each tenth round it is told what the process holds. The
+first third of the time is for caches to fill; what is held at the end is compared with the end of that.
+"""
+
+import argparse
+import gc
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import nn
+
+import triscope as ts
+from triscope.which.indexing.index import Pace, index
+from triscope.which.store import Store
+
+_LAYERS = ("1", "5", "output")
+_BESIDE = """
+import sys
+from benchmarks.soak import network
+from triscope.which.store import Store
+Store.build(network(), sys.argv[1])
+"""
+
+
+def network() -> ts.Network:
+    """Three small layers, the same in every process."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 300), nn.ReLU(),
+        nn.Linear(300, 5),
+    )  # fmt: skip
+    return ts.Network(module, size=32, resize=36, name="soak")
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--pictures", type=int, default=300)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore", ts.TriscopeWarning)
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder) / "photos", 60 * given.minutes, given.pictures)
+
+
+def run(folder: Path, seconds: float, count: int) -> None:
+    """Rounds until the time is over."""
+    chance, asked = random.Random(0), network()  # noqa: S311 - which pictures change
+    for number in range(count):
+        paint(folder / f"{number:05}.jpg", number)
+    start, rounds, settled = time.monotonic(), 0, None
+    while (now := time.monotonic() - start) < seconds:
+        if settled is None and now > seconds / 3:
+            settled = held()
+            print(f"settled after {now / 60:.1f} minutes, {rounds} rounds: {told(settled)}", flush=True)
+        change(folder, chance, count + rounds)
+        work(folder, asked, rounds)
+        rounds += 1
+        if rounds % 10 == 0:
+            print(f"  {(time.monotonic() - start) / 60:5.1f} minutes, {rounds} rounds: {told(held())}", flush=True)
+    last = held()
+    print(f"at the end, {rounds} rounds: {told(last)}")
+    if settled is not None:
+        more = [after - before for before, after in zip(settled, last, strict=True)]
+        print(f"since it settled: {more[0]:+.0f} MB, {more[1]:+d} open files, {more[2]:+d} threads")
+
+
+def change(folder: Path, chance: random.Random, number: int) -> None:
+    """Some pictures come, some go, some change, and one is half a file."""
+    there = sorted(folder.glob("*.jpg"))
+    for path in chance.sample(there, 3):
+        path.unlink()
+    for path in chance.sample([path for path in there if path.exists()], 3):
+        paint(path, chance.randrange(10**6))
+    for more in range(3):
+        paint(folder / f"{number:05}-{more}.jpg", chance.randrange(10**6))
+    broken = folder / "broken.jpg"
+    broken.write_bytes(paint(folder / "whole.jpg", number).read_bytes()[: chance.randrange(1, 400)])
+
+
+def work(folder: Path, asked: ts.Network, number: int) -> None:
+    """Index, search, and make maps."""
+    if number % 7 == 3:  # left in the middle
+        steps = index(asked, folder, layers=_LAYERS, pace=Pace(batch=2))
+        next(steps)
+        next(steps)
+        steps.close()
+    beside = None
+    if number % 10 == 5:
+        beside = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _BESIDE, str(folder)])
+    store = Store.build(asked, folder, layers=_LAYERS)
+    if beside is not None:
+        beside.wait()
+        store = Store.open(folder, asked)
+    for layer in ("1", "5", "input"):
+        ts.neighbors(store, 0 if store.table.take([0], ["status"])["status"] == ["ok"] else 1, layer, k=5)
+        ts.neighbors(store, str(folder / "whole.jpg"), layer, k=5, where="width > 10")
+    ts.nearest(store, np.random.default_rng(number).normal(size=(20, 300)), "5")
+    ts.top(store, ts.Logit(number % 5), k=5)
+    ts.patches(store, ts.Channel("1", number % 8), k=5)
+    ts.duplicates(store, "5")
+    if number % 3 == 0:
+        page = folder.parent / "map.html"
+        page.unlink(missing_ok=True)
+        ts.pca(store, "5").save(page)
+    if number % 10 == 0:
+        ts.tsne(store, "5")
+
+
+def paint(path: Path, seed: int) -> Path:
+    """A picture of coarse noise."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(coarse).resize((56, 40), PIL.Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def held() -> tuple[float, int, int]:
+    """Megabytes of the process beyond files' pages, open files, threads."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text("utf-8").splitlines()
+    megabytes = next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+    threads = next(int(line.split()[1]) for line in status if line.startswith("Threads"))
+    return megabytes, len(list(Path("/proc/self/fd").iterdir())), max(threads, threading.active_count())
+
+
+def told(what: tuple[float, int, int]) -> str:
+    """As words."""
+    return f"{what[0]:,.0f} MB, {what[1]} open files, {what[2]} threads"
+
+
+if __name__ == "__main__":
+    main()
