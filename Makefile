@@ -7,7 +7,7 @@ ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 
-.PHONY: setup app report test slow test-all lint format types derived docs-check bench clean
+.PHONY: setup app report test slow test-all lint format types derived docs docs-check wheel-test bench clean
 
 setup: $(ready)
 
@@ -51,11 +51,24 @@ types: $(ready)
 derived: $(ready)
 	$(bin)/python scripts/derived.py
 
+# The documentation as a site, build/docs/index.html; a warning is an error. Then the site itself is tested.
+docs: $(bin)/.docs
+	$(bin)/python -m sphinx -W --keep-going -q -c docs/site -b html . build/docs
+	TRISCOPE_SITE=build/docs $(bin)/python -m pytest -q -m slow tests/docs/test_site.py $(ARGS)
+
+$(bin)/.docs: $(ready)
+	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	touch $@
+
 docs-check: $(ready)
-	$(bin)/python -m pytest -q tests/test_docs.py
+	$(bin)/python -m pytest -q tests/test_docs.py tests/docs
+
+# A wheel, installed into an empty environment; README's commands are run by it.
+wheel-test: $(ready)
+	$(bin)/python -m pytest -q -m slow tests/docs/test_wheel.py $(ARGS)
 
 bench: $(ready)
 	$(bin)/python -m benchmarks.speed $(ARGS)
 
 clean:
-	rm -rf .venv report.html .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build docs/gallery docs/lecture docs/reference/names report.html .mypy_cache .pytest_cache .ruff_cache

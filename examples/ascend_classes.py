@@ -1,4 +1,5 @@
 """What would raise three classes, and a channel inside: pictures made from noise.
+===============================================================================
 
 python examples/ascend_classes.py [FOLDER [STEPS]]
 """

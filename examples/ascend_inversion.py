@@ -1,4 +1,5 @@
 """What each layer remembers of a photo, and what a layer sees in it.
+==================================================================
 
 python examples/ascend_inversion.py [FOLDER [PHOTO [STEPS]]]
 """

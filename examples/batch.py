@@ -1,4 +1,5 @@
 """Several photos at once, each with a question of its own.
+========================================================
 
 python examples/batch.py [FOLDER]
 """

@@ -1,4 +1,5 @@
 """What training makes of the first layer.
+=======================================
 
 python examples/compare_filters.py [FOLDER]
 """

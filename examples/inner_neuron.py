@@ -1,4 +1,5 @@
 """What the strongest neuron of a layer answers to.
+================================================
 
 python examples/inner_neuron.py [FOLDER]
 """

@@ -1,4 +1,5 @@
 """A PCA map and a t-SNE map of the same pictures, side by side: four kinds of drawn pattern, by two layers.
+=========================================================================================================
 
 python examples/maps.py [FOLDER]
 """

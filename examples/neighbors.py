@@ -1,4 +1,5 @@
 """A small collection: crops of a few photos, indexed, and each one's nearest neighbours.
+======================================================================================
 
 python examples/neighbors.py [FOLDER]
 """

@@ -1,4 +1,5 @@
 """A network of your own, written as you like.
+===========================================
 
 python examples/own_network.py [FOLDER]
 """

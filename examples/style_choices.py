@@ -1,4 +1,5 @@
 """What the choices of style transfer do: where it starts, which layers, how much content. And a tile.
+===================================================================================================
 
 python examples/style_choices.py [FOLDER [CONTENT [STYLE [STEPS [NETWORK [WEIGHTS]]]]]]
 """

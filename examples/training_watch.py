@@ -1,4 +1,5 @@
 """Look at a network while it is being trained, and leave it as it is.
+===================================================================
 
 python examples/training_watch.py [FOLDER]
 """

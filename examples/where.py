@@ -1,4 +1,5 @@
 """Where the network sees what it names.
+=====================================
 
 python examples/where.py [FOLDER [PHOTO]]
 """

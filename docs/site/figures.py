@@ -1,0 +1,63 @@
+"""Pages whose code is run while the site is built, and shown with the pictures that it saves.
+
+In such a page `<!-- figure: NAME.png: what is seen -->` stands for a picture that the code above it has saved. A page
+in another language shows the pictures of the page that it translates. Nothing is run again until the code, or triscope,
+has changed.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts.blocks import blocks
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+#: A page by the folder of its pictures, which is also the folder that its code is run in.
+RUN = {"docs/lecture.md": "docs/lecture"}
+TRANSLATED = {"docs/ko/lecture": "docs/lecture"}
+_FIGURE = re.compile(r"<!-- figure: ([\w-]+\.png): (.+?) -->", re.DOTALL)
+_DIGEST = "digest.txt"
+
+
+def _digest(code: str, source: Path) -> str:
+    found = hashlib.sha256(code.encode())
+    for file in sorted(source.rglob("*.py")):
+        found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def run_pages(app: Sphinx) -> None:
+    """Run the code of each page in its folder, where it has not been."""
+    top = Path(app.srcdir)
+    for page, folder in ((top / page, top / folder) for page, folder in RUN.items()):
+        code = "\n".join(block.text for block in blocks(page.read_text("utf-8")) if block.language == "python")
+        digest, noted = _digest(code, top / "src"), folder / _DIGEST
+        if noted.exists() and noted.read_text("utf-8") == digest:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        environment = os.environ | {"PYTHONPATH": str(top / "src"), "PYTHONWARNINGS": "error"}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            raise ExtensionError(f"the code of {page.relative_to(top)} cannot be run:\n{done.stderr}")
+        noted.write_text(digest, "utf-8")
+
+
+def show_figures(app: Sphinx, name: str, source: list[str]) -> None:
+    """Pictures in place of the comments that stand for them."""
+    folder = TRANSLATED.get(name) or RUN.get(f"{name}.md")
+    if folder:
+        source[0] = _FIGURE.sub(lambda found: f"![{' '.join(found[2].split())}](/{folder}/{found[1]})", source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Run pages before any is read."""
+    app.connect("builder-inited", run_pages)
+    app.connect("source-read", show_figures)
+    return {"parallel_read_safe": True}
