@@ -37,7 +37,7 @@ def crops(folder: Path) -> None:
 
 def square(picture: torch.Tensor, side: int = SIDE) -> torch.Tensor:
     """A picture (3, H, W), cut to its middle square and resized."""
-    return torch.as_tensor(np.asarray(PIL.ImageOps.fit(to_pil(picture), (side, side)))).permute(2, 0, 1) / 255
+    return torch.as_tensor(np.array(PIL.ImageOps.fit(to_pil(picture), (side, side)))).permute(2, 0, 1) / 255
 
 
 def patches(store: ts.Store) -> torch.Tensor:
@@ -55,7 +55,7 @@ def main(folder: Path) -> None:
     """Ask, and draw the answers in a row."""
     network = ts.load("pocket")
     heat = ts.guided_backprop(network, "sample:cat", f"max:{UNIT}").side_by_side()
-    drawn = torch.as_tensor(np.asarray(to_pil(heat.values[0]))).permute(2, 0, 1) / 255
+    drawn = torch.as_tensor(np.array(to_pil(heat.values[0]))).permute(2, 0, 1) / 255
     made = ts.ascend(network, UNIT, size=SIDE, steps=192).values[0]
     with tempfile.TemporaryDirectory() as place:
         crops(Path(place))
