@@ -1,6 +1,6 @@
 """The wheel, installed into an empty environment: it has all that it needs, and README's commands run.
 
-What triscope depends on is taken from the environment that the tests run in; triscope itself comes from the wheel alone.
+What triscope depends on is taken from the environment that the tests run in; triscope itself comes from the wheel.
 """
 
 import os
@@ -13,7 +13,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from scripts.blocks import blocks
 
 ROOT = Path(__file__).parents[2]

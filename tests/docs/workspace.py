@@ -19,7 +19,7 @@ import triscope as ts
 from triscope.images.samples import sample_photo
 from triscope.methods import Option
 
-LARGEST = {"steps": 3, "samples": 4, "masks": 6, "orders": 2, "octaves": 2, "size": 64, "baselines": 2, "diverse": 2}
+LARGEST = {"steps": 3, "samples": 4, "masks": 6, "orders": 2, "octaves": 2, "size": 128, "baselines": 2, "diverse": 2}
 SAMPLES = ("cat", "coffee", "rocket", "astronaut")
 NAMED = {
     "cat.jpg": "cat", "dog.jpg": "rocket", "car.jpg": "coffee", "tree.jpg": "grass", "other.jpg": "coffee",
@@ -111,7 +111,7 @@ def make_workspace(folder: Path) -> None:
     import safetensors.torch
 
     safetensors.torch.save_file(module.state_dict(), folder / "mine.safetensors")
-    directions = {f"features.10/{name}": torch.randn(256) for name in ("stripes", "dots")}
+    directions = {f"features.10/{name}": torch.randn(256) for name in ("dots",)}
     safetensors.torch.save_file(directions, folder / "directions.safetensors")
     bands = np.random.default_rng(0).integers(0, 255, (64, 64, 6), np.uint8)
     np.save(folder / "field.npy", bands)
