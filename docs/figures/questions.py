@@ -17,7 +17,22 @@ from triscope.images import to_pil
 from triscope.images.samples import sample_photo
 
 UNIT = "features.8:230"
-PHOTOS = "cat coffee astronaut rocket brick grass gravel tissue camera coins galaxies moon motorcycle retina".split()
+PHOTOS = [
+    "cat",
+    "coffee",
+    "astronaut",
+    "rocket",
+    "brick",
+    "grass",
+    "gravel",
+    "tissue",
+    "camera",
+    "coins",
+    "galaxies",
+    "moon",
+    "motorcycle",
+    "retina",
+]
 SIDE = 224
 GAP = 12
 

@@ -38,7 +38,7 @@ myst_heading_anchors = 4
 highlight_language = "text"
 
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
+autodoc_preserve_defaults = False  # it cannot read the defaults of every signature
 python_use_unqualified_type_names = True
 
 sphinx_gallery_conf = {
