@@ -60,8 +60,10 @@ $(bin)/.docs: $(ready)
 	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
 	touch $@
 
-docs-check: $(ready)
-	$(bin)/python -m pytest -q tests/test_docs.py tests/docs
+# Links and names; every block of code, the first hour and the notebook, run as they are written.
+docs-check: $(bin)/.docs
+	$(bin)/python -m pytest -q -m "slow or not slow" tests/test_docs.py tests/docs/test_blocks.py \
+		tests/docs/test_first_hour.py tests/docs/test_tour.py $(ARGS)
 
 # A wheel, installed into an empty environment; README's commands are run by it.
 wheel-test: $(ready)

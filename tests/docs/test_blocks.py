@@ -14,7 +14,9 @@ from scripts.blocks import Block, blocks
 from tests.docs.workspace import GIVEN, make_workspace, quicken
 
 ROOT = Path(__file__).parents[2]
-PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")))}
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path for path in sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
+}
 #: Commands that are not run, by the words they begin with.
 NOT_RUN = {
     "make": "needs a clone and an environment of its own; that the target exists is tested in tests/test_docs.py",
@@ -25,6 +27,7 @@ NOT_RUN = {
     "python -m benchmarks.": "takes hours; the benchmarks have tests of their own",
     "triscope stylize cat.jpg wave.jpg --start noise --octaves 1 -m vgg19": "half a gigabyte of weights",
     "triscope texture pebbles.jpg -m vgg19": "half a gigabyte of weights",
+    "triscope difference cat.jpg -m resnet18": "two trained networks",
     "triscope app -m alexnet --beside vgg16": "half a gigabyte of weights",
 }
 #: Blocks of Python that are not run, by a line of theirs.
@@ -47,9 +50,15 @@ ELSEWHERE = {
     "docs/first-hour.md": "tests/docs/test_first_hour.py",
 }
 #: Pages that begin with a folder that is not indexed.
-UNINDEXED = {"docs/methods/changes.md", "docs/objectives.md"}
-#: Pages that take more than two or three seconds.
-SLOW = set()  # filled in when timed
+UNINDEXED = {"docs/methods/changes.md"}
+#: Pages whose commands take more than two or three seconds, even so.
+SLOW = {"README.md", "README.ko.md"} | {
+    f"docs/methods/{name}.md"
+    for name in (
+        "ascend", "attention-maps", "attention-rollout", "compare", "grad-cam", "gradient-attention",
+        "integrated-gradients", "invert", "judge", "regularisers", "smooth-grad", "stylize", "texture", "units",
+    )
+}  # fmt: skip
 LANGUAGES = {"sh", "python", "text", ""}
 
 
