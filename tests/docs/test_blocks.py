@@ -49,10 +49,12 @@ ELSEWHERE = {
     "docs/ko/lecture.md": "the code is that of docs/lecture.md",
     "docs/first-hour.md": "tests/docs/test_first_hour.py",
 }
+#: Pages that look at pictures at several sizes, the smallest a third of the usual one.
+LARGER = {"docs/methods/dream.md"}
 #: Pages that begin with a folder that is not indexed.
 UNINDEXED = {"docs/methods/changes.md"}
 #: Pages whose commands take more than two or three seconds, even so.
-SLOW = {"README.md", "README.ko.md"} | {
+SLOW = {"README.md", "README.ko.md", "docs/app.md"} | {
     f"docs/methods/{name}.md"
     for name in (
         "ascend", "attention-maps", "attention-rollout", "compare", "grad-cam", "gradient-attention",
@@ -136,7 +138,7 @@ def test_the_code_of_a_page_runs(page, request, tmp_path, monkeypatch):
     found = list(blocks(PAGES[page].read_text("utf-8")))
     if not any(block.language in ("sh", "python") for block in found):
         return
-    quicken(monkeypatch)
+    quicken(monkeypatch, 224 if page in LARGER else 128)
     folder = tmp_path / "here"
     shutil.copytree(request.getfixturevalue("filled" if page in UNINDEXED else "indexed"), folder)
     monkeypatch.chdir(folder)
