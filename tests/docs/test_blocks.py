@@ -138,7 +138,7 @@ def test_the_code_of_a_page_runs(page, request, tmp_path, monkeypatch):
     found = list(blocks(PAGES[page].read_text("utf-8")))
     if not any(block.language in ("sh", "python") for block in found):
         return
-    quicken(monkeypatch, 224 if page in LARGER else 128)
+    quicken(monkeypatch, 256 if page in LARGER else 128)
     folder = tmp_path / "here"
     shutil.copytree(request.getfixturevalue("filled" if page in UNINDEXED else "indexed"), folder)
     monkeypatch.chdir(folder)
