@@ -11,7 +11,7 @@ import triscope.web
 from triscope.methods import METHODS
 from triscope.verbs import METHODS as ALL
 from triscope.web.described import methods, misleads
-from triscope.web.site import page_files
+from triscope.web.files import page_files
 
 SCRIPTS = {name: data.decode() for name, data in page_files().items() if name.endswith(".js")}
 

@@ -16,7 +16,6 @@ from triscope.cli.common import (
     saying_options,
     with_shared_options,
 )
-from triscope.cli.export import export_site
 from triscope.cli.plain import PlainOption
 from triscope.errors import OptionError, StoreError
 from triscope.images import printable
@@ -83,6 +82,8 @@ def _run(
 ) -> None:
     """The address on stdout; what is served until Ctrl-C. With --export, the first page of the site."""
     if export is not None:
+        from triscope.cli.export import export_site
+
         export_site(export, units, layer, source, chosen, console)
         return
     if units is not None or layer:

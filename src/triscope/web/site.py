@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from functools import cache
-from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,14 +9,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from triscope.errors import TriscopeError
-from triscope.pages import palette
+from triscope.web.files import TYPES, page_files
 from triscope.web.guard import BodyTooLargeError, Guard
 from triscope.web.jobs import QueueFullError
 from triscope.web.microscope import Microscope
 from triscope.web.requests import NotFoundError
 from triscope.web.routes import routes
-
-_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 def site(microscope: Microscope, *, token: str | None, hosts: Iterable[str] = (), any_address: bool = False) -> Guard:
@@ -55,16 +51,7 @@ async def page_file(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in page_files():
         raise NotFoundError
-    return Response(page_files()[name], media_type=_TYPES[name.rpartition(".")[2]])
-
-
-@cache
-def page_files() -> dict[str, bytes]:
-    """Every file of the page by its name; the style sheet begins with the colours that all pages share."""
-    folder = files("triscope.web") / "page"
-    found = {one.name: one.read_bytes() for one in folder.iterdir() if one.name.rpartition(".")[2] in _TYPES}
-    found["app.css"] = palette().encode() + found["app.css"]
-    return found
+    return Response(page_files()[name], media_type=TYPES[name.rpartition(".")[2]])
 
 
 async def _sentence(request: Request, error: Exception) -> Response:

@@ -29,8 +29,8 @@ from triscope.unit_folder import Unit, UnitFolder
 from triscope.unit_folder.manifest import name_of
 from triscope.verbs import METHODS
 from triscope.web.described import misleads
+from triscope.web.files import page_files
 from triscope.web.frozen.bundle import bundled
-from triscope.web.site import page_files
 
 _FEW = 12  # pictures that stand for a layer
 

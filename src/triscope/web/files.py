@@ -1,0 +1,17 @@
+"""The files that the page is made of, as they are served and as they go into pages that stand alone."""
+
+from functools import cache
+from importlib.resources import files
+
+from triscope.pages import palette
+
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+@cache
+def page_files() -> dict[str, bytes]:
+    """Every file of the page by its name; the style sheet begins with the colours that all pages share."""
+    folder = files("triscope.web") / "page"
+    found = {one.name: one.read_bytes() for one in folder.iterdir() if one.name.rpartition(".")[2] in TYPES}
+    found["app.css"] = palette().encode() + found["app.css"]
+    return found
