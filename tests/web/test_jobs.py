@@ -1,9 +1,11 @@
 """Jobs: steps of one after the other, with questions in between; paused, cancelled, forgotten, watched by many."""
 
+import io
 import threading
 import time
 from collections.abc import Iterator
 
+import PIL.Image
 import pytest
 import torch
 
@@ -200,6 +202,23 @@ def test_a_long_job_is_cancelled_over_http_and_its_picture_is_kept(client):
     file = client.get(f"/api/jobs/{one['id']}/file?form=.png")
     assert file.content.startswith(b"\x89PNG")
     assert b"triscope" in file.content
+
+
+def test_the_way_of_a_long_job_is_a_moving_picture(client):
+    inputs = {"objective": "1"}
+    told = finished(client, {"method": "ascend", "inputs": inputs, "options": {"steps": 9, "size": 24}})
+    answer = client.get(f"/api/jobs/{told['id']}/animation")
+    assert answer.headers["content-type"] == "image/webp"
+    with PIL.Image.open(io.BytesIO(answer.content)) as image:
+        assert (image.is_animated, image.n_frames, image.size) == (True, 9, (24, 24))
+    told = finished(client, {"method": "filters", "inputs": {}})
+    assert client.get(f"/api/jobs/{told['id']}/animation").status_code == 404
+
+
+def test_a_way_of_many_steps_keeps_few_pictures(worker):
+    one = worker.submit(job(steps(500)))
+    until(lambda: one.over)
+    assert 50 <= len(one.frames) <= 62
 
 
 def test_a_hundred_watch_one_job_and_others_are_still_answered(client, running):

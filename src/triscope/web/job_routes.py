@@ -39,6 +39,7 @@ def job_routes() -> list[Route]:
         Route("/api/jobs/{job}/parts/{number:int}", job_part),
         Route("/api/jobs/{job}/page", job_page),
         Route("/api/jobs/{job}/file", job_file),
+        Route("/api/jobs/{job}/animation", job_animation),
     ]
 
 
@@ -129,6 +130,16 @@ async def job_file(request: Request) -> Response:
         media_type=_TYPES.get(form, "application/octet-stream"),
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+async def job_animation(request: Request) -> Response:
+    """The way of a job of many steps as a moving picture, as far as it has come."""
+    job = _job(request)
+    data = await run_in_threadpool(job.frames.encode) if job.frames is not None else None
+    if data is None:
+        raise NotFoundError
+    named = {"Content-Disposition": f'attachment; filename="{slug(job.about["method"])}-way.webp"'}
+    return Response(data, media_type="image/webp", headers=named)
 
 
 def _job(request: Request) -> Job:

@@ -20,6 +20,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from triscope.errors import TriscopeError
 from triscope.methods import Step
+from triscope.results import Drawn
+from triscope.results.animation import Frames
 
 T = TypeVar("T")
 State: TypeAlias = Literal["waiting", "running", "paused", "done", "cancelled", "failed"]
@@ -30,6 +32,7 @@ MOST_WAITING = 32
 UNWATCHED = 60.0
 _KEPT = 200  # finished jobs whose results are kept
 _PICTURE_EVERY = 0.05  # seconds between two pictures of a job
+_FRAMES, _FRAME = 60, 320  # pictures of its way that a job keeps, and their longer side in pixels
 
 
 class QueueFullError(Exception):
@@ -53,6 +56,7 @@ class Job:
     seconds: float = 0.0
     seen: float = field(default_factory=time.monotonic)
     listeners: set[Callable[[], None]] = field(default_factory=set)
+    frames: Frames | None = None
     _steps: Iterator[Step[Any]] | None = None
     _drawn: float = 0.0
 
@@ -111,6 +115,7 @@ class Job:
             self._close()
             return False
         self.step = step
+        self._film(step)
         last = step.index >= step.total
         if last or time.monotonic() - self._drawn >= _PICTURE_EVERY:
             self._show()
@@ -119,6 +124,15 @@ class Job:
             return False
         self.tell()
         return True
+
+    def _film(self, step: Step[Any]) -> None:
+        """Keep a picture of its way, where it has one."""
+        if not self.long or not isinstance(step.result, Drawn):
+            return
+        with suppress(Exception):  # as with every picture on the way
+            if self.frames is None:
+                self.frames = Frames("way.webp", most=_FRAMES, size=_FRAME)
+            self.frames.add(step.index, step.total, step.result)
 
     def stop(self, state: State = "cancelled") -> None:
         """End it with what it has."""

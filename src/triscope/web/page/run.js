@@ -117,7 +117,8 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   /** @param {import("./source.js").Snapshot} now @param {any} said */
   function finished(now, said) {
     const drawn = draws && frames.length > 0;
-    fill(found, result(app, now));
+    fill(found, result(app, now), method.long && frames.length > 2 && h("p", { class: "files" }, "Save ",
+      h("a", { href: `api/jobs/${now.id}/animation`, download: `${method.name}-way.webp` }, "the way there as a moving webp")));
     found.classList.toggle("told", drawn);
     fill(same);
     if (now.index && said) {
