@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ import triscope as ts
 from tests import nets, processes
 from triscope.cli import main
 from triscope.errors import OptionError, StoreError
+from triscope.methods import METHODS
+from triscope.methods.spelling import command_line
 from triscope.unit_folder.making import make_units
 from triscope.unit_folder.manifest import TILE, name_of
 
@@ -222,6 +225,13 @@ def test_the_command_makes_a_folder(folder):
     assert "was begun with steps 2" in refused.output
     assert call(*words, "--shard", "x").exit_code == 1
     assert "LAYER" in call("units", "-o", "u").output
+    net = ts.load("model.py:make")
+    arguments = {"network": net, "layers": ("0",), "size": 12, "steps": 2, "channels": ("0-2",)}
+    said = shlex.split(command_line(METHODS["units"], arguments))
+    assert said == [
+        "triscope", "units", "0", "--channels", "0-2", "--size", "12", "--steps", "2", "-m", "model.py:make",
+    ]  # fmt: skip
+    assert call(*said[1:], "-o", "u").stdout == "3 units in u\n"  # the same: nothing is refused, nothing is new
 
 
 def _known(kept, name):

@@ -297,3 +297,19 @@ def test_what_only_asks_channels_says_nothing_about_a_class(opened):
     opened.page.locator(".found .gallery img").first.wait_for()
     opened.page.wait_for_timeout(300)
     assert "cuts out what one unit sees" not in opened.page.locator(".column").last.inner_text()
+
+
+def test_the_way_of_an_ascent_is_saved_as_a_moving_picture(opened):
+    opened.go("#/studio?method=ascend")
+    opened.page.get_by_label("Unit", exact=True).fill("1:2")
+    opened.page.locator("summary", has_text="options").click()
+    opened.page.get_by_label("steps", exact=True).fill("60")
+    opened.page.get_by_label("size", exact=True).fill("64")
+    opened.page.locator("button.main").click()
+    link = opened.page.locator(".files a", has_text="the way there")
+    link.wait_for()
+    with opened.page.expect_download() as saved:
+        link.click()
+    with PIL.Image.open(saved.value.path()) as image:
+        assert image.is_animated
+        assert image.n_frames > 10

@@ -27,7 +27,7 @@ def command(name: str) -> click.Command:
     params: list[click.Parameter] = [
         click.Argument(["layers"], nargs=-1, required=True, metavar="LAYER..."),
         click.Option(
-            ["-o", "--out", "out"], metavar="DIR", required=True,
+            ["-o", "--out", "out"], metavar="DIR", default="units", show_default=True,
             help="the folder; one that is there is gone on with",
         ),
     ]  # fmt: skip

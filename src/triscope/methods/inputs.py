@@ -181,11 +181,15 @@ class ObjectiveInput(Input):
 
 @dataclass(frozen=True)
 class LayerInput(Input):
-    """A layer by name, or with `many` several. `of` says whose layers: those of the network, or those a store keeps."""
+    """A layer by name, or with `many` several. `of` says whose layers: those of the network, or those a store keeps.
+
+    An `argument` stands on the command line by itself, without the name of an option.
+    """
 
     kind = "layer"
     accepts = "str"
     of: str = "network"
+    argument: bool = False
 
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
         """The names, as a tuple where there may be several; in text they stand with commas between them."""

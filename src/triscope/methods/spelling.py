@@ -125,6 +125,8 @@ def _words(declared: Declared, value: Any) -> list[str] | None:
     if isinstance(kind, StoreInput):
         return [_as_word(value.path.parent if value.path.name.startswith(".") else value.path)]
     if isinstance(kind, LayerInput):
+        if kind.argument:
+            return value.split(",") if isinstance(value, str) else [*value]
         return ["--layer", value if isinstance(value, str) else ",".join(value)]
     if isinstance(kind, ObjectiveInput):
         return [str(value)] if declared.required else ["-u", str(value)]

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from triscope.errors import ObjectiveError, OptionError
-from triscope.methods import BatchSize, Group, LayersArg, NetworkArg, Range, Seed, Step, Steps, method
+from triscope.methods import BatchSize, Group, LayerInput, NetworkArg, Range, Seed, Step, Steps, method
 from triscope.network import Network
 from triscope.network.variants.configured import configured
 from triscope.network.variants.precision import Precision, chosen
@@ -74,7 +74,7 @@ class UnitPictures(Picture):
 @method("what")
 def units(
     network: NetworkArg,
-    layers: LayersArg,
+    layers: Annotated[tuple[str, ...], LayerInput(many=True, argument=True)],
     *,
     channels: Sequence[str] | None = None,
     size: Annotated[int | None, Range(8, 4096)] = None,
