@@ -183,7 +183,7 @@ class SequenceFirst(nn.Module):
 
 
 class Einsum(nn.Module):
-    """Mixes tokens by einsum, of which nothing is known."""
+    """Mixes channels by einsum."""
 
     def __init__(self) -> None:
         super().__init__()

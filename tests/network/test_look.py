@@ -1,5 +1,6 @@
 """look(): one pass for any number of needs, stopped after the deepest; what it shows is what the module computed."""
 
+import copy
 from collections import Counter
 
 import pytest
@@ -382,9 +383,41 @@ class Tokens(nn.Module):
         return self.head((tokens * mixed.softmax(1)).sum(1))
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d(6), nn.InstanceNorm2d(6)], ids=["batch", "instance"])
-def test_the_gradient_of_a_single_picture_is_that_of_the_same_picture_among_others(norm):
-    network, images = nets.network(nets.fill(Tokens(norm)).double()), torch.rand(3, 3, 5, 7, dtype=torch.float64)
+class Wrapped(nn.Module):
+    """A normalisation that a module of the user's calls as a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.kept, self.function = nn.BatchNorm2d(6), function
+
+    def forward(self, x):
+        return self.function(x, self.kept)
+
+
+NORMS = {
+    "batch": nn.BatchNorm2d(6),
+    "instance": nn.InstanceNorm2d(6),
+    "batch, by function": Wrapped(
+        lambda x, norm: F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    ),
+    "batch, by torch's function": Wrapped(
+        lambda x, norm: torch.batch_norm(
+            x, norm.weight, norm.bias, norm.running_mean, norm.running_var, False, 0.1, 1e-5, False
+        )
+    ),
+    "instance, by function": Wrapped(lambda x, norm: F.instance_norm(x, weight=norm.weight, bias=norm.bias)),
+}
+
+
+@pytest.mark.parametrize("first", ["layers", "an inner unit", "nothing"])
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+def test_the_gradient_of_a_single_picture_is_that_of_the_same_picture_among_others(norm, first):
+    module = nets.fill(Tokens(copy.deepcopy(norm))).double()
+    network, images = nets.network(module), torch.rand(3, 3, 5, 7, dtype=torch.float64)
+    if first == "layers":
+        _ = network.layers
+    elif first == "an inner unit":
+        ts.gradient(network, images[:1], ts.Channel("conv", 1))
     together = ts.gradient(network, images, 2).values
     for place in range(3):
         alone = ts.gradient(network, images[place : place + 1], 2).values

@@ -66,7 +66,7 @@ class Unknown(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x):
-        return torch.einsum("bnc->bnc", x) * 0
+        return torch.positive(x) * 0
 
     @staticmethod
     def backward(ctx, gradient):
@@ -118,6 +118,19 @@ ARRANGEMENTS = {
     "a residual around what is not followed": lambda y, extra: units(y) + Unknown.apply(units(y)),
     "attention to oneself": lambda y, extra: (
         (1e4 * tokens(y) @ tokens(y).transpose(1, 2) - 1e9 * (1 - torch.eye(y[0, 0].numel()))).softmax(-1) @ tokens(y)
+    ),
+    "mixed by einsum": lambda y, extra: torch.einsum("bchw,cd->bhwd", y, torch.eye(8)),
+    "turned by einsum, unsaid": lambda y, extra: torch.einsum("bahw", y.permute(0, 2, 3, 1)).permute(0, 2, 1, 3),
+    "two alike by einsum": lambda y, extra: torch.einsum("bcn, bcn -> bnc", y.flatten(2), 0 * y.flatten(2) + 1),
+    "heads by einsum": lambda y, extra: (
+        torch.einsum("...nd,de->...ne", tokens(y).view(len(y), -1, 2, 4).transpose(1, 2), torch.eye(4))
+        .transpose(1, 2)
+        .flatten(2)
+    ),
+    "attention by einsum": lambda y, extra: torch.einsum(
+        "bqk,bkc->bqc",
+        (1e4 * torch.einsum("bqc,bkc->bqk", tokens(y), tokens(y)) - 1e9 * (1 - torch.eye(y[0, 0].numel()))).softmax(-1),
+        tokens(y),
     ),
     "attention by a function": lambda y, extra: F.scaled_dot_product_attention(
         tokens(y), tokens(y), tokens(y), attn_mask=-1e9 * (1 - torch.eye(y[0, 0].numel()))
@@ -227,6 +240,7 @@ class Attending(nn.Module):
         self.patches, self.queries = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.randn(1, 16, 8))
         self.maps, self.answers, self.channels = nn.Softmax(-1), nn.Linear(8, 8), nn.Linear(8, 8)
         self.mixed, self.twice, self.head = nn.Linear(48, 7), nn.Linear(8, 8), nn.Linear(8, 4)
+        self.einsum, self.added = nn.Softmax(-1), nn.Linear(8, 8)
 
     def forward(self, x):
         y = self.patches(x).flatten(2).transpose(1, 2)
@@ -235,6 +249,8 @@ class Attending(nn.Module):
         answers = F.scaled_dot_product_attention(self.queries.expand(len(y), -1, -1), y, y)
         channels = self.channels((y.transpose(1, 2) @ y @ y.transpose(1, 2)).transpose(1, 2))
         self.mixed(y.transpose(1, 2))
+        self.einsum(torch.einsum("bhqd,bhkd->bhqk", heads, heads))
+        self.added(torch.einsum("bnc,bnd->bcd", y, y))
         self.twice(torch.cat([y, y], 1))
         y = y + (maps @ heads).transpose(1, 2).flatten(2) + channels
         return self.head(y.mean(1) + self.answers(answers).mean(1))
@@ -248,6 +264,8 @@ def test_what_has_no_positions_is_told_from_what_has():
         "maps": ("other", "relates pairs of positions"),
         "channels": ("tokens", None),
         "mixed": ("other", "has no positions"),
+        "einsum": ("other", "relates pairs of positions"),
+        "added": ("other", "has no positions that follow the picture"),
         "twice": ("other", "has positions that make no rows and columns"),
         "answers": ("other", "has no positions that follow the picture"),
     }
@@ -265,7 +283,7 @@ class Unfollowed(nn.Module):
         self.order = torch.randperm(192) if shuffled else torch.arange(192)
 
     def forward(self, x):
-        y = torch.einsum("bchw->bhwc", self.patches(x)).flatten(1, 2)
+        y = torch.positive(self.patches(x).permute(0, 2, 3, 1)).flatten(1, 2)
         return self.head(self.inside(y[:, self.order]).mean(1))
 
 

@@ -24,7 +24,7 @@ class Everything(nn.Module):
 
     def forward(self, x):
         y = self.conv(x)
-        z = torch.einsum("bchw->bchw", y)  # whose places are not followed
+        z = torch.positive(y)  # whose places are not followed
         count, channels, rows, cols = y.shape
         windows = z.view(count, channels, rows // 4, 4, cols // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 8)
         first = self.first(z.flatten(2).permute(2, 0, 1))
@@ -218,7 +218,7 @@ class Zeros(nn.Module):
 
     def forward(self, x):
         y = self.conv(x)
-        return self.head(y.mean((2, 3)) + self.queries(torch.einsum("bchw->bhwc", y).flatten(1, 2) * 0).mean(1))
+        return self.head(y.mean((2, 3)) + self.queries(torch.positive(y.permute(0, 2, 3, 1)).flatten(1, 2) * 0).mean(1))
 
 
 def test_silent_rows_that_look_like_a_grid_have_no_positions():

@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from triscope.network import mending
+
 OnOutput = Callable[[str, nn.Module, object], Tensor | None]
 #: Runs a twin on images, and takes the output out of what it returns.
 Ask = Callable[[nn.Module, Tensor], object]
-
-_STATISTICS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)  # noqa: SLF001 - their common bases
 
 _listening: ContextVar[tuple[nn.Module, OnOutput] | None] = ContextVar("listening", default=None)
 
@@ -27,20 +27,10 @@ class _Stop(BaseException):
 
 def install(twin: nn.Module) -> None:
     """Hang a tap on every module of `twin` but the outermost, whose result `run` returns."""
+    mending.install(twin)
     for path, module in twin.named_modules():
-        if isinstance(module, _STATISTICS):
-            module.register_forward_hook(_mended)
         if path:
             module.register_forward_hook(_tap(twin, layer_name(path)))
-
-
-def _mended(module: nn.Module, _: object, output: object) -> None:
-    """PyTorch's batch normalisation sends back a wrong gradient (off by more than its size; seen in 2.13, on
-    processors) for a single picture where what comes back has its channels last, as from tokens (LeViT, TinyViT). It
-    is right where that is put in order before.
-    """
-    if isinstance(output, Tensor) and output.requires_grad and len(output) == 1:
-        output.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
 
 
 def layer_name(path: str) -> str:
@@ -59,10 +49,12 @@ def run(twin: nn.Module, images: Tensor, on_output: OnOutput | None, ask: Ask) -
     several tensors, in place of the first.
     """
     if on_output is None:
-        return ask(twin, images)
+        with mending.mended(twin):
+            return ask(twin, images)
     token = _listening.set((twin, on_output))
     try:
-        return ask(twin, images)
+        with mending.mended(twin):
+            return ask(twin, images)
     except _Stop:
         return None
     finally:

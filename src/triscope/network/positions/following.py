@@ -7,6 +7,7 @@ from typing import TypeAlias
 from triscope.network.positions import operations
 from triscope.network.positions import raster as rasters
 from triscope.network.positions import scattered as places
+from triscope.network.positions.einsum import contracted
 from triscope.network.positions.noted import Noted
 from triscope.network.positions.raster import Raster
 from triscope.network.positions.recording import Call, Name, Record
@@ -177,6 +178,20 @@ def _multiplied(step: _Step) -> State:
     return places.product(step.numbers(left), step.numbers(right), step.output, [left.shape, right.shape])
 
 
+def _einsum(step: _Step) -> State:
+    """Sums of products along named dimensions."""
+    equation, *operands = step.call.args
+    if len(operands) == 1 and isinstance(operands[0], list | tuple):
+        operands = list(operands[0])
+    if not isinstance(equation, str) or not all(isinstance(one, Noted) for one in operands):
+        return None
+    if any(one.number is not None and step.state(one) is None for one in operands):
+        return None
+    return contracted(
+        equation, [step.numbers(one) for one in operands], [one.shape for one in operands], step.output.shape
+    )
+
+
 def _attended(step: _Step) -> State:
     """Attention: the answer to each query has its place."""
     query = step.numbers(step.call.args[0] if step.call.args else step.call.kwargs["query"])
@@ -189,5 +204,6 @@ _RULES: tuple[tuple[frozenset[str], Callable[[_Step], State]], ...] = (
     (operations.SUMS, _summed),
     (operations.WRITING, _written),
     (operations.PRODUCTS, _multiplied),
+    (operations.EINSUM, _einsum),
     (operations.ATTENTION, _attended),
 )

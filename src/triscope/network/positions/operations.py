@@ -77,6 +77,9 @@ SUMS = _names("mean sum amax amin max min logsumexp nanmean median prod var std"
 
 PRODUCTS = _names("matmul __matmul__ bmm")
 
+#: Sums of products along named dimensions.
+EINSUM = _names("einsum")
+
 #: What answers each query, its first argument, from all keys.
 ATTENTION = _names(
     """
@@ -102,4 +105,4 @@ POINTWISE = _names(
 SPREADING = _names("softmax log_softmax normalize rms_norm group_norm instance_norm")
 
 #: All functions whose effect on places is known.
-KNOWN = POINTWISE | SPREADING | MOVES | WRITING | LAST | SUMS | PRODUCTS | ATTENTION | frozenset(WINDOWS)
+KNOWN = POINTWISE | SPREADING | MOVES | WRITING | LAST | SUMS | PRODUCTS | EINSUM | ATTENTION | frozenset(WINDOWS)
