@@ -35,11 +35,15 @@ def windowed():
     return ts.Network(nets.fill(Windowed()), size=32, name="windowed")
 
 
+#: What version 0.1 wrote of a store, in its order.
+FIRST = ("network", "source", "sha256", "preprocess", "precision", "columns", "root", "fields", "format")
+
+
 def aged(store, network=None, **changes):
-    """A store as an old version would have written it."""
+    """A store as version 0.1 would have written it."""
     about = json.loads(store.table.about)
-    del about["checked"]
-    store.table.describe(json.dumps(about | changes))
+    old = {name: about[name] for name in FIRST} | {"root": str(store.root)}
+    store.table.describe(json.dumps(old | changes))
     return Store.open(store.path, network)
 
 
@@ -63,6 +67,21 @@ def test_an_old_store_of_layers_whose_positions_were_not_known_is_refused(window
         aged(store, windowed)
     with pytest.raises(StoreError, match=said):
         Store.build(windowed, photos(5), store.path, precision="float32")
+
+
+def test_a_store_of_the_first_version_that_took_windows_for_tokens_of_pictures(windowed, photos, tmp_path):
+    """As it described one: four by four tokens of each picture, which were the windows of the first ones."""
+    store = build(windowed, photos, tmp_path, "conv", "windows")
+    columns = [column | ({"grid": [4, 4]} if column["layer"] == "windows" else {})
+               for column in json.loads(store.table.about)["columns"]]  # fmt: skip
+    said = (
+        f"{store.path} was made by a version of triscope that did not know where windows keeps the positions of each "
+        f"picture: its vectors of that layer are wrong. Build it again: delete {store.path}, or index into another "
+        "folder."
+    )
+    with pytest.raises(StoreError) as refused:
+        aged(store, windowed, columns=columns)
+    assert str(refused.value) == said
 
 
 def test_an_old_store_of_rows_that_are_no_pictures_is_refused(windowed, photos, tmp_path):
@@ -101,10 +120,7 @@ def test_without_its_network_an_old_store_is_doubted(windowed, photos, tmp_path)
 )
 def test_what_is_known_without_the_network(name, sure, photos, tmp_path):
     store = build(tiny_network(), photos, tmp_path, "3")
-    about = json.loads(store.table.about)
-    del about["checked"]
-    store.table.describe(json.dumps(about | {"source": {"name": name}}))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        Store.open(store.path)
+        aged(store, source={"name": name})
     assert bool(said) is not sure
