@@ -64,7 +64,7 @@ class Asked:
     def askable(self) -> list[str]:
         """The layers that may be asked about pictures."""
         layers = self.network.layers.values()
-        return [layer.name for layer in layers if layer.layout.kind != "other" and layer.name != "output"]
+        return [layer.name for layer in layers if layer.layout.kind not in ("roi", "other") and layer.name != "output"]
 
     @cached_property
     def some(self) -> list[str]:

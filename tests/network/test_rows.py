@@ -10,7 +10,10 @@ from torch import nn
 import triscope as ts
 from tests import nets
 from triscope.errors import NetworkError
+from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.stages import depths
+
+ops = import_torchvision().ops
 
 
 class Everything(nn.Module):
@@ -224,3 +227,41 @@ class Zeros(nn.Module):
 def test_silent_rows_that_look_like_a_grid_have_no_positions():
     layer = nets.network(nets.fill(Zeros())).layer("queries")
     assert (layer.shape, layer.layout.kind, layer.note) == ((35, 8), "other", "silent here")
+
+
+class TwoStages(nn.Module):
+    """A detector of two stages: maps, three regions of each picture, a head for each of them, and their mean."""
+
+    def __init__(self, batched):
+        super().__init__()
+        self.body, self.pool = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU()), ops.MultiScaleRoIAlign(["0"], 4, 2)
+        self.box_head, self.box_predictor = nn.Linear(128, 6), nn.Linear(6, 4)
+        self.batched = batched
+        self.register_buffer("boxes", torch.tensor([[0.0, 0, 16, 16], [8, 8, 24, 24], [4, 2, 20, 14]]))
+
+    def forward(self, x):
+        if self.batched:  # as torchvision's own transform puts pictures of several sizes into one tensor
+            together = x.new_zeros(x.shape)
+            for place, image in enumerate(x):
+                together[place, :, : image.shape[1], : image.shape[2]].copy_(image)
+            x = together
+        pooled = self.pool({"0": self.body(x)}, [self.boxes] * len(x), [tuple(x.shape[2:])] * len(x))
+        return self.box_predictor(self.box_head(pooled.flatten(1)).relu()).view(len(x), -1, 4).mean(1)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # in torchvision, of PyTorch
+@pytest.mark.parametrize("batched", [False, True])
+def test_rows_of_proposed_regions_are_listed_as_that_and_never_taken_for_pictures(batched):
+    network = ts.Network(nets.fill(TwoStages(batched)), size=32)
+    said = "gives a row for each proposed region, 3 rows for each picture"
+    for name in ("pool", "box_head", "box_predictor"):
+        layer = network.layer(name)
+        assert (layer.layout.kind, layer.layout.pictures, layer.note) == ("roi", False, said)
+        with pytest.raises(
+            NetworkError, match=f"{name} {said}, so its rows are not pictures. The nearest .* is body\\."
+        ):
+            ts.saliency(network, torch.rand(1, 3, 32, 32), f"{name}:1")
+    assert network.layer("body").layout.kind == "maps"
+    assert said in str(network.layers)
+    assert not {"pool", "box_head", "box_predictor"}.intersection(depths(network))
+    assert ts.saliency(network, torch.rand(2, 3, 32, 32), 1).values.any()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from triscope.network import tap
 from triscope.network.layers import Layer, Layers, nearest_rows
 from triscope.network.layout import Layout, alike, guess
-from triscope.network.positions import Reader, Recorder, State, follow
+from triscope.network.positions import Reader, Recorder, State, follow, operations
 from triscope.network.positions.raster import Raster
 from triscope.network.positions.recording import Record
 from triscope.network.receptive_field import WHOLE
@@ -58,6 +58,7 @@ class _Heard:
     guess: Layout | None  # told by the shape, where the places could not be followed
     silent: bool
     several: bool = False  # whether it gave more than this tensor, which came first
+    regions: bool = False  # whether it was computed from the regions that a detector proposes
     same: bool = False
     change: Tensor | None = None  # for a guess, where the response changes between the pictures, (h, w)
     kept: Tensor | None = None  # its values, where pictures go one by one
@@ -79,6 +80,8 @@ class _Listener:
             first = tap.first_of(output)
             if isinstance(first, Tensor) and first.ndim >= 2:
                 self._calls[name] += 1
+                if type(module).__name__ in operations.REGION_MODULES:
+                    self.recorder.pooled_regions(first)
                 self.recorder.named(first, tap.call_name(name, self._calls[name]))
                 self.note(name, module, first, several=first is not output)
 
@@ -90,6 +93,7 @@ class _Listener:
         made = guess(shape, self.size, None, None) if rows and self.recorder.lost(number) else None
         few = _few(values)
         one = _Heard(name, module, shape, number, made, not (bool(few.any()) or bool(values.any())), several)
+        one.regions = self.recorder.of_regions(number)
         if rows and self.pictures == 2:
             _compare(one, values[0], values[1], self.size)
         elif self.pictures == 1:
@@ -237,6 +241,8 @@ def _judged(one: _Heard, layout: Layout, found: Findings) -> tuple[Layout, str |
     if not layout.rows_fit(one.shape, pictures):
         each = f"{rows // pictures} rows for each picture"
         shown = f"{rows} row{'s' * (rows > 1)} for {pictures} pictures" if rows % pictures else each
+        if one.regions:
+            return Layout("roi", pictures=False), f"gives a row for each proposed region, {shown}"
         return Layout("other", pictures=False), f"gives {shown}"
     if one.same and not one.silent and one.name != "output":
         return Layout("other", pictures=False), _SAME

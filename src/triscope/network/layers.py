@@ -155,7 +155,7 @@ def nearest_rows(layers: Mapping[str, Layer], name: str) -> str | None:
     """The layer nearest to `name` that has one row for each picture: the last before it, else the first after."""
     names = list(layers)
     place = names.index(name) if name in names else len(names)
-    fine = [other not in (name, "output") and layers[other].layout.kind != "other" for other in names]
+    fine = [other not in (name, "output") and layers[other].layout.kind not in ("roi", "other") for other in names]
     before = [other for other, good in zip(names[:place], fine, strict=False) if good]
     after = [other for other, good in zip(names[place:], fine[place:], strict=True) if good]
     return before[-1] if before else after[0] if after else None

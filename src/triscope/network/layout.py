@@ -61,6 +61,7 @@ class Layout:
     tokens      (B, prefix + h * w + suffix, C), row by row
     windows     positions in any other order, in `order`: windows in the batch, units of a mask, tokens that come first
     vector      (B, D)
+    roi         a row for each region that a detector proposes: no `pictures`
     other       none of these; its rows may also be no `pictures`
 
     `grid` is (h, w) for a picture of the network's usual size. At another size tokens have every `step`th row and

@@ -97,6 +97,11 @@ def _part(subject: Subject) -> str:
 
 def _answer(subject: Subject) -> str:
     """The network's answer in a sentence, as sure as it is."""
+    if subject.boxes is not None:
+        if not subject.boxes:
+            return "It finds nothing in this picture."
+        unit, score = subject.boxes[0]
+        return f"It finds boxes, of which <strong>{text(unit)}</strong> is the surest with {percent(score)}."
     if not subject.has_classes:
         return "This network has no classes to answer with. What its inner units respond to can be seen all the same."
     if subject.network.task == "number":

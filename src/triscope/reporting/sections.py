@@ -96,7 +96,13 @@ _BY_ITSELF = "A probability that a network gives is not the chance of being righ
 
 
 def prediction(subject: Subject) -> Iterator[Block]:
-    """The five best classes; of a network that gives one number, that number."""
+    """The five best classes; of a network that gives one number, that number; of a detector its boxes."""
+    if subject.boxes is not None:
+        _, _, command = subject.ask(predict)
+        rows = tuple((unit, f"{score:.4g}") for unit, score in subject.boxes)
+        text = "The boxes it is surest of: class, and top, left, bottom and right in pixels of what it sees."
+        yield Table("The surest boxes", ("unit", "score"), rows, 1, text, _BY_ITSELF, command, unfolded=True)
+        return
     ranking, _, command = subject.ask(predict)
     count, task = len(subject.classes), subject.network.task
     if task == "number":

@@ -21,6 +21,7 @@ from triscope.objectives.segmentation import Pixels, shares
 from triscope.objectives.units import Channel, Logit, Neuron
 from triscope.reporting.blocks import percent
 from triscope.results import Drawn, Heatmap, Result, Style
+from triscope.views import predict
 
 R = TypeVar("R", bound=Result)
 
@@ -67,6 +68,14 @@ class Subject:
     def segments(self) -> bool:
         """Whether the network gives a map of scores for each class."""
         return self.network.task == "maps" and self.look[Need("output")].ndim == 4
+
+    @cached_property
+    def boxes(self) -> list[tuple[str, float]] | None:
+        """Of a detector, the surest boxes as units, and their scores; None of other networks."""
+        if self.network.task != "boxes" or self.network.missing:
+            return None
+        found = predict(self.network, self.seen, k=5)
+        return [(row["name"], row["score"]) for row in found.rows()[0] if row["score"] > 0]
 
     def asks(self, index: int, *, everywhere: bool = False) -> Objective:
         """The question about a class: its score; of a segmenter that where it is predicted, or at all positions."""

@@ -121,7 +121,7 @@ def _require_maps(network: Network, name: str) -> None:
     if name in ("input", "output"):
         raise NetworkError(f"Class activation maps are made of an inner layer, not of the {name} of {network.name}.")
     kind = network.layer(name).layout.kind
-    if kind in ("vector", "other"):
+    if kind in ("vector", "roi", "other"):
         network.layer(name).channels  # noqa: B018 - says what to do about tokens whose grid is not known
         raise NetworkError(
             f"{name} of {network.name} gives a vector, and class activation maps are made of a layer with maps or "

@@ -88,6 +88,10 @@ ATTENTION = _names(
     """
 )
 
+#: What pools the regions of a picture that a detector proposes, and the modules that do: their rows are regions.
+REGIONS = _names("roi_align roi_pool ps_roi_align ps_roi_pool")
+REGION_MODULES = _names("RoIAlign RoIPool PSRoIAlign PSRoIPool MultiScaleRoIAlign ROIAlign ROIPooler RoIExtractor")
+
 #: What works number by number.
 POINTWISE = _names(
     """

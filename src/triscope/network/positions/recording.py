@@ -48,6 +48,7 @@ class Recorder(TorchFunctionMode):
         self._numbers[images] = 0
         self._count = 1
         self._lost: set[int] = set()
+        self._regions: set[int] = set()
         self.record: Record = []
 
     def number(self, tensor: Tensor) -> int | None:
@@ -57,6 +58,15 @@ class Recorder(TorchFunctionMode):
     def lost(self, number: int | None) -> bool:
         """Whether it is known already that the places of a tensor are not: a function that is not known made it."""
         return number is None or number in self._lost
+
+    def pooled_regions(self, tensor: Tensor) -> None:
+        """`tensor` is what was pooled of the regions that a detector proposes."""
+        if (number := self.number(tensor)) is not None:
+            self._regions.add(number)
+
+    def of_regions(self, number: int | None) -> bool:
+        """Whether a tensor was computed from the regions that a detector proposes."""
+        return number in self._regions
 
     def named(self, tensor: Tensor, layer: str) -> None:
         """`tensor` is what `layer` gives: tokens made of its maps have its rows and columns."""
@@ -79,11 +89,18 @@ class Recorder(TorchFunctionMode):
         result = func(*args, **kwargs)
         if name in operations.CONSTANT:
             return result
+        regions = name in operations.REGIONS or any(one.number in self._regions for one in inputs)
         lost = [one.number in self._lost for one in inputs]
         # What is put together number by number stays where it is for as long as one of the inputs is followed.
         known = name in operations.KNOWN and not (all(lost) if name in operations.POINTWISE else any(lost))
         made = [args[0]] if name == "__setitem__" else flat((result,))  # what is written into
         outputs = tuple(self._made(value, known) for value in made)
+        writes = bool(args) and name.endswith("_") and name not in operations.KNOWN
+        base = getattr(args[0], "_base", None) if writes else None
+        if isinstance(base, Tensor) and base not in self._numbers:  # written into a part of something new
+            outputs = (*outputs, self._made(base, known=False))
+        if regions:
+            self._regions.update(one.number for one in outputs if one is not None and one.number is not None)
         if known and any(outputs):
             self.record.append(Call(func, name, inputs, outputs, *given))
         return result

@@ -15,7 +15,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from triscope.errors import StoreError
 from triscope.methods import ObjectiveArg, Range, method
+from triscope.objectives.base import terms_of
+from triscope.objectives.detection import Box
 from triscope.which.search.gallery import Gallery
 from triscope.which.store import StoreArg
 
@@ -62,6 +65,11 @@ def top(
     k       how many
     where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
     """
+    if any(isinstance(term, Box) for _, term in terms_of(objective)):
+        raise StoreError(
+            "A store keeps no detected boxes, which are as many as a picture has things. Ask for them picture by "
+            f"picture (predict, saliency, occlusion: {objective}), or ask the store for a unit of a layer it keeps."
+        )
     parts = (
         Best.none(k)
         + Best(
