@@ -41,11 +41,13 @@ def brief() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (
             ("_STEPS", 2),
+            ("_SHALLOW_STEPS", 2),
             ("_DEEP_STEPS", 2),
+            ("_COMPARED_STEPS", 2),
             ("_TEXTURE_STEPS", 4),
             ("_FOOLING_STEPS", 2),
             ("_SIDE", 64),
-            ("_COMPARED", 32),
+            ("_SIDE_RAISED", 64),
         ):
             patch.setattr(f"triscope.reporting.imagined.{name}", value)
         yield

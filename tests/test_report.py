@@ -7,6 +7,7 @@ import shlex
 import shutil
 import struct
 import subprocess
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -604,3 +605,34 @@ def test_pngs_say_their_size():
     from triscope.reporting.html import png_size
 
     assert png_size(b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 7, 5)) == (7, 5)
+
+
+def test_sections_made_at_once_are_the_same_and_stand_in_order():
+    photo, sections = torch.rand(1, 3, 32, 32), [one for one in SECTIONS if one.title in ("Saliency", "Prediction")]
+    network = Network(convnet(), size=32, classes=CLASSES)
+    pages = [report(network, photo, sections=sections, workers=workers) for workers in (1, 2)]
+    assert [list(page.timings) for page in pages] == [["Reading and preparing", "Prediction", "Saliency"]] * 2
+    assert Page(pages[0].html).pictures == Page(pages[1].html).pictures
+
+
+def test_what_is_made_beside_an_interrupted_section_ends_too():
+    begun, ended = threading.Event(), []
+
+    def long(subject):
+        try:
+            for _ in range(10_000):
+                subject.ask(predict)
+                begun.set()
+                yield Note("asked")
+        finally:
+            ended.append(True)
+
+    def interrupted(_):
+        begun.wait(60)
+        raise KeyboardInterrupt
+        yield
+
+    sections = [Section("interrupted", "", interrupted), Section("long", "", long)]
+    with pytest.raises(KeyboardInterrupt):
+        report(Network(convnet(), size=32), torch.rand(1, 3, 32, 32), sections=sections, workers=2)
+    assert ended == [True]

@@ -174,6 +174,7 @@ def report(
                     network,
                     read_stdin() if image == STREAM else image,
                     sections=sections,
+                    workers=min(2, os.cpu_count() or 1),  # small steps keep more than one processor busy only so
                     progress=lambda title, done, total: console.note(f"{done} of {total}: {title}"),
                 )
                 place.save_bytes(made.html.encode(), ".html")

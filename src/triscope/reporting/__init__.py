@@ -15,13 +15,14 @@ Every picture in it is what a method makes, byte for byte the file that the comm
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from triscope.errors import OptionError
 from triscope.images import ImageSource, printable
 from triscope.network import Fit, Network
-from triscope.reporting.blocks import Section
+from triscope.reporting.blocks import Block, Section
 from triscope.reporting.page import page
 from triscope.reporting.sections import SECTIONS
 from triscope.reporting.subject import Subject
@@ -61,22 +62,36 @@ def report(
     *,
     fit: Fit = "crop",
     sections: Sequence[Section] = SECTIONS,
+    workers: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Everything about one picture before one network, on one page.
 
-    `sections` are what is shown. `progress(title, number, total)` is called as each section begins. What a network
-    cannot be asked (guided backprop without ReLUs, classes without a classifier) is said on the page. Raises
-    ImageError, and NetworkError where the network cannot run on the picture at all.
+    `sections` are what is shown, and `workers` how many of them are made at once; those of a network that draws random
+    numbers are made one by one. `progress(title, number, total)` is called as each section begins, by the thread that
+    makes it. What a network cannot be asked (guided backprop without ReLUs, classes without a classifier) is said on
+    the page. Raises ImageError, and NetworkError where the network cannot run on the picture at all.
     """
     start = time.perf_counter()
     subject = Subject(network, image, fit)
     timings = {"Reading and preparing": time.perf_counter() - start}
-    built = []
-    for number, section in enumerate(sections, 1):
+
+    def build(number: int, section: Section) -> tuple[list[Block], float]:
         if progress:
             progress(section.title, number, len(sections))
-        start = time.perf_counter()
-        built.append((section.title, section.lead, list(section.blocks(subject))))
-        timings[section.title] = time.perf_counter() - start
+        begun = time.perf_counter()
+        return list(section.blocks(subject)), time.perf_counter() - begun
+
+    with ThreadPoolExecutor(1 if network.random else workers) as pool:
+        jobs = [pool.submit(build, number, section) for number, section in enumerate(sections, 1)]
+        try:
+            made = [job.result() for job in jobs]
+        except BaseException:
+            subject.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+    built = []
+    for section, (blocks, seconds) in zip(sections, made, strict=True):
+        built.append((section.title, section.lead, blocks))
+        timings[section.title] = seconds
     return Report(page(subject, built, timings), timings)

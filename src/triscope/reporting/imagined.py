@@ -18,8 +18,10 @@ from triscope.what.style.stylize import stylize
 from triscope.what.style.texture import texture
 
 _TEXTURE_STEPS, _FOOLING_STEPS, _SIDE = 90, 60, 224
-_STEPS, _DEEP_STEPS = 36, 96  # deep units need more steps until there is something to see; classes are the deepest
-_COMPARED = 128  # pixels of each picture of the comparison of regularisers
+_STEPS = 36
+_SHALLOW_STEPS, _DEEP_STEPS = 48, 128  # deep units need more steps until there is something to see, classes most
+_SIDE_RAISED = 160  # pixels of what is ascended, where the network takes it: what units see fills more of the picture
+_COMPARED_STEPS = 64  # of each picture of the comparison of regularisers
 _SOURCE = 160  # pixels of what a picture was made from
 
 
@@ -29,7 +31,7 @@ def ascended(subject: Subject) -> Iterator[Block]:
         yield _class(subject)
     half = len(subject.depths) // 2
     yield from each(
-        (name, partial(_channel, subject, name, _DEEP_STEPS if number > half else _STEPS))
+        (name, partial(_channel, subject, name, _DEEP_STEPS if number > half else _SHALLOW_STEPS))
         for number, name in enumerate(subject.depths)
     )
     if not subject.has_classes and not subject.depths:
@@ -150,7 +152,7 @@ def compared(subject: Subject) -> Iterator[Block]:
     """The best class ascended without a regulariser, and with each."""
     index, name, _ = subject.classes[0]
     made, png, command = subject.ask(
-        regularisers, objective=subject.asks(index, everywhere=True), steps=_DEEP_STEPS // 2, size=_COMPARED
+        regularisers, objective=subject.asks(index, everywhere=True), steps=_COMPARED_STEPS, size=_size(subject)
     )
     yield Figure(
         f"{name}, under {len(made)} regularisers",
@@ -172,7 +174,7 @@ def _channel(subject: Subject, layer: str, steps: int) -> Block:
 
 
 def _raised(subject: Subject, asked: Objective, title: str, why: str, steps: int) -> Block:
-    result, png, command = subject.ask(ascend, objective=asked, steps=steps)
+    result, png, command = subject.ask(ascend, objective=asked, steps=steps, size=_size(subject))
     caption = f"{why} Gradient ascent from noise, {steps} steps: the score here is {float(result.scores[0]):.3g}, and "
     caption += f"{subject.score(asked):.3g} on the photo."
     caution = (
@@ -180,3 +182,8 @@ def _raised(subject: Subject, asked: Objective, title: str, why: str, steps: int
         "the others, its surroundings too; a unit that answers to several things shows a mixture, or one of them."
     )
     return Figure(title, png, " ".join([caption.strip(), *result.notes]), caution, command)
+
+
+def _size(subject: Subject) -> int | None:
+    """The size of what is ascended; None where the network takes its usual size alone."""
+    return _SIDE_RAISED if subject.takes(_SIDE_RAISED) else None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from triscope import render
+from triscope.errors import NetworkError
 from triscope.images import ImageSource, Photo, open_photo, resize, to_pil
 from triscope.methods import Method
 from triscope.methods.spelling import command_line, network_words, python_line, quoted
@@ -44,6 +46,7 @@ class Subject:
         self.thumbnail = thumbnail(render.visible(photo.pixels[0], network.show)[None])
         self.seen = network.prepare(image) if isinstance(image, Tensor) else _fitted(network, photo, fit)
         self.depths = tuple(depths(network))
+        self._stopped = threading.Event()
         with torch.no_grad():
             self.look = network.look(self.seen.images, [*self.depths, "output"])
 
@@ -115,6 +118,19 @@ class Subject:
         unit = Neuron(layer, index, *place) if place else Channel(layer, index)
         return unit, float(values.max())
 
+    def takes(self, side: int) -> bool:
+        """Whether the network can also be asked about pictures that are smaller than usual: square, of that side."""
+        network = self.network
+        if side >= min(network.size):
+            return False
+        grey = torch.full((1, network.channels, side, side), 0.5, dtype=network.dtype, device=network.device)
+        try:
+            with torch.no_grad():
+                network.look(grey, ["output"])
+        except NetworkError:
+            return False
+        return True
+
     def score(self, objective: Objective) -> float:
         """What an objective answers for the picture."""
         asked = objective.bind(self.network)
@@ -140,12 +156,19 @@ class Subject:
                 arguments[name], spelled[name] = (self.seen if name == "images" else self.source), self.seen
         if "images" in arguments and self.fit != "crop" and any(option.name == "fit" for option in verb.options):
             spelled["fit"] = self.fit
-        result = verb(**arguments, **given)
+        for step in verb.steps(**arguments, **given):
+            result = step.result
+            if self._stopped.is_set():
+                raise KeyboardInterrupt
         drawn = result.styled(drawn_as) if isinstance(result, Heatmap) and drawn_as != "heat" else result
         png = drawn.png() if isinstance(drawn, Drawn) else b""
         spelled |= given
         line = command_line(verb, spelled, style=drawn_as) or python_line(verb, spelled, style=drawn_as)
         return result, png, line
+
+    def stop(self) -> None:
+        """End what is asked in other threads, and all that would be asked, with KeyboardInterrupt."""
+        self._stopped.set()
 
     def command(self, name: str) -> str | None:
         """The shell's command of this name for this network, or None where the shell cannot name the network."""

@@ -15,6 +15,7 @@ from triscope.errors import NetworkError
 from triscope.network import Look, Network
 from triscope.network.backward_rules import WAKING, following
 from triscope.network.cut_gradients import differentiating, no_gradient
+from triscope.network.memory_format import ChannelsLastWeights
 from triscope.objectives.base import Need, Objective, terms_of
 from triscope.objectives.priors import INPUT
 from triscope.what.optimisation.optimisers import Answer
@@ -56,6 +57,7 @@ class Asker:
         self.drowsy = torch.zeros(pictures, dtype=torch.int64)
         # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
         self.channels_last = network.device.type == "cpu"
+        self.weights = ChannelsLastWeights()
 
     @property
     def terms(self) -> Terms:
@@ -142,7 +144,8 @@ class Asker:
         if self.channels_last and not self.network.random:
             try:
                 last = images.contiguous(memory_format=torch.channels_last)
-                return self.network.look(last, needs, seed=self.seed)
+                with self.weights:
+                    return self.network.look(last, needs, seed=self.seed)
             except NetworkError:  # some networks call `view`, which takes one order in memory only
                 self.channels_last = False
         return self.network.look(images, needs, seed=self.seed)
