@@ -10,7 +10,7 @@ from torch import nn
 
 import triscope as ts
 from triscope.images.samples import sample_photo
-from triscope.web.site import page_files
+from triscope.web.files import page_files
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 

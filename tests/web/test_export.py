@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import triscope as ts
+from tests import processes
 from tests.web.conftest import HOSTILE, paint, tiny
 from triscope.cli import main
 from triscope.errors import StoreError
@@ -234,6 +235,17 @@ def test_the_command_makes_what_is_missing(tmp_path, monkeypatch):
         refused = call(wrong)
         assert refused.exit_code == 1
         assert "--units" in refused.output
+
+
+def test_a_site_is_written_where_no_server_is_installed(folder, tmp_path):
+    program = (
+        "import sys\n"
+        "for name in ('starlette', 'uvicorn'): sys.modules[name] = None\n"
+        "import triscope as ts\n"
+        "print(ts.export_app(sys.argv[1], sys.argv[2]).name)"
+    )
+    code, out, err = processes.ran(program, str(folder.path), str(tmp_path / "site"))
+    assert (code, out) == (0, "index.html\n"), err
 
 
 def test_modules_become_one_script_in_the_order_of_their_imports(browser):
