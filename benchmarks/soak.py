@@ -4,8 +4,8 @@
 
 A folder of pictures changes under it: in every round some are added, some altered, some taken away, and one is half a
 file. Then it is indexed, searched in every way, and put on a map, all in this process; and at times indexing is left in
-the middle, or a worker process indexes at the same time. After each tenth round it is told what the process holds. The
-first third of the time is for caches to fill; what is held at the end is compared with the end of that.
+the middle, or a worker process indexes at the same time. After each twentieth round it is told what the process holds.
+The first third of the time is for caches to fill; what is held at the end is compared with the end of that.
 """
 
 import argparse
@@ -28,6 +28,7 @@ import triscope as ts
 from triscope.which.indexing.index import Pace, index
 from triscope.which.store import Store
 
+_IDLE = 12  # seconds after which Lance's threads end that have nothing to do
 _LAYERS = ("1", "5", "output")
 _BESIDE = """
 import sys
@@ -71,7 +72,7 @@ def run(folder: Path, seconds: float, count: int) -> None:
         change(folder, chance, count + rounds)
         work(folder, asked, rounds)
         rounds += 1
-        if rounds % 10 == 0:
+        if rounds % 20 == 0:
             print(f"  {(time.monotonic() - start) / 60:5.1f} minutes, {rounds} rounds: {told(held())}", flush=True)
     last = held()
     print(f"at the end, {rounds} rounds: {told(last)}")
@@ -131,8 +132,9 @@ def paint(path: Path, seed: int) -> Path:
 
 
 def held() -> tuple[float, int, int]:
-    """Megabytes of the process beyond files' pages, open files, threads."""
+    """Megabytes of the process beyond files' pages, open files, threads, once those that are idle have ended."""
     gc.collect()
+    time.sleep(_IDLE)
     status = Path("/proc/self/status").read_text("utf-8").splitlines()
     megabytes = next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
     threads = next(int(line.split()[1]) for line in status if line.startswith("Threads"))

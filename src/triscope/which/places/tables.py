@@ -45,8 +45,8 @@ class TableRow(Place):
         if isinstance(value, dict):
             if value.get("bytes") is None:
                 raise ImageError(
-                    f"{label} holds a path and no image; save the data set with its images in it: "
-                    "dataset.map(..., features with Image(decode=False)), or index the folder of images itself."
+                    f"{label} holds a path and no image; `save_to_disk` of datasets puts the images into it, or "
+                    "index the folder of images itself."
                 )
             value = value["bytes"]
         if not isinstance(value, bytes):
