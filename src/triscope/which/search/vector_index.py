@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from triscope.which.database.arrow import Rows
-from triscope.which.database.durable import writing
+from triscope.which.database.durable import read_ahead, writing
 from triscope.which.database.location import cache_folder
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column
@@ -35,7 +35,7 @@ _IN_MEMORY = 64 << 20  # copies of the vectors that are larger than this lie in 
 _COARSE = 64  # components that are looked at first,
 _COARSE_FROM = 20_000  # in collections larger than this
 _CELLS_FROM = 200_000  # pictures; with more, only the cells nearest to a query are looked into,
-_SHARE = 0.08  # which hold this share of them
+_SHARE = 0.12  # which hold this share of them
 _AT_ONCE = 65_536
 _BATCH = 2048
 _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no direction
@@ -263,6 +263,7 @@ class Space:
                     for batch in self._stream():
                         file.write(made(_vectors(batch, self.column)).view(torch.int16).numpy().tobytes())
                 temporary.replace(path)
+        read_ahead(path)
         flat = torch.from_file(str(path), shared=False, size=size, dtype=getattr(torch, kind))
         return flat.view(len(self), self.column.length)
 
