@@ -308,7 +308,7 @@ def test_the_confidence_is_told_as_it_is(photo):
     with pytest.warns(triscope.TriscopeWarning, match="zero everywhere"):
         html = report(Network(module, size=32, classes=["a", "b", "c"]), photo).html
     assert "It is not sure. Its best guess is <strong>b</strong> with 45%. Next comes c with 35%." in html
-    assert html.count("the map is zero everywhere") >= 3
+    assert html.count("The map is zero everywhere") >= 3
     assert re.findall(r'class="value">(\d+%)', html) == ["45%", "35%", "20%"]
 
 
@@ -332,7 +332,7 @@ def test_a_network_without_classes_says_so_and_shows_the_rest(photo):
         assert "not one score per class" in parts[title]
         assert "<img" not in parts[title]
     assert parts["Activation maps"].count("<img") == 2
-    assert parts["The strongest neuron of each depth"].count("<img") == 2
+    assert parts["The most active neuron at each depth"].count("<img") == 2
 
 
 def test_a_segmenter_answers_with_shares_of_pixels(photo):
@@ -344,14 +344,14 @@ def test_a_segmenter_answers_with_shares_of_pixels(photo):
     assert f"The class of most pixels is <strong>{best}</strong>" in html
     parts = sections_of(html)
     assert "predicted as each of the 3 classes" in parts["Prediction"]
-    for title in ("Saliency", "Guided backprop of the class", "What would raise them"):
+    for title in ("Saliency", "Guided backprop of the class", "Gradient ascent"):
         assert parts[title].count("<img") >= 2
         assert best in parts[title]
 
 
 def test_a_network_without_relu_is_not_asked_for_guided_backprop(photo):
     parts = sections_of(report(Network(convnet(bend=nn.Tanh), size=48), photo).html)
-    for title in ("Guided backprop of the class", "The strongest neuron of each depth"):
+    for title in ("Guided backprop of the class", "The most active neuron at each depth"):
         assert parts[title].count('class="note"') == 1
         assert "none on the way" in parts[title]
     assert "<img" in parts["Saliency"]
@@ -364,7 +364,7 @@ def test_a_transformer(photo):
     parts = sections_of(report(network, photo).html)
     assert parts["Activation maps"].count("<img") == 5
     assert "4 × 4 each" in parts["Activation maps"]
-    assert "none on the way" in parts["The strongest neuron of each depth"]
+    assert "none on the way" in parts["The most active neuron at each depth"]
 
 
 def test_a_single_output_and_no_convolution(photo):
@@ -373,7 +373,7 @@ def test_a_single_output_and_no_convolution(photo):
     made = report(Network(module, size=16, name="flat"), photo)
     assert depths(Network(module, size=16)) == ["2"]
     parts = sections_of(made.html)
-    assert "one number for the picture" in parts["Prediction"]
+    assert "one number for an image" in parts["Prediction"]
     assert not re.search(r"over 99\.9%|[( ]100%[) .]", re.sub(r"<style>.*?</style>", "", made.html, flags=re.DOTALL))
     assert "no 2-D convolution" in parts["First-layer filters"]
     assert "runner-up" not in parts["Saliency"]
@@ -390,7 +390,7 @@ def flat(weight, **said):
 @pytest.mark.parametrize(
     ("network", "title", "rows", "caption"),
     [
-        (flat([1.5]), "The number", (("output 0", "1.5"),), "one number for the picture"),
+        (flat([1.5]), "The number", (("output 0", "1.5"),), "one number for an image"),
         (flat([0.0], task="binary"), "The probability", (("class 0", 0.5),), "sigmoid of the one number"),
         (
             flat([0.0, 0.0], task="labels"),
@@ -399,7 +399,12 @@ def flat(weight, **said):
             "its 2 labels (sigmoid)",
         ),
         (flat([0.25, 0.75]), "The classes", (("class 1", 0.75), ("class 0", 0.25)), "gives to the 2 classes"),
-        (flat([3.0, 3.0]), "The classes", (("class 0", 0.5), ("class 1", 0.5)), "2 classes it knows (softmax)"),
+        (
+            flat([3.0, 3.0]),
+            "The classes",
+            (("class 0", 0.5), ("class 1", 0.5)),
+            "Softmax probabilities over the 2 classes",
+        ),
         (flat([3.0], task="classes"), "The classes", (("class 0", 1.0),), "a single class"),
     ],
     ids=["number", "binary", "labels", "probabilities", "classes", "one class"],
@@ -412,7 +417,7 @@ def test_what_the_answer_is_is_said_as_it_is(photo, network, title, rows, captio
     else:
         assert dict(block.rows) == pytest.approx(dict(rows))
     assert caption in block.caption
-    assert ("divides" in block.caution) == ("softmax" in caption or "gives to" in caption or "single" in caption)
+    assert ("distributes" in block.caution) == ("Softmax" in caption or "gives to" in caption or "single" in caption)
 
 
 def test_a_network_with_nothing_inside(photo):
@@ -459,7 +464,7 @@ def test_a_neuron_is_shown_with_what_it_sees(network, photo, made):
     assert subject.sees(triscope.Neuron("1", 0, 3, 5)) == Box(4, 8, 5, 5)
     assert subject.sees(triscope.Neuron("1", 0, 0, 0)) == Box(0, 0, 3, 3)
     assert subject.sees(triscope.Channel("10", 0)) == Box(0, 0, 48, 48)
-    figure = sections_of(made.html)["The strongest neuron of each depth"]
+    figure = sections_of(made.html)["The most active neuron at each depth"]
     assert figure.count('href="#photo"') == 2 * len(subject.depths)
     assert "the outlined" in figure
 

@@ -29,7 +29,7 @@ _SHOWN = 8
 _EACH = 12  # variations of each sample photo
 _MAP = 900  # pixels
 _LEAD = (
-    "Which pictures of a collection does the network find most like this one, and what do its units answer to there?"
+    "Which images of a collection are nearest to this one in feature space, and which patches activate its units most?"
 )
 
 
@@ -67,7 +67,7 @@ def _varied(photo: Tensor, random: np.random.Generator) -> Tensor:
 
 def section(store: Store, place: Path | None) -> Section:
     """The section for a store; `place` is where it can be asked from the shell, if it stays."""
-    return Section("In a collection", _LEAD, partial(_blocks, store, place))
+    return Section("Nearest neighbours in a collection", _LEAD, partial(_blocks, store, place))
 
 
 def _blocks(store: Store, place: Path | None, subject: Subject) -> Iterator[Block]:
@@ -75,14 +75,14 @@ def _blocks(store: Store, place: Path | None, subject: Subject) -> Iterator[Bloc
     last = ([layer for layer in layers if layer != "output"] or layers)[-1]
     if place is None:
         yield Note(
-            f"The collection is made for this page: {len(store)} parts of photos that come with scikit-image, under "
-            "other light, in other colours, and half of them mirrored. Of a folder of your own, `triscope report "
-            "--collection FOLDER` shows the same, and `triscope index FOLDER` lets you ask it."
+            f"The collection is made for this page: {len(store)} crops of the photos that come with scikit-image, "
+            "under changed light and colours, half of them mirrored. For a folder of your own: `triscope report "
+            "--collection FOLDER`, or `triscope index FOLDER` to search it."
         )
     for layer, title in ((last, f"Nearest in {last}"), ("input", "Nearest in pixel space")):
         yield _nearest(store, place, subject, layer, title)
-    yield _map(store, place, last, pca, "Principal components", "The two directions in which the vectors differ most.")
-    yield _map(store, place, last, tsne, "t-SNE", "Neighbours are kept together, and all other distances given up.")
+    yield _map(store, place, last, pca, "Principal components", "The two directions in which the vectors vary most.")
+    yield _map(store, place, last, tsne, "t-SNE", "Near neighbours are kept together; larger distances are not kept.")
     maps = [column.layer for column in store.columns if column.pool == "max"]
     yield from each((layer, partial(_patches, store, place, subject, layer)) for layer in maps)
 
@@ -90,11 +90,11 @@ def _blocks(store: Store, place: Path | None, subject: Subject) -> Iterator[Bloc
 def _nearest(store: Store, place: Path | None, subject: Subject, layer: str, title: str) -> Figure:
     image = subject.path if subject.path is not None else subject.seen.images
     found = neighbors(store, image, layer, k=_SHOWN)
-    same = "pixels" if layer == "input" else f"numbers of {layer}"
-    caption = f"The picture, and the {len(found)} of {len(store)} with the most similar {same}: {_scores(found)}."
+    same = "pixels" if layer == "input" else f"activations of {layer}"
+    caption = f"The photo, and the {len(found)} of {len(store)} images with the most similar {same}: {_scores(found)}."
     caution = (
-        "There is always a nearest picture: look at the score, the cosine of the angle seen from the collection's "
-        "mean. Pixel space finds the same light and background, a deep layer the same kind of thing."
+        "There is always a nearest image: look at the score, the cosine similarity after the collection's mean is "
+        "subtracted. Pixel space finds the same light and background, a deep layer the same kind of thing."
     )
     asked = {"store": store, "query": subject.path or subject.seen.images, "layer": layer, "k": _SHOWN}
     return Figure(title, found.png(), caption, caution, _spelled(neighbors, asked, stays=place is not None))
@@ -103,8 +103,8 @@ def _nearest(store: Store, place: Path | None, subject: Subject, layer: str, tit
 def _map(store: Store, place: Path | None, layer: str, verb: Method[Map], title: str, said: str) -> Figure:
     made = verb(store, layer, size=_MAP)
     caution = (
-        "Of principal components, the distances mean something and most of the variance is lost. Of t-SNE, only who "
-        "lies next to whom says something: another seed or perplexity may put the groups elsewhere."
+        "In a PCA map distances have a meaning, but most of the variance is lost. In a t-SNE map only neighbourhoods "
+        "have one: another seed or perplexity may place the groups elsewhere."
     )
     command = _spelled(verb, {"store": store, "layer": layer}, stays=place is not None)
     return Figure(f"{title} of {layer}", made.png(), " ".join([said, *made.captions]), caution, command)
@@ -115,11 +115,12 @@ def _patches(store: Store, place: Path | None, subject: Subject, layer: str) -> 
     unit = Channel(layer, int(values.flatten(1).amax(1).argmax()))
     found = patches(store, unit, k=_SHOWN)
     caption = (
-        f"Of the channel that answers most to this picture, the {len(found)} strongest answers in the collection, each "
-        f"cut to what the unit sees there: {_scores(found)}."
+        f"The {len(found)} highest activations in the collection of the channel that is most active on this photo, "
+        f"each cropped to its receptive field: {_scores(found)}."
     )
     caution = (
-        "The strongest answers are the far end of a long tail, and a unit mostly heeds the middle of what it sees."
+        "The highest activations are the far end of a long tail, and a unit depends mostly on the middle of its "
+        "receptive field."
     )
     command = _spelled(patches, {"store": store, "objective": unit, "k": _SHOWN}, stays=place is not None)
     return Figure(f"{unit}: top patches", found.png(), caption, caution, command)

@@ -1,4 +1,4 @@
-"""The sections on WHAT image would: units ascended, the picture inverted, a class fooled, a texture and a style."""
+"""The sections on WHAT image would: gradient ascent, feature inversion, a fooling image, texture and style."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -26,7 +26,7 @@ _SOURCE = 160  # pixels of what a picture was made from
 
 
 def ascended(subject: Subject) -> Iterator[Block]:
-    """What raises the best class, and the channel of each depth that answers most to the picture."""
+    """Images that activate the best class, and at each depth the channel that is most active on the photo."""
     if subject.has_classes:
         yield _class(subject)
     half = len(subject.depths) // 2
@@ -35,26 +35,25 @@ def ascended(subject: Subject) -> Iterator[Block]:
         for number, name in enumerate(subject.depths)
     )
     if not subject.has_classes and not subject.depths:
-        yield Note(f"{subject.network.name} has no unit that could be raised.")
+        yield Note(f"{subject.network.name} has no unit whose activation could be maximised.")
 
 
 def inverted(subject: Subject) -> Iterator[Block]:
-    """The picture drawn again from the activations of each depth; of one depth, without total variation too."""
+    """The photo reconstructed from the activations of each depth; of one depth, without total variation too."""
     if not subject.depths:
-        yield Note(f"{subject.network.name} has no layer whose activations could be drawn.")
+        yield Note(f"{subject.network.name} has no layer that could be inverted.")
         return
     caution = (
-        "Smooth places mean that the layer does not say what was there, not that it was smooth; what is filled in "
-        "looks as if it had been remembered. After so few steps, early layers are not drawn as well as they could be."
+        "Smooth areas mean that the layer has lost what was there, not that it was smooth; and what the prior fills in "
+        "looks like something that the layer kept. More steps would reconstruct early layers better."
     )
     result, png, command = subject.ask(invert, every_stage=True, steps=_STEPS)
     first, last = (100 * float(result.errors[place, 0]) for place in (0, -1))
     yield Figure(
-        "Drawn again from ever deeper layers",
+        "Reconstructed from deeper and deeper layers",
         png,
-        f"The photo, and then a picture made from the activations of one layer alone, {result.stages[0]} to "
-        f"{result.stages[-1]}; below each, how far its own activations still are from the photo's ({first:.0f}% and "
-        f"{last:.0f}%).",
+        f"The photo, then images optimised until they have its activations in one layer, {result.stages[0]} to "
+        f"{result.stages[-1]}; below each, the relative error of its activations ({first:.0f}% to {last:.0f}%).",
         caution,
         command,
         filled=_filled(len(result) + 1),
@@ -75,55 +74,55 @@ def _smoothed(subject: Subject, layer: str, tv: float, caution: str) -> Figure:
     """The inversion of one layer with so much weight on total variation."""
     made, png, command = subject.ask(invert, layer=layer, steps=_STEPS, canvas="pixels", tv=tv)
     said = (
-        "Differences of neighbouring pixels cost something (total variation), so that the pattern goes and edges stay."
+        "Differences between neighbouring pixels are penalised (total variation): the pattern goes, and edges stay."
         if tv
-        else "Nothing is asked of the picture but the layer's activations: a pattern that the layer does not see stays."
+        else "Only the layer's activations are matched: a pattern that the layer does not see stays."
     )
-    caption = f"{said} The activations are {100 * float(made.errors[0, 0]):.0f}% off."
+    caption = f"{said} Relative error of the activations: {100 * float(made.errors[0, 0]):.0f}%."
     return Figure(f"{layer}, with{'' if tv else 'out'} total variation", png, caption, caution, command)
 
 
 def fooled(subject: Subject) -> Iterator[Block]:
-    """The photo changed until the network calls it something else."""
+    """The photo changed until the network gives it another class."""
     if len(subject.classes) < 2:
-        yield Note(f"{subject.network.name} has a single answer, so that there is no other to be fooled into.")
+        yield Note(f"{subject.network.name} has a single class, so there is no other to be fooled into.")
         return
     index, name, before = subject.classes[min(5, len(subject.classes) - 1)]
     made, png, command = subject.ask(fool, objective=Logit(index), steps=_FOOLING_STEPS)
     yield Figure(
-        f"Called {name}",
+        f"Classified as {name}",
         png,
-        f"The photo ({name}: {percent(before)}), the photo changed ({name}: {percent(float(made.scores[0]))}), and the "
-        f"change, enlarged: {float(made.change[0]):.2g} of the way from black to white in a pixel, on average.",
+        f"The photo ({name}: {percent(before)}), the changed photo ({name}: {percent(float(made.scores[0]))}), and the "
+        f"change, amplified: on average {float(made.change[0]):.2g} of the range from black to white.",
         "The change is made for this network and this photo. That it cannot be seen does not mean that the network "
-        "looks at nothing: it says how thin the borders between classes are.",
+        "ignores the content: it shows how close the decision boundaries are.",
         command,
         wide=True,
     )
 
 
 def textured(subject: Subject) -> Iterator[Block]:
-    """A texture made anew, and the picture in the style of one."""
+    """A texture synthesised, and the photo in the style of one."""
     caution = (
-        "Only what the network measures is matched, and a small network knows few textures: VGG-19 is what the papers' "
-        "pictures are made with. What is larger than the deepest layer sees is not kept."
+        "Only the network's own features are matched, and a small network has few for textures: the papers use VGG-19. "
+        "Structure larger than the deepest layer's receptive field is not kept."
     )
     made, png, command = subject.ask(texture, images="sample:tissue", steps=_TEXTURE_STEPS, size=_SIDE)
     yield Figure(
-        "A texture made anew",
+        "A texture, synthesised",
         png,
-        f"From noise, until {len(made.layers)} layers find the same features together as in the photo of stained "
-        f"tissue, wherever they are: their Gram matrices are {_least(made)} of the way off.",
+        f"Optimised from noise to match the Gram matrices of {len(made.layers)} layers on the photo of stained tissue: "
+        f"which features occur together, wherever they are. Relative error: {_least(made)}.",
         caution,
         command,
         sources=(_source("the texture", "sample:tissue"),),
     )
     made, png, command = subject.ask(stylize, style=["sample:tissue"], steps=_TEXTURE_STEPS, size=_SIDE)
     yield Figure(
-        "The photo, made of tissue",
+        "The photo in the style of tissue",
         png,
-        "The photo changed until its texture is that of the stained tissue, and one layer still finds the same things "
-        f"in the same places; the textures are {_least(made)} of the way off.",
+        "The photo changed to match the Gram matrices of the stained tissue, while one layer keeps its activations: "
+        f"the same things in the same places. Relative error of the Gram matrices: {_least(made)}.",
         caution,
         command,
         sources=(("the content", _shown(subject)), _source("the style", "sample:tissue")),
@@ -144,12 +143,12 @@ def _least(made: StyleResult) -> str:
 
 def _class(subject: Subject) -> Block:
     index, name, share = subject.classes[0]
-    why = "" if len(subject.classes) < 2 else f"The photo above is taken for {name} with {percent(share)}."
-    return _raised(subject, subject.asks(index, everywhere=True), f"What would raise {name}", why, _DEEP_STEPS)
+    why = "" if len(subject.classes) < 2 else f"The photo above is classified as {name} with {percent(share)}."
+    return _raised(subject, subject.asks(index, everywhere=True), f"What would activate {name} most", why, _DEEP_STEPS)
 
 
 def compared(subject: Subject) -> Iterator[Block]:
-    """The best class ascended without a regulariser, and with each."""
+    """The best class ascended without a regulariser, and under each of them."""
     index, name, _ = subject.classes[0]
     made, png, command = subject.ask(
         regularisers, objective=subject.asks(index, everywhere=True), steps=_COMPARED_STEPS, size=_size(subject)
@@ -157,11 +156,12 @@ def compared(subject: Subject) -> Iterator[Block]:
     yield Figure(
         f"{name}, under {len(made)} regularisers",
         png,
-        f"{', '.join(made.titles)}: the same class from the same noise. Without one, the score rises by patterns that "
-        "no eye can read; L2 keeps the colours down, blur and clipping take away small and idle pixels, jitter and "
-        "total variation ask for what holds wherever it lies, and natural puts these together. Below each, its score.",
-        "The scores are no contest: the regulariser that lets noise through reaches the highest ones. What to compare "
-        "is how much of a picture's score a person can see a reason for.",
+        f"{', '.join(made.titles)}: the same class from the same noise. Without one, the score rises by high-frequency "
+        "patterns; L2 limits the colours; blur and clipping remove high frequencies and pixels that contribute little; "
+        "jitter and total variation favour what holds when the image is shifted; Fourier optimises a spectrum in place "
+        "of pixels; natural combines them. Below each, its score.",
+        "Do not compare the scores: the regulariser that lets most noise through reaches the highest. Compare how much "
+        "of what drives the score can be recognised.",
         command,
         wide=True,
     )
@@ -170,16 +170,16 @@ def compared(subject: Subject) -> Iterator[Block]:
 def _channel(subject: Subject, layer: str, steps: int) -> Block:
     unit, _ = subject.strongest(layer)
     asked = Channel(layer, unit.index)
-    return _raised(subject, asked, f"What would raise {asked}", "The channel that answers most to the photo.", steps)
+    return _raised(subject, asked, f"What would activate {asked} most", "The most active channel on the photo.", steps)
 
 
 def _raised(subject: Subject, asked: Objective, title: str, why: str, steps: int) -> Block:
     result, png, command = subject.ask(ascend, objective=asked, steps=steps, size=_size(subject))
-    caption = f"{why} Gradient ascent from noise, {steps} steps: the score here is {float(result.scores[0]):.3g}, and "
-    caption += f"{subject.score(asked):.3g} on the photo."
+    caption = f"{why} Gradient ascent from noise, {steps} steps: its score is {float(result.scores[0]):.3g}, "
+    caption += f"against {subject.score(asked):.3g} on the photo."
     caution = (
         "One optimum of very many: colours and repetition come from the method. A class shows what sets it apart from "
-        "the others, its surroundings too; a unit that answers to several things shows a mixture, or one of them."
+        "the others, its surroundings included; a unit that detects several things shows a mixture, or one of them."
     )
     return Figure(title, png, " ".join([caption.strip(), *result.notes]), caution, command)
 

@@ -11,8 +11,9 @@ from triscope.where.comparison import compare
 
 _STEPS = 10  # of a curve
 _CAUTION = (
-    "Methods answer different questions, so that maps that differ need not contradict each other, and the eye prefers "
-    "sharp ones. On a single picture the numbers vary much: judge a method on many (triscope judge --collection)."
+    "The methods answer different questions, so maps that differ need not contradict each other, and sharp maps look "
+    "more convincing than they are. Numbers of one image vary much: judge methods on many (triscope judge "
+    "--collection)."
 )
 
 
@@ -25,21 +26,21 @@ def by_eight_methods(subject: Subject) -> Iterator[Block]:
     yield Figure(
         f"{len(shown.methods)} methods",
         png,
-        f"What is bright or red raises the score of {best}{share}, blue lowers it. Each map is scaled by itself: "
-        "the strongest colour stands for the number beside its name, in that method's own unit."
+        f"Bright or red pixels raise the score of {best}{share}, blue ones lower it. Each map has its own scale: the "
+        "strongest colour stands for the number beside its name, in that method's own unit."
         f"{''.join(f' {note}' for note in shown.notes)}",
         _CAUTION,
         command,
     )
     lines = [(row.replace("_", " "), found.sentence(row)) for row in found.rows if row not in BASELINES]
     yield Table(
-        "What numbers say of each",
+        "How far to believe each",
         ("method", "judgement"),
         tuple(lines),
         0,
-        "Insertion: how sure the network is as the strongest pixels appear first (higher is better). Deletion: as they "
-        "disappear first (lower is better). The baselines know nothing of the network: noise, a centred Gaussian, "
-        "edges.",
+        "Insertion: the mean probability of the class while pixels are added, the most important first (higher is "
+        "better). Deletion: while they are removed (lower is better). The baselines know nothing of the "
+        "network: a random map, a centred Gaussian, the edges of the photo.",
         _CAUTION,
         judging,
         unfolded=True,

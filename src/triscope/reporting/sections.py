@@ -31,17 +31,17 @@ def volumes(subject: Subject) -> Iterator[Block]:
     network = subject.network
     command = subject.command("layers") or "network.layers"
     caution = (
-        "The drawing bends the scale, or the last boxes would be invisible, and its few layers stand for all. A "
-        "position can use all the pixels that it sees, and mostly uses the middle of them."
+        "The boxes are not to scale, or the last ones would be invisible, and only a few of the layers are drawn. A "
+        "unit depends on its whole receptive field, but mostly on the middle of it."
     )
     answer = subject.look[Need("output")][0]
     drawn = [_volume("input", subject.seen.images[0], "the picture")]
     drawn += [_volume(name, subject.look[Need(name)][0], network.layer(name).type) for name in subject.depths]
     drawn += [_volume("output", answer, type(network.module).__name__)] if answer.ndim in (1, 3) else []
     yield Volumes(
-        "From pixels to an answer",
+        "From pixels to class scores",
         tuple(drawn),
-        "Each box is a volume of numbers, rows by columns by channels, as it is for this picture.",
+        "Each box is a volume of activations, rows × columns × channels, as computed for this photo.",
         caution,
         command,
     )
@@ -49,14 +49,14 @@ def volumes(subject: Subject) -> Iterator[Block]:
     total = sum(parameter.numel() for parameter in network.module.parameters())
     yield Table(
         f"All {len(layers)} layers",
-        ("layer", "type", "output", "parameters", "sees"),
+        ("layer", "type", "output", "parameters", "receptive field"),
         tuple(
             (one.name, one.type, " × ".join(map(str, one.shape)), f"{one.parameters:,}", str(one.receptive_field))
             for one in layers
         ),
         3,
-        f"Every layer in the order in which it finishes; {total:,} parameters in all. “Sees” is how many pixels across "
-        "one position depends on.",
+        f"Every layer in the order in which it is computed; {total:,} parameters in all. The receptive field is how "
+        "many pixels across one position depends on.",
         caution,
         command,
     )
@@ -69,10 +69,10 @@ def first_filters(subject: Subject) -> Iterator[Block]:
     yield Figure(
         f"{count} filters of {rows} × {cols} pixels",
         png,
-        "The patterns that the first convolution compares every patch of the picture with: edges, gratings and colours "
+        "The patterns that the first convolution compares every patch of the image with: edges, gratings and colours "
         "in a trained network, noise in one that has learned little.",
-        "Each is drawn at its own contrast, so one that hardly matters looks as strong as any; and only filters that "
-        "lie on pixels can be looked at like this.",
+        "Each filter is drawn with its own contrast, so a weak one looks as strong as any; and only filters that are "
+        "applied to pixels can be viewed like this.",
         command,
         sharp=True,
         filled=_filled(grid),
@@ -80,7 +80,7 @@ def first_filters(subject: Subject) -> Iterator[Block]:
 
 
 _SHARES = {
-    "classes": "How the network divides its certainty over the {count:,} classes it knows (softmax).",
+    "classes": "Softmax probabilities over the {count:,} classes that the network knows.",
     "probabilities": "The probabilities that the network gives to the {count:,} classes it knows.",
     "binary": "The probability of a yes: the sigmoid of the one number that the network gives.",
     "labels": "How probable the network finds each of its {count:,} labels (sigmoid), each judged by itself: they need "
@@ -88,11 +88,11 @@ _SHARES = {
     "maps": "How many of the output's positions are predicted as each of the {count:,} classes.",
 }
 _DIVIDED = (
-    "A share is not the chance of being right: shown something that is none of its classes, a network divides the "
-    "same 100% over them, often with confidence."
+    "A softmax probability is not the chance of being right: shown something that belongs to none of its classes, a "
+    "network still distributes 100% over them, often with confidence."
 )
-_OF_PIXELS = "A share of the picture says how large a thing is seen, not how sure the network is of it."
-_BY_ITSELF = "A probability that a network gives is not the chance of being right; networks are mostly too sure."
+_OF_PIXELS = "The share of the image says how large an object is, not how sure the network is of it."
+_BY_ITSELF = "A network's probability is not the chance of being right; most networks are overconfident."
 
 
 def prediction(subject: Subject) -> Iterator[Block]:
@@ -100,22 +100,24 @@ def prediction(subject: Subject) -> Iterator[Block]:
     if subject.boxes is not None:
         _, _, command = subject.ask(predict)
         rows = tuple((unit, f"{score:.4g}") for unit, score in subject.boxes)
-        text = "The boxes it is surest of: class, and top, left, bottom and right in pixels of what it sees."
-        yield Table("The surest boxes", ("unit", "score"), rows, 1, text, _BY_ITSELF, command, unfolded=True)
+        text = "The boxes with the highest scores: class, then top, left, bottom and right in pixels of its input."
+        yield Table(
+            "The boxes with the highest scores", ("unit", "score"), rows, 1, text, _BY_ITSELF, command, unfolded=True
+        )
         return
     ranking, _, command = subject.ask(predict)
     count, task = len(subject.classes), subject.network.task
     if task == "number":
-        caution = "What the number means, and which numbers are large, the network does not say."
+        caution = "The network does not say what the number means, or which values are large."
         value = f"{float(ranking.values[0, 0]):.4g}"
-        text = "The network gives one number for the picture, and no classes to choose from."
+        text = "The network outputs one number for an image, and no classes."
         yield Table("The number", ("output", "value"), ((subject.classes[0][1], value),), 1, text, caution, command)
         return
     alone = count == 1 and task in ("classes", "probabilities")
     yield Bars(
         "The five best classes" if count > 5 else "The probability" if task == "binary" else "The classes",
         tuple((row["name"], row["score"]) for row in ranking.rows()[0]),
-        "The network knows a single class, which gets all of its certainty whatever the picture."
+        "The network knows a single class, whose softmax probability is 1 whatever the image."
         if alone
         else _SHARES[task].format(count=count),
         _OF_PIXELS if task == "maps" else _BY_ITSELF if task in ("binary", "labels") else _DIVIDED,
@@ -133,30 +135,34 @@ def maps(subject: Subject) -> Iterator[Block]:
 def class_saliency(subject: Subject) -> Iterator[Block]:
     """Saliency of the best class, over the photo, and of the runner-up."""
     caution = (
-        "A gradient says what a small change here would do, not what the score is made of; it is noisy, and where the "
-        "network is saturated it shows little although the evidence is there."
+        "A gradient says what a small change here would do, not which pixels the score is made of; it is noisy, and "
+        "where the network is saturated it is small although the evidence is there."
     )
     best, share = subject.best
     heat, png, command = subject.ask(saliency)
     caption = (
-        f"How much a small change of each pixel would change the score of {best}{share}. Dark is nothing, "
-        f"full light {heat.scale:.2g} per unit of brightness.{_remarks(heat)}"
+        f"How much a small change of each pixel would change the score of {best}{share}: black is zero, white is "
+        f"{heat.scale:.2g} per unit of brightness.{_remarks(heat)}"
     )
     yield Figure(f"For {best}", png, caption, caution, command)
     _, png, command = subject.ask(saliency, drawn_as="overlay")
-    yield Figure("Over the photo", png, "The same map laid over the photo, clear where it is weak.", caution, command)
+    yield Figure(
+        "Over the photo", png, "The same map laid over the photo, transparent where it is weak.", caution, command
+    )
     yield from _runner_up(subject, saliency, heat, caution)
 
 
 def class_guided(subject: Subject) -> Iterator[Block]:
     """Guided backprop of the best class and of the runner-up."""
     caution = (
-        "The crisp edges come from the rule that silences negative messages, and hardly depend on the class asked: "
-        "they show what is in the picture rather than why it is called so."
+        "The crisp edges come from the rule that drops negative gradients, and hardly depend on the class: they show "
+        "what is in the image rather than why it is given this class."
     )
     best, share = subject.best
     heat, png, command = subject.ask(guided_backprop)
-    caption = f"What in the picture raises {best}{share}, passed back only where it helps. Grey is nothing."
+    caption = (
+        f"The gradient of the score of {best}{share}, with only positive parts passed back through ReLUs. Grey is 0."
+    )
     yield Figure(f"For {best}", png, f"{caption}{_remarks(heat)}", caution, command)
     yield from _runner_up(subject, guided_backprop, heat, caution)
 
@@ -171,63 +177,63 @@ def neurons(subject: Subject) -> Iterator[Block]:
 SECTIONS = (
     Section(
         "Layers and volumes",
-        "A network turns a picture into volumes with ever fewer positions and ever more channels.",
+        "A network turns an image into volumes of activations: fewer and fewer positions, more and more channels.",
         volumes,
     ),
     Section(
         "First-layer filters",
-        "What the first layer looks for can be seen directly, because it lies on pixels.",
+        "What the first layer detects can be viewed directly, because its filters are applied to pixels.",
         first_filters,
     ),
-    Section("Prediction", "At the other end stands one score for each class.", prediction),
+    Section("Prediction", "At the other end of the network is one score for each class.", prediction),
     Section(
         "Activation maps",
-        "Between the two, each channel answers everywhere: where, and how strongly.",
+        "In between, every channel gives a map: where in the image it is active, and how strongly.",
         maps,
     ),
     Section(
         "Saliency",
-        "Where does the answer come from? The gradient of the score, pixel by pixel.",
+        "Which pixels does the class score depend on? Its gradient, pixel by pixel.",
         class_saliency,
     ),
     Section(
         "Guided backprop of the class",
-        "The same gradient, with only what helps let through at every ReLU.",
+        "The same gradient, but only its positive parts pass back through every ReLU.",
         class_guided,
     ),
     Section(
         "Where, by eight methods",
-        "The same question in eight ways, and whether to believe each of them.",
+        "The same question answered by eight methods, with numbers that say how far to believe each.",
         by_eight_methods,
     ),
     Section(
-        "The strongest neuron of each depth",
-        "Guided backprop says most about single neurons: what was in the patch that this one answered to?",
+        "The most active neuron at each depth",
+        "Guided backprop is most informative for single neurons: what in its receptive field activated this one?",
         neurons,
     ),
     Section(
-        "What would raise them",
-        "The question turned round: which picture would the class, and a channel of each depth, answer to most?",
+        "Gradient ascent",
+        "The question turned round: which image would activate the class, or one channel at each depth, most?",
         ascended,
     ),
     Section(
         "Regularisers",
-        "Ascent by itself finds noise that the network takes for the class; what else is asked makes it a picture.",
+        "Gradient ascent alone finds noise that the network takes for the class; regularisers make it an image.",
         compared,
     ),
     Section(
-        "What each layer remembers",
-        "A layer's numbers are enough to draw the photo again; less of it, the deeper the layer.",
+        "Feature inversion",
+        "How much of the photo can be reconstructed from one layer's activations? The deeper the layer, the less.",
         inverted,
     ),
     Section(
-        "Fooling",
-        "How little has to be changed for another answer? Hardly anything that the eye would see.",
+        "Fooling the network",
+        "How small a change to the photo gives another answer? One that can hardly be seen.",
         fooled,
     ),
     Section(
-        "Texture and style",
-        "Which features a layer finds together, and not where, is a texture: a picture can be given another's.",
+        "Texture synthesis and style transfer",
+        "A texture is which features occur together, wherever they are; the photo can be given the texture of another.",
         textured,
     ),
 )
@@ -242,20 +248,20 @@ def _maps(subject: Subject, name: str) -> Block:
     values = subject.look[Need(name)][0]
     count = len(values)
     caution = (
-        "A map says where a channel answers, never what to; and at one scale for the layer, a weak but telling map "
-        "looks empty."
+        "A map shows where a channel is active, not what it detects; and as all maps of a layer share one scale, a "
+        "weak but informative map looks empty."
     )
     if values.numel() == count:
         grid, png, command = subject.ask(activations, layer=name, most=max(count, 1024))
         alive = int(values.count_nonzero())
         caption = (
-            f"All {count:,} numbers, a square each; {alive:,} are not zero. Places in the picture are gone by now."
+            f"All {count:,} activations, one square each; {alive:,} are not zero. This layer has no spatial positions."
         )
-        return Figure(f"{name}: {count:,} numbers", png, caption, caution, command, sharp=True, filled=_filled(grid))
+        return Figure(f"{name}: {count:,} units", png, caption, caution, command, sharp=True, filled=_filled(grid))
     most = _how_many(count, values[0].numel())
     grid, png, command = subject.ask(activations, layer=name, order="response", most=most)
     rows, cols = values.shape[1:]
-    shown = f"The {most} of {count:,} maps that answer most" if most < count else f"All {count} maps"
+    shown = f"The {most} most active of {count:,} maps" if most < count else f"All {count} maps"
     scale = grid.note.rpartition("; ")[2].capitalize()
     first = ", ".join(title.rpartition(":")[2] for title in grid.titles[:3])
     caption = f"{shown}, strongest mean first (channels {first}, …), {rows} × {cols} each. {scale}"
@@ -291,7 +297,7 @@ def _runner_up(subject: Subject, verb: Method[Heatmap], first: Heatmap, caution:
 
 def _remarks(heat: Heatmap) -> str:
     """What a reader should know of this map in particular."""
-    empty = () if heat.values.any() else ("Here nothing came through: the map is zero everywhere.",)
+    empty = () if heat.values.any() else ("The map is zero everywhere.",)
     return "".join(f" {remark}" for remark in (*heat.notes, *empty))
 
 
@@ -310,15 +316,15 @@ def _neuron(subject: Subject, name: str) -> Block:
     extent = "all of the picture" if everything else f"the outlined {sees.height} × {sees.width} pixels"
     where = f", row {unit.row}, column {unit.col}" if isinstance(unit, Neuron) else ""
     caption = (
-        f"Channel {unit.index}{where} answers {response:.3g}, more than any other of {name}. It sees {extent}; on the "
-        "right is what raised it there."
+        f"Channel {unit.index}{where} has the highest activation of {name}, {response:.3g}. Its receptive field is "
+        f"{extent}; on the right, what activated it there."
     )
     return Figure(
         str(unit),
         png,
         f"{caption}{_remarks(heat)}",
-        "One neuron in one picture: elsewhere the same channel may answer to something else, and those that answer "
-        "most are often those with the plainest taste.",
+        "One neuron on one image: elsewhere the same channel may be activated by something else, and the most active "
+        "neurons are often the least specific ones.",
         command,
         sees=sees,
     )
