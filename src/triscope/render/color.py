@@ -14,6 +14,7 @@ so that no picture holds anything outside [0, 1]. Maps are (..., H, W), pictures
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,11 +76,14 @@ def scale_of(values: Tensor, percentile: float = 99.5) -> float:
     if not 0 < percentile <= 100:
         raise ValueError(f"A percentile lies above 0 and up to 100; {percentile} does not.")
     magnitudes = values.detach().float().abs().flatten()
-    magnitudes = magnitudes[magnitudes.isfinite()].cpu()
-    if not magnitudes.count_nonzero():
+    if not math.isfinite(float(magnitudes.sum())):
+        magnitudes = magnitudes[magnitudes.isfinite()]
+    numbers = magnitudes.cpu().numpy()
+    if not numbers.any():
         return 1.0
-    rank = math.ceil(percentile / 100 * len(magnitudes))
-    return float(magnitudes.kthvalue(rank).values) or float(magnitudes.max())  # many times as quick as sorting all
+    rank = math.ceil(percentile / 100 * len(numbers))
+    # NumPy's partition is many times as quick as sorting all, and as PyTorch's kthvalue.
+    return float(np.partition(numbers, rank - 1)[rank - 1]) or float(numbers.max())
 
 
 def _share(values: Tensor, scale: float | None) -> Tensor:

@@ -1,6 +1,5 @@
 """One frame of a camera, answered in one pass: classes, the maps of a layer, and a heatmap where one is asked for."""
 
-import base64
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,10 @@ from triscope.network import Network
 from triscope.objectives.base import Need
 from triscope.results import Heatmap
 from triscope.verbs import METHODS
+from triscope.web.packed import packed
 from triscope.web.photos import check
-from triscope.web.volumes import Volume, as_text
+from triscope.web.volumes import Volume, as_bytes
+from triscope.where.target import looked_before
 
 _CLASSES = 5
 
@@ -27,12 +28,13 @@ class Frame:
     layer: str = ""
     method: str | None = None
 
-    def answer(self) -> dict[str, Any]:
-        """What there is to show of it. Raises TriscopeError."""
+    def answer(self) -> bytes:
+        """What there is to show of it, packed. Raises TriscopeError."""
         began = time.perf_counter()
         check(self.data)
         batch = self.network.prepare(self.data)
         told: dict[str, Any] = {"classes": [], "maps": None, "heatmap": None}
+        parts: dict[str, bytes] = {}
         needs = ["output", self.layer] if self.layer else ["output"]
         with torch.no_grad():
             look = self.network.look(batch.images, needs)
@@ -40,14 +42,16 @@ class Frame:
         if self.layer:
             values = look[Need(self.layer)][0].float()
             volume = Volume(self.layer, values if values.ndim == 3 else values.flatten()[:, None, None])
-            data, kind = volume.atlas()
-            told["maps"] = {**volume.facts(), "atlas": f"data:{kind};base64,{base64.b64encode(data).decode()}"}
+            told["maps"] = volume.facts()
+            parts |= volume.parts()
         if self.method:
-            heat = METHODS[self.method](self.network, batch)
+            with looked_before(self.network, batch.images, look):
+                heat = METHODS[self.method](self.network, batch)
             if not isinstance(heat, Heatmap):
                 raise OptionError("A camera shows methods that make heatmaps.")
-            told["heatmap"] = {**as_text(heat.values[0]), "scale": heat.scale, "signed": heat.signed}
-        return {**told, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}
+            told["heatmap"] = {"shape": list(heat.values.shape[1:]), "scale": heat.scale, "signed": heat.signed}
+            parts["heatmap"] = as_bytes(heat.values[0])
+        return packed({**told, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, parts)
 
     def _classes(self, output: torch.Tensor) -> list[dict[str, Any]]:
         """The likeliest classes, where there are such."""

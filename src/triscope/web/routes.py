@@ -12,6 +12,7 @@ from triscope.errors import OptionError, StoreError
 from triscope.web.asking import method_named
 from triscope.web.camera import Frame
 from triscope.web.job_routes import job_routes
+from triscope.web.packed import KIND
 from triscope.web.photos import jpeg, seen, thumbnail
 from triscope.web.recipes import restored
 from triscope.web.requests import json_of, network_of, number_of, scope_of, word_of
@@ -31,6 +32,7 @@ def routes() -> list[Route]:
         Route("/api/rows/{row:int}/thumbnail", row_thumbnail),
         Route("/api/predictions", predictions),
         Route("/api/layer", layer),
+        Route("/api/layer/tiles", layer_tiles),
         Route("/api/layer/atlas", layer_atlas),
         Route("/api/layer/map", layer_map),
         Route("/api/filters", layer_filters),
@@ -98,6 +100,11 @@ async def predictions(request: Request) -> Response:
 async def layer(request: Request) -> Response:
     """What every unit of a layer answers to a photo."""
     return JSONResponse(await _volume(request, lambda found: found.facts()))
+
+
+async def layer_tiles(request: Request) -> Response:
+    """What every unit of a layer answers to a photo, with all of its maps."""
+    return Response(await _volume(request, lambda found: found.packed()), media_type=KIND)
 
 
 async def layer_atlas(request: Request) -> Response:
@@ -176,7 +183,7 @@ async def camera(request: Request) -> Response:
     frame = Frame(network_of(request), data, request.query_params.get("layer", ""), request.query_params.get("method"))
     if frame.method is not None:
         method_named(frame.method)
-    return JSONResponse(await scope.worker.call(frame.answer))
+    return Response(await scope.worker.call(frame.answer), media_type=KIND)
 
 
 async def recipe(request: Request) -> Response:

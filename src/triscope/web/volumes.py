@@ -22,10 +22,12 @@ from triscope.network import Layer, Network
 from triscope.network.tap import layer_name
 from triscope.objectives.base import Need
 from triscope.views import filters
+from triscope.web.packed import packed
 from triscope.web.photos import encoded
 
 _BLOCK = 8  # pixels: blocks of a JPEG, which must not lie across two tiles
 _AS_PNG = 600_000  # pixels up to which an atlas is a PNG
+_RAW = 4_000_000  # numbers up to which the page is given all of them
 _WIDEST = 4096
 _QUALITY = 90
 
@@ -63,16 +65,28 @@ class Volume:
             "scale": render.scale_of(self.values),
         }
 
-    def atlas(self) -> tuple[bytes, str]:
-        """Every map in a grey tile, by its own largest magnitude: 0 to 255, or where the layer has negative values
+    def levels(self) -> Tensor:
+        """Every map (C, h, w) in 8 bits, by its own largest magnitude: 0 to 255, or where the layer has negative values
         around 128.
         """
+        limit = self.values.flatten(1).abs().amax(1).clamp_min(1e-30)[:, None, None]
+        if self.signed:
+            return (self.values * (127 / limit)).round_().add_(128).to(torch.uint8)
+        return (self.values * (255 / limit)).round_().to(torch.uint8)
+
+    def packed(self) -> bytes:
+        """Its facts, and its levels where they are not very many."""
+        return packed(self.facts(), self.parts())
+
+    def parts(self) -> dict[str, bytes]:
+        """The levels for the page, map by map; none of a layer for which the atlas is the smaller burden."""
+        return {"levels": self.levels().cpu().numpy().tobytes()} if self.values.numel() <= _RAW else {}
+
+    def atlas(self) -> tuple[bytes, str]:
+        """Every map in a grey tile of one picture, by its levels."""
         count, height, width = self.values.shape
         (tall, wide), columns = _layout(count, height, width)
-        limit = self.values.flatten(1).abs().amax(1).clamp_min(1e-30)[:, None, None]
-        share = self.values / limit
-        levels = (128 + 127 * share if self.signed else 255 * share.clamp_min(0)).round().to(torch.uint8)
-        sheet = _sheet(levels[:, None].float(), tall, wide, columns)[0].to(torch.uint8).cpu().numpy()
+        sheet = _sheet(self.levels()[:, None].float(), tall, wide, columns)[0].to(torch.uint8).cpu().numpy()
         return _encoded(PIL.Image.fromarray(sheet))
 
 
@@ -123,8 +137,12 @@ def colour_map(*, signed: bool) -> list[list[int]]:
 
 def as_text(values: Tensor) -> dict[str, Any]:
     """Numbers as JSON can hold them quickly: float32, little-endian, base64."""
-    array = np.ascontiguousarray(values.detach().float().cpu().numpy(), dtype="<f4")
-    return {"shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()}
+    return {"shape": list(values.shape), "data": base64.b64encode(as_bytes(values)).decode()}
+
+
+def as_bytes(values: Tensor) -> bytes:
+    """Numbers as float32, little-endian."""
+    return np.ascontiguousarray(values.detach().float().cpu().numpy(), dtype="<f4").tobytes()
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

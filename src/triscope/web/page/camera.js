@@ -5,7 +5,7 @@ import { numbersOf, paint, paintLegend } from "./colour.js";
 import { fill, h, told } from "./h.js";
 import { keys } from "./keys.js";
 import { upload } from "./photos.js";
-import { address, post } from "./source.js";
+import { address, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
@@ -79,18 +79,25 @@ export function cameraPage(root, params, app) {
   async function loop() {
     let before = performance.now();
     let refused = "";
+    /** @type {any} */
+    let answer = null;
     while (!frozen && !gone) {
       if (document.hidden || !video.videoWidth) {
+        answer = null;
         await new Promise((done) => { setTimeout(done, 100); });
         continue;
       }
-      last = await frame();
       try {
-        const found = await post(address("api/camera", { layer, method, network: app.network }), last);
+        last = await frame();
+        // While triscope looks at this frame, the answer to the one before is drawn.
+        const asking = reached(fetch(address("api/camera", { layer, method, network: app.network }), { method: "POST", body: last })).then(unpacked);
+        asking.catch(() => undefined);
+        if (answer) draw(answer);
+        answer = await asking;
         if (gone || frozen) break;
-        await draw(found);
         refused = "";
       } catch (error) {
+        answer = null;
         refused = /** @type {Error} */ (error).message;
         await new Promise((done) => { setTimeout(done, 500); });
       }
@@ -99,20 +106,18 @@ export function cameraPage(root, params, app) {
       before = now;
       state.textContent = refused || `${rate.toFixed(0)} frames a second`;
       state.dataset.rate = rate.toFixed(1);
+      state.dataset.frames = String(Number(state.dataset.frames || 0) + 1);
     }
   }
 
   /** @param {any} found */
-  async function draw(found) {
+  function draw(found) {
     fill(classes, bars(found.classes));
     stack.classList.toggle("over", Boolean(found.heatmap));
-    if (found.heatmap) paint(heat, numbersOf(found.heatmap), { clear: true });
+    if (found.heatmap) paint(heat, numbersOf({ ...found.heatmap, bytes: found.parts.heatmap }), { clear: true });
     else Object.assign(heat, { width: 1, height: 1 });
-    if (!found.maps) return;
-    const image = new Image();
-    image.src = found.maps.atlas;
-    await image.decode();
-    tiles.use(image, found.maps, { whole: true, plain: false });
+    if (!found.parts.levels) return;
+    tiles.use(found.parts.levels, found.maps, { whole: true, plain: false });
     tiles.arrange([...Array(found.maps.count).keys()], new Set());
     paintLegend(legend, found.maps.signed);
     fill(ends, h("span", null, found.maps.signed ? told(-found.maps.scale) : "0"), h("span", null, told(found.maps.scale)));

@@ -5,16 +5,30 @@
 /** @type {{signed: number[][], unsigned: number[][]}} */
 let maps = { signed: [], unsigned: [] };
 
+/** The same as pixels: alpha, blue, green, red. */
+const inks = { signed: new Uint32Array(256), unsigned: new Uint32Array(256) };
+
 /** @param {{signed: number[][], unsigned: number[][]}} colours */
-export function useColours(colours) { maps = colours; }
+export function useColours(colours) {
+  maps = colours;
+  for (const name of /** @type {("signed" | "unsigned")[]} */ (["signed", "unsigned"])) {
+    inks[name].set(colours[name].map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0));
+  }
+}
+
+/** @param {boolean} signed */
+export const inksOf = (signed) => (signed ? inks.signed : inks.unsigned);
 
 /** @param {boolean} signed */
 export const coloursOf = (signed) => (signed ? maps.signed : maps.unsigned);
 
 /** Numbers as the server sends them. @param {any} sent @returns {Numbers} */
 export function numbersOf(sent) {
-  const bytes = Uint8Array.from(atob(sent.data), (letter) => letter.charCodeAt(0));
   const { shape, scale, signed } = sent;
+  if (sent.bytes) return { shape, scale, signed, values: new Float32Array(sent.bytes.buffer, sent.bytes.byteOffset, sent.bytes.length / 4) };
+  const text = atob(sent.data);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   return { shape, scale, signed, values: new Float32Array(bytes.buffer) };
 }
 
@@ -30,11 +44,8 @@ export function meanOf({ shape, values }) {
   return sum / count;
 }
 
-/** The colour of a share in [-1, 1]. @param {number[][]} colours @param {boolean} signed @param {number} share */
-export function colourAt(colours, signed, share) {
-  const place = signed ? (share + 1) * 127.5 : share * 255;
-  return colours[Math.min(255, Math.max(0, Math.round(place)))];
-}
+/** The place in its colours of a share in [-1, 1]. @param {boolean} signed @param {number} share */
+export const placeOf = (signed, share) => Math.min(255, Math.max(0, Math.round(signed ? (share + 1) * 127.5 : share * 255)));
 
 /**
  * A heatmap (C, h, w) into a canvas of its size. `clear`: as clear as it is weak, to lie over a photo.
@@ -45,22 +56,23 @@ export function paint(canvas, numbers, { clear = false, scale = numbers.scale } 
   Object.assign(canvas, { width, height });
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const image = pen.createImageData(width, height);
-  const colours = coloursOf(numbers.signed);
+  const [colours, pixels] = [inksOf(numbers.signed), new Uint32Array(image.data.buffer)];
+  const { values, signed } = numbers;
   const count = width * height;
   for (let i = 0; i < count; i++) {
     let strength = 0;
     if (channels === 3) {
       for (let c = 0; c < 3; c++) {
-        const value = numbers.values[c * count + i];
+        const value = values[c * count + i];
         image.data[4 * i + c] = 255 * (0.5 + value / (2 * scale));
         strength = Math.max(strength, Math.abs(value));
       }
+      image.data[4 * i + 3] = 255;
     } else {
-      const value = numbers.values[i];
-      image.data.set(colourAt(colours, numbers.signed, value / scale), 4 * i);
-      strength = Math.abs(value);
+      pixels[i] = colours[placeOf(signed, values[i] / scale)];
+      strength = Math.abs(values[i]);
     }
-    image.data[4 * i + 3] = clear ? 255 * 0.92 * Math.sqrt(Math.min(1, strength / scale)) : 255;
+    if (clear) image.data[4 * i + 3] = 255 * 0.92 * Math.sqrt(Math.min(1, strength / scale));
   }
   pen.putImageData(image, 0, 0);
 }

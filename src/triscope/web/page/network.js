@@ -4,7 +4,7 @@ import { numbersOf, paint, paintLegend, valueAt } from "./colour.js";
 import { choice, fill, h, settled, told } from "./h.js";
 import { keys } from "./keys.js";
 import { seenAddress } from "./photos.js";
-import { address, get } from "./source.js";
+import { address, get, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
@@ -92,8 +92,9 @@ export function networkPage(root, params, app) {
       if (!app.photo) throw new Error("There is no photo yet: add one above, or drop one here.");
       const ways = { map: ["api/layer", "api/layer/atlas"], filter: ["api/filters", "api/filters/atlas"], best: ["api/best", "api/best/atlas"] };
       const [about, sheet] = ways[/** @type {"map"} */ (show)] || ways.map;
-      const [found, other, image] = await Promise.all([get("api/layer", query), about === "api/layer" ? null : get(about, query),
-        picture(address(sheet, query))]);
+      const [found, other, drawn] = await Promise.all([fetchTiles(query), show === "map" ? null : get(about, query),
+        show === "map" ? null : picture(address(sheet, query))]);
+      const image = drawn || found.parts.levels || await picture(address("api/layer/atlas", query));
       if (mine !== asked) return;
       facts = found;
       laid = other ? { ...found, ...other } : found;
@@ -207,6 +208,9 @@ export function networkPage(root, params, app) {
     asked = -1;
   };
 }
+
+/** @param {any} query */
+const fetchTiles = async (query) => unpacked(await reached(fetch(address("api/layer/tiles", query))));
 
 /** @param {string} from @returns {Promise<HTMLImageElement>} */
 async function picture(from) {

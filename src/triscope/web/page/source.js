@@ -39,6 +39,23 @@ export async function get(path, query, signal) {
   return read(await reached(fetch(address(path, query), { signal })));
 }
 
+/**
+ * What came as JSON with raw bytes behind it; `parts` has the bytes by their names.
+ * @param {Response} answer @returns {Promise<any>}
+ */
+export async function unpacked(answer) {
+  if (!answer.ok) return read(answer);
+  const buffer = await answer.arrayBuffer();
+  let place = 4 + new DataView(buffer).getUint32(0, true);
+  const told = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, place - 4)));
+  for (const [name, length] of Object.entries(told.parts)) {
+    place += (4 - (place % 4)) % 4;
+    told.parts[name] = new Uint8Array(buffer, place, length);
+    place += length;
+  }
+  return told;
+}
+
 /** @param {string} path @param {any} [body] @param {Object<string, string>} [headers] @returns {Promise<any>} */
 export async function post(path, body, headers) {
   const raw = body instanceof Blob;
@@ -47,7 +64,7 @@ export async function post(path, body, headers) {
 }
 
 /** @param {Promise<Response>} asked */
-async function reached(asked) {
+export async function reached(asked) {
   try {
     return await asked;
   } catch (error) {

@@ -1,6 +1,6 @@
 // All maps of a layer on one canvas, from one atlas; walked through by pointer and by keys.
 
-import { colourAt, coloursOf } from "./colour.js";
+import { inksOf, placeOf } from "./colour.js";
 import { h, say, told } from "./h.js";
 
 const GAP = 4;
@@ -18,6 +18,11 @@ export function tileCanvas(hands) {
   let facts = null;
   /** @type {HTMLCanvasElement | null} */
   let painted = null;
+  /** @type {Uint8Array | null} */
+  let levels = null;
+  /** What the canvas shows, but for stars and the frame. @type {ImageData | null} */
+  let composed = null;
+  let whole = false;
   /** @type {number[]} */
   let order = [];
   let stars = new Set();
@@ -25,39 +30,95 @@ export function tileCanvas(hands) {
   let side = 64;
   let [wide, tall, across] = [64, 64, 1];
 
-  /** The atlas in colours. @param {HTMLImageElement} image @param {Facts} about @param {{whole: boolean, plain: boolean}} how */
-  function use(image, about, { whole, plain }) {
+  /**
+   * The maps in colours: from their levels, or from an atlas of them.
+   * @param {Uint8Array | HTMLImageElement} source @param {Facts} about @param {{whole: boolean, plain: boolean}} how
+   */
+  function use(source, about, how) {
+    whole = how.whole;
+    composed = null;
+    levels = source instanceof Uint8Array ? source : null;
     facts = about;
-    const sheet = document.createElement("canvas");
-    Object.assign(sheet, { width: image.naturalWidth, height: image.naturalHeight });
-    const pen = /** @type {CanvasRenderingContext2D} */ (sheet.getContext("2d", { willReadFrequently: true }));
-    pen.drawImage(image, 0, 0);
-    if (!plain) colour(pen, about, whole);
-    painted = sheet;
-  }
-
-  /** @param {CanvasRenderingContext2D} pen @param {Facts} about @param {boolean} whole */
-  function colour(pen, about, whole) {
-    const { width, height } = pen.canvas;
-    const image = pen.getImageData(0, 0, width, height);
+    if (source instanceof Uint8Array) return;
+    painted = document.createElement("canvas");
+    Object.assign(painted, { width: source.naturalWidth, height: source.naturalHeight });
+    const pen = /** @type {CanvasRenderingContext2D} */ (painted.getContext("2d", { willReadFrequently: true }));
+    pen.drawImage(source, 0, 0);
+    if (how.plain) return;
+    const image = pen.getImageData(0, 0, painted.width, painted.height);
     const pixels = new Uint32Array(image.data.buffer);
-    const colours = coloursOf(about.signed);
     const [rows, cols] = about.tile;
     for (let unit = 0; unit < about.count; unit++) {
-      const own = Math.max(Math.abs(about.max[unit]), Math.abs(about.min[unit]));
-      const gain = whole ? own / about.scale : 1;
-      const table = new Uint32Array(256);
-      for (let level = 0; level < 256; level++) {
-        const share = about.signed ? (level - 128) / 127 : level / 255;
-        const [r, g, b] = colourAt(colours, about.signed, share * gain);
-        table[level] = (255 << 24) | (b << 16) | (g << 8) | r;
-      }
+      const table = tableOf(about, unit);
       const [left, top] = [(unit % about.columns) * cols, Math.floor(unit / about.columns) * rows];
       for (let y = top; y < top + rows; y++) {
-        for (let i = y * width + left; i < y * width + left + cols; i++) pixels[i] = table[pixels[i] & 255];
+        for (let i = y * image.width + left; i < y * image.width + left + cols; i++) pixels[i] = table[pixels[i] & 255];
       }
     }
     pen.putImageData(image, 0, 0);
+  }
+
+  /** All tiles in their places, from levels: a pixel is the mean of what lies under it. Returns what the canvas shows. */
+  function compose() {
+    const about = /** @type {Facts} */ (facts);
+    const source = /** @type {Uint8Array} */ (levels);
+    const { width, height } = about;
+    const sharp = devicePixelRatio || 1;
+    const image = new ImageData(canvas.width, canvas.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const [acrossTile, downTile] = [Math.round(wide * sharp), Math.round(tall * sharp)];
+    const [lefts, rights] = spans(acrossTile, width);
+    const [tops, ends] = spans(downTile, height);
+    const line = canvas.width;
+    const enlarged = acrossTile >= width && downTile >= height;
+    let table = tableOf(about, 0);
+    for (let i = 0; i < order.length; i++) {
+      const unit = order[i];
+      if (whole) table = tableOf(about, unit);
+      const start = unit * width * height;
+      const { x, y } = corner(i);
+      const [left, top] = [Math.round(x * sharp), Math.round(y * sharp)];
+      const [most, lines] = [Math.min(acrossTile, canvas.width - left), Math.min(downTile, canvas.height - top)];
+      for (let down = 0; down < lines; down++) {
+        const first = start + tops[down] * width;
+        const end = start + ends[down] * width;
+        const to = (top + down) * line + left;
+        if (down && enlarged && tops[down] === tops[down - 1]) pixels.copyWithin(to, to - line, to - line + most);
+        else if (enlarged) for (let over = 0; over < most; over++) pixels[to + over] = table[source[first + lefts[over]]];
+        else {
+          for (let over = 0; over < most; over++) {
+            const from = lefts[over];
+            const until = rights[over];
+            let sum = 0;
+            for (let row = first; row < end; row += width) for (let x = from; x < until; x++) sum += source[row + x];
+            pixels[to + over] = table[(sum / ((ends[down] - tops[down]) * (until - from)) + 0.5) | 0];
+          }
+        }
+      }
+    }
+    return image;
+  }
+
+  /** Which of `of` numbers lie under each of `count` pixels: from, to. @param {number} count @param {number} of */
+  function spans(count, of) {
+    const [from, to] = [new Int32Array(count), new Int32Array(count)];
+    for (let i = 0; i < count; i++) {
+      from[i] = Math.floor((i * of) / count);
+      to[i] = Math.max(from[i] + 1, Math.floor(((i + 1) * of) / count));
+    }
+    return [from, to];
+  }
+
+  /** The colours of a map's levels. @param {Facts} about @param {number} unit */
+  function tableOf(about, unit) {
+    const inks = inksOf(about.signed);
+    const own = Math.max(Math.abs(about.max[unit]), Math.abs(about.min[unit]));
+    const gain = whole ? own / about.scale : 1;
+    const table = new Uint32Array(256);
+    for (let level = 0; level < 256; level++) {
+      table[level] = inks[placeOf(about.signed, gain * (about.signed ? (level - 128) / 127 : level / 255))];
+    }
+    return table;
   }
 
   function place() {
@@ -70,22 +131,29 @@ export function tileCanvas(hands) {
     across = Math.max(1, Math.floor((room + GAP) / (wide + GAP)));
     const down = Math.ceil(order.length / across);
     const sharp = devicePixelRatio || 1;
-    canvas.style.width = `${room}px`;
-    canvas.style.height = `${Math.max(1, down * (tall + GAP))}px`;
-    canvas.width = Math.round(room * sharp);
-    canvas.height = Math.max(1, Math.min(16000, Math.round(down * (tall + GAP) * sharp)));
+    const high = Math.max(1, down * (tall + GAP));
+    const [pixels, lines] = [Math.round(room * sharp), Math.max(1, Math.min(16000, Math.round(high * sharp)))];
+    if (canvas.width === pixels && canvas.height === lines) return;
+    Object.assign(canvas.style, { width: `${room}px`, height: `${high}px` });
+    Object.assign(canvas, { width: pixels, height: lines });
   }
 
   function draw() {
-    if (!facts || !painted) return;
+    if (!facts || !(painted || levels)) return;
     place();
-    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
     const sharp = devicePixelRatio || 1;
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    if (levels) {
+      if (composed?.width !== canvas.width || composed?.height !== canvas.height) composed = null;
+      composed ||= compose();
+      pen.putImageData(composed, 0, 0);
+    }
     pen.imageSmoothingEnabled = facts.width > wide;
     order.forEach((unit, i) => {
       const { x, y } = corner(i);
-      pen.drawImage(/** @type {HTMLCanvasElement} */ (painted), ...within(unit), x, y, wide, tall);
+      if (!levels) pen.drawImage(/** @type {HTMLCanvasElement} */ (painted), ...within(unit), x, y, wide, tall);
       if (stars.has(unit)) mark(pen, x, y);
     });
     frame(pen);
@@ -175,7 +243,7 @@ export function tileCanvas(hands) {
   return {
     node: canvas, use, draw, stand,
     /** @param {number[]} units @param {Set<number>} starred */
-    arrange(units, starred) { order = units; stars = starred; if (!units.includes(at)) at = -1; draw(); },
+    arrange(units, starred) { order = units; stars = starred; composed = null; if (!units.includes(at)) at = -1; draw(); },
     get at() { return at; },
     set at(unit) { at = unit; },
   };

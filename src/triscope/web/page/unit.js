@@ -1,6 +1,7 @@
 // One unit: where it looks in a photo, what would excite it, which photos of the collection do.
 
 import { histogram } from "./charts.js";
+import { numbersOf } from "./colour.js";
 import { choice, fill, h, settled, told } from "./h.js";
 import { heatPanel } from "./heat.js";
 import { keys } from "./keys.js";
@@ -130,8 +131,8 @@ export function unitPage(root, params, app) {
   let exact = null;
   async function loadExact() {
     if (!layer || !app.photo || !parts) return;
-    exact = await get("api/layer/map", { layer: layer.name, channel: parts.channel, photo: app.photo, network: app.network }).catch(() => null);
-    if (exact) exact.values = new Float32Array(Uint8Array.from(atob(exact.data), (letter) => letter.charCodeAt(0)).buffer);
+    const sent = await get("api/layer/map", { layer: layer.name, channel: parts.channel, photo: app.photo, network: app.network }).catch(() => null);
+    exact = sent && numbersOf(sent);
     if (exact && parts.at) tellHere(...(/** @type {[number, number]} */ (parts.at.split(",").map(Number))));
   }
 
