@@ -14,7 +14,6 @@ from triscope.verbs import METHODS
 from triscope.web.packed import packed
 from triscope.web.photos import check
 from triscope.web.volumes import Volume, as_bytes
-from triscope.where.target import looked_before
 
 _CLASSES = 5
 
@@ -45,8 +44,7 @@ class Frame:
             told["maps"] = volume.facts()
             parts |= volume.parts()
         if self.method:
-            with looked_before(self.network, batch.images, look):
-                heat = METHODS[self.method](self.network, batch)
+            heat = METHODS[self.method](self.network, batch)
             if not isinstance(heat, Heatmap):
                 raise OptionError("A camera shows methods that make heatmaps.")
             told["heatmap"] = {"shape": list(heat.values.shape[1:]), "scale": heat.scale, "signed": heat.signed}

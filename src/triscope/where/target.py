@@ -6,7 +6,6 @@ copies one by one; they are answered in batches of a bounded size, each by the q
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -28,8 +27,6 @@ from triscope.results import Heatmap
 
 K = TypeVar("K")
 H = TypeVar("H", bound=Heatmap)
-
-_BEFORE: ContextVar[tuple[Network, Tensor, Look] | None] = ContextVar("before", default=None)
 
 #: Networks that were found to take pictures in one order in memory only.
 _ONE_ORDER: WeakSet[Network] = WeakSet()
@@ -66,7 +63,7 @@ class Target:
     def of(cls, network: Network, images: ImageBatch, objective: Objective) -> "Target":
         """Ask once, so that the top class is known, and what the images themselves score."""
         with without_gradients(network.device):
-            look = _before(network, images.images, objective.needs) or network.look(images.images, objective.needs)
+            look = network.look(images.images, objective.needs)
             scores = objective(look)
         return cls(network, images, objective.resolve(look), scores)
 
@@ -109,23 +106,6 @@ class Target:
             notes=tuple(notes),
             **more,
         )
-
-
-@contextmanager
-def looked_before(network: Network, images: Tensor, look: Look) -> Iterator[None]:
-    """Within, the first pass of a method over these very images is left out where `look` has seen what it needs."""
-    token = _BEFORE.set((network, images, look))
-    try:
-        yield
-    finally:
-        _BEFORE.reset(token)
-
-
-def _before(network: Network, images: Tensor, needs: Iterable[Need]) -> Look | None:
-    known = _BEFORE.get()
-    if known is None or known[0] is not network or known[1] is not images:
-        return None
-    return known[2] if all(need in known[2] for need in needs) else None
 
 
 def looked_at(network: Network, pictures: Tensor, needs: Iterable[Need], leaf: str | None = None) -> Look:
