@@ -27,6 +27,7 @@ NOT_RUN = {
     "python -m benchmarks.": "takes hours; the benchmarks have tests of their own",
     "triscope stylize cat.jpg wave.jpg --start noise --octaves 1 -m vgg19": "half a gigabyte of weights",
     "triscope texture pebbles.jpg -m vgg19": "half a gigabyte of weights",
+    "triscope units features.4 features.9 output": "1,448 pictures; tests/what/test_units.py fills smaller folders",
     "triscope difference cat.jpg -m resnet18": "two trained networks",
     "triscope app -m alexnet --beside vgg16": "half a gigabyte of weights",
 }
