@@ -56,5 +56,5 @@ def test_a_report_on_a_detector_lists_its_boxes(network, folder):
     assert f"It finds boxes, of which <strong>{unit}</strong> is the surest with {score:.0%}" in page
     assert "no classes to answer with" not in page
     page = ts.report(network, folder / "1.png").html
-    assert "The surest boxes" in page
+    assert "The boxes with the highest scores" in page
     assert all(f">{name}</" in page for name in best.names[0])
