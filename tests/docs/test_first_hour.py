@@ -31,9 +31,9 @@ def test_it_takes_at_most_eight_commands():
 def test_the_page_runs_as_it_is_written(tmp_path, monkeypatch):
     source, programs = str(Path(ts.__file__).parents[1]), tmp_path / "bin"
     programs.mkdir()
-    for name, words in (("python", ""), ("triscope", " -m triscope")):
+    for name, module in (("python", ""), ("triscope", " -m triscope")):
         program = programs / name
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -W error{words} "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -W error{module} "$@"\n')
         program.chmod(0o755)
     folder = tmp_path / "here"
     folder.mkdir()
