@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 import triscope as ts
-from triscope.what.style.memory import bytes_of
 
 
 def held(kind: str) -> float:
@@ -25,6 +24,8 @@ def main(words: list[str]) -> None:
     torch.set_num_threads(1)
     name, weights, size, steps, content, style, *rest = words
     memory = rest[0] if rest else None
+    (option,) = (one for one in ts.stylize.options if one.name == "memory")
+    aim = option.read(memory)
     warm = torch.zeros(1, 3, 32, 32)
     ts.stylize(ts.load("pocket"), warm, torch.rand_like(warm), size=64, steps=1)  # everything is imported now
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
@@ -33,7 +34,7 @@ def main(words: list[str]) -> None:
     for step in ts.stylize.steps(network, content, style, size=int(size), steps=int(steps), memory=memory):
         seconds = (time.monotonic() - began) / step.index
         peak = held("VmHWM") - before
-        share = f", {peak / (bytes_of(memory) or 1):.2f} of {memory}" if memory else ""
+        share = f", {peak / (aim or 1):.2f} of {memory}" if memory else ""
         place = " x ".join(map(str, step.result.values.shape[-2:]))
         print(f"step {step.index} at {place}: {peak / 2**30:.2f} GB{share}, {seconds:.0f} s a step", flush=True)
 
