@@ -1,7 +1,11 @@
 """Searching among many vectors: by cells, among those that meet a condition, and for several queries at once."""
 
+import hashlib
+import shutil
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch.nn import functional as F
 
@@ -14,6 +18,7 @@ from triscope.which.search.neighbors import neighbors
 from triscope.which.search.vector_index import Space
 
 COUNT, LENGTH = 3000, 300
+THREADS = torch.get_num_threads()
 
 
 def clustered(start: int, many: int) -> np.ndarray:
@@ -34,11 +39,19 @@ def made(tmp_path_factory):
 def found(made, monkeypatch):
     """The vectors, as if there were many of them."""
     monkeypatch.setattr(vector_index, "_COARSE_FROM", 500)
-    monkeypatch.setattr(vector_index, "_CELLS_FROM", 1000)
+    monkeypatch.setattr(vector_index, "_LARGE", 1000)
+    monkeypatch.setattr(vector_index, "_PAID", 1000)  # so that cells are made after three scans
+    monkeypatch.setattr(vector_index, "_BY_CELLS", 100)
+    monkeypatch.setattr(vector_index, "_SCANNED", 700 * LENGTH)
     monkeypatch.setattr(vector_index, "_AT_ONCE", 700)
     monkeypatch.setattr("triscope.which.search.cells._ROWS", 50)
     monkeypatch.setattr("triscope.which.search.cells._BLOCK", 700)
+    shutil.rmtree(made[0].path / "cache", ignore_errors=True)
     return Space(*made)
+
+
+def cells_of(found):
+    return list((found.store.path / "cache").glob("*.cells-*"))
 
 
 @pytest.fixture
@@ -62,11 +75,132 @@ def recall(hits, expected):
     return np.mean([len(set(hit.rows.tolist()) & set(rows.tolist())) / 10 for hit, rows in pairs])
 
 
+def test_what_is_found_by_cells_is_what_is_near(found, queries):
+    found.make_cells()
+    hits = [found.search(query, 10, "cosine") for query in queries]
+    assert {hit.how for hit in hits} == {
+        "Found among the 8% of 3,000 images that lie nearest; exact looks at every one."
+    }
+    assert recall(hits, nearest(found, queries, "cosine")) > 0.97
+    assert torch.get_num_threads() == THREADS
+
+
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_what_is_found_by_cells_is_what_is_near(found, queries, metric):
-    hits = [found.search(query, 10, metric) for query in queries]
-    assert recall(hits, nearest(found, queries, metric)) > 0.97
-    assert ("cells" in vars(found)) == (metric == "cosine")
+def test_without_cells_every_picture_is_looked_at(found, queries, metric, exact):
+    hits = [Space(found.store, found.column).search(query, 10, metric, exact=exact) for query in queries]
+    assert recall(hits, nearest(found, queries, metric)) == 1
+    assert {hit.how for hit in hits} == {""}
+
+
+def test_cells_are_made_when_scans_have_cost_as_much_and_then_kept(found, queries):
+    ways = [bool(found.search(query, 10, "cosine").how) for query in queries[:5]]
+    assert ways == [False, False, False, True, True]
+    (kept,) = cells_of(found)
+    before = kept.read_bytes()
+    later = Space(found.store, found.column)
+    hits = [later.search(query, 10, "cosine") for query in queries]
+    assert all(hit.how for hit in hits)
+    assert cells_of(found) == [kept]
+    assert kept.read_bytes() == before
+    for hit, query in zip(hits, queries, strict=True):
+        assert hit.rows.tolist() == found.search(query, 10, "cosine").rows.tolist()
+        torch.testing.assert_close(hit.scores, found.scores(query - found.mean, hit.rows, "cosine"))
+    assert not {"short", "coarse", "lengths"} & set(vars(later))
+
+
+def test_what_is_asked_otherwise_does_not_go_by_cells(found, queries):
+    found.make_cells()
+    for asked in (
+        {"metric": "euclidean"},
+        {"metric": "cosine", "exact": True},
+        {"metric": "cosine", "where": "key > 5"},
+    ):
+        assert found.search(queries[0], 10, **asked).how == ""
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flipped(path):
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 1
+    path.write_bytes(data)
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def forged(path, **changes):
+    """A file whose name is right and that holds something else."""
+    held = safetensors.torch.load(path.read_bytes()) | changes
+    data = safetensors.torch.save({name: values for name, values in held.items() if values is not None})
+    path.unlink()
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    path.with_name(f"{path.name.partition('-')[0]}-{digest}.safetensors").write_bytes(data)
+
+
+def beyond(path):
+    forged(path, places=torch.arange(COUNT) + 1)
+
+
+def out_of_order(path):
+    forged(path, starts=safetensors.torch.load(path.read_bytes())["starts"].flip(0))
+
+
+def of_other_type(path):
+    forged(path, rows=torch.zeros(COUNT, 64))
+
+
+def of_other_length(path):
+    held = safetensors.torch.load(path.read_bytes())
+    forged(path, rows=held["rows"][:, :60].contiguous(), centres=held["centres"][:, :60].contiguous())
+
+
+def of_no_form(path):
+    forged(path, centres=torch.zeros(()), starts=torch.zeros((), dtype=torch.int64))
+
+
+def incomplete(path):
+    forged(path, rows=None)
+
+
+DAMAGES = [truncated, flipped, emptied, beyond, out_of_order, of_other_type, of_other_length, of_no_form, incomplete]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_file_of_cells_is_none_and_is_made_again(found, queries, damage):
+    found.make_cells()
+    (kept,) = cells_of(found)
+    before = kept.read_bytes()
+    damage(kept)
+    later = Space(found.store, found.column)
+    ways = [bool(later.search(query, 10, "cosine").how) for query in queries[:4]]
+    assert ways == [False, False, False, True]
+    assert [path.read_bytes() for path in cells_of(found)] == [before]
+
+
+def test_cells_of_another_version_are_not_used_and_go(found, queries):
+    found.make_cells()
+    (kept,) = cells_of(found)
+    column, version, rest = kept.name.split(".", 2)
+    kept.rename(kept.with_name(f"{column}.{int(version) - 1}.{rest}"))
+    later = Space(found.store, found.column)
+    assert later.search(queries[0], 10, "cosine").how == ""
+    later.make_cells()
+    assert cells_of(found) == [kept]
+
+
+def test_cells_that_cannot_be_kept_are_used_all_the_same(found, queries, monkeypatch):
+    def full(path, data):
+        raise StoreError("no space left on device")
+
+    monkeypatch.setattr("triscope.which.search.cells.write_durably", full)
+    ways = [bool(found.search(query, 10, "cosine").how) for query in queries[:4]]
+    assert ways == [False, False, False, True]
+    assert cells_of(found) == []
 
 
 def test_scores_are_those_of_the_stored_vectors(found, queries):
@@ -103,7 +237,7 @@ def test_a_condition_is_right_however_few_meet_it(found, queries, where, rows):
     many = min(10, len(rows))
     assert all(len(hit.rows) == many and set(hit.rows.tolist()) <= rows for hit in hits)
     if many == 10:
-        assert recall(hits, nearest(found, queries, "cosine", rows)) > 0.98
+        assert recall(hits, nearest(found, queries, "cosine", rows)) == 1
 
 
 def test_many_vectors_are_asked_about_in_one_call(found, queries):
@@ -122,6 +256,8 @@ def test_it_is_said_where_not_every_picture_is_looked_at(found, monkeypatch):
     store = found.store
     monkeypatch.setattr(type(store), "thumbnails", lambda _, rows: tuple(torch.zeros(3, 4, 4) for _ in rows))
     vector = store.vectors(found.column, [3])[0]
+    assert neighbors(store, vector, "1", k=3).notes == ()
+    vector_index.space(store, found.column).make_cells()
     assert neighbors(store, vector, "1", k=3).notes[0].startswith("Found among the ")
     assert neighbors(store, vector, "1", k=3, exact=True).notes == ()
     assert neighbors(store, vector, "1", k=3, where="key > 5").notes == ()
@@ -137,6 +273,6 @@ def test_every_row_lies_in_the_cell_of_the_nearest_centre():
         inside = cells.rows[cells.starts[cell] : cells.starts[cell + 1]].float()
         nearest_centre = (inside @ cells.centres.float().T).argmax(1)
         assert (nearest_centre == cell).float().mean() > 0.98  # products are rounded to bfloat16
-    places, products = cells.near(rows[0], 1.0)
-    assert places.sort().values.tolist() == list(range(2500))
-    torch.testing.assert_close(products, (rows[places].float() @ rows[0].float()), atol=0.01, rtol=0)
+    best = cells.near(rows[0], 1.0, 7)
+    assert set(best.tolist()) == set((rows.float() @ rows[0].float()).topk(7).indices.tolist())
+    assert cells.near(rows[0], 1.0, 9999).sort().values.tolist() == list(range(2500))

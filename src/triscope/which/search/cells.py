@@ -5,13 +5,25 @@
 The inverted file of J. Sivic and A. Zisserman, "Video Google", ICCV 2003, with the clustering of I. Dhillon and
 D. Modha, "Concept decompositions for large sparse text data using clustering", Machine Learning 42, 2001. A neighbour
 in a cell that is not looked into is missed; docs/methods/neighbors.md says how many are.
+
+Cells are kept in a file of the store's cache, `NAME.VERSION.cells-DIGEST.safetensors`; one that is damaged is as good
+as none.
 """
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
+
+from triscope.errors import StoreError
+from triscope.which.database.durable import write_durably
 
 _ROWS = 1000  # in a cell, on the average
 _SAMPLE = 64  # rows per cell that the centres are found from
@@ -47,16 +59,68 @@ class Cells:
         starts = F.pad(nearest.bincount(minlength=count).cumsum(0), (1, 0))
         return cls(centres.bfloat16(), places, directions[places], starts)
 
-    def near(self, direction: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        """The places in the cells nearest to a direction (d,), a `share` of all rows, and their products with it."""
+    def near(self, direction: Tensor, share: float, count: int) -> Tensor:
+        """The `count` places most like a direction (d,) in the cells nearest to it, which hold a `share` of all."""
         order = (self.centres.float() @ direction.float()).argsort(descending=True)
         lengths = self.starts.diff()[order].cumsum(0)
         looked_into = order[: int((lengths < share * len(self.places)).sum()) + 1].tolist()
-        wanted = direction.to(self.rows.dtype)
         spans = [slice(int(self.starts[cell]), int(self.starts[cell + 1])) for cell in looked_into]
-        # One product for all: threads that wait for each other after each of a hundred small ones take longer.
+        # One product for all is quicker than a hundred small ones.
         rows = torch.cat([self.rows[span] for span in spans])
-        return torch.cat([self.places[span] for span in spans]), torch.mv(rows, wanted).float()
+        products = torch.mv(rows, direction.to(rows.dtype)).float()
+        places = torch.cat([self.places[span] for span in spans])
+        return places[products.topk(min(count, len(places)), sorted=False).indices]
+
+    @classmethod
+    def recall(cls, folder: Path, name: str, count: int, length: int) -> "Cells | None":
+        """The cells of rows (count, length) that `keep` put into a folder by this name; None where there are none."""
+        for path in sorted(folder.glob(f"{name}.cells-*.safetensors")):
+            with suppress(OSError, SafetensorError, TypeError):
+                data = path.read_bytes()
+                if _file(name, data) == path.name:
+                    cells = cls(**safetensors.torch.load(data))
+                    if cells._sound(count, length):
+                        return cells
+        return None
+
+    def keep(self, folder: Path, name: str) -> None:
+        """Put the cells into a file; where the folder cannot be written to they are not kept."""
+        data = safetensors.torch.save(vars(self))
+        with suppress(OSError, StoreError):
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in folder.glob(f"{name.rpartition('.')[0]}.*.cells-*.safetensors"):
+                old.unlink(missing_ok=True)
+            write_durably(folder / _file(name, data), data)
+
+    def _sound(self, count: int, length: int) -> bool:
+        """Whether each of the rows (count, length) lies in one cell."""
+        many = len(self.starts) - 1 if self.starts.ndim else 0
+        return (
+            self.rows.shape == (count, length)
+            and self.centres.shape == (many, length)
+            and self.rows.dtype == self.centres.dtype == torch.bfloat16
+            and self.places.dtype == self.starts.dtype == torch.int64
+            and torch.equal(self.places.sort().values, torch.arange(count))
+            and torch.equal(self.starts.sort().values, self.starts)
+            and self.starts[[0, -1]].tolist() == [0, count]
+        )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Products on the calling thread alone: where a machine is busy, threads wait for each other far longer than the
+    products of a search take.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
+def _file(name: str, data: bytes) -> str:
+    return f"{name}.cells-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
 
 
 def _drawn(count: int, many: int, generator: torch.Generator) -> Tensor:
@@ -65,4 +129,5 @@ def _drawn(count: int, many: int, generator: torch.Generator) -> Tensor:
 
 
 def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
-    return (rows.bfloat16() @ centres.bfloat16().T).argmax(1)
+    # NumPy's argmax, which is many times as quick as torch's.
+    return torch.from_numpy((rows.bfloat16() @ centres.bfloat16().T).float().numpy().argmax(1))

@@ -76,7 +76,7 @@ def neighbors(
         pictures=store.thumbnails(hits.rows),
         score=f"{metric} in {column}",
         query=shown,
-        notes=(how,) if (how := found.how(metric, where, exact=exact)) else (),
+        notes=(hits.how,) if hits.how else (),
     )
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -23,7 +24,7 @@ from triscope.which.database.location import cache_folder
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import projected_name, rest_name
-from triscope.which.search.cells import Cells
+from triscope.which.search.cells import Cells, one_thread
 from triscope.which.store import GOOD
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ Metric: TypeAlias = Literal["cosine", "euclidean"]
 _IN_MEMORY = 64 << 20  # copies of the vectors that are larger than this lie in a file, and in memory only as its cache
 _COARSE = 64  # components that are looked at first,
 _COARSE_FROM = 20_000  # in collections larger than this
-_CELLS_FROM = 200_000  # pictures; with more, only the cells nearest to a query are looked into,
-_SHARE = 0.12  # which hold this share of them
+_LARGE = 200_000  # pictures; with more, cells are worth while: those nearest to a query are looked into,
+_SHARE = 0.08  # which hold this share of the pictures,
+_BY_CELLS = 300  # and give so many candidates, or more
+_PAID = 32_000  # pictures: after one scan for each so many, scans have cost as much as making the cells does
+_SCANNED = 1 << 20  # numbers that a scan looks at in one product: they stay in the processor's cache
 _AT_ONCE = 65_536
 _BATCH = 2048
 _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no direction
@@ -43,10 +47,14 @@ _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What a search found, best first: row numbers and scores (cosines, or distances)."""
+    """What a search found, best first: row numbers and scores (cosines, or distances).
+
+    `how` is a sentence about how they were found where some may have been missed; "" where every picture was looked at.
+    """
 
     rows: NDArray[np.int64]
     scores: Tensor
+    how: str = ""
 
 
 class Space:
@@ -59,12 +67,15 @@ class Space:
         self.projection: Projection | None = store.projection(column)
         self.mean = self.projection.mean if self.projection else self._measure_mean()
         self._last: tuple[str, Tensor] | None = None
+        self._scans = 0
+        self._cells: Cells | None = None
         #: A vector no farther from the mean than this has no direction.
         self.still = max(_SAME * float(self.mean.norm()), torch.finfo(torch.float32).tiny)
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @one_thread()
     def search(
         self,
         vector: Tensor,
@@ -80,9 +91,18 @@ class Space:
         `exact` scans whole vectors for candidates, and not projections.
         """
         query = vector.float() - self.mean
-        rows = self._candidates(query, k + len(without) + max(6 * k, 60), metric, where, exact=exact)
-        rows = np.sort(rows[~np.isin(rows, without)])  # equal scores come in the order of the rows
-        return self._exactly(query, rows, k, metric)
+        count = k + len(without) + max(6 * k, 60)
+        if metric == "cosine" and self.projection is not None and where is None and not exact:
+            short = self.projection.directions @ query
+            if self._indexed:
+                rows = self.store.table.near(projected_name(self.column), short.numpy(), count, None)
+                return self._exactly(query, rows, k, metric, without, f"by the index among {len(self):,} images")
+            if (cells := self._paid_cells()) is not None:
+                rows = self.rows[cells.near(short[:_COARSE], _SHARE, max(count, _BY_CELLS)).numpy()]
+                how = f"among the {_SHARE:.0%} of {len(self):,} images that lie nearest"
+                return self._exactly(query, rows, k, metric, without, how)
+        rows = self._candidates(query, count, metric, where, exact=exact)
+        return self._exactly(query, rows, k, metric, without)
 
     def search_all(self, vectors: Tensor, k: int, metric: Metric, *, where: str | None = None) -> list[Hits]:
         """What `search` finds for each of `vectors` (Q, D), in one pass over the collection."""
@@ -98,49 +118,82 @@ class Space:
             best, order = guess.topk(min(count, guess.shape[1]), dim=1)
             places = torch.cat([places, some.expand(len(queries), -1)], 1).gather(1, order)
         return [
-            self._exactly(query, np.sort(self.rows[found.numpy()]), k, metric)
+            self._exactly(query, self.rows[found.numpy()], k, metric)
             for query, found in zip(queries, places, strict=True)
         ]
 
-    def _exactly(self, query: Tensor, rows: NDArray[np.int64], k: int, metric: Metric) -> Hits:
-        """The k best of some rows, by their exact scores."""
+    def _exactly(
+        self,
+        query: Tensor,
+        rows: NDArray[np.int64],
+        k: int,
+        metric: Metric,
+        without: Sequence[int] | NDArray[np.int64] = (),
+        how: str = "",
+    ) -> Hits:
+        """The k best of some rows by their exact scores, but for those `without`."""
+        rows = np.sort(rows[~np.isin(rows, without)])  # equal scores come in the order of the rows
         scores = self.scores(query, rows, metric)
         order = scores.sort(descending=metric == "cosine", stable=True).indices[:k]
-        return Hits(rows[order.numpy()], scores[order])
+        return Hits(rows[order.numpy()], scores[order], how and f"Found {how}; exact looks at every one.")
 
-    def how(self, metric: Metric, where: str | None = None, *, exact: bool = False) -> str:
-        """A sentence about how a search goes where it may miss some; "" where it looks at every picture."""
-        if self.projection is None or exact or where is not None:
-            return ""
-        if metric == "cosine" and self._indexed:
-            return f"Found by the index among {len(self):,} images; exact looks at every one."
-        if metric == "cosine" and len(self) > _CELLS_FROM:
-            return f"Found among the {_SHARE:.0%} of {len(self):,} images that lie nearest; exact looks at every one."
-        return ""
+    def _paid_cells(self) -> Cells | None:
+        """The cells, where they are kept or scans have cost as much as making them does; else None."""
+        if self._cells is None and len(self) > _LARGE:
+            self._cells = Cells.recall(*self._kept, len(self), _COARSE)
+            if self._cells is None and self._scans * _PAID >= len(self):
+                self.make_cells()
+        return self._cells
+
+    @one_thread()
+    def make_cells(self) -> None:
+        """Make the cells by the strongest components, and keep them in the store's cache for later processes."""
+        assert self.projection is not None  # made only where there is one
+        strongest = self.projection.directions[:_COARSE].T
+        directions = [F.normalize((block - self.mean) @ strongest).bfloat16() for block in self._blocks()]
+        self._cells = Cells.of(torch.cat(directions))
+        self._cells.keep(*self._kept)
+
+    @property
+    def _kept(self) -> tuple[Path, str]:
+        return cache_folder(self.store.path), f"{self.column.name}.{self.store.table.version}"
 
     def _candidates(
         self, query: Tensor, count: int, metric: Metric, where: str | None, *, exact: bool
     ) -> NDArray[np.int64]:
         """The rows among which the nearest are, the best guess of `count`; `query` is seen from the mean."""
         allowed = None if where is None else self._allowed(where)
+        if len(self) > _LARGE:
+            return self._scan(query, count, metric, allowed)
         if self.projection is None or exact:
             return self._best(self.whole, query, count, metric, allowed)
         short = self.projection.directions @ query
-        if metric == "cosine" and self._indexed and where is None:
-            return self.store.table.near(projected_name(self.column), short.numpy(), count, None)
         some = len(self) if allowed is None else len(allowed)
         if some > _COARSE_FROM:  # the strongest components sort out most rows, the others are asked about the rest
             allowed = self._narrowed(short[:_COARSE], max(some // 256, 16 * count), metric, allowed)
         return self._best(self.short, short, count, metric, allowed)
 
+    def _scan(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> NDArray[np.int64]:
+        """The rows with the `count` best scores by the stored vectors, of all or of those at some places."""
+        self._scans += allowed is None
+        places = torch.arange(len(self)) if allowed is None else allowed
+        products = torch.cat([torch.empty(0), *(torch.mv(block, query) for block in self._blocks(allowed))])
+        guess = self._ranked(products - self.mean @ query, self.lengths[places], metric)
+        picked: NDArray[np.int64] = self.rows[places[guess.topk(min(count, len(guess))).indices].numpy()]
+        return picked
+
+    def _blocks(self, places: Tensor | None = None) -> Iterator[Tensor]:
+        """The mapped vectors, of all or of those at some places, float32: blocks (n, D), each in place of the last."""
+        many = max(1, _SCANNED // self.column.length)
+        block = torch.empty(many, self.column.length)
+        rows = torch.split(self.mapped, many) if places is None else map(self.mapped.__getitem__, torch.split(places, many))
+        return (block[: len(some)].copy_(some) for some in rows)
+
     def _narrowed(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> Tensor:
         """The places of the best `count` by the strongest components, ascending."""
-        if metric == "cosine" and allowed is None and len(self) > _CELLS_FROM:
-            places, guess = self.cells.near(query, _SHARE)
-        else:
-            places = torch.arange(len(self)) if allowed is None else allowed
-            coarse = self.coarse if allowed is None else self.coarse.index_select(0, places)
-            guess = self._guess(coarse, query, self.lengths[places], metric)
+        places = torch.arange(len(self)) if allowed is None else allowed
+        coarse = self.coarse if allowed is None else self.coarse.index_select(0, places)
+        guess = self._guess(coarse, query, self.lengths[places], metric)
         return places[guess.topk(min(count, len(guess)), sorted=False).indices].sort().values
 
     def _best(
@@ -199,13 +252,6 @@ class Space:
         return self.mapped[torch.from_numpy(np.searchsorted(self.rows, rows))].float()
 
     @cached_property
-    def cells(self) -> Cells:
-        """The directions along the strongest components, by cells."""
-        return Cells.of(
-            torch.cat([F.normalize(block.float()).bfloat16() for block in torch.split(self.coarse, _AT_ONCE)])
-        )
-
-    @cached_property
     def mapped(self) -> Tensor:
         """The vectors as they are stored (N, D), float16, in a file of the store's cache that is mapped."""
         return self._file("float16", lambda vectors: vectors.half())
@@ -230,6 +276,8 @@ class Space:
     @cached_property
     def lengths(self) -> Tensor:
         """How far each picture is from the mean (N,), float32."""
+        if len(self) > _LARGE:
+            return torch.cat([(block - self.mean).norm(dim=1) for block in self._blocks()])
         if self.projection is None:
             parts = [(_vectors(batch, self.column) - self.mean).norm(dim=1) for batch in self._stream()]
             return torch.cat([torch.empty(0), *parts])
@@ -252,7 +300,8 @@ class Space:
     def _file(self, kind: Literal["float16", "bfloat16"], made: Callable[[Tensor], Tensor]) -> Tensor:
         """The vectors (N, D) as `made` makes them, in a file that is mapped; it is written where it is not there."""
         size = len(self) * self.column.length
-        path = cache_folder(self.store.path) / f"{self.column.name}.{self.store.table.version}.{kind}"
+        folder, name = self._kept
+        path = folder / f"{name}.{kind}"
         if not path.exists() or path.stat().st_size != size * 2:
             with writing(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
