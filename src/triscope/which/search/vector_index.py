@@ -92,17 +92,9 @@ class Space:
         """
         query = vector.float() - self.mean
         count = k + len(without) + max(6 * k, 60)
-        if metric == "cosine" and self.projection is not None and where is None and not exact:
-            short = self.projection.directions @ query
-            if self._indexed:
-                rows = self.store.table.near(projected_name(self.column), short.numpy(), count, None)
-                return self._exactly(query, rows, k, metric, without, f"by the index among {len(self):,} images")
-            if (cells := self._paid_cells()) is not None:
-                rows = self.rows[cells.near(short[:_COARSE], _SHARE, max(count, _BY_CELLS)).numpy()]
-                how = f"among the {_SHARE:.0%} of {len(self):,} images that lie nearest"
-                return self._exactly(query, rows, k, metric, without, how)
-        rows = self._candidates(query, count, metric, where, exact=exact)
-        return self._exactly(query, rows, k, metric, without)
+        near = self._near(query, count) if metric == "cosine" and where is None and not exact else None
+        rows, how = near or (self._candidates(query, count, metric, where, exact=exact), "")
+        return self._exactly(query, rows[~np.isin(rows, without)], k, metric, how)
 
     def search_all(self, vectors: Tensor, k: int, metric: Metric, *, where: str | None = None) -> list[Hits]:
         """What `search` finds for each of `vectors` (Q, D), in one pass over the collection."""
@@ -117,25 +109,29 @@ class Space:
             guess = torch.cat([best, self._ranked(products.T, self.lengths[some], metric)], 1)
             best, order = guess.topk(min(count, guess.shape[1]), dim=1)
             places = torch.cat([places, some.expand(len(queries), -1)], 1).gather(1, order)
-        return [
-            self._exactly(query, self.rows[found.numpy()], k, metric)
-            for query, found in zip(queries, places, strict=True)
-        ]
+        pairs = zip(queries, self.rows[places.numpy()], strict=True)
+        return [self._exactly(query, rows, k, metric) for query, rows in pairs]
 
-    def _exactly(
-        self,
-        query: Tensor,
-        rows: NDArray[np.int64],
-        k: int,
-        metric: Metric,
-        without: Sequence[int] | NDArray[np.int64] = (),
-        how: str = "",
-    ) -> Hits:
-        """The k best of some rows by their exact scores, but for those `without`."""
-        rows = np.sort(rows[~np.isin(rows, without)])  # equal scores come in the order of the rows
+    def _exactly(self, query: Tensor, rows: NDArray[np.int64], k: int, metric: Metric, how: str = "") -> Hits:
+        """The k best of some rows by their exact scores."""
+        rows = np.sort(rows)  # equal scores come in the order of the rows
         scores = self.scores(query, rows, metric)
         order = scores.sort(descending=metric == "cosine", stable=True).indices[:k]
-        return Hits(rows[order.numpy()], scores[order], how and f"Found {how}; exact looks at every one.")
+        return Hits(rows[order.numpy()], scores[order], how)
+
+    def _near(self, query: Tensor, count: int) -> tuple[NDArray[np.int64], str] | None:
+        """Candidates by an index or by cells, where there are some, with the sentence that says so."""
+        if self.projection is None:
+            return None
+        short, sure = self.projection.directions @ query, "exact looks at every one."
+        if self._indexed:
+            rows = self.store.table.near(projected_name(self.column), short.numpy(), count, None)
+            return rows, f"Found by the index among {len(self):,} images; {sure}"
+        if (cells := self._paid_cells()) is None:
+            return None
+        places = cells.near(short[:_COARSE], _SHARE, max(count, _BY_CELLS))
+        how = f"Found among the {_SHARE:.0%} of {len(self):,} images that lie nearest; {sure}"
+        return self.rows[places.numpy()], how
 
     def _paid_cells(self) -> Cells | None:
         """The cells, where they are kept or scans have cost as much as making them does; else None."""
@@ -186,7 +182,11 @@ class Space:
         """The mapped vectors, of all or of those at some places, float32: blocks (n, D), each in place of the last."""
         many = max(1, _SCANNED // self.column.length)
         block = torch.empty(many, self.column.length)
-        rows = torch.split(self.mapped, many) if places is None else map(self.mapped.__getitem__, torch.split(places, many))
+        rows = (
+            torch.split(self.mapped, many)
+            if places is None
+            else map(self.mapped.__getitem__, torch.split(places, many))
+        )
         return (block[: len(some)].copy_(some) for some in rows)
 
     def _narrowed(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> Tensor:
