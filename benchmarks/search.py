@@ -76,7 +76,7 @@ def measure(place: Path, count: int, length: int, many: int) -> None:
     print(f"{count:,} x {length}: store made in {time.perf_counter() - start:.0f} s, {_size(place):,.0f} MB")
     queries = torch.from_numpy(made(10**9, many)).float()
     found = Space(store, column)
-    for what in ("the first query, by a scan", "the second", "the third"):
+    for what in ("the first query", "the second", "the third"):
         print(f"  {what}: {_first(found, queries[0])}")
     start = time.perf_counter()
     found.make_cells()

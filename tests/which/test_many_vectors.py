@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from triscope.which.search.neighbors import neighbors
 from triscope.which.search.vector_index import Space
 
 COUNT, LENGTH = 3000, 300
-THREADS = torch.get_num_threads()
+THREADS = 2
 
 
 def clustered(start: int, many: int) -> np.ndarray:
@@ -38,6 +39,8 @@ def made(tmp_path_factory):
 @pytest.fixture
 def found(made, monkeypatch):
     """The vectors, as if there were many of them."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
     monkeypatch.setattr(vector_index, "_COARSE_FROM", 500)
     monkeypatch.setattr(vector_index, "_LARGE", 1000)
     monkeypatch.setattr(vector_index, "_PAID", 1000)  # so that cells are made after three scans
@@ -47,7 +50,8 @@ def found(made, monkeypatch):
     monkeypatch.setattr("triscope.which.search.cells._ROWS", 50)
     monkeypatch.setattr("triscope.which.search.cells._BLOCK", 700)
     shutil.rmtree(made[0].path / "cache", ignore_errors=True)
-    return Space(*made)
+    yield Space(*made)
+    torch.set_num_threads(usual)
 
 
 def cells_of(found):
@@ -107,6 +111,19 @@ def test_cells_are_made_when_scans_have_cost_as_much_and_then_kept(found, querie
         assert hit.rows.tolist() == found.search(query, 10, "cosine").rows.tolist()
         torch.testing.assert_close(hit.scores, found.scores(query - found.mean, hit.rows, "cosine"))
     assert not {"short", "coarse", "lengths"} & set(vars(later))
+
+
+def test_searches_of_several_threads_leave_each_its_number_of_threads(found, queries):
+    def searched(query):
+        rows = found.search(query, 10, "cosine").rows.tolist()
+        return rows, torch.get_num_threads()
+
+    found.make_cells()
+    alone = [found.search(query, 10, "cosine").rows.tolist() for query in queries]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(searched, queries)) == [(rows, THREADS) for rows in alone]
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(torch.get_num_threads).result() == THREADS
 
 
 def test_what_is_asked_otherwise_does_not_go_by_cells(found, queries):
