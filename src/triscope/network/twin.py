@@ -74,13 +74,13 @@ class TwinKeeper:
 
     def _current(self) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
         """The twin, and its buffers beside the module's."""
-        state = _state(self.module)
-        if self._twin is None or self._twin[0] != state:
+        if self._twin is None or self._twin[0] != _state(self.module):
             twin = make_twin(self.module, self.name)
             tap.install(twin)
             # `.data` has a version of its own, so a pass under way in another thread does not see a change.
             ours = [buffer.data for buffer in twin.buffers()]
-            self._twin = (state, twin, list(zip(ours, self.module.buffers(), strict=True)))
+            # Looked at only now: a part that is copied as itself holds our taps as well.
+            self._twin = (_state(self.module), twin, list(zip(ours, self.module.buffers(), strict=True)))
             self._made = [(vars(part), dict(vars(part))) for part in twin.modules()]
         return self._twin[1:]
 
