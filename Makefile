@@ -7,6 +7,9 @@ ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 
+# Threads that wait for each other sleep, as those of the command line do: spinning takes the cores of whatever else runs.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: setup app report test slow test-all lint format types derived docs docs-check wheel-test bench clean
 
 setup: $(ready)
