@@ -63,10 +63,11 @@ $(bin)/.docs: $(ready)
 	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
 	touch $@
 
-# Links and names; every block of code, the first hour and the notebook, run as they are written.
+# Links and names; the first hour and the notebook, run as they are written. The other pages' blocks of code are run by
+# `make test`, those that take minutes by `make slow`.
 docs-check: $(bin)/.docs
-	$(bin)/python -m pytest -q -m "slow or not slow" tests/test_docs.py tests/docs/test_blocks.py \
-		tests/docs/test_first_hour.py tests/docs/test_tour.py $(ARGS)
+	$(bin)/python -m pytest -q -m "slow or not slow" tests/test_docs.py tests/docs/test_first_hour.py \
+		tests/docs/test_tour.py $(ARGS)
 
 # A wheel, installed into an empty environment; README's commands are run by it.
 wheel-test: $(ready)
