@@ -334,8 +334,8 @@ def test_one_bad_picture_does_not_stop_the_others(folder):
 def test_an_interruption_keeps_what_is_done_and_exits_130(folder):
     slow = MODEL.replace("return ts.Network", "module.register_forward_hook(wait)\n    return ts.Network").replace(
         "def make",
-        "import time, pathlib\ndef wait(*_):\n"
-        "    time.sleep(60 if pathlib.Path('cat.saliency.png').exists() else 0)\n\ndef make",
+        "import time, pathlib\ndef wait(module, given, output):\n"
+        "    time.sleep(60 if pathlib.Path('cat.saliency.png').exists() else 0)\n    return output\n\ndef make",
     )
     Path("model.py").write_text(slow)
     words = ["saliency", "cat.png", "dog.png", "-m", "model.py:make"]

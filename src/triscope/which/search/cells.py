@@ -11,11 +11,9 @@ as none.
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock
 
 import safetensors.torch
 import torch
@@ -30,7 +28,6 @@ _ROWS = 1000  # in a cell, on the average
 _SAMPLE = 64  # rows per cell that the centres are found from
 _ROUNDS = 8
 _BLOCK = 65_536
-_ALONE = RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,21 +103,6 @@ class Cells:
             and torch.equal(self.starts.sort().values, self.starts)
             and self.starts[[0, -1]].tolist() == [0, count]
         )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Products on the calling thread alone: where a machine is busy, threads wait for each other far longer than the
-    products of a search take.
-    """
-    # One search at a time: the number is each thread's own, but a new thread begins with the one that was set last.
-    with _ALONE:
-        usual = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(usual)
 
 
 def _file(name: str, data: bytes) -> str:

@@ -24,7 +24,7 @@ from triscope.which.database.location import cache_folder
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import projected_name, rest_name
-from triscope.which.search.cells import Cells, one_thread
+from triscope.which.search.cells import Cells
 from triscope.which.store import GOOD
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ class Space:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @one_thread()
     def search(
         self,
         vector: Tensor,
@@ -141,7 +140,6 @@ class Space:
                 self.make_cells()
         return self._cells
 
-    @one_thread()
     def make_cells(self) -> None:
         """Make the cells by the strongest components, and keep them in the store's cache for later processes."""
         assert self.projection is not None  # made only where there is one
