@@ -155,6 +155,8 @@ def report(
 
     A folder, a pattern or a store stands for all its images.
     """
+    import torch
+
     from triscope.cli.image_words import expanded
     from triscope.images.samples import sample_photo
     from triscope.reporting import Report
@@ -166,7 +168,8 @@ def report(
     places = target.places(Report.require_ending, several=len(asked) > 1)
     found = [places.find(["stdin" if name == STREAM else Path(name).stem, "report"], ".html") for name in names]
     network = chosen.load(console)
-    with tempfile.TemporaryDirectory() as scratch:
+    workers = min(2, os.cpu_count() or 1)  # small steps keep more than one processor busy only so
+    with tempfile.TemporaryDirectory() as scratch, _threads(max(1, torch.get_num_threads() // workers)):
         sections = (*SECTIONS, *_on_a_collection(network, collection, None if images else Path(scratch), console))
         for image, name, place in zip(asked, names, found, strict=True):
             with console.attempt(name, alone=len(asked) == 1):
@@ -174,7 +177,7 @@ def report(
                     network,
                     read_stdin() if image == STREAM else image,
                     sections=sections,
-                    workers=min(2, os.cpu_count() or 1),  # small steps keep more than one processor busy only so
+                    workers=workers,
                     progress=lambda title, done, total: console.note(f"{done} of {total}: {title}"),
                 )
                 place.save_bytes(made.html.encode(), ".html")

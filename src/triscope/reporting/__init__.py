@@ -9,7 +9,7 @@
     html        blocks to HTML
     page        what stands around the sections
 
-Every picture in it is what a method makes, byte for byte the file that the command below it writes.
+Every picture in it is what a method makes, byte for byte the file that the command below it writes on as many threads.
 """
 
 import os
