@@ -62,7 +62,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_extra_path = ["root"]
+html_extra_path = ["landing"]  # the page at the top of the site, which leads to the documentation
 
 
 def setup(app: Sphinx) -> None:
