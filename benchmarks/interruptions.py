@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=25, help="the latest moment, from when the index has begun")
     given = parser.parse_args()
-    moments = random.Random(0)  # noqa: S311 - no secret
+    moments = random.Random(0)
     for number in (signal.SIGTERM, signal.SIGKILL):
         worst = 0.0
         for _ in range(given.times):

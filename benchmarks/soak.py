@@ -61,7 +61,7 @@ def main() -> None:
 
 def run(folder: Path, seconds: float, count: int) -> None:
     """Rounds until the time is over."""
-    chance, asked = random.Random(0), network()  # noqa: S311 - which pictures change
+    chance, asked = random.Random(0), network()
     for number in range(count):
         paint(folder / f"{number:05}.jpg", number)
     start, rounds, settled = time.monotonic(), 0, None

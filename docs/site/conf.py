@@ -8,13 +8,12 @@ import logging
 import sys
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
+from triscope import __version__
+
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT), str(ROOT / "src")]
-
-import gallery  # noqa: E402 - beside this file
-from sphinx.application import Sphinx  # noqa: E402
-
-from triscope import __version__  # noqa: E402
+sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]  # the extensions beside this file, and scripts
 
 logging.getLogger("openTSNE").setLevel(logging.WARNING)  # Sphinx shows what libraries log
 
@@ -28,7 +27,6 @@ exclude_patterns = ["docs/site/**", "docs/gallery/*.ipynb", "docs/gallery/*.py",
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_gallery.gen_gallery", "mathml", "navigation", "reference"]
 extensions += ["figures", "accessible"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-suppress_warnings = ["config.cache"]  # the gallery's settings hold functions
 exclude_patterns += ["docs/lecture/**"]
 default_role = "literal"
 nitpicky = False
@@ -45,8 +43,8 @@ sphinx_gallery_conf = {
     "examples_dirs": str(ROOT / "examples"),
     "gallery_dirs": str(ROOT / "docs/gallery"),
     "filename_pattern": r"\.py$",
-    "image_scrapers": (gallery.saved_pictures,),
-    "reset_argv": gallery.Arguments(),
+    "image_scrapers": ("gallery.saved_pictures",),
+    "reset_argv": "gallery.arguments",
     "reset_modules": (),
     "download_all_examples": False,
     "show_signature": False,

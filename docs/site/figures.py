@@ -43,7 +43,7 @@ def run_pages(app: Sphinx) -> None:
         folder.mkdir()
         environment = os.environ | {"PYTHONPATH": str(top / "src"), "PYTHONWARNINGS": "error"}
         command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ExtensionError(f"the code of {page.relative_to(top)} cannot be run:\n{done.stderr}")
         noted.write_text(digest, "utf-8")

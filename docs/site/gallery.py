@@ -14,17 +14,11 @@ _FOLDERS: dict[str, Path] = {}
 _WORDS = {"ascend_classes": ("32",), "ascend_inversion": ("sample:rocket", "16")}
 
 
-class Arguments:
-    """The words that an example is run with: an empty folder."""
-
-    def __repr__(self) -> str:
-        return "Arguments"
-
-    def __call__(self, gallery_conf: Mapping[str, Any], script_vars: Mapping[str, Any]) -> list[str]:
-        """A new folder for this example."""
-        example = script_vars["src_file"]
-        _FOLDERS[example] = Path(tempfile.mkdtemp(prefix="triscope-gallery-"))
-        return [str(_FOLDERS[example]), *_WORDS.get(Path(example).stem, ())]
+def arguments(gallery_conf: Mapping[str, Any], script_vars: Mapping[str, Any]) -> list[str]:
+    """The words that an example is run with: an empty folder, new for each."""
+    example = script_vars["src_file"]
+    _FOLDERS[example] = Path(tempfile.mkdtemp(prefix="triscope-gallery-"))
+    return [str(_FOLDERS[example]), *_WORDS.get(Path(example).stem, ())]
 
 
 def saved_pictures(block: tuple[Any, ...], block_vars: dict[str, Any], gallery_conf: Mapping[str, Any]) -> str:

@@ -137,3 +137,15 @@ def test_a_mean_that_is_the_same_for_every_picture_is_not_kept(photos, tmp_path)
     close(store.vectors(store.find("norm"), range(5)), live(net, store, "norm", "max"))
     for file, name in zip(store.files(range(5)), store.names(range(5)), strict=True):
         assert ts.neighbors(store, file, "norm", k=1).names == (name,)
+
+
+def test_small_numbers_are_searched_in_their_own_precision_where_vectors_are_mapped(photos, monkeypatch):
+    asked = network(Scaled(1e-9))
+    store = ts.Store.build(asked, photos(24), layers=["relu"], path=photos(0) / "store")
+    few = ts.neighbors(store, 0, layer="relu", k=23)
+    monkeypatch.setattr("triscope.which.search.vector_index._COARSE_FROM", 5)
+    store.spaces.clear()
+    many = ts.neighbors(store, 0, layer="relu", k=23)
+    assert many.names == few.names
+    torch.testing.assert_close(many.values, few.values)
+    assert few.values.std() > 0.01

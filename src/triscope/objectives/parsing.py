@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from triscope.errors import LayerNotFound, ObjectiveError
 from triscope.objectives.base import Objective, Sum, terms_of
-from triscope.objectives.detection import Box
+from triscope.objectives.detection import Box, Corners
 from triscope.objectives.directions import among, load_directions, located, parse_direction
 from triscope.objectives.segmentation import Pixels
 from triscope.objectives.similarity import Similarity
@@ -173,10 +173,10 @@ def _prefixed(words: str, text: str) -> Objective | None:
         each = [_ONE_BOX.fullmatch(plain, *span) for span in _between_bars(plain, start, end)]
         if not all(each):
             raise ObjectiveError(f"{text!r} is not a unit. {_GRAMMAR}")
-        names = [_classes(words[slice(*one.span("name"))], text) for one in each if one]
-        boxes = [_corners(one["box"]) for one in each if one]
+        names = tuple(name for one in each if one for name in _names(words[slice(*one.span("name"))], text))
+        boxes = tuple(_corners(one["box"]) for one in each if one)
         iou = float(found["iou"] or 0.5)
-        return Box(names[0], boxes[0], iou) if len(each) == 1 else Box(names, boxes, iou)  # type: ignore[arg-type] # it makes tuples of lists
+        return Box(names[0], boxes[0], iou) if len(each) == 1 else Box(names, boxes, iou)
     found = _PIXELS.fullmatch(plain)
     if found is None or _LAYER_UNIT.fullmatch(words) or re.search("[:@]", found["names"]):
         return None
@@ -184,8 +184,9 @@ def _prefixed(words: str, text: str) -> Objective | None:
     return Pixels(classes, where if where in (None, "predicted") else _corners(where))  # type: ignore[arg-type]
 
 
-def _corners(text: str) -> tuple[float, ...]:
-    return tuple(map(float, text.split(",")))
+def _corners(text: str) -> Corners:
+    top, left, bottom, right = map(float, text.split(","))
+    return top, left, bottom, right
 
 
 def _between_bars(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -194,15 +195,20 @@ def _between_bars(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]
     return ((before + 1, after) for before, after in pairwise(bars))
 
 
-def _classes(words: str, text: str) -> int | str | list[int | str]:
+def _classes(words: str, text: str) -> int | str | tuple[int | str, ...]:
+    names = _names(words, text)
+    return names[0] if len(names) == 1 else names
+
+
+def _names(words: str, text: str) -> tuple[int | str, ...]:
     plain = _masked(words)
     if '"' in plain:
         raise ObjectiveError(f"{text!r} has a double quote that is not closed. {_GRAMMAR}")
     parts = [words[slice(*span)].strip() for span in _between_bars(plain, 0, len(words))]
-    names = [int(part) if part.isdecimal() else _unquoted(part) for part in parts]
+    names = tuple(int(part) if part.isdecimal() else _unquoted(part) for part in parts)
     if "" in names:
         raise ObjectiveError(f"{text!r} names no class. {_GRAMMAR}")
-    return names[0] if len(names) == 1 else names
+    return names
 
 
 def _masked(text: str) -> str:

@@ -115,7 +115,8 @@ class Worker:
 
         import ray
 
-        module, settings, how = pickle.loads(self._packed)  # noqa: S301 - sent by the driver
+        # Unpacked here and not by Ray: what a node cannot load is an error of this call, told with the node.
+        module, settings, how = pickle.loads(self._packed)  # noqa: S301 - the driver packed it
         threads = how.pop("threads")
         torch.set_num_threads(threads)
         network = Network(module.to("cuda") if self._gpus else module, **settings)

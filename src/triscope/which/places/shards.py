@@ -9,7 +9,6 @@ through once, and again only when it has changed.
 import glob
 import json
 import os
-import pickle
 import re
 import tarfile
 import warnings
@@ -120,12 +119,12 @@ class Shards:
                 for sample in samples(shard):
                     waiting.append(sample)
                     if len(waiting) == _LOOKED_AT:
-                        blocks.append(zlib.compress(pickle.dumps(waiting), 1))
+                        blocks.append(_packed(waiting))
                         waiting = []
-                self._listed[shard] = state, [*blocks, zlib.compress(pickle.dumps(waiting), 1)]
+                self._listed[shard] = state, [*blocks, _packed(waiting)]
             for block in self._listed[shard][1]:
-                for sample in pickle.loads(zlib.decompress(block)):  # noqa: S301 - written by this process
-                    yield shard, sample, state
+                for sample in json.loads(zlib.decompress(block)):
+                    yield shard, _Sample(*sample), state
 
     def _shards(self) -> Iterator[tuple[str, State]]:
         """The tar files that there are now, and their states."""
@@ -205,6 +204,10 @@ def _known(ending: str, data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _packed(found: Iterable[_Sample]) -> bytes:
+    return zlib.compress(json.dumps([(one.name, one.offset, one.length, one.known) for one in found]).encode(), 1)
 
 
 def _key(name: str) -> str:

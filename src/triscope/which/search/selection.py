@@ -211,7 +211,7 @@ def _columns(store: Store) -> list[Column]:
 
 def _units(store: Store, columns: Sequence[Column], chosen: NDArray[np.int64]) -> list[UnitDifference]:
     """Every unit that varies, the largest difference first; none where a side has fewer than two pictures."""
-    needs = [Need(column.layer, "mean" if column.pool == "mean" else column.pool) for column in columns]  # type: ignore[arg-type]
+    needs = [Need(column.layer, "mean" if column.pool == "mean" else "none") for column in columns]
     lengths = [column.length for column in columns]
     sums, squares = (torch.zeros(2, sum(lengths), dtype=torch.float64) for _ in range(2))
     counts = [0, 0]

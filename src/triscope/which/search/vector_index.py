@@ -68,7 +68,6 @@ class Space:
         self.mean = self.projection.mean if self.projection else self._measure_mean()
         self._last: tuple[str, Tensor] | None = None
         self._scans = 0
-        self._cells: Cells | None = None
         #: A vector no farther from the mean than this has no direction.
         self.still = max(_SAME * float(self.mean.norm()), torch.finfo(torch.float32).tiny)
 
@@ -134,11 +133,14 @@ class Space:
 
     def _paid_cells(self) -> Cells | None:
         """The cells, where they are kept or scans have cost as much as making them does; else None."""
-        if self._cells is None and len(self) > _LARGE:
-            self._cells = Cells.recall(*self._kept, len(self), _COARSE)
-            if self._cells is None and self._scans * _PAID >= len(self):
-                self.make_cells()
+        if len(self) > _LARGE and self._cells is None and self._scans * _PAID >= len(self):
+            self.make_cells()
         return self._cells
+
+    @cached_property
+    def _cells(self) -> Cells | None:
+        """Those that are kept; they are looked for once."""
+        return Cells.recall(*self._kept, len(self), _COARSE) if len(self) > _LARGE else None
 
     def make_cells(self) -> None:
         """Make the cells by the strongest components, and keep them in the store's cache for later processes."""
@@ -251,8 +253,9 @@ class Space:
 
     @cached_property
     def mapped(self) -> Tensor:
-        """The vectors as they are stored (N, D), float16, in a file of the store's cache that is mapped."""
-        return self._file("float16", lambda vectors: vectors.half())
+        """The vectors as they are stored (N, D), in their own precision, in a file of the cache that is mapped."""
+        kind: torch.dtype = getattr(torch, self.column.dtype)
+        return self._file(self.column.dtype, lambda vectors: vectors.to(kind))
 
     @cached_property
     def short(self) -> Tensor:
@@ -295,12 +298,12 @@ class Space:
             return matrix
         return self._file("bfloat16", lambda vectors: (vectors - self.mean).bfloat16())
 
-    def _file(self, kind: Literal["float16", "bfloat16"], made: Callable[[Tensor], Tensor]) -> Tensor:
+    def _file(self, kind: str, made: Callable[[Tensor], Tensor]) -> Tensor:
         """The vectors (N, D) as `made` makes them, in a file that is mapped; it is written where it is not there."""
-        size = len(self) * self.column.length
+        size, dtype = len(self) * self.column.length, getattr(torch, kind)
         folder, name = self._kept
         path = folder / f"{name}.{kind}"
-        if not path.exists() or path.stat().st_size != size * 2:
+        if not path.exists() or path.stat().st_size != size * dtype.itemsize:
             with writing(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 for old in path.parent.glob(f"{self.column.name}.*.{kind}"):
@@ -308,10 +311,10 @@ class Space:
                 temporary = path.with_suffix(f".{kind}.part{os.getpid()}")
                 with temporary.open("wb") as file:
                     for batch in self._stream():
-                        file.write(made(_vectors(batch, self.column)).view(torch.int16).numpy().tobytes())
+                        file.write(made(_vectors(batch, self.column)).view(torch.uint8).numpy().tobytes())
                 temporary.replace(path)
         read_ahead(path)
-        flat = torch.from_file(str(path), shared=False, size=size, dtype=getattr(torch, kind))
+        flat = torch.from_file(str(path), shared=False, size=size, dtype=dtype)
         return flat.view(len(self), self.column.length)
 
     def _fill(self, matrix: Tensor) -> None:
