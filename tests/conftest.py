@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.browsers import chromium
+
 # One thread for each of the processes that `make test` starts: two that wait for each other are slower than one alone.
 torch.set_num_threads(1)
 
@@ -33,6 +35,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the test photos: set TRISCOPE_SHARED, or put shared/ beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A browser, where there is one."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

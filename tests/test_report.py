@@ -575,30 +575,22 @@ def test_a_sample_photo_that_is_not_there(monkeypatch):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_browser_opens_it_without_a_request_or_a_complaint(made, tmp_path, width, scheme):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright to drive a browser")
+def test_a_browser_opens_it_without_a_request_or_a_complaint(made, browser, tmp_path, width, scheme):
     package = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python for axe-core")
     axe = next(Path(package.__file__).parent.rglob("axe.min.js")).read_text("utf-8")
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser_path is None:
-        pytest.skip("needs a Chromium on the PATH")
     path = made.save(tmp_path / "report.html")
     asked, said = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(path.as_uri())
-        assert page.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length") == 0
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        page.evaluate(axe)
-        barriers = page.evaluate("axe.run().then(found => found.violations.map(one => [one.id, one.nodes.length]))")
-        browser.close()
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    assert page.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.evaluate(axe)
+    barriers = page.evaluate("axe.run().then(found => found.violations.map(one => [one.id, one.nodes.length]))")
+    page.close()
     assert barriers == []
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     assert said == []

@@ -4,13 +4,14 @@
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from tests.browsers import chromium
 
 pytestmark = pytest.mark.slow
 LOOKS = {"wide": (1280, "light"), "phone": (390, "light"), "dark": (1280, "dark")}
@@ -96,15 +97,8 @@ def test_formulas_are_mathml_and_need_no_script(pages, site):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright to drive a browser")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs a Chromium on the PATH")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--allow-file-access-from-files"]
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=arguments)
+    with chromium("--allow-file-access-from-files") as running:
         yield running
-        running.close()
 
 
 @pytest.mark.parametrize("look", LOOKS)

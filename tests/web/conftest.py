@@ -1,7 +1,6 @@
 """A page about a tiny network and two photos, asked without a browser."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ pytest.importorskip("httpx", reason="needs httpx to ask the page")
 
 import httpx
 
+from tests.browsers import chromium
 from tests.web.browsing import LOOKS, Opened
 from triscope.web.microscope import Microscope
 from triscope.web.serving import Running, serve
@@ -74,16 +74,9 @@ def finished(client: httpx.Client, question: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright to drive a browser")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs a Chromium on the PATH")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--use-fake-device-for-media-stream",
-             "--use-fake-ui-for-media-stream"]  # fmt: skip
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()
+    """A browser with a camera."""
+    with chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What a selection has in common, against scipy, a slow mean, and intervals that are counted."""
 
+import dataclasses
 import json
 import math
 
@@ -12,6 +13,7 @@ from tests.which.conftest import tiny_network
 from triscope import render
 from triscope.errors import OptionError, StoreError
 from triscope.which.search.selection import standardised_difference
+from triscope.which.search.vector_index import Space
 from triscope.which.store import Store
 
 stats = pytest.importorskip("scipy.stats", reason="needs scipy to compare with")
@@ -129,3 +131,10 @@ def test_classes_have_their_names(photos):
     network.classes = tuple("abcde")
     found = ts.selection(Store.build(network, photos(8), layers=["output"]), layer="output", rows=[0, 1, 2])
     assert {(one.unit, one.name) for one in found.units} == {(f"output:{i}", name) for i, name in enumerate("abcde")}
+
+
+def test_a_search_that_may_have_missed_some_says_so_here_too(store, monkeypatch):
+    whole = Space.search
+    partly = "Found among the 8% that lie nearest."
+    monkeypatch.setattr(Space, "search", lambda *a, **b: dataclasses.replace(whole(*a, **b), how=partly))
+    assert partly in ts.selection(store, rows=[0, 1, 2]).notes

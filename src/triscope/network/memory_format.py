@@ -12,8 +12,8 @@ class ChannelsLastWeights(TorchFunctionMode):
     """Convolutions are given weights whose channels are last in memory, rearranged once for all passes inside.
 
     Left alone, a convolution of pictures with channels last rearranges its weights in every call, on the way back too,
-    which is a fifth of a step on small pictures. Weights that are computed in each pass are left as they are. The
-    copies are those of the first pass: weights that are trained meanwhile are not followed.
+    which is a tenth of a step or more. Weights that are computed in each pass are left as they are. The copies are
+    those of the first pass: weights that are trained meanwhile are not followed.
     """
 
     def __init__(self) -> None:

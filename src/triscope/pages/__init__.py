@@ -1,5 +1,7 @@
 """What all pages that triscope writes share: colours by day and by night, typefaces."""
 
+import base64
+import hashlib
 from pathlib import Path
 
 
@@ -11,3 +13,17 @@ def palette() -> str:
 def style_sheet(own: Path) -> str:
     """The palette, then the rules of one page, which are in the file `own`."""
     return palette() + own.read_text("utf-8")
+
+
+def policy(*, images: str, style: str, script: str = "") -> str:
+    """The content security policy of a page whose style sheet and script, if any, stand in it: nothing else is run,
+    and nothing is loaded but images from `images` (such as "data: blob:").
+    """
+    allowed = [f"img-src {images}", f"style-src {_digest(style)}"]
+    allowed += [f"script-src {_digest(script)}"] if script else []
+    return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
+
+
+def _digest(source: str) -> str:
+    """How a policy names what stands in a page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -8,8 +8,6 @@ Scripts, styles and data stand in each page; only pictures are files beside it. 
 script and its one style sheet by their digests and forbids the rest.
 """
 
-import base64
-import hashlib
 import json
 import os
 import shlex
@@ -25,6 +23,7 @@ from triscope._version import __version__
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.images.writing import require_folder, write_file
+from triscope.pages import policy
 from triscope.unit_folder import Unit, UnitFolder
 from triscope.unit_folder.manifest import name_of
 from triscope.verbs import METHODS
@@ -135,12 +134,8 @@ def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Un
         "made_by": f"triscope {__version__}",
     }
     script, style = _script(), _style()
-    policy = (
-        f"default-src 'none'; img-src 'self' file: data:; script-src {_digest(script)}; style-src {_digest(style)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
     html = Template(_file("frozen.html")).substitute(
-        policy=policy,
+        policy=policy(images="'self' file: data:", style=style, script=script),
         version=__version__,
         title=escape(f"{layer} · {network}" if layer else network),
         style=style,
@@ -179,8 +174,3 @@ def _style() -> str:
 
 def _file(name: str) -> str:
     return (files("triscope.web.frozen") / name).read_text("utf-8")
-
-
-def _digest(source: str) -> str:
-    """How a policy names an inline script or style sheet."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -111,7 +111,8 @@ class _Cost:
     def of(self, cut: int, rows: int) -> float:
         """The weights and the pass, with strips of `rows` before `cut`."""
         weights = _ALWAYS + sum(
-            one.numel() * (4 + (one.itemsize if one.itemsize < 4 else 0))  # as they were given, and as they are cast
+            # As they were given, and as they are cast, or rearranged for convolutions.
+            one.numel() * (4 + (one.itemsize if one.itemsize < 4 or one.ndim == 4 else 0))
             for one in self.network.module.parameters()
         )
         if not self.names:

@@ -30,7 +30,7 @@ from triscope.methods import QueryInput, Range, method
 from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import Embedder, decode, small
 from triscope.which.search.gallery import Gallery
-from triscope.which.search.vector_index import Metric, space
+from triscope.which.search.vector_index import Hits, Metric, space
 from triscope.which.store import Store, StoreArg, StoredLayerArg
 
 Query: TypeAlias = ImageSource | int
@@ -69,13 +69,18 @@ def neighbors(
             f"A vector of {column.layer} has {column.length} numbers; this one has the shape {tuple(vector.shape)}."
         )
     hits = found.search(vector, k, metric, where=where, exact=exact, without=() if row is None else (row,))
+    return gallery(store, hits, f"{metric} in {column}", shown)
+
+
+def gallery(store: Store, hits: Hits, score: str, query: Tensor | None) -> Gallery:
+    """What a search found, with its pictures, and how where some may have been missed; `score` says what scores are."""
     return Gallery(
         hits.scores,
         rows=tuple(hits.rows.tolist()),
         names=store.names(hits.rows),
         pictures=store.thumbnails(hits.rows),
-        score=f"{metric} in {column}",
-        query=shown,
+        score=score,
+        query=query,
         notes=(hits.how,) if hits.how else (),
     )
 

@@ -39,6 +39,7 @@ from triscope.results import Drawn
 from triscope.which.database.schema import Column
 from triscope.which.indexing.answers import class_names
 from triscope.which.search.gallery import Gallery
+from triscope.which.search.neighbors import gallery
 from triscope.which.search.vector_index import space
 from triscope.which.store import GOOD, Store, StoreArg, StoredLayerArg
 
@@ -150,17 +151,18 @@ def selection(
     columns = [store.find(layer)] if layer else _columns(store)
     if any(column.pool == "pixels" for column in columns):
         raise OptionError("Pixels are no units: name a layer of the network that the store keeps.")
-    found = _units(store, columns, chosen)[:units]
+    found = _units(store, columns, chosen)[:units] if units else []
     mean, shown = _mean_picture(store, chosen)
     notes = [] if shown == len(chosen) else [f"The mean picture is that of {shown:,} of the {len(chosen):,} pictures."]
     notes += [] if found or not units else ["No unit tells them from the rest: that takes two pictures on either side."]
+    near = _near(store, store.find(layer or store.columns[0].layer), chosen, k, mean)
     return Selected(
         torch.tensor([one.difference for one in found]),
         rows=tuple(chosen.tolist()),
         mean=mean,
         units=tuple(found),
-        neighbors=_near(store, store.find(layer or store.columns[0].layer), chosen, k, mean),
-        notes=tuple(notes),
+        neighbors=near,
+        notes=(*notes, *near.notes),
     )
 
 
@@ -259,11 +261,4 @@ def _near(store: Store, column: Column, chosen: NDArray[np.int64], k: int, mean:
     for start in range(0, len(chosen), 1024):
         centre += store.vectors(column, chosen[start : start + 1024]).sum(0)
     hits = space(store, column).search(centre / len(chosen), k, "cosine", without=chosen)
-    return Gallery(
-        hits.scores,
-        rows=tuple(hits.rows.tolist()),
-        names=store.names(hits.rows),
-        pictures=store.thumbnails(hits.rows),
-        score=f"cosine in {column} to the mean of the selection",
-        query=mean,
-    )
+    return gallery(store, hits, f"cosine in {column} to the mean of the selection", mean)

@@ -291,12 +291,14 @@ class Space:
     @cached_property
     def whole(self) -> Tensor:
         """The vectors from the mean (N, D), bfloat16; large ones in a file of the store's cache that is mapped."""
-        size = len(self) * self.column.length
-        if size * 2 <= _IN_MEMORY:
-            matrix = torch.empty(len(self), self.column.length, dtype=torch.bfloat16)
-            self._fill(matrix)
-            return matrix
-        return self._file("bfloat16", lambda vectors: (vectors - self.mean).bfloat16())
+
+        def made(vectors: Tensor) -> Tensor:
+            return (vectors - self.mean).bfloat16()
+
+        if 2 * len(self) * self.column.length > _IN_MEMORY:
+            return self._file("bfloat16", made)
+        parts = [made(_vectors(batch, self.column)) for batch in self._stream()]
+        return torch.cat([torch.empty(0, self.column.length, dtype=torch.bfloat16), *parts])
 
     def _file(self, kind: str, made: Callable[[Tensor], Tensor]) -> Tensor:
         """The vectors (N, D) as `made` makes them, in a file that is mapped; it is written where it is not there."""
@@ -316,13 +318,6 @@ class Space:
         read_ahead(path)
         flat = torch.from_file(str(path), shared=False, size=size, dtype=dtype)
         return flat.view(len(self), self.column.length)
-
-    def _fill(self, matrix: Tensor) -> None:
-        start = 0
-        for batch in self._stream():
-            block = _vectors(batch, self.column) - self.mean
-            matrix[start : start + len(block)] = block
-            start += len(block)
 
     def _stream(self) -> Iterator[Rows]:
         return self.store.table.stream(

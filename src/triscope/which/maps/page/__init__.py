@@ -5,7 +5,6 @@ text. The page's own policy (CSP) names its one script and its one style sheet b
 """
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from triscope._version import __version__
 from triscope.images import printable
-from triscope.pages import style_sheet
+from triscope.pages import policy, style_sheet
 from triscope.which.maps.coloring import coloring
 from triscope.which.maps.coloring import shown as text_of
 from triscope.which.maps.page.sprites import Atlases, atlases
@@ -70,12 +69,8 @@ def page(shown: Shown) -> bytes:
     """The page, UTF-8 HTML: thumbnails in atlases, the rest as JSON, one script and one style sheet."""
     sprites = atlases(shown.thumbnails)
     script, style = _file("map.js"), style_sheet(Path(__file__).with_name("map.css"))
-    policy = (
-        f"default-src 'none'; img-src data: blob:; script-src {_digest(script)}; style-src {_digest(style)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
     html = Template(_file("map.html")).substitute(
-        policy=policy,
+        policy=policy(images="data: blob:", style=style, script=script),
         version=__version__,
         title=_text(shown.title),
         captions="\n".join(f"<p>{_text(caption)}</p>" for caption in shown.captions),
@@ -130,11 +125,6 @@ def _text(words: str) -> str:
 
 def _uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-
-
-def _digest(source: str) -> str:
-    """How a policy names an inline script or style sheet."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def _file(name: str) -> str:
