@@ -9,10 +9,12 @@ import glob
 import json
 import os
 import threading
+from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -190,15 +192,15 @@ class _Rows:
             batches = table.to_batches()
             lengths = [batch.num_rows for batch in batches]
             self._group = lambda at, columns: pa.Table.from_batches([batches[at]]).select(columns)
-        self._ends = [sum(lengths[: at + 1]) for at in range(len(lengths))]
+        self._ends = list(accumulate(lengths))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def value(self, row: int, column: str, label: str) -> Any:
         """One cell. Raises ImageError where there is none."""
-        group = next((at for at, end in enumerate(self._ends) if row < end), None)
-        if group is None or column not in self.schema.names:
+        group = bisect_right(self._ends, row)
+        if group == len(self._ends) or column not in self.schema.names:
             raise ImageError(f"{label} is not there any more: the file has changed.")
         with self._lock:
             key = (column, group)
