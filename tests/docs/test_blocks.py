@@ -24,7 +24,7 @@ NOT_RUN = {
     ".venv/bin/pip": "installs from the network; tests/docs/test_wheel.py installs what is built",
     "pip install": "installs from the network",
     ".venv/bin/python -m pytest": "runs the tests from within the tests",
-    "python -m benchmarks.": "takes hours; the benchmarks have tests of their own",
+    "python -m benchmarks.": "takes minutes or hours; tests/test_benchmarks.py loads each",
     "triscope stylize cat.jpg wave.jpg --start noise --octaves 1 -m vgg19": "half a gigabyte of weights",
     "triscope texture pebbles.jpg -m vgg19": "half a gigabyte of weights",
     "triscope units features.4 features.9 output": "1,448 pictures; tests/what/test_units.py fills smaller folders",

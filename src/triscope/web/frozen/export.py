@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -110,14 +111,6 @@ def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Un
     """A page: that of a layer, or without one the first."""
     table = folder.table
     units = [_unit(folder, one) for one in own]
-    few = {
-        one["name"]: [
-            address
-            for unit in folder.units
-            if unit.layer == one["name"] and (address := _address(folder, folder.picture(unit)))
-        ][:_FEW]
-        for one in layers
-    }
     size, steps = table.options.get("size", []), table.options.get("steps")
     network = printable(str(table.network.get("name", "network")))
     data = {
@@ -125,7 +118,7 @@ def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Un
         "layer": layer,
         "layers": layers,
         "units": units,
-        "few": {} if layer else few,
+        "few": {} if layer else {one["name"]: _few(folder, one["name"]) for one in layers},
         "total": len(folder),
         "front": "index.html",
         "store": table.store,
@@ -144,6 +137,12 @@ def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Un
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
     )
     return html.encode()
+
+
+def _few(folder: UnitFolder, layer: str) -> list[str]:
+    """The first pictures of a layer, which stand for it."""
+    pictures = (folder.picture(unit) for unit in folder.units if unit.layer == layer)
+    return list(islice(filter(None, (_address(folder, picture) for picture in pictures)), _FEW))
 
 
 def _plain(units: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]]) -> str:
