@@ -11,6 +11,8 @@ from triscope.images import printable
 from triscope.network import Box
 from triscope.reporting.blocks import Bars, Block, Figure, Note, Shown, Table, Volume, Volumes, percent
 
+#: How many times as wide as high a picture is that is scrolled on narrow screens, and not made small.
+_STRIP = 3
 #: Pixels: a picture up to so wide is enlarged on the page, and may be enlarged as squares.
 ENLARGED = 450
 #: The id of what the network sees, which the page holds once.
@@ -93,7 +95,8 @@ def _picture(figure: Figure) -> str:
     cols, rows = png_size(figure.png)
     sharp = ' class="sharp"' if figure.sharp and cols <= ENLARGED else ""
     cut = f' style="clip-path:{_outline(*figure.filled)}"' if figure.filled else ""
-    return f'<img{sharp}{cut} src="{uri(figure.png)}" width="{cols}" height="{rows}" alt="{_alt(figure)}">'
+    drawn = f'<img{sharp}{cut} src="{uri(figure.png)}" width="{cols}" height="{rows}" alt="{_alt(figure)}">'
+    return f'<div class="scroll" tabindex="0">{drawn}</div>' if cols > _STRIP * rows else drawn
 
 
 def _sources(figure: Figure) -> str:

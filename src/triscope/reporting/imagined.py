@@ -144,7 +144,7 @@ def _least(made: StyleResult) -> str:
 def _class(subject: Subject) -> Block:
     index, name, share = subject.classes[0]
     why = "" if len(subject.classes) < 2 else f"The photo above is classified as {name} with {percent(share)}."
-    return _raised(subject, subject.asks(index, everywhere=True), f"What would activate {name} most", why, _DEEP_STEPS)
+    return _raised(subject, subject.asks(index, everywhere=True), f"{name}, maximised", why, _DEEP_STEPS)
 
 
 def compared(subject: Subject) -> Iterator[Block]:
@@ -170,7 +170,7 @@ def compared(subject: Subject) -> Iterator[Block]:
 def _channel(subject: Subject, layer: str, steps: int) -> Block:
     unit, _ = subject.strongest(layer)
     asked = Channel(layer, unit.index)
-    return _raised(subject, asked, f"What would activate {asked} most", "The most active channel on the photo.", steps)
+    return _raised(subject, asked, f"{asked}, maximised", "The most active channel on the photo.", steps)
 
 
 def _raised(subject: Subject, asked: Objective, title: str, why: str, steps: int) -> Block:

@@ -31,6 +31,7 @@ def by_eight_methods(subject: Subject) -> Iterator[Block]:
         f"{''.join(f' {note}' for note in shown.notes)}",
         _CAUTION,
         command,
+        wide=True,
     )
     lines = [(row.replace("_", " "), found.sentence(row)) for row in found.rows if row not in BASELINES]
     yield Table(
