@@ -16,6 +16,7 @@ export function collectionPage(root, params, app) {
   let run = null;
   const place = h("div", { class: "wide-run" });
   const beside = h("aside", { class: "near", "aria-label": "The photo that was chosen" });
+  const split = h("div", { class: "split wide" }, place, beside);
   const state = h("p", { class: "note", role: "status" });
   let now = all.find((/** @type {any} */ one) => one.name === params.method) || all[0];
   const select = h("select", { id: "view", onchange: () => use(select.value) }, all.map((/** @type {any} */ one) =>
@@ -26,6 +27,7 @@ export function collectionPage(root, params, app) {
   function use(word) {
     now = all.find((/** @type {any} */ one) => one.name === word) || now;
     app.put({ method: now.name });
+    split.classList.toggle("mapped", now.page); // before the map is there: what stands beside it must not jump
     run?.leave();
     run?.close();
     run = runner(app, now, { history: app.history });
@@ -93,7 +95,7 @@ export function collectionPage(root, params, app) {
       h("p", { class: "caption" }, "The photos stay where they are. What the network says of each is kept in a folder .triscope among them."));
   } else {
     fill(root, title, state, h("div", { class: "controls" }, h("label", { class: "inline", for: "view" }, h("span", { class: "label" }, "View"), select)),
-      h("div", { class: "split wide" }, place, beside));
+      split);
     fill(beside, h("p", { class: "note" }, "Choose a photo on a map, and what is near it stands here; draw around some (Lasso), and what they have in common does."));
     addEventListener("message", hear);
     if (app.about.collection.pictures && now) use(now.name);
