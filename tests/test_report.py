@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 import triscope
+import triscope as ts
 from triscope.cli import main
 from triscope.errors import ImageError, NetworkError, TriscopeError
 from triscope.images import open_photo
@@ -26,8 +27,8 @@ from triscope.images.samples import SAMPLES, sample_photo, sample_word
 from triscope.network import Box, Network, load
 from triscope.network.stages import depths
 from triscope.reporting import report
-from triscope.reporting.blocks import Figure, Note, Section, percent
-from triscope.reporting.sections import SECTIONS, _filled, _how_many, prediction
+from triscope.reporting.blocks import Figure, Mosaic, Note, Section, percent
+from triscope.reporting.sections import SECTIONS, _how_many, prediction
 from triscope.reporting.subject import Subject, quoted
 from triscope.views import activations, filters, predict
 
@@ -191,14 +192,15 @@ def test_nothing_is_asked_from_outside(made):
     assert [link for link in links if not link.startswith(("data:", "#"))] == []
     assert not any(name.startswith("on") or name == "srcset" for _, attrs in page.tags for name in attrs)
     assert "@import" not in page.text
-    assert "url(" not in made.html
+    assert not re.search(r"url\((?!#)", made.html)  # but for outlines of its own
 
 
 def test_links_inside_the_page_lead_somewhere(made):
     page = Page(made.html)
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
-    assert {link["href"][1:] for tag in ("a", "use") for link in page.all(tag)} == set(ids)
+    links = {link["href"][1:] for tag in ("a", "use") for link in page.all(tag)}
+    assert links | set(re.findall(r"url\(#([\w-]+)\)", made.html)) == set(ids)
 
 
 def test_pictures_have_words(made):
@@ -537,16 +539,30 @@ def test_large_maps_are_fewer(count, size, shown):
     assert _how_many(count, size * size) == shown
 
 
-def test_the_last_row_of_a_mosaic_is_known(network, photo):
-    whole = activations(network, photo, "4", most=6)
-    assert _filled(whole) is None
-    across, down = _filled(filters(network, most=7))
-    assert 0 < across < 1
-    assert 0 < down < 1
-    drawn = filters(network, most=7).draw()
-    blank = drawn[:, round(down * (drawn.shape[1] + 2)) :, round(across * (drawn.shape[2] + 2)) :]
-    assert bool((blank == 1).all())
-    assert blank.numel() > 0
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda network, photo: filters(network, most=7),
+        lambda network, photo: activations(network, photo, "4", most=6),
+        lambda network, photo: ts.compare(network, photo, "1", methods=["saliency", "occlusion"]),
+        lambda network, photo: ts.regularisers(network, "1", steps=1),
+        lambda network, photo: ts.invert(network, photo, every_stage=True, steps=1),
+        lambda network, photo: ts.fool(network, photo, "1", steps=1),
+    ],
+    ids=["filters", "activations", "compare", "regularisers", "invert", "fool"],
+)
+def test_what_is_no_picture_of_a_mosaic_is_white_paper(ask, network, photo):
+    made = ask(network, photo)
+    drawn, mosaic = made.draw(), Mosaic.of(made)
+    outside = torch.ones(drawn.shape[-2:], dtype=torch.bool)
+    for box in mosaic.pictures:
+        outside[box.top : box.top + box.height, box.left : box.left + box.width] = False
+    assert outside.any()
+    assert bool((drawn[:, outside] == 1).all())
+    for box in mosaic.words:
+        line = drawn[:, box.top : box.top + box.height, box.left : box.left + box.width]
+        assert bool((line[:, 0] == 1).all())
+        assert 0 < float((line < 0.5).float().mean()) < 0.5
 
 
 @pytest.mark.parametrize("name", SAMPLES)

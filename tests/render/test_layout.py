@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from triscope.render import enlarge, grid, overlay, resize, side_by_side
+from triscope.render import enlarge, grid, montage, overlay, resize, side_by_side
 
 
 def plain(level, height, width):
@@ -40,7 +40,7 @@ def test_a_grid_centres_smaller_pictures_on_the_background():
     ],
 )
 def test_a_grid_comes_close_to_its_aspect(count, size, aspect, columns):
-    mosaic = grid([plain(0.0, *size)] * count, gap=0, aspect=aspect)
+    mosaic = montage([plain(0.0, *size)] * count, gap=0, aspect=aspect).paint()
     assert mosaic.shape[-1] == columns * size[1]
 
 

@@ -7,10 +7,12 @@ import PIL.ImageFont
 import torch
 from torch import Tensor
 
+from triscope.render.layout import Tile
+
 _SMALLEST, _LARGEST = 7, 14
 
 
-def captioned(picture: Tensor, text: str) -> Tensor:
+def captioned(picture: Tensor, text: str) -> Tile:
     """A picture (3, H, W), taller by a line of text below it, black on white, as large as fits its width."""
     width = picture.shape[-1]
     size = _LARGEST
@@ -21,4 +23,4 @@ def captioned(picture: Tensor, text: str) -> Tensor:
     left = max(0, (width - font.getlength(text)) / 2)
     PIL.ImageDraw.Draw(line).text((left, 2), text, "black", font)
     drawn = torch.from_numpy(np.array(line)).movedim(-1, 0) / 255
-    return torch.cat([picture, drawn.to(picture)], 1)
+    return Tile(torch.cat([picture, drawn.to(picture)], 1), words=drawn.shape[1])

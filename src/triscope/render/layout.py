@@ -6,42 +6,73 @@ as it is the same in all that meet. Nothing is drawn on them: words belong to th
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def grid(
-    pictures: Sequence[Tensor],
-    columns: int | None = None,
-    *,
-    gap: int = 2,
-    background: float = 1.0,
-    aspect: float = 1.5,
-) -> Tensor:
-    """Pictures (3, H, W) of any sizes, row by row in one mosaic, each in the middle of a cell of the largest size.
+class Tile(NamedTuple):
+    """A picture (3, h, w) of a montage, and where its first pixel lies; its last `words` rows are a line of words."""
 
-    `gap` pixels of `background` grey in [0, 1] lie between cells. Without `columns`, as many as bring the mosaic's
-    width closest to `aspect` times its height. Raises ValueError where there is no picture or fewer than one column.
+    picture: Tensor
+    top: int = 0
+    left: int = 0
+    words: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Montage:
+    """Tiles on paper of `height` x `width` pixels."""
+
+    height: int
+    width: int
+    tiles: tuple[Tile, ...]
+
+    def paint(self, background: float = 1.0) -> Tensor:
+        """One picture (3, height, width): the tiles, later ones over earlier ones, on `background` grey in [0, 1]."""
+        first = self.tiles[0].picture
+        paper = first.new_full((first.shape[0], self.height, self.width), background)
+        for picture, top, left, _ in self.tiles:
+            paper[:, top : top + picture.shape[-2], left : left + picture.shape[-1]] = picture
+        return paper
+
+
+def montage(
+    pictures: Sequence[Tensor | Tile], columns: int | None = None, *, gap: int = 2, aspect: float = 1.5
+) -> Montage:
+    """Pictures (3, H, W) of any sizes, row by row, each in the middle of a cell of the largest size.
+
+    `gap` pixels lie between cells. Without `columns`, as many as bring the width closest to `aspect` times the height.
+    Raises ValueError where there is no picture or fewer than one column.
     """
     if not pictures:
-        raise ValueError("A grid needs at least one picture.")
-    height = max(picture.shape[-2] for picture in pictures) + gap
-    width = max(picture.shape[-1] for picture in pictures) + gap
+        raise ValueError("A montage needs at least one picture.")
+    tiles = [one if isinstance(one, Tile) else Tile(one) for one in pictures]
+    height = max(tile.picture.shape[-2] for tile in tiles) + gap
+    width = max(tile.picture.shape[-1] for tile in tiles) + gap
     if columns is None:
-        columns = _columns(len(pictures), width / height, aspect)
+        columns = _columns(len(tiles), width / height, aspect)
     if columns < 1:
-        raise ValueError(f"A grid needs at least one column, not {columns}.")
-    columns = min(columns, len(pictures))
-    rows = math.ceil(len(pictures) / columns)
-    mosaic = pictures[0].new_full((pictures[0].shape[0], rows * height - gap, columns * width - gap), background)
-    for place, picture in enumerate(pictures):
+        raise ValueError(f"A montage needs at least one column, not {columns}.")
+    columns = min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    placed = []
+    for place, tile in enumerate(tiles):
         row, column = divmod(place, columns)
-        top = row * height + (height - gap - picture.shape[-2]) // 2
-        left = column * width + (width - gap - picture.shape[-1]) // 2
-        mosaic[:, top : top + picture.shape[-2], left : left + picture.shape[-1]] = picture
-    return mosaic
+        top = row * height + (height - gap - tile.picture.shape[-2]) // 2
+        left = column * width + (width - gap - tile.picture.shape[-1]) // 2
+        placed.append(tile._replace(top=top, left=left))
+    return Montage(rows * height - gap, columns * width - gap, tuple(placed))
+
+
+def grid(
+    pictures: Sequence[Tensor | Tile], columns: int | None = None, *, gap: int = 2, background: float = 1.0
+) -> Tensor:
+    """A `montage` of pictures (3, H, W) as one picture, on `background` grey in [0, 1]."""
+    return montage(pictures, columns, gap=gap).paint(background)
 
 
 def side_by_side(*pictures: Tensor, gap: int = 8, background: float = 1.0) -> Tensor:

@@ -10,9 +10,31 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from triscope.errors import TriscopeError
 from triscope.network import Box
+from triscope.results import Drawn
 
 if TYPE_CHECKING:
     from triscope.reporting.subject import Subject
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Where the pictures of a mosaic lie, and the lines of words below them, in pixels."""
+
+    pictures: tuple[Box, ...]
+    words: tuple[Box, ...]
+
+    @classmethod
+    def of(cls, drawn: Drawn) -> "Mosaic":
+        """What a result is drawn as."""
+        tiles = drawn.montage().tiles
+        sizes = [tile.picture.shape[-2:] for tile in tiles]
+        pictures = (Box(tile.top, tile.left, *size) for tile, size in zip(tiles, sizes, strict=True))
+        words = (
+            Box(tile.top + rows - tile.words, tile.left, tile.words, columns)
+            for tile, (rows, columns) in zip(tiles, sizes, strict=True)
+            if tile.words
+        )
+        return cls(tuple(pictures), tuple(words))
 
 
 @dataclass(frozen=True)
@@ -20,9 +42,9 @@ class Figure:
     """A picture, as the PNG that its command writes.
 
     `sees` is what a unit sees of the image, in pixels of both: the page then shows that part of the picture, and beside
-    it where that lies in the photo. `sharp` pictures are enlarged as squares. `filled` is how far, and from where on,
-    the last row of a mosaic is filled, as shares of its width and height. A `wide` picture has a row of the page for
-    itself. `sources` are what it was made from: names, and small JPEGs that stand beside it.
+    it where that lies in the photo. `sharp` pictures are enlarged as squares. A `mosaic` is several pictures on
+    paper that takes the colour of the page. A `wide` picture has a row of the page for itself. `sources` are what it
+    was made from: names, and small JPEGs that stand beside it.
     """
 
     title: str
@@ -32,7 +54,7 @@ class Figure:
     command: str
     sees: Box | None = None
     sharp: bool = False
-    filled: tuple[float, float] | None = None
+    mosaic: Mosaic | None = None
     wide: bool = False
     sources: tuple[tuple[str, bytes], ...] = ()
 

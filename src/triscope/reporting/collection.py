@@ -15,7 +15,7 @@ from triscope.methods import Method
 from triscope.methods.spelling import command_line, python_line
 from triscope.network import Network
 from triscope.objectives.units import Channel
-from triscope.reporting.blocks import Block, Figure, Note, Section, each
+from triscope.reporting.blocks import Block, Figure, Mosaic, Note, Section, each
 from triscope.reporting.subject import Subject
 from triscope.which.maps.map import Map
 from triscope.which.maps.pca import pca
@@ -97,7 +97,8 @@ def _nearest(store: Store, place: Path | None, subject: Subject, layer: str, tit
         "subtracted. Pixel space finds the same light and background, a deep layer the same kind of thing."
     )
     asked = {"store": store, "query": subject.path or subject.seen.images, "layer": layer, "k": _SHOWN}
-    return Figure(title, found.png(), caption, caution, _spelled(neighbors, asked, stays=place is not None))
+    command = _spelled(neighbors, asked, stays=place is not None)
+    return Figure(title, found.png(), caption, caution, command, mosaic=Mosaic.of(found))
 
 
 def _map(store: Store, place: Path | None, layer: str, verb: Method[Map], title: str, said: str) -> Figure:
@@ -107,7 +108,8 @@ def _map(store: Store, place: Path | None, layer: str, verb: Method[Map], title:
         "have one: another seed or perplexity may place the groups elsewhere."
     )
     command = _spelled(verb, {"store": store, "layer": layer}, stays=place is not None)
-    return Figure(f"{title} of {layer}", made.png(), " ".join([said, *made.captions]), caution, command)
+    said = " ".join([said, *made.captions])
+    return Figure(f"{title} of {layer}", made.png(), said, caution, command, mosaic=Mosaic.of(made))
 
 
 def _patches(store: Store, place: Path | None, subject: Subject, layer: str) -> Figure:
@@ -123,7 +125,7 @@ def _patches(store: Store, place: Path | None, subject: Subject, layer: str) -> 
         "receptive field."
     )
     command = _spelled(patches, {"store": store, "objective": unit, "k": _SHOWN}, stays=place is not None)
-    return Figure(f"{unit}: top patches", found.png(), caption, caution, command)
+    return Figure(f"{unit}: top patches", found.png(), caption, caution, command, mosaic=Mosaic.of(found))
 
 
 def _scores(found: Gallery) -> str:

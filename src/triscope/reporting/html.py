@@ -1,6 +1,7 @@
 """Blocks as HTML. Whatever comes from outside - names of files, classes and layers, messages - passes `text`."""
 
 import base64
+import hashlib
 import html
 import math
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from triscope.images import printable
 from triscope.network import Box
-from triscope.reporting.blocks import Bars, Block, Figure, Note, Shown, Table, Volume, Volumes, percent
+from triscope.reporting.blocks import Bars, Block, Figure, Mosaic, Note, Shown, Table, Volume, Volumes, percent
 
 #: How many times as wide as high a picture is that is scrolled on narrow screens, and not made small.
 _STRIP = 3
@@ -94,8 +95,12 @@ def _alt(figure: Figure) -> str:
 def _picture(figure: Figure) -> str:
     cols, rows = png_size(figure.png)
     sharp = ' class="sharp"' if figure.sharp and cols <= ENLARGED else ""
-    cut = f' style="clip-path:{_outline(*figure.filled)}"' if figure.filled else ""
-    drawn = f'<img{sharp}{cut} src="{uri(figure.png)}" width="{cols}" height="{rows}" alt="{_alt(figure)}">'
+    drawn = f'<img{sharp} src="{uri(figure.png)}" width="{cols}" height="{rows}" alt="{_alt(figure)}">'
+    if figure.mosaic:
+        words = "".join(f'<i style="{_place(box, rows, cols)}"></i>' for box in figure.mosaic.words)
+        name = f"mosaic-{hashlib.sha256(figure.title.encode() + figure.png).hexdigest()[:12]}"
+        cut = f' style="clip-path:url(#{name})"'
+        drawn = f'<div>{_outline(name, figure.mosaic, rows, cols)}<div class="mosaic"{cut}>{drawn}{words}</div></div>'
     return f'<div class="scroll" tabindex="0">{drawn}</div>' if cols > _STRIP * rows else drawn
 
 
@@ -108,10 +113,21 @@ def _sources(figure: Figure) -> str:
     )
 
 
-def _outline(across: float, down: float) -> str:
-    """The outline of a mosaic whose last row, from `down` on, is filled as far as `across`."""
-    x, y = f"{100 * across:.4g}%", f"{100 * down:.4g}%"
-    return f"polygon(0 0,100% 0,100% {y},{x} {y},{x} 100%,0 100%)"
+def _outline(name: str, mosaic: Mosaic, rows: int, cols: int) -> str:
+    """The outline of the pictures of a mosaic of so many pixels, by which its paper is cut away."""
+    path = "".join(f"M{box.left} {box.top}h{box.width}v{box.height}h-{box.width}z" for box in mosaic.pictures)
+    return (
+        '<svg width="0" height="0" style="position:absolute" aria-hidden="true">'
+        f'<clipPath id="{name}" clipPathUnits="objectBoundingBox">'
+        f'<path transform="scale({1 / cols:.8g} {1 / rows:.8g})" d="{path}"/></clipPath></svg>'
+    )
+
+
+def _place(box: Box, rows: int, cols: int) -> str:
+    """Where a line of words lies in a picture of so many pixels, in per cent of it; a pixel more, for the edges."""
+    left, width = (100 * length / cols for length in (box.left - 1, box.width + 2))
+    top, height = (100 * length / rows for length in (box.top, box.height + 1))
+    return f"left:{left:.5g}%;top:{top:.5g}%;width:{width:.5g}%;height:{height:.5g}%"
 
 
 def _panels(figure: Figure, box: Box) -> str:

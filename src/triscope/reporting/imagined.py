@@ -7,7 +7,7 @@ from triscope import render
 from triscope.images import read_image
 from triscope.objectives.base import Objective
 from triscope.objectives.units import Channel, Logit
-from triscope.reporting.blocks import Block, Figure, Note, each, percent
+from triscope.reporting.blocks import Block, Figure, Mosaic, Note, each, percent
 from triscope.reporting.subject import Subject, thumbnail
 from triscope.what.ascend import ascend
 from triscope.what.compare import regularisers
@@ -56,18 +56,12 @@ def inverted(subject: Subject) -> Iterator[Block]:
         f"{result.stages[-1]}; below each, the relative error of its activations ({first:.0f}% to {last:.0f}%).",
         caution,
         command,
-        filled=_filled(len(result) + 1),
         wide=True,
+        mosaic=Mosaic.of(result),
     )
     layer = result.stages[min(1, len(result.stages) - 1)]
     yield _smoothed(subject, layer, 0.0, caution)
     yield _smoothed(subject, layer, PRESETS["natural"].tv, caution)
-
-
-def _filled(count: int, columns: int = 4) -> tuple[float, float] | None:
-    """How far, and from where on, the last row of `count` pictures is filled."""
-    rows, last = divmod(count, columns)
-    return (last / columns, rows / (rows + 1)) if rows and last else None
 
 
 def _smoothed(subject: Subject, layer: str, tv: float, caution: str) -> Figure:
@@ -98,6 +92,7 @@ def fooled(subject: Subject) -> Iterator[Block]:
         "ignores the content: it shows how close the decision boundaries are.",
         command,
         wide=True,
+        mosaic=Mosaic.of(made),
     )
 
 
@@ -164,6 +159,7 @@ def compared(subject: Subject) -> Iterator[Block]:
         "of what drives the score can be recognised.",
         command,
         wide=True,
+        mosaic=Mosaic.of(made),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from triscope.metrics.baselines import BASELINES
 from triscope.metrics.judge import judge
-from triscope.reporting.blocks import Block, Figure, Table
+from triscope.reporting.blocks import Block, Figure, Mosaic, Table
 from triscope.reporting.subject import Subject
 from triscope.where.by_name import kept_maps
 from triscope.where.comparison import compare
@@ -32,6 +32,7 @@ def by_eight_methods(subject: Subject) -> Iterator[Block]:
         _CAUTION,
         command,
         wide=True,
+        mosaic=Mosaic.of(shown),
     )
     lines = [(row.replace("_", " "), found.sentence(row)) for row in found.rows if row not in BASELINES]
     yield Table(

@@ -14,11 +14,11 @@ from triscope.methods import Method
 from triscope.network import Box
 from triscope.objectives.base import Need
 from triscope.objectives.units import Neuron
-from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
+from triscope.reporting.blocks import Bars, Block, Figure, Mosaic, Note, Section, Table, Volume, Volumes, each, percent
 from triscope.reporting.imagined import ascended, compared, fooled, inverted, textured
 from triscope.reporting.judged import by_eight_methods
 from triscope.reporting.subject import Subject
-from triscope.results import Grid, Heatmap
+from triscope.results import Heatmap
 from triscope.views import activations, filters, predict
 from triscope.where.modified_backprop import guided_backprop
 from triscope.where.saliency import saliency
@@ -75,7 +75,7 @@ def first_filters(subject: Subject) -> Iterator[Block]:
         "applied to pixels can be viewed like this.",
         command,
         sharp=True,
-        filled=_filled(grid),
+        mosaic=Mosaic.of(grid),
     )
 
 
@@ -257,7 +257,7 @@ def _maps(subject: Subject, name: str) -> Block:
         caption = (
             f"All {count:,} activations, one square each; {alive:,} are not zero. This layer has no spatial positions."
         )
-        return Figure(f"{name}: {count:,} units", png, caption, caution, command, sharp=True, filled=_filled(grid))
+        return Figure(f"{name}: {count:,} units", png, caption, caution, command, sharp=True, mosaic=Mosaic.of(grid))
     most = _how_many(count, values[0].numel())
     grid, png, command = subject.ask(activations, layer=name, order="response", most=most)
     rows, cols = values.shape[1:]
@@ -265,23 +265,13 @@ def _maps(subject: Subject, name: str) -> Block:
     scale = grid.note.rpartition("; ")[2].capitalize()
     first = ", ".join(title.rpartition(":")[2] for title in grid.titles[:3])
     caption = f"{shown}, strongest mean first (channels {first}, …), {rows} × {cols} each. {scale}"
-    return Figure(f"{name}: {count:,} maps", png, caption, caution, command, sharp=True, filled=_filled(grid))
+    return Figure(f"{name}: {count:,} maps", png, caption, caution, command, sharp=True, mosaic=Mosaic.of(grid))
 
 
 def _how_many(count: int, positions: int) -> int:
     """How many maps to show: all, or as many as stay small together and fill their rows."""
     affordable = min(64, max(6, _PIXELS_OF_MAPS // positions))
     return count if count <= affordable else next(full for full in (54, 40, 24, 15, 6) if full <= affordable)
-
-
-def _filled(grid: Grid) -> tuple[float, float] | None:
-    """How far, and from where on, the last row of a mosaic is filled, as shares of its width and height."""
-    gap = 2
-    height, width = (size + gap for size in grid.pictures[0].shape[-2:])
-    total_height, total_width = (size + gap for size in grid.draw().shape[-2:])
-    columns, rows = total_width // width, total_height // height
-    last = len(grid.pictures) - columns * (rows - 1)
-    return None if last == columns else (last * width / total_width, (rows - 1) * height / total_height)
 
 
 def _runner_up(subject: Subject, verb: Method[Heatmap], first: Heatmap, caution: str) -> Iterator[Block]:

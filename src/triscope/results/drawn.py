@@ -41,6 +41,11 @@ class Drawn(Result):
     def draw(self) -> Tensor:
         """The picture (3, H, W) in [0, 1] that `save` writes; several results make a mosaic."""
 
+    def montage(self) -> render.Montage:
+        """The picture (3, H, W) as its parts, and where they lie on it."""
+        whole = self.draw()
+        return render.Montage(whole.shape[-2], whole.shape[-1], (render.Tile(whole),))
+
     def png(self) -> bytes:
         """The picture as a PNG that carries the recipe. The same result gives the same bytes."""
         info = PngInfo()
@@ -173,9 +178,13 @@ class Heatmap(Drawn):
 class Picture(Drawn):
     """Pixels: (B, C, H, W) in [0, 1], of the network's channels, or in colours."""
 
+    def montage(self) -> render.Montage:
+        """Each picture by itself."""
+        return render.montage([self.visible(pixels) for pixels in self.values])
+
     def draw(self) -> Tensor:
         """The pictures, as a mosaic where there are several."""
-        return render.grid([self.visible(pixels) for pixels in self.values])
+        return self.montage().paint()
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,9 +217,13 @@ class Grid(Drawn):
             )
         return super().__getitem__(index)
 
+    def montage(self) -> render.Montage:
+        """The pictures, row by row."""
+        return render.montage(self.pictures, self.columns)
+
     def draw(self) -> Tensor:
         """The mosaic, on white."""
-        return render.grid(self.pictures, self.columns)
+        return self.montage().paint()
 
 
 def _styled(heat: Tensor, values: Tensor, scale: float, image: Tensor, style: Style) -> Tensor:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
-from torch import Tensor
 
 from triscope import render
 from triscope.errors import NetworkError, ObjectiveError
@@ -27,11 +26,11 @@ class Comparison(SynthesisedImage):
 
     titles: PerImage[tuple[str, ...]] = field(kw_only=True)
 
-    def draw(self) -> Tensor:
+    def montage(self) -> render.Montage:
         """One row, the regulariser and the score under each."""
         words = [f"{title}  {float(score):.1f}" for title, score in zip(self.titles, self.scores, strict=True)]
         shown = [self.visible(one) for one in self.values]
-        return render.grid([captioned(one, text) for one, text in zip(shown, words, strict=True)], len(shown))
+        return render.montage([captioned(one, text) for one, text in zip(shown, words, strict=True)], len(shown))
 
 
 @method("what")

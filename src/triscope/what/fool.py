@@ -78,14 +78,14 @@ class Fooled(SynthesisedImage):
         """The root mean square change of a pixel, in [0, 1]: (B,)."""
         return _length(self.values - self.photo)
 
-    def draw(self) -> Tensor:
+    def montage(self) -> render.Montage:
         """The photo, the changed photo, and the change, made visible; a row for each."""
         rows = []
         for before, after in zip(self.photo, self.values, strict=True):
             change = after - before
             visible = (0.5 + change / (2 * render.scale_of(change, 99.5))).clamp(0, 1)
             rows += [self.visible(one) for one in (before, after, visible)]
-        return render.grid(rows, 3)
+        return render.montage(rows, 3)
 
 
 @method("what")

@@ -97,14 +97,14 @@ class Inversion(SynthesisedImage):
         """The scores, and the errors of the layers."""
         return {**super().summary(), "errors": self.errors.tolist()}
 
-    def draw(self) -> Tensor:
+    def montage(self) -> render.Montage:
         """The pictures; where every stage was inverted, after the photo, with the layer and its error under each."""
         if self.photo is None:
-            return super().draw()
+            return super().montage()
         said = zip(self.stages, self.errors[:, 0].tolist(), strict=True)
         words = ["the photo", *(f"{layer}  {100 * error:.1f}%" for layer, error in said)]
         shown = [self.visible(one) for one in (self.photo, *self.values)]
-        return render.grid([captioned(one, text) for one, text in zip(shown, words, strict=True)], 4)
+        return render.montage([captioned(one, text) for one, text in zip(shown, words, strict=True)], 4)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from triscope.where.smoothing import one_channel
 from triscope.where.target import Target, in_words
 
 _PERCENTILE = 99.5
+_WIDE = 2.4  # how many times as wide as high the maps of a single unit are together
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +60,17 @@ class HeatmapTable(Drawn):
         facts = {"asked": [list(units) for units in self.asked], "scores": self.answers.tolist(), "scales": scales}
         return super().summary() | facts
 
-    def draw(self) -> Tensor:
-        """The figure: a row for each unit, the image first; a column for each method, at one scale."""
-        return render.grid([self._one(number) for number in range(len(self))], 1)
+    def montage(self) -> render.Montage:
+        """A row for each unit, the image first, and a column for each method; of a single unit, as many rows as fit."""
+        cells = [cell for number in range(len(self)) for cell in self._cells(number)]
+        single = len(cells) == 1 + len(self.methods)
+        return render.montage(cells, None if single else 1 + len(self.methods), aspect=_WIDE)
 
-    def _one(self, number: int) -> Tensor:
+    def draw(self) -> Tensor:
+        """The figure: each unit, the image first, then the map of each method, each method at one scale."""
+        return self.montage().paint()
+
+    def _cells(self, number: int) -> list[render.Tile]:
         picture = self.visible(self.image[number].float())
         cells = []
         for unit, score, maps in zip(self.asked[number], self.answers[number], self.values[number], strict=True):
@@ -71,7 +78,7 @@ class HeatmapTable(Drawn):
             for name, scale, values in zip(self.methods, _scales(self.values[number]), maps, strict=True):
                 drawn = _over(picture, values.float(), scale)
                 cells.append(captioned(drawn, f"{name.replace('_', ' ')}  {scale:.2g}"))
-        return render.grid(cells, 1 + len(self.methods))
+        return cells
 
 
 @method("where")

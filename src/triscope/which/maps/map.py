@@ -137,11 +137,11 @@ class Map(Drawn):
         """The same, drawn as a mosaic: every picture in a cell near its place."""
         return replace(self, form="mosaic")
 
-    def draw(self) -> Tensor:
-        """The pictures on the map, or in the mosaic, on white: (3, size, size) in [0, 1]."""
+    def montage(self) -> render.Montage:
+        """The pictures on the map, or in the mosaic; those that there is no room for are grey dots."""
         kept = _sample(len(self.rows), SHOWN)
         places = unit(self.values)
-        paper = torch.ones(3, self.size, self.size)
+        tiles = []
         if self.form == "mosaic":
             grid, (rows, cols) = cells(places[kept])
             side = max(1, self.size // max(rows, cols))
@@ -149,8 +149,9 @@ class Map(Drawn):
         else:
             side = int(np.clip(self.size / (1.6 * sqrt(max(len(kept), 1))), 12, 128))
             corners = np.rint(places[kept][:, ::-1] * (self.size - side)).astype(np.int64)
-            across, down = np.rint(places * (self.size - 1)).astype(np.int64).T
-            paper[:, down, across] = torch.tensor(_GREY)[:, None]
+            dot = torch.tensor(_GREY)[:, None, None]
+            across, down = np.rint(np.delete(places, kept, 0) * (self.size - 1)).astype(np.int64).T
+            tiles = [render.Tile(dot, top, left) for top, left in zip(down.tolist(), across.tolist(), strict=True)]
         colours = self._colours()
         frame = max(1, side // 16) if colours else 0
         pictures = self.store.table.take(self.rows[kept], ["thumbnail"])["thumbnail"]
@@ -161,8 +162,12 @@ class Map(Drawn):
                 tile = torch.cat([edge.expand(3, frame, side), tile[:, frame:-frame], edge.expand(3, frame, side)], 1)
                 tile[:, :, :frame] = edge
                 tile[:, :, -frame:] = edge
-            paper[:, top : top + side, left : left + side] = tile
-        return paper
+            tiles.append(render.Tile(tile, top, left))
+        return render.Montage(self.size, self.size, tuple(tiles))
+
+    def draw(self) -> Tensor:
+        """The pictures on the map, or in the mosaic, on white: (3, size, size) in [0, 1]."""
+        return self.montage().paint()
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from triscope import render
 from triscope.network import Box
@@ -70,16 +68,22 @@ class Gallery(Drawn):
         """Whether anything was found."""
         return bool(self.rows)
 
-    def draw(self) -> Tensor:
-        """The pictures as a mosaic, small ones enlarged, the query at its left."""
+    def montage(self) -> render.Montage:
+        """The pictures row by row, small ones enlarged, the query at their left."""
         if not self.pictures:
             raise ValueError("There is no picture to draw: nothing was found.")
-        mosaic = render.grid([render.enlarge(picture, _factor(picture)) for picture in self.pictures])
+        found = render.montage([render.enlarge(picture, _factor(picture)) for picture in self.pictures])
         if self.query is None:
-            return mosaic
-        height = max(mosaic.shape[1], self.query.shape[1])
-        parts = [_padded(self.query, height), mosaic.new_ones(3, height, _GAP), _padded(mosaic, height)]
-        return torch.cat(parts, dim=2)
+            return found
+        rows, columns = self.query.shape[-2:]
+        height, left = max(found.height, rows), columns + _GAP
+        lower = (height - found.height) // 2
+        moved = (tile._replace(top=tile.top + lower, left=tile.left + left) for tile in found.tiles)
+        return render.Montage(height, left + found.width, (render.Tile(self.query, (height - rows) // 2), *moved))
+
+    def draw(self) -> Tensor:
+        """The pictures as a mosaic, small ones enlarged, the query at its left."""
+        return self.montage().paint()
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
@@ -107,9 +111,3 @@ class Gallery(Drawn):
 def _factor(picture: Tensor) -> int:
     """How many times as large a patch of a few pixels is drawn, so that it can be seen."""
     return max(1, _SMALLEST // max(picture.shape[-2:]))
-
-
-def _padded(picture: Tensor, height: int) -> Tensor:
-    """A picture in the middle of white of that height."""
-    above = (height - picture.shape[1]) // 2
-    return F.pad(picture, (0, 0, above, height - picture.shape[1] - above), value=1.0)
