@@ -19,7 +19,7 @@ FLOORS = [
     {"images"},
     {"results", "objectives"},
     {"network"},
-    {"methods"},
+    {"methods", "cluster"},
     {"where", "what", "which", "views"},
     {"metrics", "unit_folder"},
     {"verbs"},

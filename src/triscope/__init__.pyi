@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from triscope._version import __version__ as __version__
+from triscope.cluster.settings import Cluster as Cluster
 from triscope.errors import TriscopeError as TriscopeError
 from triscope.errors import TriscopeWarning as TriscopeWarning
 from triscope.images import read_image as read_image
@@ -70,7 +71,6 @@ from triscope.where.superpixels import SegmentHeatmap as _SegmentHeatmap
 from triscope.which.collection import Collection as Collection
 from triscope.which.confusion.changes import Changes as Changes
 from triscope.which.confusion.matrix import Confusion as Confusion
-from triscope.which.indexing.cluster import Cluster as Cluster
 from triscope.which.maps.map import Map as Map
 from triscope.which.search.gallery import Gallery as Gallery
 from triscope.which.search.many import nearest as nearest

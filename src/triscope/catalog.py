@@ -145,6 +145,7 @@ TOOLS = (
 
 #: The public names that are no methods, by the module they live in.
 NAMES = {
+    "triscope.cluster.settings": ("Cluster",),
     "triscope.errors": ("TriscopeError", "TriscopeWarning"),
     "triscope.images": ("read_image",),
     "triscope.methods": ("Step",),
@@ -178,7 +179,6 @@ NAMES = {
     "triscope.which.collection": ("Collection",),
     "triscope.which.confusion.changes": ("Changes",),
     "triscope.which.confusion.matrix": ("Confusion",),
-    "triscope.which.indexing.cluster": ("Cluster",),
     "triscope.which.maps.map": ("Map",),
     "triscope.which.search.gallery": ("Gallery",),
     "triscope.which.search.many": ("nearest",),

@@ -9,6 +9,7 @@
     ├── ObjectiveError      a unit, class or layer position that does not exist
     ├── OptionError         an option outside its range or choices
     ├── RecipeError         a result that cannot be made again
+    ├── ClusterError        a cluster that cannot be reached or has no room, a worker that failed there
     └── StoreError          a collection or a store that cannot be read, written or asked
         ├── LayerNotKept    a layer that the store does not keep
         └── DamagedStore    the files of a store are not what triscope wrote
@@ -68,6 +69,10 @@ class OptionError(TriscopeError):
 
 class RecipeError(TriscopeError):
     """A result cannot be made again from what it carries."""
+
+
+class ClusterError(TriscopeError):
+    """A cluster cannot be reached or has no room, or a worker failed there."""
 
 
 class StoreError(TriscopeError):

@@ -5,21 +5,19 @@ import random
 import signal
 import socket
 import time
-import uuid
-from contextlib import contextmanager
-from pathlib import Path
 
 import PIL.Image
 import pytest
 import torch
 from torch import nn
 
+from tests.clusters import simulated, workers
 from tests.processes import started
 from tests.which.conftest import paint, tiny_network
 from tests.which.test_indexing import build, contents
-from triscope.errors import StoreError
+from triscope.cluster.settings import Cluster
+from triscope.errors import ClusterError
 from triscope.network import Network
-from triscope.which.indexing.cluster import Cluster, import_ray
 from triscope.which.indexing.index import Pace, index
 from triscope.which.store import Store
 
@@ -30,38 +28,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 DRIVER = """
 import sys
 from tests.which.conftest import tiny_network
-from triscope.which.indexing.cluster import Cluster
+from triscope.cluster.settings import Cluster
 from triscope.which.indexing.index import Pace, index
 for step in index(tiny_network(), sys.argv[1], sys.argv[2], layers=["1", "7"], precision="float32",
                   pace=Pace(16, Cluster(sys.argv[3], actors=3), unit=32)):
     print("stored", step.stored, flush=True)
 """
-
-
-def workers(mark: str) -> list[int]:
-    """The processes of Ray's actors of a cluster that was started with this mark in its environment."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdecimal() and (folder / "cmdline").read_bytes().startswith(b"ray::Worker"):
-                found += [int(folder.name)] if mark.encode() in (folder / "environ").read_bytes() else []
-        except OSError:
-            continue
-    return found
-
-
-@contextmanager
-def simulated():
-    """Three nodes of one processor each, on this machine; and the mark of their processes."""
-    import_ray()
-    from ray.cluster_utils import Cluster as Simulated
-
-    mark = uuid.uuid4().hex
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRISCOPE_TEST_MARK", mark)
-        made = Simulated(initialize_head=True, head_node_args={"num_cpus": 0})
-        yield made, [made.add_node(num_cpus=1) for _ in range(3)], mark
-        made.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -147,21 +119,21 @@ def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_pa
 
 def test_a_network_that_cannot_be_sent_and_a_cluster_that_is_not_there_are_said(folder, cluster, tmp_path):
     network = Network(Holding(), size=32, name="holding")
-    with pytest.raises(StoreError, match="holding cannot be sent to other processes: cannot pickle"):
+    with pytest.raises(ClusterError, match="holding cannot be sent to other processes: cannot pickle"):
         build(network, folder, tmp_path / "a", layers=["output"], workers=Cluster(cluster[0].address))
-    with pytest.raises(StoreError, match="has no room for an actor of 7 CPUs"):
+    with pytest.raises(ClusterError, match="has no room for an actor of 7 CPUs"):
         _impatient(folder, cluster[0].address, tmp_path / "b")
 
 
 def _impatient(folder, address, place):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("triscope.which.indexing.cluster._PATIENCE", 3.0)
+        patch.setattr("triscope.cluster.crew._PATIENCE", 3.0)
         build(tiny_network(), folder, place, layers=["1"], workers=Cluster(address, cpus=7))
 
 
 def test_what_a_worker_raises_is_said_with_its_node(folder, cluster, tmp_path):
     network = Network(Failing(), size=32, name="failing")
-    with pytest.raises(StoreError, match=r"A worker on .* failed: .*no batches"):
+    with pytest.raises(ClusterError, match=r"A worker on .* failed: .*no batches"):
         build(network, folder, tmp_path / "store", layers=["output"], workers=Cluster(cluster[0].address))
 
 

@@ -91,7 +91,8 @@ def test_what_is_found_by_cells_is_what_is_near(found, queries):
 
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_without_cells_every_picture_is_looked_at(found, queries, metric, exact):
+def test_without_cells_every_picture_is_looked_at(found, queries, metric, exact, monkeypatch):
+    monkeypatch.setattr(vector_index, "_PAID", 1)
     hits = [Space(found.store, found.column).search(query, 10, metric, exact=exact) for query in queries]
     assert recall(hits, nearest(found, queries, metric)) == 1
     assert {hit.how for hit in hits} == {""}
@@ -111,6 +112,24 @@ def test_cells_are_made_when_scans_have_cost_as_much_and_then_kept(found, querie
         assert hit.rows.tolist() == found.search(query, 10, "cosine").rows.tolist()
         torch.testing.assert_close(hit.scores, found.scores(query - found.mean, hit.rows, "cosine"))
     assert not {"short", "coarse", "lengths"} & set(vars(later))
+
+
+def test_scans_of_all_processes_count(found, queries):
+    ways = [Space(found.store, found.column).search(query, 10, "cosine").how for query in queries[:5]]
+    assert ways[:3] == [""] * 3
+    assert ways[3].startswith("Cells were made by this search, so that later ones are quick. Found among the 8% of ")
+    assert ways[4].startswith("Found among the 8% of ")
+    assert list((found.store.path / "cache").glob("*.scans")) == []
+
+
+def test_scans_of_another_version_do_not_count(found, queries):
+    found.search(queries[0], 10, "cosine")
+    (tally,) = (found.store.path / "cache").glob("*.scans")
+    column, version, rest = tally.name.split(".", 2)
+    tally.write_bytes(b"..........")
+    tally.rename(tally.with_name(f"{column}.{int(version) - 1}.{rest}"))
+    assert Space(found.store, found.column).search(queries[0], 10, "cosine").how == ""
+    assert [path.read_bytes() for path in (found.store.path / "cache").glob("*.scans")] == [b"."]
 
 
 def test_searches_of_several_threads_leave_each_its_number_of_threads(found, queries):

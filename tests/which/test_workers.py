@@ -1,13 +1,14 @@
 """Who computes: what `workers` and `--ray` may be, and what is said where there is no Ray."""
 
+import socket
 import sys
 
 import pytest
 
 from tests.processes import TRISCOPE, ran
 from tests.which.test_indexing import build
-from triscope.errors import StoreError
-from triscope.which.indexing.cluster import Cluster, import_ray
+from triscope.cluster.settings import Cluster, connected, import_ray
+from triscope.errors import ClusterError, OptionError
 
 
 def test_workers_are_threads_or_a_cluster():
@@ -19,16 +20,26 @@ def test_workers_are_threads_or_a_cluster():
 
 
 def test_other_workers_are_refused(network, photos, tmp_path):
-    with pytest.raises(StoreError, match="a number of threads, 'ray' or 'ray://HOST:PORT', not 'dask'"):
+    with pytest.raises(OptionError, match="a number of threads, 'ray' or 'ray://HOST:PORT', not 'dask'"):
         build(network, photos(1), tmp_path / "store", workers="dask")
 
 
 def test_without_ray_it_is_said_how_to_get_it(photos, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(StoreError, match=r"Ray is not installed: pip install 'triscope\[ray\]'"):
+    with pytest.raises(ClusterError, match=r"Ray is not installed: pip install 'triscope\[ray\]'"):
         import_ray()
     program = f"import sys; sys.modules['ray'] = None\n{TRISCOPE}"
     code, out, err = ran(program, "index", str(photos(2)), "--ray", "--ray-cpus", "2", "-m", "pocket")
     assert (code, out) == (1, "")
     assert "Ray is not installed" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_a_cluster_that_is_not_there_is_said_at_once(form):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'triscope[ray]'")
+    with socket.socket() as nobody:  # bound, and does not listen
+        nobody.bind(("127.0.0.1", 0))
+        address = form.format(nobody.getsockname()[1])
+        with pytest.raises(ClusterError, match=rf"The Ray cluster {address} cannot be reached: .*refused"):
+            connected(address).__enter__()

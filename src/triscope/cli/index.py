@@ -1,8 +1,7 @@
 """The command that makes and updates a store: index."""
 
-import sys
 from collections.abc import Generator, Mapping
-from contextlib import closing, nullcontext, redirect_stdout
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from triscope.cli.common import (
     with_shared_options,
 )
 from triscope.cli.plain import PlainOption
+from triscope.cli.ray_words import ray_on_stderr, ray_options, read_ray
 from triscope.cli.shards import read_shard, shard_option
 from triscope.cli.stores import in_words
 from triscope.images import printable
@@ -26,7 +26,6 @@ from triscope.network.loading.recorded import Said
 from triscope.watching import ProgressDisplay
 from triscope.which.collection import Collection
 from triscope.which.database.location import store_for
-from triscope.which.indexing.cluster import Cluster
 from triscope.which.indexing.index import Pace, Progress
 from triscope.which.indexing.index import index as index_steps
 from triscope.which.store import Store
@@ -61,18 +60,7 @@ def command(name: str) -> click.Command:
             ["--ivf"], multiple=True, metavar="LAYER",
             help="build an index that makes neighbours in this layer quick among millions; may be repeated",
         ),
-        click.Option(
-            ["--ray"], is_flag=False, flag_value="", metavar="[ADDRESS]",
-            help="compute on a Ray cluster: the one that runs here or that RAY_ADDRESS names, or ray://HOST:PORT",
-        ),
-        PlainOption(
-            ["--ray-cpus"], type=click.FloatRange(0, 1024), default=1.0, show_default=True,
-            help="processors of each Ray actor",
-        ),
-        PlainOption(
-            ["--ray-gpus"], type=click.FloatRange(0, 1024), default=0.0, show_default=True,
-            help="graphics processors of each Ray actor",
-        ),
+        *ray_options(),
         click.Option(["--list-errors"], is_flag=True, help="list the pictures that cannot be used, with the reasons"),
     ]  # fmt: skip
     params += [*network_options(), *saying_options()]
@@ -111,12 +99,12 @@ def _run_index(
     collection = Collection(source)
     place = store_for(source, path)
     network = _network(place, chosen, console)
-    cluster = None if ray is None else Cluster(ray or None, ray_cpus, ray_gpus)
+    cluster = read_ray(ray, ray_cpus, ray_gpus)
     steps = index_steps(
         network, collection, place, layers=layers, maps=maps, shard=read_shard(shard), pace=Pace(batch, cluster),
         **options,
     )  # fmt: skip
-    with nullcontext() if cluster is None else redirect_stdout(sys.stderr):  # Ray tells of lost nodes on stdout
+    with ray_on_stderr(cluster):
         last = _tell(steps, place, console)
     store = Store.open(place)
     with in_words():

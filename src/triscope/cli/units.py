@@ -10,6 +10,7 @@ import click
 from triscope.cli.build import help_of, option_of
 from triscope.cli.common import Console, NetworkChoice, network_options, saying_options, with_shared_options
 from triscope.cli.plain import PlainOption
+from triscope.cli.ray_words import ray_on_stderr, ray_options, read_ray
 from triscope.cli.shards import read_shard, shard_option
 from triscope.cli.stores import in_words
 from triscope.errors import StoreError
@@ -39,6 +40,7 @@ def command(name: str) -> click.Command:
             ["--form"], type=click.Choice(["webp", "png"]), default="webp", show_default=True, help="of the pictures"
         ),
         shard_option(),
+        *ray_options(),
         *network_options(["size"]),
         *saying_options(),
     ]  # fmt: skip
@@ -61,22 +63,36 @@ def _run(
     k: int,
     form: str,
     shard: str,
+    ray: str | None,
+    ray_cpus: float,
+    ray_gpus: float,
     chosen: NetworkChoice,
     console: Console,
     **options: Any,
 ) -> None:
     """Progress on stderr, the folder on stdout."""
-    part = read_shard(shard)
+    part, cluster = read_shard(shard), read_ray(ray, ray_cpus, ray_gpus)
     require_folder(Path(out))
     network = chosen.load(console)
     opened = None if store is None else Store.open(store, network)
     given = {name: value for name, value in options.items() if value is not None and value != ()}
-    steps = make_units(network, layers, out, store=opened, k=k, shard=part, form=f".{form}", seed=chosen.seed, **given)
-    with in_words(), closing(steps):
+    steps = make_units(
+        network, layers, out, store=opened, k=k, shard=part, form=f".{form}", workers=cluster, seed=chosen.seed,
+        **given,
+    )  # fmt: skip
+    with in_words(), ray_on_stderr(cluster), closing(steps):
         last = told(steps, out, console)
     folder = UnitFolder.open(out)
     silent = sum(one.score is None for one in folder.units)
-    facts = {"folder": printable(out), "units": len(folder), "silent": silent, "seconds": round(last.seconds, 2)}
+    facts: dict[str, Any] = {
+        "folder": printable(out),
+        "units": len(folder),
+        "silent": silent,
+        "seconds": round(last.seconds, 2),
+    }
+    facts |= {"nodes": list(last.nodes)} if last.nodes else {}
+    for node in last.nodes:
+        console.note(node)
     if silent:
         console.note(f"{silent} sent no gradient back and have no picture; units.json says which")
     console.result(facts, f"{len(folder)} units in {printable(out)}")

@@ -2,6 +2,7 @@
 
 manifest    what stands in the folder's one table, `units.json`, and how it is read and written
 folder      `UnitFolder`, which opens one, and makes one
+computing   pictures of channels, here or on a cluster
 making      the pictures and patches that are missing, made; killed at any moment, it goes on from what is there
 """
 

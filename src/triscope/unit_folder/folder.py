@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from triscope.cluster.settings import Cluster
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.network import Network
@@ -41,6 +42,7 @@ class UnitFolder:
         shard: tuple[int, int] = (1, 1),
         channels: str | Sequence[str] | None = None,
         form: str = ".webp",
+        workers: str | Cluster | None = None,
         **options: Any,
     ) -> "UnitFolder":
         """Make a picture for every channel of some layers, and put them into a folder.
@@ -52,11 +54,13 @@ class UnitFolder:
         shard       (i, n): only the i-th of n parts, so that n processes can share the work
         channels    which of them, such as "0-63,70"; all if left out
         form        .webp or .png
+        workers     "ray", "ray://host:10001" or a `Cluster`, whose actors make the pictures; this process, if left out
         options     those of `units`
         """
         for _ in make_units(
-            network, layers, path, store=store, k=k, shard=shard, channels=channels, form=form, **options
-        ):
+            network, layers, path, store=store, k=k, shard=shard, channels=channels, form=form, workers=workers,
+            **options,
+        ):  # fmt: skip
             pass
         return cls.open(path)
 

@@ -1,7 +1,8 @@
 """Making what a folder of units lacks: pictures layer by layer, then the patches of a collection.
 
 Every unit is written when it is finished, its files first and then its line in the table, so that whoever is killed
-loses only what was under way. Several processes may fill one folder, each its own shard.
+loses only what was under way. Several processes may fill one folder, each its own shard; the actors of a cluster
+compute, and write nothing.
 """
 
 import io
@@ -19,6 +20,7 @@ import PIL.ImageOps
 from torch import Tensor
 
 from triscope import render
+from triscope.cluster.settings import Cluster
 from triscope.errors import OptionError, StoreError
 from triscope.images import printable, public_store, to_pil
 from triscope.images.writing import require_folder, write_file
@@ -27,14 +29,14 @@ from triscope.network.variants.precision import chosen
 from triscope.objectives.base import Need
 from triscope.objectives.parsing import resolve
 from triscope.results import NetworkNote
+from triscope.unit_folder.computing import Finished, RayUnitComputer, UnitComputer
 from triscope.unit_folder.manifest import FORMS, TILE, Patch, Table, Unit, change_table, read_table
-from triscope.what.units import LayerUnits, UnitPictures, units
+from triscope.what.units import LayerUnits, units
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.patches import patches
 from triscope.which.search.top import top
 from triscope.which.store import Store
 
-_ROUNDS = 8  # how many times the batch is filled before the pictures in memory are given up
 _FREE = ("channels", "batch")  # options that may differ from one call to the next
 
 
@@ -42,7 +44,8 @@ _FREE = ("channels", "batch")  # options that may differ from one call to the ne
 class UnitProgress:
     """How far it is: `done` of `total` units of this shard, `part` in [0, 1] of the work; `what` is made now.
 
-    `notes` are sentences about what was found or left out on the way.
+    `notes` are sentences about what was found or left out on the way, `nodes` tell what happened on each node of a
+    cluster.
     """
 
     done: int
@@ -51,6 +54,7 @@ class UnitProgress:
     what: str
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         left = self.seconds * (1 - self.part) / self.part if self.part > 0 else math.nan
@@ -68,6 +72,7 @@ def make_units(
     shard: tuple[int, int] = (1, 1),
     channels: str | Sequence[str] | None = None,
     form: str = ".webp",
+    workers: str | Cluster | None = None,
     **options: Any,
 ) -> Generator[UnitProgress]:
     """What `UnitFolder.build` does, telling how far it is. Leaving the iteration stops it; what is finished is kept."""
@@ -77,6 +82,7 @@ def make_units(
         raise OptionError(f"Pictures of units are written as {', '.join(FORMS)}, not as {printable(form)}.")
     if not 1 <= k <= 100:
         raise OptionError(f"k, the number of patches, lies in 1 to 100, and {k} does not.")
+    cluster = Cluster.read(workers)
     bound = units.bind(network, layers, channels=channels, **options)
     asked = [
         LayerUnits.of(network, layer, bound.options["channels"]) for layer in dict.fromkeys(bound.values["layers"])
@@ -86,7 +92,11 @@ def make_units(
     wanted = _table(network, asked, bound, form)
     change_table(folder, lambda known: _agreed(known, wanted, folder))
     made = [(one, channel) for one in asked for channel in one.channels][shard[0] - 1 :: shard[1]]
-    job = _Job(network, folder, form, made, options, time.monotonic())
+    if cluster is None:
+        compute: UnitComputer | RayUnitComputer = UnitComputer(network, options, form)
+    else:  # all nodes compute in the precision of this machine
+        compute = RayUnitComputer(network, {**options, "precision": wanted.options["precision"]}, form, cluster)
+    job = _Job(network, folder, form, made, compute, time.monotonic())
     yield from job.pictures()
     if store is not None:
         yield from job.patches(store, k)
@@ -100,60 +110,40 @@ class _Job:
     folder: Path
     form: str
     asked: Sequence[tuple[LayerUnits, int]]
-    options: Mapping[str, Any]
+    compute: UnitComputer | RayUnitComputer
     started: float
 
     def _known(self) -> dict[tuple[str, int], Unit]:
         return {(one.layer, one.channel): one for one in read_table(self.folder).units}
 
     def _progress(self, done: int, part: float, what: str, notes: tuple[str, ...] = ()) -> UnitProgress:
-        return UnitProgress(done, len(self.asked), part, what, time.monotonic() - self.started, notes)
+        seconds = time.monotonic() - self.started
+        return UnitProgress(done, len(self.asked), part, what, seconds, notes, self.compute.told())
 
     def _keep(self, found: Sequence[Unit]) -> None:
         change_table(self.folder, lambda table: _there(table, self.folder).merged(found))
 
     def pictures(self) -> Iterator[UnitProgress]:
-        """The pictures that are missing; those of a layer in blocks, so that memory does not grow with the layer."""
+        """The pictures that are missing."""
         known = self._known()
-        done = before = sum((layer.name, channel) in known for layer, channel in self.asked)
-        yield self._progress(done, 0, "pictures")
-        missing: dict[str, list[int]] = {}
-        for layer, channel in self.asked:
-            if (layer.name, channel) not in known:
-                missing.setdefault(layer.name, []).append(channel)
-        block = _ROUNDS * int(self.options.get("batch", 16))
-        total = sum(map(len, missing.values()))
-        for name, channels in missing.items():
-            for first in range(0, len(channels), block):
-                some = channels[first : first + block]
-                texts = [str(channel) for channel in some]
-                kept: set[int] = set()
-                steps: Any = units.steps(self.network, [name], **{**self.options, "channels": texts})
-                with closing(steps):
-                    for step in steps:
-                        fresh = [row for row, count in enumerate(step.result.steps) if count and row not in kept]
-                        if fresh:
-                            self._keep([self._saved(step.result, row) for row in fresh])
-                            kept |= set(fresh)
-                        under_way = len(some) * step.index / step.total - len(kept)
-                        part = (done - before + len(kept) + under_way) / total
-                        yield self._progress(done + len(kept), part, "pictures")
-                done += len(kept)
-        yield self._progress(done, 1, "pictures")
+        places = [(layer.name, channel) for layer, channel in self.asked]
+        missing = [place for place in places if place not in known]
+        before, made = len(places) - len(missing), 0
+        yield self._progress(before, 0, "pictures")
+        with closing(self.compute(missing)) as advances:
+            for advance in advances:
+                if advance.finished:
+                    self._keep([self._written(one) for one in advance.finished])
+                made += len(advance.finished)
+                part = (made + advance.under_way) / len(missing)
+                yield self._progress(before + made, part, "pictures", advance.notes)
+        yield self._progress(before + made, 1, "pictures")
 
-    def _saved(self, result: UnitPictures, row: int) -> Unit:
+    def _written(self, one: Finished) -> Unit:
         """A finished unit, its picture written."""
-        one = result[row]
-        ((layer, channel),) = one.places
-        score = float(one.scores[0])
-        names = (self.network.classes if layer == "output" else None) or ()
-        title = printable(names[channel]) if channel < len(names) else ""
-        unit = Unit(
-            one.asked[0], layer, channel, None if math.isnan(score) else score, int(one.steps[0]), one.notes, title
-        )
-        if unit.score is not None:
-            write_file(unit.picture_in(self.folder, self.form), one.encode(self.form))
-        return unit
+        if one.picture is not None:
+            write_file(one.unit.picture_in(self.folder, self.form), one.picture)
+        return one.unit
 
     def patches(self, store: Store, k: int) -> Iterator[UnitProgress]:
         """The patches of units that have none yet; of layers that the store does not keep, a note."""

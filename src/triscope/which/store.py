@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from triscope.cluster.settings import Cluster
 from triscope.errors import ImageError, LayerNotKept, StoreError, nearest
 from triscope.images import printable, read_image
 from triscope.methods import LayerInput, StoreInput
@@ -41,7 +42,6 @@ from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column, Kind
 from triscope.which.database.stored_projections import load_projection, projected_name
 from triscope.which.database.table import Table
-from triscope.which.indexing.cluster import Cluster
 from triscope.which.indexing.index import Pace, index
 from triscope.which.places.named import place_of
 from triscope.which.places.place import Place

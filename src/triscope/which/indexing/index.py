@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from triscope.cluster.settings import Cluster
 from triscope.errors import StoreError
 from triscope.network import Network
 from triscope.network.variants.precision import Precision
@@ -24,7 +25,7 @@ from triscope.which.database.durable import locked
 from triscope.which.database.location import store_for
 from triscope.which.database.table import Table
 from triscope.which.indexing.adding import begin, pending
-from triscope.which.indexing.cluster import Cluster, RayComputer
+from triscope.which.indexing.cluster import RayComputer
 from triscope.which.indexing.committing import Committer
 from triscope.which.indexing.computing import Row, RowComputer
 from triscope.which.indexing.opening import open_table

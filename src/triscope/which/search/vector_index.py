@@ -24,7 +24,8 @@ from triscope.which.database.location import cache_folder
 from triscope.which.database.projections import Projection
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import projected_name, rest_name
-from triscope.which.search.cells import Cells
+from triscope.which.search.cells import Cells, highest
+from triscope.which.search.tally import ScanTally
 from triscope.which.store import GOOD
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Space:
         self.projection: Projection | None = store.projection(column)
         self.mean = self.projection.mean if self.projection else self._measure_mean()
         self._last: tuple[str, Tensor] | None = None
-        self._scans = 0
+        self._scans = ScanTally(*self._kept)
         #: A vector no farther from the mean than this has no direction.
         self.still = max(_SAME * float(self.mean.norm()), torch.finfo(torch.float32).tiny)
 
@@ -101,13 +102,15 @@ class Space:
         matrix = self.whole if self.projection is None else self.short
         asked = queries if self.projection is None else queries @ self.projection.directions.T
         allowed = torch.arange(len(self)) if where is None else self._allowed(where)
-        best, places = torch.empty(len(queries), 0), torch.empty(len(queries), 0, dtype=torch.int64)
+        best, places = [torch.empty(len(queries), 0)], [torch.empty(len(queries), 0, dtype=torch.int64)]
         for some in torch.split(allowed, _AT_ONCE):
             products = (matrix.index_select(0, some) @ asked.to(matrix.dtype).T).float()
-            guess = torch.cat([best, self._ranked(products.T, self.lengths[some], metric)], 1)
-            best, order = guess.topk(min(count, guess.shape[1]), dim=1)
-            places = torch.cat([places, some.expand(len(queries), -1)], 1).gather(1, order)
-        pairs = zip(queries, self.rows[places.numpy()], strict=True)
+            guess = self._ranked(products.T, self.lengths[some], metric)
+            order = highest(guess, count)
+            best.append(guess.gather(1, order))
+            places.append(some[order])
+        rows = torch.cat(places, 1).gather(1, highest(torch.cat(best, 1), count))
+        pairs = zip(queries, self.rows[rows.numpy()], strict=True)
         return [self._exactly(query, rows, k, metric) for query, rows in pairs]
 
     def _exactly(self, query: Tensor, rows: NDArray[np.int64], k: int, metric: Metric, how: str = "") -> Hits:
@@ -125,17 +128,15 @@ class Space:
         if self._indexed:
             rows = self.store.table.near(projected_name(self.column), short.numpy(), count, None)
             return rows, f"Found by the index among {len(self):,} images; {sure}"
-        if (cells := self._paid_cells()) is None:
-            return None
-        places = cells.near(short[:_COARSE], _SHARE, max(count, _BY_CELLS))
-        how = f"Found among the {_SHARE:.0%} of {len(self):,} images that lie nearest; {sure}"
-        return self.rows[places.numpy()], how
-
-    def _paid_cells(self) -> Cells | None:
-        """The cells, where they are kept or scans have cost as much as making them does; else None."""
-        if len(self) > _LARGE and self._cells is None and self._scans * _PAID >= len(self):
+        pays = len(self) > _LARGE and self._cells is None and int(self._scans) * _PAID >= len(self)
+        if pays:
             self.make_cells()
-        return self._cells
+        if self._cells is None:
+            return None
+        places = self._cells.near(short[:_COARSE], _SHARE, max(count, _BY_CELLS))
+        made = "Cells were made by this search, so that later ones are quick. " if pays else ""
+        how = f"{made}Found among the {_SHARE:.0%} of {len(self):,} images that lie nearest; {sure}"
+        return self.rows[places.numpy()], how
 
     @cached_property
     def _cells(self) -> Cells | None:
@@ -149,6 +150,7 @@ class Space:
         directions = [F.normalize((block - self.mean) @ strongest).bfloat16() for block in self._blocks()]
         self._cells = Cells.of(torch.cat(directions))
         self._cells.keep(*self._kept)
+        self._scans.clear()
 
     @property
     def _kept(self) -> tuple[Path, str]:
@@ -171,11 +173,12 @@ class Space:
 
     def _scan(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> NDArray[np.int64]:
         """The rows with the `count` best scores by the stored vectors, of all or of those at some places."""
-        self._scans += allowed is None
+        if allowed is None:
+            self._scans.add()
         places = torch.arange(len(self)) if allowed is None else allowed
         products = torch.cat([torch.empty(0), *(torch.mv(block, query) for block in self._blocks(allowed))])
         guess = self._ranked(products - self.mean @ query, self.lengths[places], metric)
-        picked: NDArray[np.int64] = self.rows[places[guess.topk(min(count, len(guess))).indices].numpy()]
+        picked: NDArray[np.int64] = self.rows[places[highest(guess, count)].numpy()]
         return picked
 
     def _blocks(self, places: Tensor | None = None) -> Iterator[Tensor]:
@@ -194,14 +197,16 @@ class Space:
         places = torch.arange(len(self)) if allowed is None else allowed
         coarse = self.coarse if allowed is None else self.coarse.index_select(0, places)
         guess = self._guess(coarse, query, self.lengths[places], metric)
-        return places[guess.topk(min(count, len(guess)), sorted=False).indices].sort().values
+        return places[highest(guess, count)].sort().values
 
     def _best(
         self, matrix: Tensor, query: Tensor, count: int, metric: Metric, allowed: Tensor | None
     ) -> NDArray[np.int64]:
         """The rows with the `count` highest guesses, of all or of those at some places."""
-        some, lengths = (matrix, self.lengths) if allowed is None else (matrix[allowed], self.lengths[allowed])
-        best = self._guess(some, query, lengths, metric).topk(min(count, len(some))).indices
+        some, lengths = (matrix, self.lengths)
+        if allowed is not None:
+            some, lengths = matrix.index_select(0, allowed), lengths[allowed]
+        best = highest(self._guess(some, query, lengths, metric), count)
         picked: NDArray[np.int64] = self.rows[(best if allowed is None else allowed[best]).numpy()]
         return picked
 
@@ -249,7 +254,7 @@ class Space:
         """The stored vectors of some rows, float32; of many pictures from a copy that is mapped."""
         if len(self) <= _COARSE_FROM:
             return self.store.vectors(self.column, rows)
-        return self.mapped[torch.from_numpy(np.searchsorted(self.rows, rows))].float()
+        return self.mapped.index_select(0, torch.from_numpy(np.searchsorted(self.rows, rows))).float()
 
     @cached_property
     def mapped(self) -> Tensor:
