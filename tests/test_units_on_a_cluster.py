@@ -112,16 +112,12 @@ def test_a_folder_that_was_begun_here_goes_on_there_with_the_same_recipes(cluste
     assert {**here.options, "channels": there.options["channels"]} == there.options
 
 
-class Deadly(nn.Module):
+class Deadly(nn.Conv2d):
     """Ends the process that asks for a gradient of its channel 3."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(3, 6, 3)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Six maps."""
-        maps = self.convolution(images)
+        maps = super().forward(images)
         if maps.requires_grad:
             maps.register_hook(_end)
         return maps
@@ -133,10 +129,10 @@ def _end(gradient: torch.Tensor) -> None:
 
 
 def test_a_unit_that_ends_processes_is_told_and_asked_again_next_time(cluster, tmp_path):
-    deadly = ts.Network(Deadly(), size=16, name="deadly")
-    steps = list(make_units(deadly, "convolution", tmp_path / "u", workers=Cluster(cluster[0].address), **OPTIONS))
+    deadly = ts.Network(nn.Sequential(Deadly(3, 6, 3), nn.ReLU()), size=16, name="deadly")
+    steps = list(make_units(deadly, "0", tmp_path / "u", workers=Cluster(cluster[0].address), **OPTIONS))
     assert {note for step in steps for note in step.notes} == {
-        "convolution:3 ended the process that made it, 3 times, and has no picture."
+        "0:3 ended the process that made it, 3 times, and has no picture."
     }
     assert [one.channel for one in ts.UnitFolder.open(tmp_path / "u").units] == [0, 1, 2, 4, 5]
     assert (steps[-1].done, steps[-1].total) == (5, 6)
