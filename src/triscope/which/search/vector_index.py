@@ -203,9 +203,8 @@ class Space:
         self, matrix: Tensor, query: Tensor, count: int, metric: Metric, allowed: Tensor | None
     ) -> NDArray[np.int64]:
         """The rows with the `count` highest guesses, of all or of those at some places."""
-        some, lengths = (matrix, self.lengths)
-        if allowed is not None:
-            some, lengths = matrix.index_select(0, allowed), lengths[allowed]
+        some = matrix if allowed is None else matrix.index_select(0, allowed)
+        lengths = self.lengths if allowed is None else self.lengths[allowed]
         best = highest(self._guess(some, query, lengths, metric), count)
         picked: NDArray[np.int64] = self.rows[(best if allowed is None else allowed[best]).numpy()]
         return picked
