@@ -1,4 +1,4 @@
-"""A store filled with made vectors, without any pictures."""
+"""A store filled with made vectors, and where wanted with made thumbnails."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +19,16 @@ from triscope.which.store import Store
 _UNIT = 2048
 
 
-def fill(place: Path, count: int, make: Callable[[int, int], NDArray[np.float16]], length: int) -> tuple[Store, Column]:
-    """A store of `count` rows whose vectors `make(start, many)` gives, made once at `place`."""
+def fill(
+    place: Path,
+    count: int,
+    make: Callable[[int, int], NDArray[np.float16]],
+    length: int,
+    thumbnail: Callable[[int], bytes | None] = lambda number: None,
+) -> tuple[Store, Column]:
+    """A store of `count` rows whose vectors `make(start, many)` gives, made once at `place`. `thumbnail(number)` gives
+    the small JPEG of a row; such rows lie in forty folders.
+    """
     torch.manual_seed(0)
     network = Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, length)), size=16, name="made")
     if not (place / "rows.lance").is_dir():
@@ -28,7 +36,11 @@ def fill(place: Path, count: int, make: Callable[[int, int], NDArray[np.float16]
         table = open_table(place, network, Collection(()), layers=["1"])
         for start in range(0, count, _UNIT):
             many = min(_UNIT, count - start)
-            table.append(_rows(table.names, start, make(start, many)), np.ones(many, bool))
+            rows = _rows(table.names, start, make(start, many))
+            rows["thumbnail"] = [thumbnail(number) for number in range(start, start + many)]
+            if rows["thumbnail"][0] is not None:
+                rows["folder"] = [f"folder {number % 40}" for number in range(start, start + many)]
+            table.append(rows, np.ones(many, bool))
         fit_projections(place, table, Store(place, table).columns)
     store = Store.open(place, network)
     return store, store.find("1")

@@ -25,7 +25,7 @@ from triscope.errors import OptionError, StoreError
 from triscope.network import Network
 from triscope.which.database.projections import fit_blocks, total_variance
 from triscope.which.maps.grid_assignment import _assigned, _halve, cells
-from triscope.which.maps.map import unit
+from triscope.which.maps.map import _nearest, unit
 from triscope.which.maps.reduction import coordinates
 from triscope.which.store import Store
 
@@ -42,7 +42,8 @@ def spread(count, length, seed=0):
     return torch.from_numpy(((random.normal(size=(count, length)) * strengths) @ turned + 3).astype(np.float32))
 
 
-def test_streamed_components_are_those_of_the_full_svd():
+@pytest.mark.parametrize(("rank", "spare", "passes"), [(50, 50, 3), (10, 8, 11)], ids=["covariance", "iteration"])
+def test_streamed_components_are_those_of_the_full_svd(rank, spare, passes):
     rows = spread(1500, 300)
     reads = []
 
@@ -50,12 +51,57 @@ def test_streamed_components_are_those_of_the_full_svd():
         reads.append(1)
         return iter(rows.split(170))
 
-    found = fit_blocks(blocks, len(rows), 300, 50, spare=50, rounds=8)
-    exact = sklearn.decomposition.PCA(50, svd_solver="full").fit(rows.double().numpy())
+    found = fit_blocks(blocks, len(rows), 300, rank, spare=spare, rounds=8)
+    exact = sklearn.decomposition.PCA(rank, svd_solver="full").fit(rows.double().numpy())
     kept = found.variance / total_variance(blocks, found.mean, len(rows))
     assert np.abs(kept.numpy() - exact.explained_variance_ratio_).max() < 1e-3 * exact.explained_variance_ratio_[0]
-    assert subspace_angles(found.directions[:10].numpy().T, exact.components_[:10].T).max() < 1e-3
-    assert len(reads) > 10
+    assert subspace_angles(found.directions[:3].numpy().T, exact.components_[:3].T).max() < 1e-3
+    assert len(reads) == passes
+
+
+@pytest.fixture
+def every_store_is_large(monkeypatch):
+    monkeypatch.setattr("triscope.which.maps.kept.WORTH", 0)
+
+
+def test_what_a_map_of_many_takes_is_made_once(photos, every_store_is_large, monkeypatch):
+    store = build(photos(30))
+    page = ts.pca(store)._page()  # noqa: SLF001
+    for name in ("reduction._coordinates", "map._nearest", "page.sprites.atlases"):
+        monkeypatch.setattr(f"triscope.which.maps.{name}", None)
+    assert ts.pca(store)._page() == page  # noqa: SLF001
+
+
+def test_what_was_kept_of_other_pictures_or_broken_is_made_again(photos, every_store_is_large):
+    folder = photos(12)
+    store = build(folder)
+    first = ts.pca(store)
+    page = first._page()  # noqa: SLF001
+    for file in (store.path / "maps").iterdir():
+        file.write_bytes(file.read_bytes()[:-5])
+    again = ts.pca(store)
+    assert again._page() == page  # noqa: SLF001
+    assert torch.equal(again.values, first.values)
+    photos(16)
+    more = build(folder)
+    assert len(ts.pca(more).rows) == 16
+    assert b"15.jpg" in ts.pca(more)._page()  # noqa: SLF001
+
+
+def test_of_older_states_a_few_are_kept(photos, every_store_is_large):
+    for count in range(10, 17):
+        ts.pca(build(photos(count)))
+    kept = [file.name.split("-")[0] for file in (build(photos(16)).path / "maps").iterdir()]
+    assert kept == ["components"] * 4
+
+
+def test_the_nearest_are_those_of_all_distances():
+    values = spread(2500, 12)
+    found, far = _nearest(values, 8)
+    ways = torch.cdist(values.double(), values.double()).fill_diagonal_(torch.inf)
+    assert np.abs(far - ways.topk(8, largest=False).values.numpy()).max() < 1e-3
+    assert np.abs(far - ways.gather(1, torch.from_numpy(found).long()).numpy()).max() < 1e-3
+    assert all(len(set(row)) == 8 for row in found.tolist())
 
 
 def test_pca_is_where_vectors_lie_along_the_two_strongest_components(photos):

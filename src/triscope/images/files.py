@@ -61,7 +61,7 @@ def printable(path: str | os.PathLike[str]) -> str:
     A path at an address is no path of this system, and is told by its text.
     """
     text = os.fsdecode(path) if isinstance(path, str) or hasattr(path, "__fspath__") else str(path)
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def bare_name(path: str | os.PathLike[str]) -> str:

@@ -27,6 +27,8 @@ from triscope.web.asking import read_call
 from triscope.web.jobs import Job, Worker
 from triscope.web.photos import PhotoFile, Photos, jpeg, seen
 from triscope.web.volumes import Volume, colour_map, layer_facts, volume
+from triscope.which.maps.kept import WORTH
+from triscope.which.maps.pca import pca
 from triscope.which.store import GOOD, Store
 
 _ANSWERS = 256
@@ -61,6 +63,8 @@ class Microscope:
         self._notes_lock = threading.Lock()
         self.notes: dict[str, dict[str, Any]] = self._read_notes()
         self.worker.soon(self.about)  # so that layers are found before the first visitor asks
+        if store is not None:
+            self._prepare(store)
 
     def network(self, number: Any = 0) -> Network:
         """One of the networks. Raises OptionError where there is none of that number."""
@@ -215,6 +219,8 @@ class Microscope:
                     yield progress
                 self._open(place, network)
                 self.indexing = None
+                if self.store is not None:
+                    self._prepare(self.store)
             except Exception as error:  # noqa: BLE001 - the page says why, and goes on
                 said = str(error) if isinstance(error, TriscopeError) else f"Indexing failed: {error!r}"
                 self.indexing = {"done": 0, "total": 0, "text": "", "error": said}
@@ -224,6 +230,16 @@ class Microscope:
     def close(self) -> None:
         """Stop the worker."""
         self.worker.close()
+
+    def _prepare(self, store: Store) -> None:
+        """Make what the map of a large collection takes, before anybody asks for it; it is kept with the store."""
+
+        def body() -> None:
+            with suppress(TriscopeError):
+                pca(store).forms[".html"]()
+
+        if len(store) >= WORTH:
+            threading.Thread(target=body, name="triscope-map", daemon=True).start()
 
     def _open(self, place: Path, network: Network) -> None:
         with suppress(StoreError):

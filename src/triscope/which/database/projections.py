@@ -1,11 +1,13 @@
-"""Principal components of stored vectors, found from blocks of rows by subspace iteration.
+"""Principal components of stored vectors, found from blocks of rows: from their covariance where that is less work, else
+by subspace iteration.
 
     Q <- orthonormal(X' X Q), a few times;  then the eigenvectors of (X Q)' (X Q), turned back by Q
 
 X are the rows less their mean (N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness", SIAM
 Review 2011, algorithms 4.4 and 5.3). The paper draws a sample of X's range once and then iterates on both sides; we
 iterate on X' X alone, block by block, so that the rows are read once per round and may stay in half precision.
-Of few rows, the eigenvectors of X X' give the components at once.
+Of few rows, the eigenvectors of X X' give the components at once; of rows that are not much longer than the number of
+directions times the rounds, those of X' X do.
 """
 
 from collections.abc import Callable, Iterator
@@ -71,12 +73,15 @@ def fit_blocks(
 ) -> Projection:
     """The same of rows that are never in memory together: `blocks()` gives them anew, some (n, D) at a time.
 
-    `count` and `length` are N and D. More `spare` directions and `rounds` make it more exact, and take longer.
+    `count` and `length` are N and D. More `spare` directions and `rounds` make it more exact, and take longer; where
+    the whole covariance is no more work, it is taken, and the components are exact.
     """
     rank = min(rank, count, length)
     mean = _mean(blocks, count, length)
     if count <= _FEW:
         return _fit_few(torch.cat([block.float() - mean for block in blocks()]), mean, rank)
+    if length <= 2 * rounds * (rank + spare):
+        return _fit_short(blocks, mean, count, rank)
     generator = torch.Generator().manual_seed(seed)
     basis = torch.randn(length, min(rank + spare, length), generator=generator)
     basis = torch.linalg.qr(basis).Q
@@ -102,6 +107,18 @@ def _fit_few(centred: Tensor, mean: Tensor, rank: int) -> Projection:
     order = strengths.argsort(descending=True)[:rank]
     directions = torch.linalg.qr(centred.T @ turns[:, order]).Q.T.contiguous()  # also where a strength is zero
     return Projection(mean, directions, strengths[order].clamp(min=0) / max(len(centred) - 1, 1))
+
+
+def _fit_short(blocks: Blocks, mean: Tensor, count: int, rank: int) -> Projection:
+    """The components of short rows, from their whole covariance: X' X d = s d."""
+    products = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for block in blocks():
+        centred = block.float() - mean
+        products += centred.T @ centred
+    strengths, directions = torch.linalg.eigh(products)
+    order = strengths.argsort(descending=True)[:rank]
+    variance = strengths[order].clamp(min=0) / max(count - 1, 1)
+    return Projection(mean, directions.T[order].float().contiguous(), variance.float())
 
 
 def total_variance(blocks: Blocks, mean: Tensor, count: int) -> float:

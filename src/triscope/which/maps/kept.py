@@ -1,13 +1,14 @@
-"""Maps that took long, kept with their store: opened again where the same is asked of the same pictures."""
+"""What takes long for a map, kept with its store: opened again where the same is asked of the same pictures."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -15,26 +16,57 @@ from triscope.errors import StoreError
 from triscope.which.database.durable import write_durably
 from triscope.which.store import Store
 
+WORTH = 2000  # pictures: what is made of fewer is made sooner than it is found
+_STATES = 4  # of each kind that `once` keeps: those of older states of the store are taken away
 
-def recall(store: Store, key: Mapping[str, Any]) -> tuple[Tensor, float] | None:
-    """The places (N, 2) that were kept under `key`, and their score; None where there are none."""
+_making = threading.Lock()  # two that ask at once wait for one answer
+
+
+def once(
+    store: Store,
+    key: Mapping[str, Any],
+    make: Callable[[], dict[str, Tensor]],
+    fits: Callable[[Mapping[str, Tensor]], bool],
+) -> Mapping[str, Tensor]:
+    """What `make` gives, made once for each state of a store of many pictures. What a file holds counts if it `fits`."""
+    if len(store) < WORTH:
+        return make()
+    with _making:
+        known = recall(store, key)
+        with suppress(KeyError, IndexError):
+            if known is not None and fits(known):
+                return known
+        made = make()
+        keep(store, key, made)
+        _tidy(store.path / "maps", str(key["method"]))
+        return made
+
+
+def recall(store: Store, key: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
+    """The numbers that were kept under `key`; None where there are none."""
     try:
-        known = safetensors.torch.load(_place(store, key).read_bytes())
-        values, score = known["values"], float(known["score"])
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+        return safetensors.torch.load(_place(store, key).read_bytes())
+    except (OSError, SafetensorError, ValueError, RuntimeError):
         return None
-    return (values, score) if values.shape == (len(store), 2) and values.isfinite().all() else None
 
 
-def keep(store: Store, key: Mapping[str, Any], values: Tensor, score: float) -> None:
-    """Keep places under `key`; where the store's folder cannot be written they are not kept."""
+def keep(store: Store, key: Mapping[str, Any], values: Mapping[str, Tensor]) -> None:
+    """Keep numbers under `key`; where the store's folder cannot be written they are not kept."""
     path = _place(store, key)
-    data = safetensors.torch.save({"values": values.contiguous(), "score": torch.tensor(score, dtype=torch.float64)})
+    data = safetensors.torch.save({name: value.contiguous() for name, value in values.items()})
     try:
         path.parent.mkdir(exist_ok=True)
         write_durably(path, data)
     except (OSError, StoreError):
         return
+
+
+def _tidy(folder: Path, kind: str) -> None:
+    """Take the oldest files of a kind away."""
+    with suppress(OSError):
+        files = sorted(folder.glob(f"{kind}-*.safetensors"), key=lambda file: file.stat().st_mtime)
+        for file in files[:-_STATES]:
+            file.unlink()
 
 
 def _place(store: Store, key: Mapping[str, Any]) -> Path:

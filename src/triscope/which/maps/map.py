@@ -23,6 +23,7 @@ from triscope.results.notebook import frame
 from triscope.which.database.schema import Column
 from triscope.which.maps.coloring import coloring, shown
 from triscope.which.maps.grid_assignment import cells
+from triscope.which.maps.kept import once
 from triscope.which.maps.reduction import Coordinates
 from triscope.which.search.neighbors import embed
 from triscope.which.store import Store
@@ -33,6 +34,7 @@ Form: TypeAlias = Literal["map", "mosaic"]
 SHOWN = 20_000
 _NEIGHBORS = 8
 _MARGIN = 0.03
+_GROUP = 128  # columns of distances that are compared at once
 _GREY = (0.75, 0.75, 0.75)
 
 #: Where new vectors (M, R), seen along the components, lie on a map: (M, 2).
@@ -209,14 +211,31 @@ class Map(Drawn):
         pyarrow.parquet.write_table(table.replace_schema_metadata(recipe), buffer)
         return buffer.getvalue()
 
+    def _near(self, some: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The pictures nearest to each of some, for the page; those of a large store are kept with it."""
+
+        def make() -> dict[str, Tensor]:
+            indices, scores = _nearest(self.found.values[some], _NEIGHBORS)
+            return {"indices": torch.from_numpy(indices), "scores": torch.from_numpy(scores)}
+
+        def fits(known: Mapping[str, Tensor]) -> bool:
+            indices, scores = known["indices"], known["scores"]
+            within = indices.dtype == torch.int32 and bool(((indices >= -1) & (indices < len(some))).all())
+            return within and indices.shape == scores.shape == (len(some), _NEIGHBORS)
+
+        key = {"method": "near", "column": self.column.name, "pictures": len(some)}
+        known = once(self.store, key, make, fits)
+        return known["indices"].numpy(), known["scores"].numpy()
+
     def _page(self) -> bytes:
         from triscope.which.maps.page import Shown, page
+        from triscope.which.maps.page.sprites import sprites_of
 
         kept = _sample(len(self.rows), SHOWN)
         rest = np.setdiff1d(np.arange(len(self.rows)), kept)
         places = unit(self.values)
         grid, shape = cells(places[kept])
-        nearest_, far = _nearest(self.found.values[kept], _NEIGHBORS)
+        nearest_, far = self._near(kept)
         captions = self.captions
         if len(rest):
             captions += (f"{len(kept):,} pictures, drawn at random, are shown; the other {len(rest):,} are points.",)
@@ -227,7 +246,7 @@ class Map(Drawn):
                 title=self.title,
                 captions=captions,
                 names=self.store.names(rows),
-                thumbnails=tuple(bytes(data) for data in self.store.table.take(rows, ["thumbnail"])["thumbnail"]),
+                thumbnails=sprites_of(self.store, rows),
                 places=places[kept],
                 cells=grid,
                 grid=shape,
@@ -280,10 +299,25 @@ def _nearest(values: Tensor, k: int) -> tuple[NDArray[np.int32], NDArray[np.floa
     squares = values.square().sum(1)
     for start in range(0, count, 1024):
         block = values[start : start + 1024]
-        distances = (squares - 2 * block @ values.T).add_(block.square().sum(1, keepdim=True)).clamp_(min=0)
+        distances = torch.addmm(squares, block, values.T, alpha=-2)  # less the square of the picture's own length
         places = torch.arange(len(block))
         distances[places, start + places] = torch.inf
-        best = distances.topk(most, largest=False, sorted=True)
-        indices[start : start + len(block), :most] = best.indices.numpy()
-        scores[start : start + len(block), :most] = best.values.sqrt().numpy()
+        best, where = _smallest(distances, most)
+        indices[start : start + len(block), :most] = where.numpy()
+        own = block.square().sum(1, keepdim=True)
+        scores[start : start + len(block), :most] = (best + own).clamp_(min=0).sqrt().numpy()
     return indices, scores
+
+
+def _smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k smallest of each row of (n, m), ascending, and where they are. They lie in the k groups of columns whose own
+    smallest are smallest, so that only these are sorted.
+    """
+    wide = _GROUP
+    grouped = torch.nn.functional.pad(values, (0, -values.shape[1] % wide), value=torch.inf).unflatten(1, (-1, wide))
+    if grouped.shape[1] <= k:
+        return values.topk(k, largest=False, sorted=True)
+    groups = grouped.amin(2).topk(k, largest=False).indices.sort(1).values
+    few = grouped.gather(1, groups[:, :, None].expand(-1, -1, wide)).flatten(1)
+    best, places = few.topk(k, largest=False, sorted=True)
+    return best, groups.gather(1, places // wide) * wide + places % wide

@@ -2,7 +2,7 @@
 vectors in memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from triscope.which.database.projections import Projection, fit_blocks, total_variance
 from triscope.which.database.schema import Column
+from triscope.which.maps.kept import once
 from triscope.which.store import GOOD, Store
 
 RANK = 50
@@ -38,14 +39,31 @@ class Coordinates:
 
 
 def coordinates(store: Store, column: Column) -> Coordinates:
-    """The principal components of a column, streamed."""
+    """The principal components of a column, streamed; those of a large store are kept with it."""
     rows = store.table.rows_where(GOOD)
+    rank = min(RANK, len(rows), column.length)
+
+    def make() -> dict[str, Tensor]:
+        found = _coordinates(store, column, rows)
+        return {"values": found.values, "kept": found.kept, **vars(found.projection)}
+
+    def fits(known: Mapping[str, Tensor]) -> bool:
+        shapes = {"values": (len(rows), rank), "kept": (rank,), "mean": (column.length,),
+                  "directions": (rank, column.length), "variance": (rank,)}  # fmt: skip
+        return all(known[name].shape == shape and bool(known[name].isfinite().all()) for name, shape in shapes.items())
+
+    known = once(store, {"method": "components", "column": column.name}, make, fits)
+    projection = Projection(known["mean"], known["directions"], known["variance"])
+    return Coordinates(rows, known["values"], projection, known["kept"])
+
+
+def _coordinates(store: Store, column: Column, rows: NDArray[np.int64]) -> Coordinates:
 
     def blocks() -> Iterator[Tensor]:
         batch = max(1, min(2048, _BLOCK_BYTES // (4 * column.length)))
         for part in store.table.stream([column.name], GOOD, batch):
             if len(part["row"]):
-                yield torch.from_numpy(np.array(part[column.name], np.float32)).reshape(-1, column.length)
+                yield torch.from_numpy(np.array(part[column.name])).float().reshape(-1, column.length)
 
     found = fit_blocks(blocks, len(rows), column.length, RANK, spare=_SPARE, rounds=_ROUNDS)
     total = total_variance(blocks, found.mean, len(rows))

@@ -93,12 +93,18 @@ def tsne(
         yield Step(steps, steps, 0.0, {}, made(plane(found.values), (f"{why}, so PCA's places are shown.",)))
         return
     key = {"method": "tsne", "column": column.name, "perplexity": near, "steps": steps, "seed": seed}
-    if (known := recall(store, key)) is not None:
-        yield Step(steps, steps, float(known[1]), {}, made(known[0]))
+    known = recall(store, key) or {}
+    if "score" in known and is_places(known.get("values"), count):
+        yield Step(steps, steps, float(known["score"]), {}, made(known["values"]))
         return
     for done, divergence, values in _run(found, near, steps, seed):
         yield Step(done, steps, -divergence, {"divergence": divergence}, made(values))
-    keep(store, key, values, -divergence)
+    keep(store, key, {"values": values, "score": torch.tensor(-divergence, dtype=torch.float64)})
+
+
+def is_places(values: Tensor | None, count: int) -> bool:
+    """Whether numbers from a file are places of so many pictures."""
+    return values is not None and values.shape == (count, 2) and bool(values.isfinite().all())
 
 
 def _run(found: Coordinates, perplexity: float, steps: int, seed: int) -> Iterator[tuple[int, float, Tensor]]:

@@ -30,7 +30,8 @@ __all__ = ["page", "Shown"]
 class Shown:
     """What a page shows: N pictures, each with its place on the map and in the mosaic.
 
-    `captions` are the sentences under the title, `names` any text, `thumbnails` encoded pictures. `places` (N, 2) are
+    `captions` are the sentences under the title, `names` any text, `thumbnails` encoded pictures, or
+    atlases of them. `places` (N, 2) are
     x to the right and y down, in [0, 1]; `cells` (N, 2) row and column in a mosaic of `grid` = (rows, columns).
     `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
     `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are pictures
@@ -42,7 +43,7 @@ class Shown:
     title: str
     captions: tuple[str, ...]
     names: tuple[str, ...]
-    thumbnails: tuple[bytes, ...]
+    thumbnails: tuple[bytes, ...] | Atlases
     places: NDArray[np.float32]
     cells: NDArray[np.int32]
     grid: tuple[int, int]
@@ -67,7 +68,7 @@ class Shown:
 
 def page(shown: Shown) -> bytes:
     """The page, UTF-8 HTML: thumbnails in atlases, the rest as JSON, one script and one style sheet."""
-    sprites = atlases(shown.thumbnails)
+    sprites = shown.thumbnails if isinstance(shown.thumbnails, Atlases) else atlases(shown.thumbnails)
     script, style = _file("map.js"), style_sheet(Path(__file__).with_name("map.css"))
     html = Template(_file("map.html")).substitute(
         policy=policy(images="data: blob:", style=style, script=script),

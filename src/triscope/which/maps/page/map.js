@@ -13,8 +13,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const whole = new Intl.NumberFormat("en");
 
 const POINTS_BELOW = 7; // pixels: smaller pictures are drawn as points of their mean colour,
-const POINTS_MOVING = 14; // and so are these, as long as they move and are more than
-const SPRITES_MOVING = 4000;
+const SPRITES_MOVING = 1500; // and so are all, as long as they move and more than so many are in sight
 const STILL_AFTER = 150; // milliseconds
 const CLOSEST = 320; // pixels: a picture on the screen is never larger
 const COMPANY = 26; // pixels: the chosen picture and its neighbours are at least so large
@@ -34,7 +33,7 @@ const hay = data.names.map((name, i) => [name, ...data.fields.map(([, values]) =
 const inks = new Uint32Array(count); // the colours of points, as pixels: alpha, blue, green, red
 const dots = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 let dotted = new ImageData(1, 1);
-let levels = []; // levels[n][atlas]: the atlases, halved n times
+let levels = []; // levels[n][atlas]: the atlases, halved n times; none until they are decoded
 let ink = {};
 let asked = false;
 let telling = 0;
@@ -133,6 +132,7 @@ function readInk() {
 
 /** Picture i into a canvas, in the middle of (x, y), its longer side `side` pixels; `square` 1 fills a square. */
 function sprite(target, i, x, y, side, square, pixels) {
+  if (!levels.length) return;
   const level = bounded(Math.floor(Math.log2(data.tile / Math.max(1, pixels))), 0, levels.length - 1);
   const shrink = 1 / 2 ** level;
   const full = data.columns * data.rows;
@@ -145,7 +145,6 @@ function sprite(target, i, x, y, side, square, pixels) {
   const [dw, dh] = [side * mix(w / long, 1, square), side * mix(h / long, 1, square)];
   target.drawImage(levels[level][Math.floor(i / full)], sx * shrink, sy * shrink, sw * shrink, sh * shrink,
     x - dw / 2, y - dh / 2, dw, dh);
-  return [dw, dh];
 }
 
 function extent(i, side) {
@@ -160,9 +159,21 @@ function frame(i, x, y, side, color, thick) {
   pen.fillRect(x - w / 2 - thick, y - h / 2 - thick, w + 2 * thick, h + 2 * thick);
 }
 
-function drawOne(i, side, sharp) {
+function inSight(i, side) {
   const [x, y] = [at(i, 0), at(i, 1)];
-  if (x < -side || y < -side || x > state.width + side || y > state.height + side) return;
+  return x >= -side && y >= -side && x <= state.width + side && y <= state.height + side;
+}
+
+/** Whether more are in sight than can be drawn while they move. */
+function crowded(side) {
+  let seen = 0;
+  for (let i = 0; i < count && seen <= SPRITES_MOVING; i++) seen += Number(inSight(i, side));
+  return seen > SPRITES_MOVING;
+}
+
+function drawOne(i, side, sharp) {
+  if (!inSight(i, side)) return;
+  const [x, y] = [at(i, 0), at(i, 1)];
   const thick = bounded(side / 12, 1.2, 3);
   const inner = side - (colors[i] && lit[i] ? 2 * thick * state.blend : 0); // in a cell the frame takes of the picture
   if (colors[i] && lit[i]) frame(i, x, y, inner, colors[i], thick);
@@ -281,8 +292,8 @@ function paint(now) {
   pen.setTransform(sharp, 0, 0, sharp, 0, 0);
   pen.clearRect(0, 0, state.width, state.height);
   const side = sideAt(state.view.scale, state.blend);
-  state.hurried = count > SPRITES_MOVING && side < POINTS_MOVING && now - state.moved < STILL_AFTER;
-  const points = side < POINTS_BELOW || state.hurried;
+  state.hurried = now - state.moved < STILL_AFTER && crowded(side);
+  const points = side < POINTS_BELOW || state.hurried || !levels.length;
   if (points || (data.rest.length && state.blend < 1)) drawPoints(points, side, sharp);
   if (!points) drawSprites(side, sharp);
   drawPicked(side);
@@ -294,7 +305,7 @@ function paint(now) {
 }
 
 function draw() {
-  if (asked || !levels.length) return;
+  if (asked) return;
   asked = true;
   requestAnimationFrame(paint);
 }
@@ -835,10 +846,6 @@ function listen() {
 }
 
 async function start() {
-  const images = [...document.querySelectorAll("img.atlas")];
-  await Promise.all(images.map((image) => image.decode()));
-  levels = [images];
-  for (let side = data.tile; side > 8; side /= 2) levels.push(levels.at(-1).map(halved));
   data.fields.forEach(([name], n) => byId("color").append(new Option(name, n)));
   byId("choice").hidden = !data.fields.length;
   canvas.setAttribute("aria-label", `Map of ${pictures(count)}`);
@@ -847,6 +854,11 @@ async function start() {
   listen();
   byId("color").value = data.color;
   colorBy(data.color);
+  const images = [...document.querySelectorAll("img.atlas")];
+  await Promise.all(images.map((image) => image.decode()));
+  levels = [images];
+  for (let side = data.tile; side > 8; side /= 2) levels.push(levels.at(-1).map(halved));
+  draw();
 }
 
 // For whoever looks on from outside, tests above all: where picture i is drawn, and what is being shown.

@@ -5,11 +5,19 @@ bleeds into its neighbour. What a picture leaves free of its tile repeats its ed
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import PIL.Image
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from triscope.which.maps.kept import once
+from triscope.which.store import Store
 
 #: The longest side of an atlas: what every browser and telephone can draw from.
 LIMIT = 4096
@@ -17,6 +25,9 @@ LIMIT = 4096
 _SIDES = ((500, 128), (2_000, 80), (6_000, 48))
 _SMALLEST = 32
 _QUALITY = 76
+_THREADS = 4  # that decode
+
+_Pixels: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +44,9 @@ class Atlases:
     sizes: tuple[tuple[int, int], ...]
     tones: tuple[str, ...]
 
+    def __len__(self) -> int:
+        return len(self.sizes)
+
 
 def tile_side(count: int) -> int:
     """Pixels of a tile's side, so that so many pictures stay a few megabytes."""
@@ -45,38 +59,67 @@ def atlases(thumbnails: Sequence[bytes], limit: int = LIMIT) -> Atlases:
     across = limit // tile
     columns = max(1, min(across, int(np.ceil(np.sqrt(len(thumbnails))))))
     sheets, sizes, tones = [], [], []
-    for start in range(0, len(thumbnails), columns * across):
-        part = thumbnails[start : start + columns * across]
-        sheet = np.full((-(-len(part) // columns) * tile, columns * tile, 3), 128, np.uint8)
-        for place, thumbnail in enumerate(part):
-            pixels = _fitted(thumbnail, tile)
-            top, left = (tile * number for number in divmod(place, columns))
-            sheet[top : top + tile, left : left + tile] = _padded(pixels, tile)
-            sizes.append((pixels.shape[1], pixels.shape[0]))
-            tones.append("#{:02x}{:02x}{:02x}".format(*pixels.mean((0, 1)).round().astype(int)))
-        sheets.append(_jpeg(sheet))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for start in range(0, len(thumbnails), columns * across):
+            part = thumbnails[start : start + columns * across]
+            sheet = np.full((-(-len(part) // columns) * tile, columns * tile, 3), 128, np.uint8)
+            for place, pixels in enumerate(threads.map(lambda data: _fitted(data, tile), part)):
+                top, left = (tile * number for number in divmod(place, columns))
+                _lay(pixels, sheet[top : top + tile, left : left + tile])
+                sizes.append((pixels.shape[1], pixels.shape[0]))
+                tones.append("#" + pixels.reshape(-1, 3).mean(0).round().astype(np.uint8).tobytes().hex())
+            sheets.append(_jpeg(sheet))
     return Atlases(tuple(sheets), tile, columns, across, tuple(sizes), tuple(tones))
 
 
-def _fitted(thumbnail: bytes, tile: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def sprites_of(store: Store, rows: NDArray[np.int64]) -> Atlases:
+    """The pictures of some rows as atlases; those of a large store are kept with it."""
+
+    def make() -> dict[str, Tensor]:
+        made = atlases([bytes(data) for data in store.table.take(rows, ["thumbnail"])["thumbnail"]])
+        tones = [list(bytes.fromhex(tone.removeprefix("#"))) for tone in made.tones]
+        numbers = {"layout": [made.tile, made.columns, made.rows], "sizes": made.sizes, "tones": tones}
+        sheets = {f"sheet {number}": _tensor(jpeg) for number, jpeg in enumerate(made.jpegs)}
+        return {**{name: torch.tensor(value, dtype=torch.int32) for name, value in numbers.items()}, **sheets}
+
+    def fits(known: Mapping[str, Tensor]) -> bool:
+        return known["sizes"].shape == (len(rows), 2) and known["tones"].shape == (len(rows), 3)
+
+    known = once(store, {"method": "sprites", "pictures": len(rows)}, make, fits)
+    tile, columns, across = known["layout"].tolist()
+    count = sum(name.startswith("sheet ") for name in known)
+    return Atlases(
+        tuple(known[f"sheet {number}"].numpy().tobytes() for number in range(count)),
+        tile, columns, across, tuple((wide, tall) for wide, tall in known["sizes"].tolist()),
+        tuple("#{:02x}{:02x}{:02x}".format(*tone) for tone in known["tones"].tolist()),
+    )  # fmt: skip
+
+
+def _fitted(thumbnail: bytes, tile: int) -> _Pixels:
     """(h, w, 3) pixels whose longer side is a tile's."""
     with PIL.Image.open(io.BytesIO(thumbnail)) as opened:
+        scale = tile / max(opened.size)
+        size = (max(1, round(opened.width * scale)), max(1, round(opened.height * scale)))
+        opened.draft("RGB", size)  # a JPEG is decoded at the smallest of its sizes that is as large
         image = opened.convert("RGB")
-    scale = tile / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return np.asarray(image.resize(size, PIL.Image.Resampling.LANCZOS, reducing_gap=3.0))
+    return np.asarray(image if image.size == size else image.resize(size, PIL.Image.Resampling.LANCZOS))
 
 
-def _padded(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], tile: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """A picture in the middle of a tile, its edge repeated around it."""
+def _lay(pixels: _Pixels, cell: _Pixels) -> None:
+    """A picture into the middle of a cell (tile, tile, 3), its edge repeated around it."""
     rows, cols = pixels.shape[:2]
-    top, left = (tile - rows) // 2, (tile - cols) // 2
-    return np.pad(pixels, ((top, tile - rows - top), (left, tile - cols - left), (0, 0)), "edge")
+    top, left = (cell.shape[0] - rows) // 2, (cell.shape[1] - cols) // 2
+    band = cell[top : top + rows]
+    band[:, left : left + cols] = pixels
+    band[:, :left], band[:, left + cols :] = pixels[:, :1], pixels[:, -1:]
+    cell[:top], cell[top + rows :] = band[:1], band[-1:]
 
 
-def _jpeg(sheet: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
+def _tensor(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _jpeg(sheet: _Pixels) -> bytes:
     data = io.BytesIO()
     PIL.Image.fromarray(sheet).save(data, "JPEG", quality=_QUALITY, subsampling="4:2:0", optimize=True)
     return data.getvalue()
