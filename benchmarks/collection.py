@@ -1,9 +1,9 @@
-"""How soon the map of a large collection can be used, and how it moves, in Chromium:
+"""How soon the map of a large collection can be used, and how it moves, in Chromium.
 
     python -m benchmarks.collection [--store FOLDER] [--count 21000] [--tsne]
 
-The collection is made: vectors as in `benchmarks.search`, thumbnails cut from the sample photos. It is opened in the live
-page as a server meets it for the first time, and as one does that is started again.
+The collection is made: vectors as in `benchmarks.search`, thumbnails cut from the sample photos. It is opened in the
+live page as a server meets it for the first time, and as one does that is started again.
 Usable is a map that can be moved, searched and pointed at. Then the map is dragged and zoomed for two seconds each, and
 frames are counted; the same is done with the page that `triscope pca -o map.html` writes.
 """
@@ -34,8 +34,8 @@ _MOVING = """async ([kind, seconds]) => {
   const canvas = document.getElementById('canvas');
   const box = canvas.getBoundingClientRect();
   const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
-  const at = (name, dx) => canvas.dispatchEvent(new PointerEvent(name, { pointerId: 7, clientX: x + dx, clientY: y + dx / 3,
-    bubbles: true, buttons: 1 }));
+  const at = (name, dx) => canvas.dispatchEvent(new PointerEvent(name,
+    { pointerId: 7, clientX: x + dx, clientY: y + dx / 3, bubbles: true, buttons: 1 }));
   canvas.setPointerCapture = () => undefined;
   const gaps = [];
   let before = 0;
@@ -47,7 +47,8 @@ _MOVING = """async ([kind, seconds]) => {
       before = now;
       const share = (performance.now() - began) / 1000;
       if (kind === 'pan') at('pointermove', 220 * Math.sin(3 * share));
-      else canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: share % 2 < 1 ? -24 : 24, clientX: x, clientY: y, bubbles: true, cancelable: true }));
+      else canvas.dispatchEvent(new WheelEvent('wheel',
+        { deltaY: share % 2 < 1 ? -24 : 24, clientX: x, clientY: y, bubbles: true, cancelable: true }));
       if (share > seconds) done(); else requestAnimationFrame(step);
     };
     requestAnimationFrame(step);

@@ -13,6 +13,13 @@ def frame_of(page):
     return frame
 
 
+def test_a_map_in_the_page_leaves_its_heading_to_the_page(opened):
+    opened.go("#/collection?method=pca")
+    frame = frame_of(opened.page)
+    assert frame.locator("header").bounding_box()["height"] <= 1
+    assert frame.locator("#canvas").bounding_box()["height"] > 300
+
+
 def latest(running, kind):
     return [job.result for job in running.microscope.worker.jobs.values() if isinstance(job.result, kind)][-1]
 

@@ -66,26 +66,26 @@ def every_store_is_large(monkeypatch):
 
 def test_what_a_map_of_many_takes_is_made_once(photos, every_store_is_large, monkeypatch):
     store = build(photos(30))
-    page = ts.pca(store)._page()  # noqa: SLF001
+    page = ts.pca(store)._page()
     for name in ("reduction._coordinates", "map._nearest", "page.sprites.atlases"):
         monkeypatch.setattr(f"triscope.which.maps.{name}", None)
-    assert ts.pca(store)._page() == page  # noqa: SLF001
+    assert ts.pca(store)._page() == page
 
 
 def test_what_was_kept_of_other_pictures_or_broken_is_made_again(photos, every_store_is_large):
     folder = photos(12)
     store = build(folder)
     first = ts.pca(store)
-    page = first._page()  # noqa: SLF001
+    page = first._page()
     for file in (store.path / "maps").iterdir():
         file.write_bytes(file.read_bytes()[:-5])
     again = ts.pca(store)
-    assert again._page() == page  # noqa: SLF001
+    assert again._page() == page
     assert torch.equal(again.values, first.values)
     photos(16)
     more = build(folder)
     assert len(ts.pca(more).rows) == 16
-    assert b"15.jpg" in ts.pca(more)._page()  # noqa: SLF001
+    assert b"15.jpg" in ts.pca(more)._page()
 
 
 def test_of_older_states_a_few_are_kept(photos, every_store_is_large):

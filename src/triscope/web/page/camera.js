@@ -2,7 +2,7 @@
 
 import { bars } from "./charts.js";
 import { numbersOf, paint, paintLegend } from "./colour.js";
-import { fill, h, told } from "./h.js";
+import { fill, h, seenAs, told } from "./h.js";
 import { keys } from "./keys.js";
 import { upload } from "./photos.js";
 import { address, reached, unpacked } from "./source.js";
@@ -40,7 +40,8 @@ export function cameraPage(root, params, app) {
     h("label", { class: "inline", for: "cam-layer" }, h("span", { class: "label" }, "Layer"), pickLayer),
     h("label", { class: "inline", for: "cam-method" }, h("span", { class: "label" }, "Where it looks"), pickMethod), hold, state),
   h("div", { class: "split left" }, h("figure", { class: "panel" }, stack, classes), h("section", { "aria-label": "Units" }, h("div", { class: "stage" }, tiles.node),
-    h("div", { class: "legend wide" }, legend, ends))), video,
+    h("div", { class: "legend wide" }, legend, ends), h("p", { class: "files" }, "Save ", seenAs(() => tiles.node, "layer.png", "the maps"),
+      seenAs(() => seen, "frame.png", "the frame")))), video,
   h("p", { class: "caption" }, "Frames go to triscope on this machine and nowhere else, and none is kept unless you freeze it."));
 
   async function toggle() {

@@ -91,6 +91,23 @@ export function choice(label, words, now, chosen) {
     h("span", { class: "switch" }, buttons));
 }
 
+/** A link that saves a canvas as it is seen. @param {() => HTMLCanvasElement} canvas @param {string} name @param {string} [words] */
+export function seenAs(canvas, name, words = "png") {
+  const link = h("a", { href: "#", download: name, role: "button", onclick: save }, words);
+  /** @param {Event} event */
+  function save(event) {
+    if (link.href.startsWith("blob:")) return;
+    event.preventDefault();
+    canvas().toBlob((blob) => {
+      if (!blob) return;
+      link.href = URL.createObjectURL(blob);
+      link.click();
+      setTimeout(() => { URL.revokeObjectURL(link.href); link.href = "#"; }, 1000);
+    });
+  }
+  return link;
+}
+
 /** A text to be copied. @param {string} what @param {string} text */
 export function copyable(what, text) {
   const button = h("button", { type: "button", class: "quiet", "aria-label": `Copy ${what}`, onclick: copy }, "copy");

@@ -115,6 +115,15 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
 
   const panel = {
     node, method, network, read, ready: false,
+    /** What is seen, without box and cross. @param {CanvasRenderingContext2D} pen @param {number} wide @param {number} tall */
+    drawInto(pen, wide, tall) {
+      pen.filter = stack.classList.contains("over") ? "grayscale(1) opacity(.5)" : "none";
+      if (image.complete && image.naturalWidth) pen.drawImage(image, 0, 0, wide, tall);
+      pen.filter = "none";
+      pen.globalAlpha = look.opacity;
+      if (canvas.width > 1) pen.drawImage(canvas, 0, 0, wide, tall);
+      pen.globalAlpha = 1;
+    },
     /** How many times the mean magnitude gets the strongest colour, if the map has a scale of its own. */
     get times() { return numbers && mean ? numbers.scale / mean : 0; },
     /** What numbers say of the map. @param {{sentence: string, doubt: boolean} | null} found */

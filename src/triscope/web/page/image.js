@@ -5,13 +5,14 @@ import { choice, fill, h, settled, told } from "./h.js";
 import { heatPanel, sameAs } from "./heat.js";
 import { keys } from "./keys.js";
 import { seenAddress } from "./photos.js";
+import { two } from "./result.js";
 import { runner } from "./run.js";
 import { act, get, over, post, watch } from "./source.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
 export function imagePage(root, params, app) {
   const maps = app.methods((/** @type {any} */ one) => one.heatmap && app.only(one, ["images"]));
-  const others = app.methods((/** @type {any} */ one) => !one.heatmap && ["where", "view"].includes(one.question)
+  const others = app.methods((/** @type {any} */ one) => !one.heatmap && ["where", "view", "what"].includes(one.question)
     && one.needs.includes("images") && app.only(one, ["images", "layer"]));
   let unit = params.unit || "";
   let style = params.style || "auto";
@@ -30,7 +31,7 @@ export function imagePage(root, params, app) {
   const classes = h("div", { class: "classes" });
   const photo = h("figure", { class: "panel photo" });
   const grid = h("div", { class: sides.length > 1 ? "panels double" : "panels" });
-  const scaled = h("p", { class: "note" });
+  const scaled = h("p", { class: "note scaled" });
   const judging = h("div", { class: "judging", role: "status" });
   const refused = h("p", { class: "note" });
   const more = h("div", { class: "chips", role: "group", "aria-label": "Methods shown" });
@@ -72,11 +73,11 @@ export function imagePage(root, params, app) {
     draw();
   }
 
-  /** What each network takes the photo for. @type {any[][]} */
-  const rows = sides.map(() => []);
+  /** What each network takes the photo for; until that is known, as many empty rows. @type {any[][]} */
+  const rows = sides.map((network) => [...Array(Math.min(10, app.about.networks[network].classes.length)).keys()].map(() => ({ name: "", score: 0, empty: true })));
   function drawClasses() {
     takenFor.forEach((place, i) => fill(place, sides.length > 1 && h("h3", null, app.nameOf(sides[i])),
-      bars(rows[i], { chosen: unit || rows[0][0]?.name, pick: (row) => about(unit === row.name ? "" : row.name) })));
+      h("div", { class: rows[i][0]?.empty ? "waiting" : null }, bars(rows[i], { chosen: unit || rows[0][0]?.name, pick: (row) => about(unit === row.name ? "" : row.name) }))));
     fill(classes, h("p", { class: "help" }, "A share is not the chance of being right: shown something that is none of its classes, a network divides the same 100% over them."),
       unit && h("a", { class: "button", href: app.link("unit", { u: unit }) }, "More about this unit"));
   }
@@ -204,30 +205,8 @@ export function imagePage(root, params, app) {
   /** Two panels in one, a line between them. */
   function drawSplit() {
     if (panels.length < 2) { fill(split); return; }
-    const options = (/** @type {number} */ chosen) => panels.map((panel, i) => h("option", { value: String(i), selected: i === chosen },
-      panel.node.querySelector("h3")?.textContent));
-    const pick = (/** @type {string} */ id, /** @type {number} */ chosen) => h("select", { id, onchange: lay }, options(chosen));
-    const [left, right] = [pick("left", 0), pick("right", 1)];
-    const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Where the line lies", oninput: lay });
-    const stage = h("div", { class: "stack two" });
-    function lay() {
-      const cut = Number(range.value);
-      const copies = [left, right].map((select, i) => {
-        const from = panels[Number(select.value)]?.node.querySelector(".stack");
-        const copy = h("canvas", { width: 448, height: 448, role: "img", "aria-label": `${select.selectedOptions[0]?.textContent}` });
-        const pen = copy.getContext("2d");
-        const [image, canvas] = [from?.querySelector("img"), from?.querySelector("canvas")];
-        if (image?.complete) { pen.filter = from.classList.contains("over") ? "grayscale(1) opacity(.55)" : "none"; pen.drawImage(image, 0, 0, 448, 448); }
-        pen.filter = "none";
-        if (canvas?.width > 1) pen.drawImage(canvas, 0, 0, 448, 448);
-        copy.style.setProperty("clip-path", i ? `inset(0 0 0 ${cut}%)` : `inset(0 ${100 - cut}% 0 0)`);
-        return copy;
-      });
-      fill(stage, copies, h("span", { class: "cut", style: { left: `${cut}%` } }));
-    }
-    fill(split, h("details", { ontoggle: lay }, h("summary", null, "Compare two, with a line between them"),
-      h("div", { class: "controls" }, h("label", { class: "inline", for: "left" }, h("span", { class: "label" }, "Left"), left),
-        h("label", { class: "inline", for: "right" }, h("span", { class: "label" }, "Right"), right)), stage, range));
+    const pair = two(panels.map((panel) => ({ label: panel.node.querySelector("h3")?.textContent, draw: panel.drawInto })));
+    fill(split, h("details", { ontoggle: pair.draw }, h("summary", null, "Compare two, with a line between them"), pair.node));
   }
 
   function drawTools() {
@@ -250,6 +229,7 @@ export function imagePage(root, params, app) {
   if (app.photo) {
     fill(photo, h("div", { class: "stack" }, h("img", { src: seenAddress(app.photo, app.network), alt: `What the network sees of ${name}` })),
       h("figcaption", null, `What the network sees: ${app.net.size.join(" × ")} pixels.`));
+    drawClasses();
     Promise.all(sides.map((network, i) => get("api/predictions", { photo: app.photo, network }).then((found) => { rows[i] = found; drawClasses(); })
       .catch((error) => fill(takenFor[i], h("p", { class: "note" }, error.message))))).then(() => { if (sides.length > 1 && !gone) draw(); });
     if (sides.length < 2) draw();

@@ -180,7 +180,7 @@ function everywhere() {
     { key: "/", help: "jump to a unit", run: () => document.getElementById("jump")?.focus() },
     { key: "c", help: "the camera", run: () => app.go("camera") },
     { key: "l", help: "copy the address of what is shown", run: () => navigator.clipboard.writeText(location.href).then(() => say("copied")) },
-    { key: "e", help: "save the picture that is shown", run: () => /** @type {any} */ (document.querySelector(".files a"))?.click() },
+    { key: "e", help: "save the picture that is shown", run: () => /** @type {any} */ (root.querySelector(".files a"))?.click() },
     { key: ", .", help: "the photo before, the next one", run: (event) => app.nextPhoto(event.key === "," ? -1 : 1) },
     { key: "g", help: "the next page", run: () => app.go(names[(names.indexOf(page) + 1) % names.length]) },
   ]);

@@ -1,7 +1,7 @@
 // The network: its layers from the first to the last, and all units of one of them for a photo.
 
 import { numbersOf, paint, paintLegend, valueAt } from "./colour.js";
-import { choice, fill, h, settled, told } from "./h.js";
+import { choice, fill, h, seenAs, settled, told } from "./h.js";
 import { keys } from "./keys.js";
 import { seenAddress } from "./photos.js";
 import { address, get, reached, unpacked } from "./source.js";
@@ -29,7 +29,7 @@ export function networkPage(root, params, app) {
   const lens = h("aside", { class: "lens", "aria-label": "The unit under the pointer" });
   const controls = h("div", { class: "controls" });
   fill(root, title, strip, controls, h("div", { class: "split" }, h("section", { "aria-label": "Units" }, stage, note,
-    h("div", { class: "legend wide" }, legend, ends)), lens),
+    h("div", { class: "legend wide" }, legend, ends), h("p", { class: "files" }, "Save ", seenAs(() => tiles.node, "layer.png"))), lens),
   h("p", { class: "caption" }, "A map shows where a channel answers, never what to. Colours come from 8 bits, the numbers beside are exact."));
 
   /** @param {number} unit @param {number} x @param {number} y */
@@ -87,6 +87,7 @@ export function networkPage(root, params, app) {
     title.append(h("span", { class: "soft" }, ` ${layer.type}, ${layer.channels} × ${layer.grid.join(" × ")}`));
     drawStrip();
     note.textContent = "";
+    if (!controls.children.length) drawControls();
     const query = { layer: layer.name, photo: app.photo, network: app.network };
     try {
       if (!app.photo) throw new Error("There is no photo yet: add one above, or drop one here.");

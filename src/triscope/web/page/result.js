@@ -1,6 +1,6 @@
 // Any result: a picture, a table, a gallery, a page of its own.
 
-import { fill, h, say, told } from "./h.js";
+import { fill, h, say, seenAs, told } from "./h.js";
 import { foots } from "./heat.js";
 import { thumbAddress } from "./photos.js";
 import { get } from "./source.js";
@@ -30,7 +30,7 @@ function body(app, job, facts, frame) {
   if (facts.matrix) return matrix(app, facts.matrix);
   if (facts.units) return selection(app, job, facts);
   if (facts.page && frame) {
-    return h("iframe", { class: "frame", src: `api/jobs/${job.id}/page`, title: "The result, as a page of its own",
+    return h("iframe", { class: "frame", src: `api/jobs/${job.id}/page#bare`, title: "The result, as a page of its own",
       sandbox: "allow-scripts allow-downloads" });
   }
   if (facts.parts.length) return gallery(app, job, facts);
@@ -106,4 +106,38 @@ function matrix(app, table) {
     h("thead", null, h("tr", null, h("td"), h("th", { scope: "col" }, "all"), table.answers.map((/** @type {string} */ answer) =>
       h("th", { scope: "col", title: answer }, h("span", null, answer))))), h("tbody", null, table.labels.map(line)))), place);
   return node;
+}
+
+/**
+ * Two pictures in one, with a line between them that is moved by a slider.
+ * @param {{label: string, draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void}[]} all
+ */
+export function two(all) {
+  const pick = (/** @type {string} */ label, /** @type {number} */ chosen) => h("select", { "aria-label": label, onchange: draw },
+    all.map((one, i) => h("option", { value: String(i), selected: i === chosen }, one.label)));
+  const selects = [pick("Left", 0), pick("Right", 1)];
+  const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Where the line lies", oninput: draw });
+  const canvas = h("canvas", { width: 448, height: 448, role: "img" });
+  function draw() {
+    const pen = canvas.getContext("2d");
+    const cut = (canvas.width * Number(range.value)) / 100;
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    selects.forEach((select, i) => {
+      pen.save();
+      pen.beginPath();
+      pen.rect(i ? cut : 0, 0, i ? canvas.width - cut : cut, canvas.height);
+      pen.clip();
+      all[Number(select.value)].draw(pen, canvas.width, canvas.height);
+      pen.restore();
+    });
+    pen.fillStyle = "#000";
+    pen.fillRect(cut - 2, 0, 4, canvas.height);
+    pen.fillStyle = "#fff";
+    pen.fillRect(cut - 1, 0, 2, canvas.height);
+    canvas.setAttribute("aria-label", selects.map((select) => select.selectedOptions[0].textContent).join(" | "));
+  }
+  const node = h("div", { class: "two" }, h("div", { class: "controls" }, selects.map((select, i) =>
+    h("label", { class: "inline" }, h("span", { class: "label" }, ["Left", "Right"][i]), select))),
+  h("div", { class: "stack" }, canvas), range, h("p", { class: "files" }, "Save ", seenAs(() => canvas, "compared.png")));
+  return { node, draw };
 }

@@ -4,7 +4,7 @@ import { curve } from "./charts.js";
 import { methodForm } from "./form.js";
 import { fill, h, say, told } from "./h.js";
 import { capital, sameAs } from "./heat.js";
-import { result } from "./result.js";
+import { result, two } from "./result.js";
 import { act, ask, over, watch } from "./source.js";
 
 const FRAMES = 120; // pictures of the way that are kept, to go back to
@@ -34,11 +34,12 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   const scrub = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Go back to an earlier picture",
     hidden: true, oninput: () => show(Number(scrub.value)) });
   const course = h("div");
-  const found = h("div");
+  const found = h("div", { class: "outcome" });
   const same = h("div", { class: "same" });
   const kept = h("div", { class: "history" });
+  const compared = h("div");
   const node = h("div", { class: "run" }, title && h("h3", null, title), form.node, h("div", { class: "buttons" }, run, method.long && pause, cancel),
-    method.long && bar, state, h("div", { class: "easel" }, live), scrub, course, found, same, kept,
+    method.long && bar, state, h("div", { class: "easel" }, live), scrub, course, found, same, kept, compared,
     h("p", { class: "caption" }, capital(method.line), "."),
     method.misleads && h("details", null, h("summary", null, "When it misleads"), h("p", null, method.misleads)));
 
@@ -133,7 +134,20 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     fill(kept, mine.length > 1 && [h("h4", null, "Before"), h("ol", { class: "gallery small" }, mine.slice(1).map((one) =>
       h("li", null, h("button", { type: "button", title: one.job.python, "aria-label": `Restore the settings of ${one.job.python}`,
         onclick: () => form.set(one.said) },
-      one.picture ? h("img", { src: `api/jobs/${one.job.id}/picture?v=${one.job.version}`, alt: "" }) : one.job.method))))]);
+      one.picture ? h("img", { src: pictureOf(one.job), alt: "" }) : one.job.method),
+      one.picture && mine[0].picture && h("button", { type: "button", class: "quiet", onclick: () => compare(mine[0], one) }, "beside the latest"))))]);
+    fill(compared);
+  }
+
+  const pictureOf = (/** @type {any} */ of) => `api/jobs/${of.id}/picture?v=${of.version}`;
+
+  /** The latest picture and an earlier one, a line between them. @param {any} latest @param {any} earlier */
+  async function compare(latest, earlier) {
+    const images = [earlier, latest].map((one) => Object.assign(new Image(), { src: pictureOf(one.job) }));
+    await Promise.all(images.map((image) => image.decode()));
+    const pair = two(images.map((image, i) => ({ label: ["the earlier", "the latest"][i], draw: (pen, wide, tall) => pen.drawImage(image, 0, 0, wide, tall) })));
+    pair.draw();
+    fill(compared, pair.node);
   }
 
   drawHistory();

@@ -2,6 +2,7 @@
 
 import { fill, h, say } from "./h.js";
 import { keys } from "./keys.js";
+import { upload } from "./photos.js";
 import { runner } from "./run.js";
 import { post } from "./source.js";
 
@@ -16,12 +17,14 @@ export function studioPage(root, params, app) {
   const list = h("nav", { class: "methods", "aria-label": "Methods" });
   const title = h("h1");
   const file = h("input", { type: "file", id: "recipe", accept: "image/png,image/jpeg,image/webp", onchange: () => restore(file.files?.[0]) });
-  const drop = h("div", { class: "dropped", ondragover: (/** @type {DragEvent} */ event) => event.preventDefault(),
-    ondrop: (/** @type {DragEvent} */ event) => {
-      event.preventDefault();
-      event.stopPropagation();
-      restore(event.dataTransfer?.files[0]);
-    } }, h("label", { for: "recipe" }, "Restore the settings of a saved picture: drop it here, or "), file);
+  const drop = h("div", { class: "dropped" }, h("label", { for: "recipe" }, "Restore the settings of a saved picture: drop it on this page, or "), file);
+  /** @param {DragEvent} event */
+  function dropped(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    restore(event.dataTransfer?.files[0]);
+  }
+  root.addEventListener("drop", dropped);
   fill(root, title, h("div", { class: "split left" }, list, h("div", null, place, drop)));
 
   function drawList() {
@@ -48,8 +51,13 @@ export function studioPage(root, params, app) {
   /** @param {File | undefined} picture */
   async function restore(picture) {
     if (!picture) return;
+    const found = await post("api/recipe", picture).catch(() => null);
+    if (!found) { // no picture of ours: a photo to ask about
+      const [id] = await upload(app, [picture]);
+      if (id) app.go("image", { photo: id });
+      return;
+    }
     try {
-      const found = await post("api/recipe", picture);
       const method = all.find((/** @type {any} */ one) => one.name === found.method);
       if (!method) throw new Error("This picture was made by a method that this page does not show.");
       use(method, found);
@@ -69,6 +77,7 @@ export function studioPage(root, params, app) {
   ]);
   return () => {
     release();
+    root.removeEventListener("drop", dropped);
     run?.leave();
     run?.close();
   };

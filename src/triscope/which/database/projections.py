@@ -1,5 +1,5 @@
-"""Principal components of stored vectors, found from blocks of rows: from their covariance where that is less work, else
-by subspace iteration.
+"""Principal components of stored vectors, found from blocks of rows: from their covariance where that is less work,
+else by subspace iteration.
 
     Q <- orthonormal(X' X Q), a few times;  then the eigenvectors of (X Q)' (X Q), turned back by Q
 

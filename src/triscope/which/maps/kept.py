@@ -28,7 +28,7 @@ def once(
     make: Callable[[], dict[str, Tensor]],
     fits: Callable[[Mapping[str, Tensor]], bool],
 ) -> Mapping[str, Tensor]:
-    """What `make` gives, made once for each state of a store of many pictures. What a file holds counts if it `fits`."""
+    """What `make` gives, once for each state of a store of many pictures; what a file holds counts if it `fits`."""
     if len(store) < WORTH:
         return make()
     with _making:

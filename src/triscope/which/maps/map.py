@@ -310,11 +310,13 @@ def _nearest(values: Tensor, k: int) -> tuple[NDArray[np.int32], NDArray[np.floa
 
 
 def _smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k smallest of each row of (n, m), ascending, and where they are. They lie in the k groups of columns whose own
-    smallest are smallest, so that only these are sorted.
+    """The k smallest of each row of (n, m), ascending, and where they are.
+
+    They lie in the k groups of columns whose own smallest are smallest, so that only these are sorted.
     """
     wide = _GROUP
-    grouped = torch.nn.functional.pad(values, (0, -values.shape[1] % wide), value=torch.inf).unflatten(1, (-1, wide))
+    grouped = torch.nn.functional.pad(values, (0, -values.shape[1] % wide), value=torch.inf)
+    grouped = grouped.reshape(len(values), -1, wide)
     if grouped.shape[1] <= k:
         return values.topk(k, largest=False, sorted=True)
     groups = grouped.amin(2).topk(k, largest=False).indices.sort(1).values

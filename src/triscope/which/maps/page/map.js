@@ -846,6 +846,7 @@ function listen() {
 }
 
 async function start() {
+  document.body.classList.toggle("bare", location.hash === "#bare"); // in a page that says itself what this is
   data.fields.forEach(([name], n) => byId("color").append(new Option(name, n)));
   byId("choice").hidden = !data.fields.length;
   canvas.setAttribute("aria-label", `Map of ${pictures(count)}`);
