@@ -31,6 +31,17 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
+@cache
+def tree_of(file: Path) -> ast.Module:
+    """What a file says, parsed."""
+    return ast.parse(file.read_text("utf-8"))
+
+
+def package_of(file: Path) -> str:
+    """The package that a file lies in, as `triscope.network`."""
+    return ".".join(["triscope", *file.relative_to(SOURCE).parent.parts])
+
+
 def room_of(file: Path) -> str:
     """The first name below the package: `network` for network/tap.py, `errors` for errors.py."""
     return file.relative_to(SOURCE).parts[0].removesuffix(".py")
@@ -56,10 +67,10 @@ def imported(tree: ast.AST, package: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def rooms_used(source: str, package: str) -> set[str]:
-    """The rooms a module's text imports from; a public name taken from the package itself counts as `__init__`."""
+def rooms_used(tree: ast.AST, package: str) -> set[str]:
+    """The rooms that a module imports from; a public name taken from the package itself counts as `__init__`."""
     used = set()
-    for name in imported(ast.parse(source), package):
+    for name in imported(tree, package):
         if name.split(".")[0] == "triscope":
             room = [*name.split("."), "__init__"][1]
             used.add(room if room in FLOOR else "__init__")
@@ -71,11 +82,13 @@ def climbs(room: str, used: set[str]) -> set[str]:
     return {other for other in used if other != room and FLOOR[other] >= FLOOR[room]}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
-def test_imports_only_point_down(file):
-    assert room_of(file) in FLOOR, f"give {room_of(file)} a floor"
-    package = ".".join(["triscope", *file.relative_to(SOURCE).parent.parts])
-    assert climbs(room_of(file), rooms_used(file.read_text("utf-8"), package)) == set()
+def test_every_room_has_a_floor():
+    assert {room_of(file) for file in FILES} == FLOOR.keys()
+
+
+def test_imports_only_point_down():
+    found = {str(file): climbs(room_of(file), rooms_used(tree_of(file), package_of(file))) for file in FILES}
+    assert {file: rooms for file, rooms in found.items() if rooms} == {}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +107,7 @@ def test_imports_only_point_down(file):
     ],
 )
 def test_imports_are_read_rightly(source, package, used):
-    assert rooms_used(source, package) == used
+    assert rooms_used(ast.parse(source), package) == used
 
 
 @pytest.mark.parametrize(
@@ -129,8 +142,7 @@ FACES = {module_of(file) for file in FILES if file.name == "__init__.py"}
 def names_of(module: str) -> list[str]:
     """Every dotted name of this package that a module imports, without the package's own."""
     file = MODULES[module]
-    package = ".".join(["triscope", *file.relative_to(SOURCE).parent.parts])
-    names = imported(ast.parse(file.read_text("utf-8")), package)
+    names = imported(tree_of(file), package_of(file))
     return [name.removeprefix("triscope.") for name in names if name.startswith("triscope.")]
 
 
@@ -147,6 +159,7 @@ def home(name: str) -> str | None:
     return module if module and module in MODULES else None
 
 
+@cache
 def arrows() -> dict[str, set[str]]:
     """Which modules each module imports when it is loaded or run; the face of a room stands for nothing of its own."""
     found = {module: {home(name) for name in names_of(module)} - {module, None} for module in MODULES}
@@ -214,18 +227,17 @@ def test_importing_triscope_imports_nothing_heavy():
 
 def public_names(file: Path) -> list[str]:
     """What a module lists in `__all__`, in its order; nothing where it has no such list."""
-    for node in ast.parse(file.read_text("utf-8")).body:
+    for node in tree_of(file).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "__all__":
             return [name.value for name in node.value.elts if isinstance(name, ast.Constant)]
     return []
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
-def test_public_names_are_sorted(file):
-    names = public_names(file)
-    assert names == sorted(names, key=str.casefold)
-    assert len(names) == len(set(names))
+def test_public_names_are_sorted_and_stand_once():
+    listed = {str(file): public_names(file) for file in FILES}
+    assert any(listed.values())
+    assert listed == {file: sorted(dict.fromkeys(names), key=str.casefold) for file, names in listed.items()}
 
 
 def test_the_public_face_delivers_what_it_lists():
@@ -248,9 +260,9 @@ def test_no_public_name_is_hidden_by_a_room_of_that_name():
 LONGEST_FILE = 350  # lines
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
-def test_files_are_short_enough_to_be_read_at_once(file):
-    assert len(file.read_text("utf-8").splitlines()) <= LONGEST_FILE
+def test_files_are_short_enough_to_be_read_at_once():
+    lengths = {str(file): len(file.read_text("utf-8").splitlines()) for file in FILES}
+    assert {file: length for file, length in lengths.items() if length > LONGEST_FILE} == {}
 
 
 MOST_PARAMETERS = 10  # beside groups of options, which are one value for whoever passes them whole
@@ -275,11 +287,10 @@ def public_functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
                     yield f"{node.name}.{one.name}", one
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
-def test_no_signature_is_longer_than_a_person_can_hold(file):
-    functions = public_functions(ast.parse(file.read_text("utf-8")))
-    long = [name for name, function in functions if own_parameters(function) > MOST_PARAMETERS]
-    assert [name for name in long if name not in MORE] == []
+def test_no_signature_is_longer_than_a_person_can_hold():
+    functions = [(str(file), *one) for file in FILES for one in public_functions(tree_of(file))]
+    long = [(file, name) for file, name, function in functions if own_parameters(function) > MOST_PARAMETERS]
+    assert [(file, name) for file, name in long if name not in MORE] == []
 
 
 def test_parameters_are_counted_without_groups():

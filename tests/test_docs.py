@@ -1,6 +1,7 @@
 """What the pages say exists: the files they link to, the commands and names they show."""
 
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,8 +12,7 @@ import triscope
 from triscope.verbs import METHODS
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+PAGES = {page.relative_to(ROOT).as_posix(): page for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])}
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -22,36 +22,40 @@ def code(page: Path, language: str) -> list[str]:
     return [line.partition("#")[0].strip() for line in "\n".join(blocks).splitlines()]
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """The fragments that a page's headings can be linked by."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text("utf-8")))
-    for target, _, anchor in (link.partition("#") for link in links if "://" not in link):
-        there = (page.parent / target).resolve() if target else page
-        assert there.exists(), target
-        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+def test_links_lead_somewhere():
+    lost = []
+    for name, page in PAGES.items():
+        links = re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", page.read_text("utf-8")))
+        for target, _, anchor in (link.partition("#") for link in links if "://" not in link):
+            there = (page.parent / target).resolve() if target else page
+            if not there.exists() or (anchor and anchor not in anchors(there)):
+                lost.append((name, f"{target}#{anchor}"))
+    assert lost == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_commands_exist(page):
+def test_commands_exist():
     from triscope.cli import main
 
-    words = [pair for line in code(page, "sh") for pair in pairwise(line.split())]
-    commands = {word for program, word in words if program == "triscope" and not word.startswith("-")}
-    targets = {word for program, word in words if program == "make"}
-    assert commands <= set(main.list_commands(click.Context(main)))
-    assert targets <= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    commands = set(main.list_commands(click.Context(main)))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    known, unknown = {"triscope": commands, "make": targets}, []
+    for name, page in PAGES.items():
+        words = [pair for line in code(page, "sh") for pair in pairwise(line.split())]
+        asked = [pair for pair in words if pair[0] in known and not pair[1].startswith("-")]
+        unknown += [(name, *pair) for pair in asked if pair[1] not in known[pair[0]]]
+    assert unknown == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_names_exist(page):
-    named = set(re.findall(r"\bts\.(\w+)", "\n".join(code(page, "python"))))
-    assert named <= set(triscope.__all__)
+def test_names_exist():
+    pages = {name: re.findall(r"\bts\.(\w+)", "\n".join(code(page, "python"))) for name, page in PAGES.items()}
+    assert {(name, one) for name, named in pages.items() for one in named if one not in triscope.__all__} == set()
 
 
 def test_the_public_face_is_what_the_reference_lists():
