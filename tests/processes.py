@@ -1,7 +1,8 @@
 """Python in processes of their own, for tests that kill, interrupt or watch one.
 
-To load PyTorch takes seconds. So one process loads it, once, and each that a test asks for is forked from that one:
-it has PyTorch and nothing of triscope, and ends like any other. `started` is used like `subprocess.Popen`:
+To load PyTorch takes seconds. So one process loads it and triscope, once, and each that a test asks for is forked from
+that one, and ends like any other; those that are to find another triscope, or to load it themselves, are forked from a
+second one, which has PyTorch and nothing of triscope. `started` is used like `subprocess.Popen`:
 
     with started("import sys; print(sys.argv[1])", "word") as process:
         out, err = process.communicate()
@@ -9,6 +10,7 @@ it has PyTorch and nothing of triscope, and ends like any other. `started` is us
 
 import atexit
 import functools
+import gc
 import json
 import os
 import select
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
+PATHS = (ROOT / "src", ROOT)
 #: The command line, as `python -m triscope` runs it.
 TRISCOPE = "from triscope.__main__ import run; run()"
 
@@ -30,7 +33,9 @@ TRISCOPE = "from triscope.__main__ import run; run()"
 class Process:
     """A Python program that runs in a process of its own; text in UTF-8 comes from its stdout and stderr."""
 
-    def __init__(self, program: str, words: Sequence[str], paths: Sequence[Path | str], stdout: int | None) -> None:
+    def __init__(
+        self, program: str, words: Sequence[str], paths: Sequence[Path | str], stdout: int | None, fresh: bool
+    ) -> None:
         out, self._out = os.pipe()
         err, self._err = os.pipe()
         self._ours, theirs = socket.socketpair()
@@ -43,7 +48,7 @@ class Process:
         }
         with theirs, Path(os.devnull).open() as nothing:
             given = [theirs.fileno(), nothing.fileno(), self._out if stdout is None else stdout, self._err]
-            socket.send_fds(_forking(), [json.dumps(request).encode()], given)
+            socket.send_fds(_forking(fresh), [json.dumps(request).encode()], given)
         os.close(self._out)
         os.close(self._err)
         self.stdout, self.stderr = (os.fdopen(end, encoding="utf-8", errors="surrogateescape") for end in (out, err))
@@ -91,10 +96,13 @@ class Process:
 
 
 def started(
-    program: str, *words: str, paths: Sequence[Path | str] = (ROOT / "src", ROOT), stdout: Any = None
+    program: str, *words: str, paths: Sequence[Path | str] = PATHS, stdout: Any = None, fresh: bool = False
 ) -> Process:
-    """A program of Python, started here and now with these words; `stdout` is a file where it is not to be read."""
-    return Process(program, words, paths, None if stdout is None else stdout.fileno())
+    """A program of Python, started here and now with these words; `stdout` is a file where it is not to be read.
+
+    A fresh one, and one with other paths, has loaded nothing of triscope.
+    """
+    return Process(program, words, paths, None if stdout is None else stdout.fileno(), fresh or paths != PATHS)
 
 
 def ran(program: str, *words: str, **options: Any) -> tuple[int, str, str]:
@@ -105,11 +113,11 @@ def ran(program: str, *words: str, **options: Any) -> tuple[int, str, str]:
 
 
 @functools.cache
-def _forking() -> socket.socket:
-    """What to ask for processes: the other end of it is the one that has loaded PyTorch."""
+def _forking(fresh: bool) -> socket.socket:
+    """What to ask for processes: the other end of it is the one that has loaded PyTorch, and triscope if not fresh."""
     ours, theirs = socket.socketpair()
     with theirs:
-        command = [sys.executable, __file__, str(theirs.fileno())]
+        command = [sys.executable, __file__, str(theirs.fileno()), "" if fresh else "loaded"]
         server = subprocess.Popen(command, pass_fds=[theirs.fileno()])
 
     def end() -> None:
@@ -167,6 +175,14 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
+    if sys.argv[2]:
+        sys.path[:0] = map(str, PATHS)
+        import pyarrow.dataset  # what Lance loads; Lance itself is not to be forked
+
+        import triscope.cli
+        import triscope.verbs  # noqa: F401
+    gc.collect()
+    gc.freeze()  # else each that is forked copies all that is loaded when it ends, to look for what to clear away
     wanted = _serve(socket.socket(fileno=int(sys.argv[1])))
     if wanted is not None:
         exec(compile(wanted["program"], "<string>", "exec"), {"__name__": "__main__"})

@@ -523,7 +523,7 @@ def test_handlers_are_put_back_and_what_is_ignored_stays_ignored():
 
 def interrupted(number: int, ready: Callable[[], bool], *words: str) -> tuple[int, str]:
     """A command that is sent a signal as soon as something is there: its exit code, and what it said."""
-    with processes.started(processes.TRISCOPE, *words) as process:
+    with processes.started(processes.TRISCOPE, *words, fresh=True) as process:
         while not ready() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(number)

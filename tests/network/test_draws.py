@@ -112,5 +112,5 @@ def test_to_ask_a_network_loads_no_compiler():
         "ts.saliency(net, torch.rand(1, 3, 8, 8), '1:2')\n"
         "assert not [name for name in sys.modules if name.split('.')[0] == 'sympy' or name == 'torch._dynamo']\n"
     )
-    code, _, err = processes.ran(program)
+    code, _, err = processes.ran(program, fresh=True)
     assert code == 0, err

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
 
 import torch
 
@@ -24,13 +25,14 @@ MAPS, THREADS = 600, 4
 def test_four_threads_and_600_maps():
     network = nets.network(nets.fill(nets.cnn()))
     images = torch.rand(16, 3, 5, 7)
-    jobs = [(*QUESTIONS[index % 8], images[index // 8 % 16][None]) for index in range(MAPS)]
+    different = [(*question, image[None]) for image in images for question in QUESTIONS]
+    jobs = list(islice(cycle(different), MAPS))
 
     def ask(job):
         method, objective, image = job
         return method(network, image, objective).values
 
-    alone = [ask(job) for job in jobs]
+    alone = list(islice(cycle([ask(job) for job in different]), MAPS))
     assert len({values.numpy().tobytes() for values in alone}) > 40  # the questions do differ
     network = nets.network(nets.fill(nets.cnn()))  # a fresh one: the threads also race for the twin and the layers
     start = threading.Barrier(THREADS)

@@ -7,7 +7,7 @@ from triscope.network.loading._torchvision import import_torchvision
 
 
 def run(program: str) -> str:
-    code, out, err = processes.ran("import warnings; warnings.simplefilter('error')\n" + dedent(program))
+    code, out, err = processes.ran("import warnings; warnings.simplefilter('error')\n" + dedent(program), fresh=True)
     assert code == 0, err
     return out.strip()
 

@@ -232,7 +232,7 @@ def test_a_site_is_written_where_no_server_is_installed(folder, tmp_path):
         "import triscope as ts\n"
         "print(ts.export_app(sys.argv[1], sys.argv[2]).name)"
     )
-    code, out, err = processes.ran(program, str(folder.path), str(tmp_path / "site"))
+    code, out, err = processes.ran(program, str(folder.path), str(tmp_path / "site"), fresh=True)
     assert (code, out) == (0, "index.html\n"), err
 
 
