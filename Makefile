@@ -9,6 +9,8 @@ ready := .venv/.ready
 
 # Threads that wait for each other sleep, as those of the command line do: spinning takes the cores of whatever else runs.
 export OMP_WAIT_POLICY ?= PASSIVE
+# What is compiled is kept, also in containers that are set not to: tests start dozens of processes.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: setup app report test slow test-all lint format types derived docs docs-check wheel-test bench clean
 
