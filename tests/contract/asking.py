@@ -1,6 +1,7 @@
 """What the contract asks of every method: a row says what one cannot do without, and how it is asked quickly."""
 
 import copy
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,5 +95,12 @@ def module(name="", **options):
     return nets.fill(nets.cnn(attention=row(name).attends, **options))
 
 
-def tiny(name="", **options):
-    return nets.network(module(name, **options))
+@functools.cache
+def tiny(name=""):
+    """A network around that module, the same for all tests that leave it as it is."""
+    return fresh(name)
+
+
+def fresh(name=""):
+    """A network around that module that nobody else asks: its module may be changed."""
+    return nets.network(module(name))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import triscope as ts
-from tests.contract.asking import BATCHED, PER_IMAGE, ask, pictures, tiny
+from tests.contract.asking import BATCHED, PER_IMAGE, ask, fresh, pictures, tiny
 from triscope.errors import OptionError
 from triscope.objectives.base import Objective, terms_of
 from triscope.objectives.distances import FeatureDistance, Targeted
@@ -124,7 +124,7 @@ def test_one_of_a_grid_is_one_map_with_its_own_name():
 
 def test_what_is_drawn_as_one_picture_is_not_taken_apart():
     vector = ts.activations(tiny(), pictures(1), "8")
-    several = ts.filters([tiny(), tiny()])
+    several = ts.filters([tiny(), fresh()])
     for grid in (vector, several):
         assert isinstance(grid, Grid)
         with pytest.raises(OptionError, match="none of them can be taken out"):

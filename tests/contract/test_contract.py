@@ -11,7 +11,7 @@ import torch
 import triscope as ts
 from tests import nets
 from tests.contract import asking
-from tests.contract.asking import ASKING, PER_IMAGE, QUESTIONED, SEEING, ask, pictures, tiny
+from tests.contract.asking import ASKING, PER_IMAGE, QUESTIONED, SEEING, ask, fresh, pictures, tiny
 from tests.network.test_borrowing import Raising, in_training, untouched
 from triscope.errors import ImageError, ObjectiveError, OptionError
 from triscope.results import Heatmap
@@ -74,7 +74,7 @@ def test_the_same_again_is_the_same(name):
     one = ask(name, network, images).values
     torch.rand(7)  # somebody else uses the global generator in between
     assert torch.equal(one, ask(name, network, images).values)
-    assert torch.equal(one, ask(name, tiny(name), images.clone()).values)
+    assert torch.equal(one, ask(name, fresh(name), images.clone()).values)
 
 
 @pytest.mark.parametrize("name", ASKING)
@@ -105,7 +105,7 @@ def test_images_that_are_not_square(name, size):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_double_precision(name):
-    single, double = tiny(name), tiny(name)
+    single, double = tiny(name), fresh(name)
     double.module.double()
     images = pictures(dtype=torch.float64)
     exact = ask(name, double, images)
@@ -141,7 +141,7 @@ def test_the_callers_modes_do_not_matter(name, mode):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_frozen_weights_do_not_matter(name):
-    plain, frozen = tiny(name), tiny(name)
+    plain, frozen = tiny(name), fresh(name)
     frozen.module.requires_grad_(False)
     assert torch.equal(ask(name, frozen).values, ask(name, plain).values)
 
@@ -150,7 +150,7 @@ def test_frozen_weights_do_not_matter(name):
 def test_pictures_that_want_gradients_do_not_matter(name):
     images = pictures()
     wanting = (images.clone().requires_grad_() * 1.0).clone()
-    result = ask(name, tiny(name), wanting)
+    result = ask(name, fresh(name), wanting)
     assert not result.values.requires_grad
     assert torch.equal(result.values, ask(name, tiny(name), images).values)
 

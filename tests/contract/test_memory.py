@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import triscope as ts
-from tests.contract.asking import ASKING, ask, pictures, tiny
+from tests.contract.asking import ASKING, ask, fresh, pictures, tiny
 
 
 class Books(ctypes.Structure):
@@ -88,7 +88,7 @@ LEAKS = {
 
 @pytest.mark.parametrize("leak", LEAKS)
 def test_what_a_call_would_leave_is_seen(leak):
-    network, images = tiny(), pictures(2, size=(17, 23))
+    network, images = fresh(), pictures(2, size=(17, 23))
     try:
         left = left_by(lambda: KEPT.append(LEAKS[leak](network, images)))
     finally:
@@ -98,7 +98,7 @@ def test_what_a_call_would_leave_is_seen(leak):
 
 def test_a_method_whose_network_keeps_what_it_saw_is_seen():
     """As a whole: the same method, and a layer that holds on to its activations."""
-    network = tiny()
+    network = fresh()
     images = pictures(2, size=(9, 11))
     network.module[3].register_forward_pre_hook(lambda module, given: KEPT.append(given))
     try:
