@@ -49,14 +49,15 @@ def brief() -> Iterator[None]:
     """Pictures that a report has made are small, and made in a few steps: what is tested is the page around them."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (
-            ("_STEPS", 2),
-            ("_SHALLOW_STEPS", 2),
-            ("_DEEP_STEPS", 2),
-            ("_COMPARED_STEPS", 2),
-            ("_TEXTURE_STEPS", 4),
-            ("_FOOLING_STEPS", 2),
-            ("_SIDE", 64),
-            ("_SIDE_RAISED", 64),
+            ("imagined._STEPS", 2),
+            ("imagined._SHALLOW_STEPS", 2),
+            ("imagined._DEEP_STEPS", 2),
+            ("imagined._COMPARED_STEPS", 2),
+            ("imagined._TEXTURE_STEPS", 4),
+            ("imagined._FOOLING_STEPS", 2),
+            ("imagined._SIDE", 64),
+            ("imagined._SIDE_RAISED", 64),
+            ("judged._STEPS", 2),
         ):
-            patch.setattr(f"triscope.reporting.imagined.{name}", value)
+            patch.setattr(f"triscope.reporting.{name}", value)
         yield

@@ -177,7 +177,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[2]:
         sys.path[:0] = map(str, PATHS)
-        import pyarrow.dataset  # what Lance loads; Lance itself is not to be forked
+        import pyarrow.dataset  # noqa: F401 (what Lance loads; Lance itself is not to be forked)
 
         import triscope.cli
         import triscope.verbs  # noqa: F401

@@ -476,13 +476,13 @@ def test_what_the_network_does_not_see_lies_in_the_shade(network, photo, made):
     box = Subject(network, photo).seen.boxes[0]
     assert f'd="M0 0H80V60H0ZM{box.left} {box.top}h{box.width}v{box.height}h-{box.width}Z"' in html
     assert "the part in the frame, as 48 × 48" in html
-    padded = report(network, photo, fit="pad").html
+    padded = report(network, photo, fit="pad", sections=SECTIONS[:1]).html
     assert 'viewBox="0 -10 80 80"' in padded
     assert "the whole picture on grey" in padded
 
 
 def test_a_tensor_is_taken_as_it_is(network):
-    html = report(network, torch.rand(1, 3, 48, 48)).html
+    html = report(network, torch.rand(1, 3, 48, 48), sections=SECTIONS[:1]).html
     assert "all of it, as 48 × 48" in html
 
 

@@ -49,6 +49,7 @@ def test_a_store_of_a_detector_keeps_its_layers_and_says_that_it_keeps_no_boxes(
         ts.Store.build(network, folder, tmp_path / "other", layers=["output"])
 
 
+@pytest.mark.usefixtures("brief")
 def test_a_report_on_a_detector_lists_its_boxes(network, folder):
     page = ts.report(network, folder / "1.png", sections=()).html
     best = ts.predict(network, folder / "1.png", k=5)
