@@ -104,13 +104,14 @@ class Space:
         allowed = torch.arange(len(self)) if where is None else self._allowed(where)
         best, places = [torch.empty(len(queries), 0)], [torch.empty(len(queries), 0, dtype=torch.int64)]
         for some in torch.split(allowed, _AT_ONCE):
-            products = (matrix.index_select(0, some) @ asked.to(matrix.dtype).T).float()
+            rows = matrix.index_select(0, some) if where else matrix[some[0] : some[-1] + 1]
+            products = (rows @ asked.to(matrix.dtype).T).float()
             guess = self._ranked(products.T, self.lengths[some], metric)
             order = highest(guess, count)
             best.append(guess.gather(1, order))
             places.append(some[order])
-        rows = torch.cat(places, 1).gather(1, highest(torch.cat(best, 1), count))
-        pairs = zip(queries, self.rows[rows.numpy()], strict=True)
+        found = torch.cat(places, 1).gather(1, highest(torch.cat(best, 1), count))
+        pairs = zip(queries, self.rows[found.numpy()], strict=True)
         return [self._exactly(query, rows, k, metric) for query, rows in pairs]
 
     def _exactly(self, query: Tensor, rows: NDArray[np.int64], k: int, metric: Metric, how: str = "") -> Hits:
@@ -185,11 +186,8 @@ class Space:
         """The mapped vectors, of all or of those at some places, float32: blocks (n, D), each in place of the last."""
         many = max(1, _SCANNED // self.column.length)
         block = torch.empty(many, self.column.length)
-        rows = (
-            torch.split(self.mapped, many)
-            if places is None
-            else map(self.mapped.__getitem__, torch.split(places, many))
-        )
+        split = torch.split(self.mapped if places is None else places, many)
+        rows = split if places is None else (self.mapped.index_select(0, some) for some in split)
         return (block[: len(some)].copy_(some) for some in rows)
 
     def _narrowed(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> Tensor:
