@@ -38,6 +38,7 @@ _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resa
 _THUMBNAIL = 128  # pixels on the longer side
 _LONG = 6  # times as many pixels as the network sees: pictures that are longer are not resized whole
 _LARGEST = float(np.finfo(np.float16).max)
+_SHORT_LINES = 257  # so many numbers of 8 bits have a sum of 16 bits
 _FAINT = 1e-4  # smaller numbers are what half precision may lose
 
 A = TypeVar("A")
@@ -231,9 +232,11 @@ def small(images: Tensor) -> Tensor:
     """Pictures (B, C, H, W), floats in [0, 1] or of 8 bits, averaged to the few pixels of pixel space, in [0, 1]."""
     count, channels, rows, cols = images.shape
     if images.dtype == torch.uint8 and rows % PIXELS == cols % PIXELS == 0:  # many, channels last: sum whole lines
-        lines = images.permute(0, 2, 3, 1).reshape(count, PIXELS, rows // PIXELS, cols * channels)
-        blocks = lines.sum(2, dtype=torch.int32).view(count, PIXELS, PIXELS, cols // PIXELS, channels).sum(3)
-        return blocks.permute(0, 3, 1, 2) / (255 * rows * cols / PIXELS**2)
+        lines = images.permute(0, 2, 3, 1).reshape(count, PIXELS, rows // PIXELS, cols * channels).cpu().numpy()
+        # NumPy sums lines of small numbers four times as quickly as torch.
+        sums = np.add.reduce(lines, 2, np.uint32 if rows > _SHORT_LINES * PIXELS else np.uint16)
+        blocks = sums.reshape(count, PIXELS, PIXELS, cols // PIXELS, channels).sum(3, dtype=np.int32)
+        return torch.from_numpy(blocks).to(images.device).permute(0, 3, 1, 2) / (255 * rows * cols / PIXELS**2)
     return F.adaptive_avg_pool2d(images.float() / 255 if images.dtype == torch.uint8 else images.float(), PIXELS)
 
 

@@ -125,8 +125,9 @@ class Space:
         """Candidates by an index or by cells, where there are some, with the sentence that says so."""
         if self.projection is None:
             return None
-        short, sure = self.projection.directions @ query, "exact looks at every one."
+        sure = "exact looks at every one."
         if self._indexed:
+            short = self.projection.directions @ query
             rows = self.store.table.near(projected_name(self.column), short.numpy(), count, None)
             return rows, f"Found by the index among {len(self):,} images; {sure}"
         pays = len(self) > _LARGE and self._cells is None and int(self._scans) * _PAID >= len(self)
@@ -134,7 +135,8 @@ class Space:
             self.make_cells()
         if self._cells is None:
             return None
-        places = self._cells.near(short[:_COARSE], _SHARE, max(count, _BY_CELLS))
+        strongest = self.projection.directions[:_COARSE] @ query
+        places = self._cells.near(strongest, _SHARE, max(count, _BY_CELLS))
         made = "Cells were made by this search, so that later ones are quick. " if pays else ""
         how = f"{made}Found among the {_SHARE:.0%} of {len(self):,} images that lie nearest; {sure}"
         return self.rows[places.numpy()], how
@@ -192,10 +194,10 @@ class Space:
 
     def _narrowed(self, query: Tensor, count: int, metric: Metric, allowed: Tensor | None) -> Tensor:
         """The places of the best `count` by the strongest components, ascending."""
-        places = torch.arange(len(self)) if allowed is None else allowed
-        coarse = self.coarse if allowed is None else self.coarse.index_select(0, places)
-        guess = self._guess(coarse, query, self.lengths[places], metric)
-        return places[highest(guess, count)].sort().values
+        coarse = self.coarse if allowed is None else self.coarse.index_select(0, allowed)
+        lengths = self.lengths if allowed is None else self.lengths[allowed]
+        best = highest(self._guess(coarse, query, lengths, metric), count).sort().values
+        return best if allowed is None else allowed[best]
 
     def _best(
         self, matrix: Tensor, query: Tensor, count: int, metric: Metric, allowed: Tensor | None
