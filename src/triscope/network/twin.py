@@ -153,7 +153,9 @@ def _state(module: nn.Module) -> tuple[object, ...]:
     """What must stay the same for a twin to stay true: the module's parts, their hooks, and where its tensors lie."""
     parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
     hooks = tuple(hook for part in parts for hook in hooks_of(part))
-    return parts, hooks, tuple((tensor.data_ptr(), tensor.dtype) for tensor in parameters_and_buffers(module))
+    tables = (vars(part).get(name, {}) for part in parts for name in ("_parameters", "_buffers"))
+    tensors = (tensor for table in tables for tensor in table.values() if tensor is not None)
+    return parts, hooks, tuple((tensor.data_ptr(), tensor.dtype) for tensor in tensors)
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:

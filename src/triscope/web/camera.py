@@ -7,31 +7,35 @@ from typing import Any
 import torch
 
 from triscope.errors import OptionError, TriscopeError
-from triscope.network import Network
+from triscope.network import Fit, Network
 from triscope.objectives.base import Need
 from triscope.results import Heatmap
 from triscope.verbs import METHODS
 from triscope.web.packed import packed
 from triscope.web.photos import check
-from triscope.web.volumes import Volume, as_bytes
+from triscope.web.volumes import Volume, levels
 
 _CLASSES = 5
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame as an encoded picture, and what is asked of it: a layer, and a method that makes heatmaps."""
+    """A frame, and what is asked of it: a layer, and a method that makes heatmaps.
+
+    `data` is an encoded picture, `fit` how the network is shown it.
+    """
 
     network: Network
     data: bytes
     layer: str = ""
     method: str | None = None
+    fit: Fit = "crop"
 
     def answer(self) -> bytes:
         """What there is to show of it, packed. Raises TriscopeError."""
         began = time.perf_counter()
         check(self.data)
-        batch = self.network.prepare(self.data)
+        batch = self.network.prepare(self.data, self.fit)
         told: dict[str, Any] = {"classes": [], "maps": None, "heatmap": None}
         parts: dict[str, bytes] = {}
         needs = ["output", self.layer] if self.layer else ["output"]
@@ -48,7 +52,7 @@ class Frame:
             if not isinstance(heat, Heatmap):
                 raise OptionError("A camera shows methods that make heatmaps.")
             told["heatmap"] = {"shape": list(heat.values.shape[1:]), "scale": heat.scale, "signed": heat.signed}
-            parts["heatmap"] = as_bytes(heat.values[0])
+            parts["heatmap"] = levels(heat.values[0], heat.scale, signed=heat.signed).cpu().numpy().tobytes()
         return packed({**told, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, parts)
 
     def _classes(self, output: torch.Tensor) -> list[dict[str, Any]]:

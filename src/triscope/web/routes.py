@@ -180,7 +180,14 @@ async def add_note(request: Request) -> Response:
 async def camera(request: Request) -> Response:
     """One frame of a camera: what the network says of it."""
     data, scope = await request.body(), scope_of(request)
-    frame = Frame(network_of(request), data, request.query_params.get("layer", ""), request.query_params.get("method"))
+    asked = request.query_params
+    frame = Frame(
+        network_of(request),
+        data,
+        asked.get("layer", ""),
+        asked.get("method"),
+        "keep" if asked.get("fit") == "keep" else "crop",
+    )
     if frame.method is not None:
         method_named(frame.method)
     return Response(await scope.worker.call(frame.answer), media_type=KIND)

@@ -7,6 +7,7 @@ that of each unit, and that of the layer.
 import base64
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Volume:
     layer: str
     values: Tensor
 
-    @property
+    @cached_property
     def signed(self) -> bool:
         """Whether any value is negative."""
         return bool((self.values < 0).any())
@@ -70,9 +71,7 @@ class Volume:
         around 128.
         """
         limit = self.values.flatten(1).abs().amax(1).clamp_min(1e-30)[:, None, None]
-        if self.signed:
-            return (self.values * (127 / limit)).round_().add_(128).to(torch.uint8)
-        return (self.values * (255 / limit)).round_().to(torch.uint8)
+        return levels(self.values, limit, signed=self.signed)
 
     def packed(self) -> bytes:
         """Its facts, and its levels where they are not very many."""
@@ -88,6 +87,13 @@ class Volume:
         (tall, wide), columns = _layout(count, height, width)
         sheet = _sheet(self.levels()[:, None].float(), tall, wide, columns)[0].to(torch.uint8).cpu().numpy()
         return _encoded(PIL.Image.fromarray(sheet))
+
+
+def levels(values: Tensor, limit: Tensor | float, *, signed: bool) -> Tensor:
+    """Numbers of up to `limit` in 8 bits, larger ones cut: 0 to 255, or where they are signed 1 to 255 around 128."""
+    if signed:
+        return (values * (127 / limit)).round_().clamp_(-127, 127).add_(128).to(torch.uint8)
+    return (values * (255 / limit)).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def volume(network: Network, images: Tensor, layer: str) -> Volume:

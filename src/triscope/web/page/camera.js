@@ -1,12 +1,14 @@
 // The camera: what the network says of every frame, as it comes.
 
 import { bars } from "./charts.js";
-import { numbersOf, paint, paintLegend } from "./colour.js";
+import { numbersOfLevels, paint, paintLegend } from "./colour.js";
 import { fill, h, seenAs, told } from "./h.js";
 import { keys } from "./keys.js";
 import { upload } from "./photos.js";
 import { address, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
+
+/** @typedef {{canvas: HTMLCanvasElement, jpeg: Blob | null, answer: Promise<any>}} Frame  what the network was shown, and what it says */
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
 export function cameraPage(root, params, app) {
@@ -17,7 +19,7 @@ export function cameraPage(root, params, app) {
   let [frozen, gone, rate] = [false, false, 0];
   /** @type {MediaStream | null} */
   let stream = null;
-  /** @type {Blob | null} */
+  /** The frame whose answer is shown. @type {Frame | null} */
   let last = null;
   const video = h("video", { playsinline: true, muted: true, class: "unseen", "aria-hidden": "true" });
   const [rows, cols] = app.net.size;
@@ -63,42 +65,56 @@ export function cameraPage(root, params, app) {
     hold.textContent = "Go on";
     if (!last) return "";
     const name = `camera ${new Date().toTimeString().slice(0, 8)}.jpg`;
-    const [id] = await upload(app, [new File([last], name, { type: "image/jpeg" })]);
+    const [id] = await upload(app, [new File([/** @type {Blob} */ (last.jpeg)], name, { type: "image/jpeg" })]);
     return id || "";
   }
 
-  /** The middle of the frame as the network would see it. @returns {Promise<Blob>} */
-  function frame() {
-    const pen = seen.getContext("2d");
+  const spare = [1, 2, 3].map(() => h("canvas", { width: cols, height: rows })); // one shown, two under way
+
+  /** Ask about the middle of what the camera sees now, in the network's size. @returns {Frame} */
+  function asked() {
+    const canvas = spare.shift();
+    spare.push(canvas);
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
     const [wide, tall] = [video.videoWidth, video.videoHeight];
     const scale = Math.max(cols / wide, rows / tall);
     const [w, high] = [cols / scale, rows / scale];
     pen.drawImage(video, (wide - w) / 2, (tall - high) / 2, w, high, 0, 0, cols, rows);
-    return new Promise((done) => { seen.toBlob(done, "image/jpeg", 0.9); });
+    /** @type {Frame} */
+    const mine = { canvas, jpeg: null, answer: Promise.resolve() };
+    mine.answer = new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); }).then((/** @type {Blob} */ jpeg) => {
+      mine.jpeg = jpeg;
+      return reached(fetch(address("api/camera", { layer, method, network: app.network, fit: "keep" }), { method: "POST", body: jpeg }));
+    }).then(unpacked);
+    mine.answer.catch(() => undefined);
+    return mine;
   }
 
+  /** Two frames are under way, so that triscope looks at one while the other is sent, or its answer is drawn. */
   async function loop() {
     let before = performance.now();
     let refused = "";
-    /** @type {any} */
-    let answer = null;
+    /** @type {Frame[]} */
+    let waiting = [];
     while (!frozen && !gone) {
       if (document.hidden || !video.videoWidth) {
-        answer = null;
+        waiting = [];
         await new Promise((done) => { setTimeout(done, 100); });
         continue;
       }
       try {
-        last = await frame();
-        // While triscope looks at this frame, the answer to the one before is drawn.
-        const asking = reached(fetch(address("api/camera", { layer, method, network: app.network }), { method: "POST", body: last })).then(unpacked);
-        asking.catch(() => undefined);
-        if (answer) draw(answer);
-        answer = await asking;
+        while (waiting.length < 2) waiting.push(asked());
+        const [mine] = waiting;
+        const found = await mine.answer;
+        waiting.shift();
         if (gone || frozen) break;
+        last = mine;
+        seen.getContext("2d").drawImage(mine.canvas, 0, 0);
+        waiting.push(asked());
+        draw(found);
         refused = "";
       } catch (error) {
-        answer = null;
+        waiting = [];
         refused = /** @type {Error} */ (error).message;
         await new Promise((done) => { setTimeout(done, 500); });
       }
@@ -115,7 +131,7 @@ export function cameraPage(root, params, app) {
   function draw(found) {
     fill(classes, bars(found.classes));
     stack.classList.toggle("over", Boolean(found.heatmap));
-    if (found.heatmap) paint(heat, numbersOf({ ...found.heatmap, bytes: found.parts.heatmap }), { clear: true });
+    if (found.heatmap) paint(heat, numbersOfLevels(found.heatmap, found.parts.heatmap), { clear: true });
     else Object.assign(heat, { width: 1, height: 1 });
     if (!found.parts.levels) return;
     tiles.use(found.parts.levels, found.maps, { whole: true, plain: false });

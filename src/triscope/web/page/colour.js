@@ -44,6 +44,11 @@ export function meanOf({ shape, values }) {
   return sum / count;
 }
 
+/** Numbers that came in 8 bits, as shares of their scale. @param {any} sent @param {Uint8Array} levels @returns {Numbers} */
+export function numbersOfLevels({ shape, scale, signed }, levels) {
+  return { shape, scale, signed, values: Float32Array.from(levels, (level) => scale * (signed ? (level - 128) / 127 : level / 255)) };
+}
+
 /** The place in its colours of a share in [-1, 1]. @param {boolean} signed @param {number} share */
 export const placeOf = (signed, share) => Math.min(255, Math.max(0, Math.round(signed ? (share + 1) * 127.5 : share * 255)));
 
