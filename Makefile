@@ -79,4 +79,4 @@ bench: $(ready)
 	$(bin)/python -m benchmarks.speed $(ARGS)
 
 clean:
-	rm -rf .venv build docs/gallery docs/lecture docs/reference/names report.html .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build docs/gallery docs/lecture docs/first-path docs/reference/names report.html .mypy_cache .pytest_cache .ruff_cache

@@ -27,7 +27,7 @@ exclude_patterns = ["docs/site/**", "docs/gallery/*.ipynb", "docs/gallery/*.py",
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_gallery.gen_gallery", "mathml", "navigation", "reference"]
 extensions += ["figures", "accessible"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns += ["docs/lecture/**"]
+exclude_patterns += ["docs/lecture/**", "docs/first-path/**"]
 default_role = "literal"
 nitpicky = False
 

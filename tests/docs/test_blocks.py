@@ -49,6 +49,7 @@ ELSEWHERE = {
     "docs/cluster.md": "clusters, launchers and S3; tests/which/test_cluster.py runs them",
     "docs/ko/lecture.md": "the code is that of docs/lecture.md",
     "docs/first-hour.md": "tests/docs/test_first_hour.py",
+    "docs/first-path.md": "tests/docs/test_first_path.py",
 }
 #: Pages that look at pictures at several sizes, the smallest a third of the usual one.
 LARGER = {"docs/methods/dream.md"}
