@@ -2,8 +2,8 @@
 
 In such a page `<!-- figure: NAME.png: what is seen -->` stands for a picture that the code above it has saved, or a
 script that is run instead of it, and `<!-- seconds: NAME -->` for what that has noted in times.json. A page in another
-language shows the pictures of the page that it translates. Nothing is run again until the code, or triscope, has changed.
-A script that ends with 3 lacks something that is not installed everywhere: then its pictures are left out.
+language shows the pictures of the page that it translates. Nothing is run again until the code, or triscope, has
+changed. A script that ends with 3 lacks something that is not installed everywhere: then its pictures are left out.
 """
 
 import hashlib

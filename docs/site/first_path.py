@@ -77,7 +77,7 @@ def walk(browser: Any, here: Path) -> dict[str, float]:
 
 def _look_around(page: Any, url: str, reached: Callable[[str], None]) -> None:
     """From the first page to a unit that sees something, and what would excite it."""
-    base = url.split("?")[0]
+    base = url.partition("?")[0]
     page.goto(url)
     page.wait_for_selector("canvas.tiles[data-drawn]")
     reached("network")
