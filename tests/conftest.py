@@ -47,6 +47,8 @@ def browser() -> Iterator[object]:
 @pytest.fixture(scope="module")
 def brief() -> Iterator[None]:
     """Pictures that a report has made are small, and made in a few steps: what is tested is the page around them."""
+    from tests.fewer import fewer
+
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (
             ("imagined._STEPS", 2),
@@ -60,4 +62,5 @@ def brief() -> Iterator[None]:
             ("judged._STEPS", 2),
         ):
             patch.setattr(f"triscope.reporting.{name}", value)
+        fewer(patch)
         yield

@@ -526,8 +526,8 @@ def test_saving(made, tmp_path):
 
 
 def test_the_page_stays_small(photo, monkeypatch):
-    for name in ("_STEPS", "_DEEP_STEPS", "_TEXTURE_STEPS", "_FOOLING_STEPS"):  # pictures are as large after few steps
-        monkeypatch.setattr(f"triscope.reporting.imagined.{name}", 2)
+    monkeypatch.setattr("triscope.reporting.imagined._SIDE", 224)
+    monkeypatch.setattr("triscope.reporting.imagined._SIDE_RAISED", 160)
     made = report(load("pocket", weights="random"), photo)
     assert len(made.html) < 6_000_000
 

@@ -16,10 +16,9 @@ import torch
 from torch import nn
 
 import triscope as ts
+from tests.fewer import fewer
 from triscope.images.samples import sample_photo
-from triscope.methods import Option
 
-LARGEST = {"steps": 3, "samples": 4, "masks": 6, "orders": 2, "octaves": 2, "baselines": 2, "diverse": 2}
 SAMPLES = ("cat", "coffee", "rocket", "astronaut")
 NAMED = {
     "cat.jpg": "cat", "dog.jpg": "rocket", "car.jpg": "coffee", "tree.jpg": "grass", "other.jpg": "coffee",
@@ -121,15 +120,7 @@ def make_workspace(folder: Path) -> None:
 
 def quicken(patch: pytest.MonkeyPatch, pixels: int = 128) -> None:
     """Small inputs and few steps, whatever is asked."""
-    read, largest = Option.read, LARGEST | {"size": pixels}
-
-    def few(self: Option, value: Any) -> Any:
-        found = read(self, value)
-        most = largest.get(self.name) if (self.name, self.default) != ("steps", 750) else 50  # t-SNE speaks every 25
-        whole = isinstance(found, int) and not isinstance(found, bool)
-        return min(found, most) if most is not None and whole else found
-
-    patch.setattr(Option, "read", few)
+    fewer(patch, size=pixels)
     patch.setattr("triscope.network.loading.zoo.SIZE", pixels)
     for maker in ("_torchvision", "_timm"):
         published = getattr(__import__("triscope.network.loading.zoo", fromlist=[maker]), maker)
