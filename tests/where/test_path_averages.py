@@ -7,6 +7,7 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import triscope as ts
@@ -147,5 +148,8 @@ def test_the_draws_meet_every_reference_and_every_part_of_the_way_equally_often(
 
 def test_references_of_another_size_are_resized():
     network, image = nets.network(), torch.rand(1, 3, 5, 7)
-    heat = ts.expected_gradients(network, image, 2, references=torch.rand(2, 3, 10, 14), samples=2)
-    assert heat.values.shape == (1, 1, 5, 7)
+    large = torch.rand(2, 3, 10, 14)
+    options = {"samples": 2, "seed": 3}
+    heat = ts.expected_gradients(network, image, 2, references=large, **options)
+    small = F.interpolate(large, (5, 7), mode="bilinear", antialias=True)
+    close(heat.values, ts.expected_gradients(network, image, 2, references=small, **options).values, 1e-4)
