@@ -3,6 +3,7 @@
 A row gives what a method cannot do without, or what makes it quick, and says where a promise does not apply to it.
 """
 
+import functools
 import math
 
 import pytest
@@ -125,18 +126,23 @@ def test_what_is_no_picture_is_refused(name, bad):
         ask(name, tiny(name), images)
 
 
+@functools.cache
+def asked_plainly(name):
+    """A network that was asked in no special mode, and what it answered."""
+    network = fresh(name)
+    return network, ask(name, network).values
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ASKING)
 def test_the_callers_modes_do_not_matter(name, mode):
-    images, module = pictures(), asking.module(name)
-    plain = ask(name, nets.network(module), images)
-    fresh, used = nets.network(module), nets.network(module)
-    ask(name, used, images)
+    used, plain = asked_plainly(name)
+    new = fresh(name)
     with MODES[mode]():
-        for network in (fresh, used):
-            result = ask(name, network, images)
-            assert torch.equal(result.values, plain.values)
-            assert result.values.dtype == plain.values.dtype
+        for network in (new, used):
+            values = ask(name, network).values
+            assert torch.equal(values, plain)
+            assert values.dtype == plain.dtype
 
 
 @pytest.mark.parametrize("name", ASKING)
