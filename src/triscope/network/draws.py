@@ -14,6 +14,7 @@ computed again on the way back (torch.utils.checkpoint).
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Self
 
 import torch
@@ -55,8 +56,7 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
     ) -> Any:
         """The operator, from a state of our own where it may draw from a global generator."""
         kwargs = kwargs or {}
-        own = any(isinstance(value, torch.Generator) for value in (*args, *kwargs.values()))
-        if own or torch.Tag.nondeterministic_seeded not in getattr(func, "tags", ()):
+        if not _may_draw(func) or any(isinstance(value, torch.Generator) for value in (*args, *kwargs.values())):
             return func(*args, **kwargs)
         with _AWAY:
             return self._drawn(_generators(args, kwargs), lambda: func(*args, **kwargs))
@@ -75,6 +75,12 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
                 self.drew = self.drew or not torch.equal(after, self._states[device])
                 self._states[device] = after
                 generator.set_state(before[device])
+
+
+@cache
+def _may_draw(func: Callable[..., Any]) -> bool:
+    """Whether an operator draws random numbers, as far as its own declaration says."""
+    return torch.Tag.nondeterministic_seeded in getattr(func, "tags", ())
 
 
 @contextmanager

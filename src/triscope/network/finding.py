@@ -36,6 +36,8 @@ _UNPROVEN = "has no positions that follow the picture"
 _SLIDING = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
 _PATCHES = 7  # so many rows and columns of patches, half of them noise
 _LEAST = 0.3  # the least correlation between where the picture changes and where the response does
+_PLAIN = (torch.float32, torch.float64, torch.float16)
+_SAMPLES = 64  # of a tensor's numbers are looked at before all of them are
 _FEWEST = 9  # positions; with fewer the correlation says nothing
 
 
@@ -87,32 +89,40 @@ class _Listener:
 
     def note(self, name: str, module: nn.Module, output: Tensor, *, several: bool = False) -> None:
         """What is to be remembered of a tensor; the tensor itself only where pictures go one by one."""
-        values = output.dequantize() if output.is_quantized else output.detach()
+        values = output.dequantize() if output.is_quantized else output
         shape, number = tuple(values.shape), self.recorder.number(output)
         rows = bool(shape) and shape[0] == self.pictures
         made = guess(shape, self.size, None, None) if rows and self.recorder.lost(number) else None
-        few = _few(values)
-        one = _Heard(name, module, shape, number, made, not (bool(few.any()) or bool(values.any())), several)
+        numbers = _numbers(values)
+        one = _Heard(name, module, shape, number, made, not bool(_few(numbers).any() or numbers.any()), several)
         one.regions = self.recorder.of_regions(number)
         if rows and self.pictures == 2:
-            _compare(one, values[0], values[1], self.size)
+            _compare(one, numbers[0], numbers[1], self.size)
         elif self.pictures == 1:
-            one.kept = values.clone()
+            one.kept = values.detach().clone()
         self.heard.append(one)
 
 
-def _few(values: Tensor) -> Any:
-    """Some of the numbers, from all over: as NumPy's where that is possible, whose calls are shorter."""
-    plain = values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64, torch.float16)
-    flat = values.numpy().ravel(order="K") if plain else values.reshape(-1)
-    return flat[:: max(1, len(flat) // 1000)]
+def _numbers(values: Tensor) -> Any:
+    """The same numbers as NumPy's where that is possible, whose calls are many times shorter."""
+    plain = values.device.type == "cpu" and values.dtype in _PLAIN and values.layout is torch.strided
+    plain = plain and not values.is_neg()
+    values = values.detach() if values.requires_grad or not plain else values
+    return values.numpy() if plain else values
 
 
-def _compare(one: _Heard, first: Tensor, second: Tensor, size: tuple[int, int]) -> None:
+def _few(numbers: Any) -> Any:
+    """Some of them, from all over."""
+    flat = numbers.reshape(-1) if isinstance(numbers, Tensor) else numbers.ravel(order="K")
+    return flat[:: max(1, len(flat) // _SAMPLES)]
+
+
+def _compare(one: _Heard, first: Any, second: Any, size: tuple[int, int]) -> None:
     """Whether two pictures are answered in the same way, and where a guess says otherwise."""
-    one.same = bool((_few(first) == _few(second)).all()) and torch.equal(first, second)
+    one.same = bool((_few(first) == _few(second)).all() and (first == second).all())
     if one.guess and one.guess.grid:
-        one.change = one.guess.view((second - first).abs()[None], 1, size, {})[0].float().sum(0)
+        change = torch.as_tensor(abs(second - first))
+        one.change = one.guess.view(change[None], 1, size, {})[0].float().sum(0)
 
 
 @dataclass(frozen=True)
@@ -193,7 +203,7 @@ def _one_by_one(
         return first, record
     for one, other in zip(first, second, strict=True):
         if one.kept is not None and other.kept is not None and one.shape[:1] == (1,):
-            _compare(one, one.kept[0], other.kept[0], (pictures.shape[-2], pictures.shape[-1]))
+            _compare(one, _numbers(one.kept)[0], _numbers(other.kept)[0], (pictures.shape[-2], pictures.shape[-1]))
         one.silent = one.silent and other.silent
     return first, record
 

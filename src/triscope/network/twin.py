@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
+from triscope.network.memory_format import tokens_first
 from triscope.network.user_hooks import hooks_of, leave_out_watchers
 
 
@@ -77,6 +78,7 @@ class TwinKeeper:
         if self._twin is None or self._twin[0] != _state(self.module):
             twin = make_twin(self.module, self.name)
             tap.install(twin)
+            tokens_first(twin)
             # `.data` has a version of its own, so a pass under way in another thread does not see a change.
             ours = [buffer.data for buffer in twin.buffers()]
             # Looked at only now: a part that is copied as itself holds our taps as well.

@@ -4,13 +4,13 @@ What becomes of the places is worked out afterwards (`triscope.network.positions
 slower, and nothing is worked out inside of the modes that a pass may be run in.
 """
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch.utils.weak import TensorWeakRef
 
 from triscope.network.positions import operations
 from triscope.network.positions.noted import Noted, flat
@@ -44,16 +44,17 @@ class Recorder(TorchFunctionMode):
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()
-        self._numbers: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
-        self._numbers[images] = 0
-        self._count = 1
+        self._numbers: dict[int, tuple[TensorWeakRef, int]] = {}  # by identity, which another may have afterwards
+        self._count = 0
         self._lost: set[int] = set()
         self._regions: set[int] = set()
         self.record: Record = []
+        self._made(images, known=True)
 
     def number(self, tensor: Tensor) -> int | None:
         """The number of a tensor; None where it does not depend on the images, as far as is known."""
-        return self._numbers.get(tensor)
+        known = self._numbers.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else None
 
     def lost(self, number: int | None) -> bool:
         """Whether it is known already that the places of a tensor are not: a function that is not known made it."""
@@ -77,40 +78,47 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        inputs = tuple(
-            Noted(number, tuple(value.shape))
+        met = [
+            (number, value)
             for value in flat((*args, *kwargs.values()))
-            if isinstance(value, Tensor) and (number := self._numbers.get(value)) is not None
-        )
-        if not inputs:
+            if isinstance(value, Tensor) and (number := self.number(value)) is not None
+        ]
+        if not met:
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        given = (self._noted(args), {key: self._noted(value) for key, value in kwargs.items()})  # before it may change
+        # What is put together number by number stays where it is for as long as one of the inputs is followed.
+        some = any if name in operations.POINTWISE else all
+        known = name in operations.KNOWN and some(number not in self._lost for number, _ in met)
+        call = self._call(func, name, [value for _, value in met], args, kwargs) if known else None  # may change it
         result = func(*args, **kwargs)
         if name in operations.CONSTANT:
             return result
-        regions = name in operations.REGIONS or any(one.number in self._regions for one in inputs)
-        lost = [one.number in self._lost for one in inputs]
-        # What is put together number by number stays where it is for as long as one of the inputs is followed.
-        known = name in operations.KNOWN and not (all(lost) if name in operations.POINTWISE else any(lost))
         made = [args[0]] if name == "__setitem__" else flat((result,))  # what is written into
         outputs = tuple(self._made(value, known) for value in made)
         writes = bool(args) and name.endswith("_") and name not in operations.KNOWN
         base = getattr(args[0], "_base", None) if writes else None
-        if isinstance(base, Tensor) and base not in self._numbers:  # written into a part of something new
+        if isinstance(base, Tensor) and self.number(base) is None:  # written into a part of something new
             outputs = (*outputs, self._made(base, known=False))
-        if regions:
+        if name in operations.REGIONS or (self._regions and any(number in self._regions for number, _ in met)):
             self._regions.update(one.number for one in outputs if one is not None and one.number is not None)
-        if known and any(outputs):
-            self.record.append(Call(func, name, inputs, outputs, *given))
+        if call and any(outputs):
+            self.record.append(call(outputs))
         return result
+
+    def _call(
+        self, func: Any, name: str, inputs: Sequence[Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Callable[[tuple[Noted | None, ...]], Call]:
+        """The entry of a call, but for its outputs: written down before what it is given may change."""
+        before = tuple(self._noted(value) for value in inputs)
+        given = (self._noted(tuple(args)), {key: self._noted(value) for key, value in kwargs.items()})
+        return lambda outputs: Call(func, name, before, outputs, *given)
 
     def _made(self, value: object, known: bool) -> Noted | None:
         """A tensor that a function gave, under a new number."""
         if not isinstance(value, Tensor):
             return None
         number, self._count = self._count, self._count + 1
-        self._numbers[value] = number
+        self._numbers[id(value)] = TensorWeakRef(value), number
         if not known:
             self._lost.add(number)
         return Noted(number, tuple(value.shape))
@@ -121,6 +129,6 @@ class Recorder(TorchFunctionMode):
             return type(value)(self._noted(inner) for inner in value)
         if not isinstance(value, Tensor):
             return value
-        number = self._numbers.get(value)
+        number = self.number(value)
         index = value if number is None and not value.is_floating_point() else None
         return Noted(number, tuple(value.shape), index)
