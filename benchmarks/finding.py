@@ -1,9 +1,13 @@
-"""What it costs to find a network's layers, and to count rows: `python -m benchmarks.finding [NETWORK ...]`.
+"""What it costs to find a network's layers, and what the checks add: `python -m benchmarks.finding [NETWORK ...]`.
 
-Processor time on one thread, as multiples of a bare pass over one picture; medians over interleaved rounds.
+Processor time on one thread, as multiples of a bare pass over one picture; medians over interleaved rounds, of the
+ratios within a round.
 
     two         a bare pass over two pictures
-    find        finding the layers: the pass over two pictures, and all that is read off it
+    plain       layers without checks: the twin is made, and one picture passed through it to see what comes out
+    find        layers as they are found: the same with two pictures, positions followed, and answers compared
+    checks      what the checks add to the first pass: find less plain
+    first       what is added in all to a bare pass: find less 1
     look        a later pass over one picture, by `Network.look`
     unchecked   the same with the counting of rows taken out
 
@@ -12,17 +16,21 @@ NETWORK is a name of `triscope.load`, at random weights: by default a few of tor
 
 import sys
 from collections.abc import Callable, Mapping
+from statistics import median
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 import triscope as ts
-from benchmarks.speed.measure import compare
+from benchmarks.speed.measure import Comparison, compare
 from triscope.network import network as asked
+from triscope.network import tap
+from triscope.network.twin import TwinKeeper
 
 _ROUNDS = 9
-_NETWORKS = ("resnet18", "resnet50", "vit_b_16", "timm:vit_small_patch16_224", "timm:swin_tiny_patch4_window7_224")
-_SHOWN = ("two", "find", "look", "unchecked")
+_NETWORKS = ("alexnet", "resnet50", "vit_b_16", "timm:swin_tiny_patch4_window7_224", "timm:convnext_tiny")
+_SHOWN = ("two", "plain", "find", "checks", "first", "look", "unchecked")
 
 
 def ways(name: str) -> Mapping[str, Callable[[], object]]:
@@ -32,6 +40,15 @@ def ways(name: str) -> Mapping[str, Callable[[], object]]:
     one, two = torch.rand(1, 3, rows, cols), torch.rand(2, 3, rows, cols)
     last = [layer.name for layer in known.layers.values() if layer.layout.kind != "other"][-2]
 
+    def plain() -> object:
+        shapes: dict[str, object] = {}
+
+        def note(layer: str, _: object, output: object) -> None:
+            shapes[layer] = tuple(output.shape) if isinstance(output, Tensor) else None
+
+        tap.run(TwinKeeper(module, name).get(), one, note, lambda twin, images: twin(images))
+        return shapes
+
     def unchecked() -> object:
         with patch.object(asked, "require_rows", lambda *_: None):
             return known.look(one, [last])
@@ -39,9 +56,20 @@ def ways(name: str) -> Mapping[str, Callable[[], object]]:
     return {
         "one": lambda: module(one),
         "two": lambda: module(two),
+        "plain": plain,
         "find": lambda: ts.Network(module, size=(rows, cols)).layers,
         "look": lambda: known.look(one, [last]),
         "unchecked": unchecked,
+    }
+
+
+def ratios(found: Comparison) -> Mapping[str, float]:
+    """What is shown of a network."""
+    times = {label: found.seconds[label] for label in found.seconds}
+    rounds = list(zip(times["one"], times["plain"], times["find"], strict=True))
+    return {label: found.ratio(label, "one") for label in times} | {
+        "checks": median((find - plain) / one for one, plain, find in rounds),
+        "first": median((find - one) / one for one, _, find in rounds),
     }
 
 
@@ -52,8 +80,11 @@ def main(names: list[str]) -> None:
     for name in names or _NETWORKS:
         with torch.no_grad():
             found = compare(name, ways(name), _ROUNDS)
-        ratios = "".join(f"{found.ratio(way, 'one'):11.2f}" for way in _SHOWN)
-        print(f"{name:36}{1e3 * found.median('one'):8.1f} ms{ratios}", flush=True)
+        shown = ratios(found)
+        print(
+            f"{name:36}{1e3 * found.median('one'):8.1f} ms" + "".join(f"{shown[way]:11.2f}" for way in _SHOWN),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

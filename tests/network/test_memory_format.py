@@ -1,10 +1,13 @@
 """Weights are rearranged once, and only for the passes inside."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from triscope.network.memory_format import ChannelsLastWeights
+from triscope.network.twin import TwinKeeper
 
 
 class Seen(ChannelsLastWeights):
@@ -47,3 +50,39 @@ def test_weights_that_are_computed_in_each_pass_are_left_alone():
     with mode:
         passed(module, torch.rand(1, 3, 12, 12))
     assert mode.weights == []
+
+
+class Products(TorchDispatchMode):
+    """The shapes of the weights in matrix products of many matrices."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.bmm.default:
+            self.weights.append(tuple(args[1].shape))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["pictures first", "tokens first"])
+@pytest.mark.parametrize("keys", ["the same", "others"])
+def test_attention_multiplies_all_tokens_with_its_weights_at_once_and_answers_as_before(first, keys):
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=first)
+
+        def forward(self, x):
+            tokens = x.flatten(2).transpose(1, 2) if first else x.flatten(2).permute(2, 0, 1)
+            others = tokens if keys == "the same" else tokens.flip(1 if first else 0)
+            return self.attention(tokens, others, others, need_weights=False)[0]
+
+    module, images = Attending().eval().requires_grad_(False), torch.rand(3, 8, 4, 5)
+    wanted = passed(module, images)
+    keeper = TwinKeeper(module, "n")
+    torch.testing.assert_close(passed(keeper.get(), images), wanted)
+    products = Products()
+    with products:
+        keeper.get()(images.clone().requires_grad_())
+    assert not [shape for shape in products.weights if shape[-2:] in ((8, 8), (8, 24), (8, 16))]

@@ -7,6 +7,7 @@ from torch import nn
 
 import triscope as ts
 from tests import nets
+from tests.network import families
 from triscope.errors import NetworkError
 
 SIZE = (24, 32)  # 6 x 8 positions
@@ -317,3 +318,41 @@ def test_a_stated_grid_that_makes_no_sense_at_another_size_says_so():
     assert network.look(torch.rand(1, 3, *SIZE), ["inside"])["inside"].shape == (1, 5, 4, 12)
     with pytest.raises(NetworkError, match=r"42 tokens do not make 0 and a grid of 5 x 10 for an image of 28 x 27"):
         network.look(torch.rand(1, 3, 28, 27), ["inside"])["inside"]
+
+
+class OnACanvas(nn.Module):
+    """Pictures one by one, made larger, normalised, and copied into a canvas of whole 16s, as detectors take them."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.relu, self.deep = nn.Conv2d(3, 8, 4, 4), nn.ReLU(), nn.Conv2d(8, 8, 2, 2)
+        self.smooth, self.head = nn.Conv2d(8, 8, 1), nn.Linear(8, 4)
+
+    def forward(self, x):
+        pictures = [(picture - 0.4) / 0.2 for picture in x]
+        pictures = [F.interpolate(picture[None], scale_factor=1.5, mode="bilinear")[0] for picture in pictures]
+        rows, cols = pictures[0].shape[-2:]
+        canvas = pictures[0].new_full((len(x), 3, rows + -rows % 16, cols + -cols % 16), 0)
+        for place, picture in enumerate(pictures):
+            canvas[place, :, :rows, :cols].copy_(picture)
+        fine = self.relu(self.stem(canvas))
+        coarse = self.deep(fine)
+        both = self.smooth(fine + F.interpolate(coarse, size=fine.shape[-2:], mode="nearest"))
+        return self.head(both.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("size", "grid"), [((32, 32), (12, 12)), ((32, 40), (12, 15)), ((24, 32), (9, 12))], ids=["full", "wide", "both"]
+)
+def test_positions_behind_the_filling_of_a_canvas_are_those_of_the_picture(size, grid):
+    module = nets.fill(OnACanvas())
+    for net in (ts.Network(module, size=size), ts.Network(module, size=32)):  # found at this size, and at another one
+        images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+        look = net.look(images, ["stem", "relu", "deep", "smooth"])
+        for name in ("stem", "relu", "smooth"):
+            assert look[name].shape[2:] == grid
+        with torch.no_grad():
+            resized = F.interpolate(images, scale_factor=1.5, mode="bilinear")
+            torch.testing.assert_close(look["stem"], module.stem((resized - 0.4) / 0.2), rtol=1e-4, atol=1e-5)
+    net = ts.Network(module, size=size)
+    assert families.places_missed(net, ["stem", "relu", "smooth"]) == {"stem": 0, "relu": 0, "smooth": 0}

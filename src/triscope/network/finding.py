@@ -23,7 +23,7 @@ from triscope.network.layers import Layer, Layers, nearest_rows
 from triscope.network.layout import Layout, alike, guess
 from triscope.network.positions import Reader, Recorder, State, follow, operations
 from triscope.network.positions.raster import Raster
-from triscope.network.positions.recording import Record
+from triscope.network.positions.recording import Call, Record
 from triscope.network.receptive_field import WHOLE
 
 #: What a module raises that cannot run on a batch.
@@ -137,7 +137,8 @@ class Findings:
 
     def layers(self, twin: nn.Module, network: str, stated: Stated) -> Layers:
         """The layers of `twin`. `Layers.single` says that it takes one picture at a time."""
-        return Layers(_table(twin, self, stated), _calls(self.heard), _aliases(twin), network, self.single)
+        copied = any(isinstance(entry, Call) and entry.name in operations.COPYING for entry in self.record)
+        return Layers(_table(twin, self, stated), _calls(self.heard), _aliases(twin), network, self.single, copied)
 
     @property
     def pictures(self) -> int:

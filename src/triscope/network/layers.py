@@ -6,6 +6,7 @@ carries its module's name; one that is called several times is named per call: `
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from triscope.errors import LayerNotFound, NetworkError, nearest
 from triscope.network import tap
@@ -83,12 +84,17 @@ class Layers(Mapping[str, Layer]):
         aliases: Mapping[str, str],
         network: str,
         single: bool = False,
+        copied: bool = False,
     ) -> None:
         self._layers = layers
         self._calls = calls
         self._aliases = aliases
         self._network = network
         self.single = single
+        #: Whether pictures were copied into something larger, so that positions lie otherwise in every size.
+        self.copied = copied
+        #: A layer whose answer for a picture depends on those beside it, False for none, None where nobody looked yet.
+        self.mixing: str | Literal[False] | None = None
 
     def near(self, name: str) -> str | None:
         """The layer nearest to `name` that has one row for each picture: the last before it, else the first after."""

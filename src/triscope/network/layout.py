@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+import torch
 from torch import Tensor
 
 from triscope.errors import NetworkError
@@ -40,6 +41,15 @@ class Order:
     def fits(self, shape: Sequence[int], pictures: int) -> bool:
         """Whether a tensor of this shape can hold so many pictures."""
         return math.prod(shape[dim] for dim in self.along) == pictures * self.count
+
+    def along_pictures(self, shape: Sequence[int]) -> int | None:
+        """The dimension along which more pictures lie beside one that has this shape; None where it is no whole one."""
+        inside = 1
+        for dim in reversed(self.along):
+            if inside == self.run and shape[dim] == 1:
+                return dim
+            inside *= shape[dim]
+        return self.along[0] if inside == self.run else None
 
     def each(self, values: Tensor, pictures: int) -> Tensor:
         """`values` (...) as (B, count, C): all there is of each picture, in its own order."""
@@ -83,6 +93,13 @@ class Layout:
     def rows_fit(self, shape: Sequence[int], pictures: int) -> bool:
         """Whether a tensor of this shape can hold so many pictures."""
         return self.order.fits(shape, pictures) if self.order else bool(shape) and shape[0] == pictures
+
+    def together(self, values: Sequence[Tensor]) -> Tensor:
+        """What a layer gave for several pictures, of what it gave for each. Raises NetworkError where they mix."""
+        dim = self.order.along_pictures(values[0].shape) if self.order else 0
+        if dim is None:
+            raise NetworkError("This layer's numbers can be asked for one picture at a time only.")
+        return torch.cat(list(values), dim)
 
     def view(
         self, values: Tensor, pictures: int, size: tuple[int, int], grids: Mapping[str, tuple[int, int]]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Look(Mapping[Need, Tensor]):
     """What one pass showed, asked by `Need`. Pooled answers are computed when asked for.
 
+    `kept` are the tensors as the module gave them, of which the answers are made.
+
     Maps are (B, C, h, w), also where the module keeps channels last, gives tokens or works in windows; vectors are
     (B, D). `layouts` say how the module arranges each layer, `grids` how many rows and columns those layers had in this
     pass whose maps were made tokens.
@@ -32,10 +34,10 @@ class Look(Mapping[Need, Tensor]):
         tally: NonlinearityCount | None = None,
         grids: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
-        self._layouts = layouts
-        self._grids = grids or {}
-        self._kept = kept
-        self._needs = tuple(dict.fromkeys([*needs, *map(Need, leaves)]))
+        self.layouts = layouts
+        self.grids = grids or {}
+        self.kept = kept
+        self.needs = tuple(dict.fromkeys([*needs, *map(Need, leaves)]))
         self._pictures, _, *self._size = kept["input"].shape
         self._answers: dict[Need, Tensor] = {}
         #: The tensors that gradients flow to: the outputs of those layers, as the module gave them.
@@ -44,6 +46,15 @@ class Look(Mapping[Need, Tensor]):
         self.leaf = next(iter(self.leaves.values()), None)
         #: The nonlinearities met, where a rule was followed.
         self.tally = tally
+
+    @classmethod
+    def together(cls, looks: Sequence["Look"], images: Tensor, leaves: Sequence[str]) -> "Look":
+        """One look at several pictures, of a look at each of them alone."""
+        first, kept = looks[0], {"input": images}
+        for name in first.kept.keys() - {"input"}:
+            layout = first.layouts.get(name, Layout("vector"))
+            kept[name] = layout.together([look.kept[name] for look in looks])
+        return cls(first.layouts, first.needs, kept, leaves, None, first.grids)
 
     def __getitem__(self, need: Need | str) -> Tensor:
         need = Need(need) if isinstance(need, str) else need
@@ -58,12 +69,12 @@ class Look(Mapping[Need, Tensor]):
         if layer in ("input", "output"):
             return values
         rows, cols = self._size
-        return self._layouts[layer].view(values, pictures or self._pictures, (rows, cols), self._grids)
+        return self.layouts[layer].view(values, pictures or self._pictures, (rows, cols), self.grids)
 
     def _tokens(self, need: Need) -> Tensor:
         """All tokens of a layer (B, T, C), or its class token (B, C)."""
-        layout = self._layouts.get(need.layer)
-        tokens = layout.tokens(self._kept[need.layer], self._pictures) if layout else None
+        layout = self.layouts.get(need.layer)
+        tokens = layout.tokens(self.kept[need.layer], self._pictures) if layout else None
         if layout is None or tokens is None or (need.pool == "class" and not layout.before):
             raise NetworkError(f"{need.layer} has no {'class token' if need.pool == 'class' else 'tokens'}.")
         return tokens[:, 0] if need.pool == "class" else tokens
@@ -71,13 +82,13 @@ class Look(Mapping[Need, Tensor]):
     def _answer(self, need: Need) -> Tensor:
         if need.pool in ("class", "tokens"):
             return self._tokens(need)
-        return pooled(self.view(need.layer, self._kept[need.layer]), need.pool)
+        return pooled(self.view(need.layer, self.kept[need.layer]), need.pool)
 
     def __iter__(self) -> Iterator[Need]:
-        return iter(self._needs)
+        return iter(self.needs)
 
     def __len__(self) -> int:
-        return len(self._needs)
+        return len(self.needs)
 
 
 def require_rows(layer: str, layout: Layout | None, values: Tensor, pictures: int, network: "Network") -> None:

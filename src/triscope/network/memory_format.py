@@ -45,15 +45,18 @@ def tokens_first(twin: nn.Module) -> None:
     for no gradient by itself (seen in 2.13): half as long again as the whole pass, or longer.
     """
     for module in twin.modules():
-        if isinstance(module, nn.MultiheadAttention) and module.batch_first:
+        if isinstance(module, nn.MultiheadAttention):
             module.register_forward_pre_hook(_tokens_first)
 
 
-def _tokens_first(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def _tokens_first(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
     if not torch.is_grad_enabled() and not has_torch_function(inputs[:1]):
         return None  # it has a faster way then, which takes pictures first
+    turned = bool(module.batch_first)
     same: dict[int, Tensor] = {}  # queries, keys and values are often one
     for value in inputs[:3]:
-        if isinstance(value, Tensor) and value.ndim == 3 and len(value) > 1 and not value.is_nested:
-            same.setdefault(id(value), value.transpose(0, 1).contiguous().transpose(0, 1))
-    return tuple(same.get(id(value), value) for value in inputs) if same else None
+        if isinstance(value, Tensor) and value.ndim == 3 and not value.is_nested:
+            same.setdefault(
+                id(value), value.transpose(0, 1).contiguous().transpose(0, 1) if turned else value.contiguous()
+            )
+    return tuple(same.get(id(value), value) for value in inputs)

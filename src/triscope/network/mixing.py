@@ -1,20 +1,31 @@
 """Networks whose answer for a picture depends on the pictures beside it.
 
 Dynamic quantisation takes the range of its numbers from the whole batch, and so does whatever normalises over it. What
-is kept of a picture may not depend on who was beside it, so such networks are shown one picture at a time.
+is said of a picture may not depend on who was beside it, so such networks are shown one picture at a time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-from triscope.network.network import Network
+from triscope.errors import NetworkError
+from triscope.network.look import Look
+from triscope.objectives.base import Need
 
-_MOST = 2e-3  # relative; what kernels for other numbers of pictures round differently is far below
+if TYPE_CHECKING:
+    from triscope.network.network import Network
+
+_MOST = 1e-4  # relative; the same kernels run in both passes, so that a picture's numbers should not differ at all
+_TRIED = 16  # layers of a network, at even distances
+
+_trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
-def depends_on_others(network: Network, layers: Iterable[str]) -> str | None:
-    """The first of these layers that gives something else for a picture that is faint, alone and among strong ones.
+def depends_on_others(network: "Network", layers: Iterable[str]) -> str | None:
+    """The first of these layers that gives something else for a faint picture beside a faint and beside a strong one.
 
     None where there is none, or the network takes one picture at a time, or draws random numbers. Costs four pictures.
     """
@@ -22,12 +33,62 @@ def depends_on_others(network: Network, layers: Iterable[str]) -> str | None:
     if not names or network.layers.single or network.random:
         return None
     noise = torch.rand(3, network.channels, *network.size, generator=torch.Generator().manual_seed(0))
-    noise[0] = 0.45 + 0.1 * noise[0]
+    noise[:2], noise[2] = 0.45 + 0.1 * noise[:2], noise[2].sqrt()
     noise = noise.to(network.device, network.dtype)
-    with torch.no_grad():
-        among, alone = network.look(noise, names), network.look(noise[:1], names)
+    token = _trying.set(True)
+    try:
+        with torch.no_grad():
+            faint, strong = (network.look(noise[[0, other]], names) for other in (1, 2))
+    finally:
+        _trying.reset(token)
     for name in names:
-        one = alone[name].float()
-        if float((among[name][:1].float() - one).norm()) > _MOST * float(one.norm()) + 1e-30:
+        one = faint[name][:1].float()
+        if float((strong[name][:1].float() - one).norm()) > _MOST * float(one.norm()) + 1e-30:
             return name
     return None
+
+
+def one_by_one(
+    network: "Network",
+    images: Tensor,
+    needs: Sequence[Need],
+    leaves: Sequence[str],
+    seed: int,
+    rule: object,
+    edits: Mapping[str, object],
+) -> Look | None:
+    """What `Network.look` says of each of several pictures alone, as one look; None where they may go together.
+
+    Raises NetworkError where they may not, and what is asked is of one pass: gradients at inner layers, rules, and
+    edits, which may make more pictures of one.
+    """
+    names = {need.layer for need in needs}.union(leaves) - {"input"}
+    if _trying.get() or not names or not (len(images) > 1 or edits):
+        return None
+    layer = _mixing(network)
+    if layer is None:
+        return None
+    if rule or edits or set(leaves) - {"input"}:
+        raise NetworkError(
+            f"What {network.name} says of a picture in {layer} depends on the pictures beside it, so this cannot be "
+            "asked of it about several pictures together."
+        )
+    images = images.to(network.device)
+    if leaves:
+        images = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
+    each = (images[place : place + 1] for place in range(len(images)))
+    return Look.together([network.look(one, needs, seed=seed) for one in each], images, leaves)
+
+
+def _mixing(network: "Network") -> str | None:
+    """A layer whose answer for a picture depends on those beside it; looked for once."""
+    try:
+        layers = network.layers
+        if layers.mixing is None:
+            fine = [name for name, layer in layers.items() if layer.layout.kind not in ("roi", "other")]
+            inner = [name for name in fine if name != "output"]
+            some = dict.fromkeys([*inner[:: -(-len(inner) // _TRIED) or 1], *inner[-1:], *fine[-1:]])
+            layers.mixing = depends_on_others(network, some) or False
+    except NetworkError:  # it does not run on pictures of its usual size, and may on these
+        return None
+    return layers.mixing or None

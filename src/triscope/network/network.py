@@ -19,6 +19,7 @@ from triscope.network.interface import Call, Interface, NoOutput, Output
 from triscope.network.layers import Layer, Layers
 from triscope.network.layout import Layout
 from triscope.network.look import Look, require_rows
+from triscope.network.mixing import one_by_one
 from triscope.network.normalisation import Normalisation, Statistic
 from triscope.network.preprocess import Fit, ImageBatch, Images, prepare
 from triscope.network.refusals import asking
@@ -233,8 +234,7 @@ class Network:
     @property
     def random(self) -> bool:
         """Whether the network draws random numbers as it answers; found out by its first pass, False before that."""
-        known = self._drawing
-        return known is not None and known[1] and known[0] is self._keeper.peek()
+        return self._drawing == (self._keeper.peek(), True)
 
     @contextmanager
     def _drawn(self, twin: nn.Module, seed: int) -> Iterator[None]:
@@ -273,6 +273,8 @@ class Network:
         names = {need.layer for need in wanted}.union(leaves)
         inner = names.union(edits) - {"input", "output"}
         twin = self._keeper.get()
+        if alone := one_by_one(self, images, wanted, leaves, seed, rule, edits):
+            return alone
         layers = self._layers_of(twin) if inner else dict[str, Layer]()
         calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
         for name in sorted(inner):
@@ -315,7 +317,7 @@ class Network:
 
     def _layout(self, twin: nn.Module, layer: Layer, size: tuple[int, int]) -> Layout:
         """How a layer is arranged for pictures of `size`: windows lie otherwise in every size."""
-        if layer.layout.order is None or size == self.size:
+        if size == self.size or not (layer.layout.order or self._layers_of(twin).copied):
             return layer.layout
         return self._layers_of(twin, size)[layer.name].layout
 
@@ -328,8 +330,7 @@ class Network:
     @property
     def takes_one(self) -> bool:
         """Whether layers were found, and found to be of a network that takes one picture at a time."""
-        found = self._found
-        return found is not None and any(layers.single for layers in found[1].values())
+        return self._found is not None and any(layers.single for layers in self._found[1].values())
 
     def _floats(self) -> Iterator[Tensor]:
         return (tensor for tensor in parameters_and_buffers(self.module) if tensor.is_floating_point())

@@ -1,8 +1,11 @@
 """Following places through a recorded pass, function by function."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+import torch
 
 from triscope.network.positions import operations
 from triscope.network.positions import raster as rasters
@@ -125,6 +128,8 @@ def _sourced(raster: Raster, output: Noted, old: Raster, shape: tuple[int, ...])
 def _slid(step: _Step) -> State:
     """A window slid along the last two dimensions."""
     (state, shape), call = step.before[0], step.call
+    if isinstance(state, Scattered) and call.name in operations.RESAMPLING:
+        return places.resampled(state, shape, step.output.shape)
     if isinstance(state, Scattered):
         state = places.raster(state, shape) or state
     if isinstance(state, Raster):
@@ -172,6 +177,16 @@ def _written(step: _Step) -> State:
     return places.written(step.numbers(into), into.shape, where, step.numbers(value), value.shape)
 
 
+def _copied(step: _Step) -> State:
+    """Copied into a part of a tensor, of which the rest stays as it was."""
+    into, (shape, stride, offset), value = step.call.args
+    if any(step.state(one) is None for one in step.call.inputs):
+        return None
+    part = torch.arange(math.prod(into.shape)).as_strided(shape, stride, offset)
+    where = torch.unravel_index(part, into.shape)
+    return places.written(step.numbers(into), into.shape, where, step.numbers(value), value.shape)
+
+
 def _multiplied(step: _Step) -> State:
     """A matrix product."""
     left, right = step.call.args[:2]
@@ -203,6 +218,7 @@ _RULES: tuple[tuple[frozenset[str], Callable[[_Step], State]], ...] = (
     (operations.LAST, _last),
     (operations.SUMS, _summed),
     (operations.WRITING, _written),
+    (operations.COPYING, _copied),
     (operations.PRODUCTS, _multiplied),
     (operations.EINSUM, _einsum),
     (operations.ATTENTION, _attended),

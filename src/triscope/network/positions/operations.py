@@ -17,6 +17,9 @@ KERNELS: dict[str, tuple[tuple[str, ...], int]] = {
     "avg_pool2d": (_POOL, 1),
 }
 
+#: What gives new rows and columns to the same picture.
+RESAMPLING = frozenset(("interpolate", "upsample"))
+
 #: Windows slid along the last two dimensions, and new grids along them.
 WINDOWS: dict[str, Callable[..., Raster | None]] = {
     **{name: raster.window(*kernel) for name, kernel in KERNELS.items()},
@@ -66,8 +69,9 @@ CONSTANT = _names(
     """
 )
 
-#: What writes numbers into a tensor: its first argument is what comes out.
+#: What writes numbers into a tensor: its first argument, or what that is a part of, is what comes out.
 WRITING = _names("__setitem__")
+COPYING = _names("copy_")
 
 #: What mixes the numbers of the last dimension.
 LAST = _names("linear layer_norm")
@@ -109,4 +113,6 @@ POINTWISE = _names(
 SPREADING = _names("softmax log_softmax normalize rms_norm group_norm instance_norm")
 
 #: All functions whose effect on places is known.
-KNOWN = POINTWISE | SPREADING | MOVES | WRITING | LAST | SUMS | PRODUCTS | EINSUM | ATTENTION | frozenset(WINDOWS)
+KNOWN = (
+    POINTWISE | SPREADING | MOVES | WRITING | COPYING | LAST | SUMS | PRODUCTS | EINSUM | ATTENTION | frozenset(WINDOWS)
+)

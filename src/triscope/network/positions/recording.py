@@ -89,6 +89,8 @@ class Recorder(TorchFunctionMode):
         # What is put together number by number stays where it is for as long as one of the inputs is followed.
         some = any if name in operations.POINTWISE else all
         known = name in operations.KNOWN and some(number not in self._lost for number, _ in met)
+        if name in operations.COPYING and isinstance(whole := getattr(args[0], "_base", None), Tensor):
+            return self._copied(func, args, kwargs, whole, known)
         call = self._call(func, name, [value for _, value in met], args, kwargs) if known else None  # may change it
         result = func(*args, **kwargs)
         if name in operations.CONSTANT:
@@ -112,6 +114,22 @@ class Recorder(TorchFunctionMode):
         before = tuple(self._noted(value) for value in inputs)
         given = (self._noted(tuple(args)), {key: self._noted(value) for key, value in kwargs.items()})
         return lambda outputs: Call(func, name, before, outputs, *given)
+
+    def _copied(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], whole: Tensor, known: bool) -> Any:
+        """A tensor copied into a part of another: `args` of the entry are the whole, where the part is, what is copied.
+
+        In a whole that is not contiguous the part's place is not known.
+        """
+        part, value = args[:2]
+        known = known and isinstance(value, Tensor) and whole.is_contiguous() and self.number(whole) not in self._lost
+        where = (tuple(part.shape), part.stride(), part.storage_offset() - whole.storage_offset())
+        into, given = self._noted(whole), self._noted(value)
+        inputs = tuple(one for one in (into, given) if isinstance(one, Noted) and one.number is not None)
+        result = func(*args, **kwargs)
+        made = self._made(whole, known)
+        if known:
+            self.record.append(Call(func, "copy_", inputs, (made,), (into, where, given), {}))
+        return result
 
     def _made(self, value: object, known: bool) -> Noted | None:
         """A tensor that a function gave, under a new number."""

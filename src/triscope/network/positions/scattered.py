@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from triscope.network.positions.noted import Noted, flat
@@ -234,6 +235,21 @@ def sampled(state: Scattered, kernel: Pair, stride: Pair, padding: Pair, dilatio
         middle = torch.arange(out[axis]) * stride[axis] - padding[axis] + (kernel[axis] - 1) // 2 * dilation[axis]
         codes = codes.index_select(2 + axis, middle.clamp(0, codes.shape[2 + axis] - 1))
     return replace(state, codes=codes)
+
+
+def resampled(state: Scattered, shape: Sequence[int], output: Sequence[int]) -> Scattered | None:
+    """Maps (B, C, h, w) given new rows and columns: those are the places, where they were a picture's, or pictures', in
+    order; else each number has the place of the one that was nearest.
+    """
+    if len(shape) != 4 or len(output) != 4:
+        return None
+    first = state.codes.flatten()[0] // state.places
+    straight = raster(replace(state, codes=state.codes - first * state.places), shape)  # one of several pictures
+    if straight is not None and straight.dims == (0, 2, 3):
+        found = scattered(Raster(WHOLE), output)
+        return replace(found, codes=found.codes + first * found.places)
+    codes = state.codes.expand(-1, -1, *shape[2:]).double()
+    return replace(state, codes=squeezed(F.interpolate(codes, tuple(output[2:]), mode="nearest").int()))
 
 
 def raster(state: Scattered, shape: Sequence[int]) -> Raster | None:
