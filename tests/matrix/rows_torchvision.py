@@ -62,6 +62,7 @@ def _detector(name: str) -> Callable[[], Known]:
         torchvision = import_torchvision()
         _non_maximum_suppression()
         few = {"min_size": 96, "max_size": 96} if "ssd" not in name else {}
+        few |= {"box_detections_per_img": 3} if "keypoint" in name or "mask" in name else {}  # large heads, for each
         return Known(torchvision.models.get_model(name, **_NONE, **few).eval(), {"size": 96})
 
     return make

@@ -272,9 +272,9 @@ class Network:
         edits = edits or {}
         names = {need.layer for need in wanted}.union(leaves)
         inner = names.union(edits) - {"input", "output"}
-        twin = self._keeper.get()
         if alone := one_by_one(self, images, wanted, leaves, seed, rule, edits):
             return alone
+        twin = self._keeper.get()
         layers = self._layers_of(twin) if inner else dict[str, Layer]()
         calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
         for name in sorted(inner):
