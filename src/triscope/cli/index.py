@@ -37,12 +37,12 @@ def command(name: str) -> click.Command:
         click.Argument(["source"], metavar="DIR"),
         click.Option(
             ["--layer", "layers"], multiple=True, metavar="LAYER",
-            help="a layer to keep; may be repeated; a store that is there is given it  "
+            help="a layer to store; may be repeated; an existing store gains it  "
             "[default: those kept before, or a few from the first to the last, and the classes]",
         ),
         click.Option(
             ["--maps"], multiple=True, metavar="LAYER",
-            help="a layer of which whole maps are kept too; may be repeated",
+            help="a layer whose full activation maps are stored too; may be repeated",
         ),
         click.Option(["--store", "path"], metavar="PATH", help="the store's folder  [default: DIR/.triscope]"),
         shard_option(),

@@ -27,7 +27,7 @@ def way_options(method: Method[Any]) -> list[click.Parameter]:
         return []
     preview = "the picture so far, written every few seconds"
     params: list[click.Parameter] = [
-        click.Option(["--frames"], metavar="FILE", help="write the optimisation as a moving .webp, .gif or .mp4"),
+        click.Option(["--frames"], metavar="FILE", help="write the optimisation as an animated .webp, .gif or .mp4"),
         PlainOption(
             ["--frames-size"], type=click.IntRange(16, 8192), default=480, metavar="PIXELS", show_default=True,
             help="the longer side of the frames, at most",
@@ -38,7 +38,7 @@ def way_options(method: Method[Any]) -> list[click.Parameter]:
         ),
     ]  # fmt: skip
     if any(option.name == "checkpoint" for option in method.options):
-        text = "keep the checkpoint of a job that is done, to go on from it with more steps"
+        text = "keep the checkpoint of a finished job, to continue it with more steps"
         params.append(click.Option(["--keep-checkpoint"], is_flag=True, help=text))
     if method.name not in _SLOW:
         return [*params, click.Option(["--preview"], metavar="FILE", help=preview)]

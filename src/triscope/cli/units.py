@@ -29,7 +29,7 @@ def command(name: str) -> click.Command:
         click.Argument(["layers"], nargs=-1, required=True, metavar="LAYER..."),
         click.Option(
             ["-o", "--out", "out"], metavar="DIR", default="units", show_default=True,
-            help="the folder; one that is there is gone on with",
+            help="the folder; work in an existing one is resumed",
         ),
     ]  # fmt: skip
     params += [option_of(option) for option in units.options if option.name != "seed"]

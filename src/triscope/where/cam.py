@@ -87,7 +87,7 @@ def guided_grad_cam(
     *,
     layer: LayersArg | None = None,
 ) -> Heatmap:
-    """Guided backprop where Grad-CAM says that it counts: the product of the two (Selvaraju et al., 2017).
+    """Guided backprop multiplied by the Grad-CAM map (Selvaraju et al., 2017).
 
     Values (B, 3, H, W), signed, in colour. Raises NetworkError where there is no ReLU, or no layer with maps.
 

@@ -109,7 +109,7 @@ def integrated_gradients(
     batch_size: BatchSize = 16,
     seed: Seed = 0,
 ) -> Generator[Step[PathHeatmap]]:
-    """What each pixel adds to the score on the way from a baseline to the image (Sundararajan et al., 2017).
+    """What each pixel adds to the score: gradients averaged on the path from a baseline (Sundararajan et al., 2017).
 
     Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum to the score
     less that of the baseline, but for an error that is in the result. The baseline is black, grey, mean, blur, random,

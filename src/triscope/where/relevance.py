@@ -43,7 +43,7 @@ def relevance(
     gamma: Annotated[float, Range(0, 1e6)] = 0.25,
     channels: Literal["sum", "keep"] = "sum",
 ) -> Heatmap:
-    """What each pixel contributes to the score, which is shared out layer by layer (LRP; Bach et al., 2015).
+    """What each pixel contributes to the score, which is passed back layer by layer (LRP; Bach et al., 2015).
 
     Values (B, 1, H, W), signed, in units of the score, or (B, C, H, W) with `channels="keep"`. For a class, ask its
     logit: a probability is not shared out without loss. Raises NetworkError where no layer with weights lies between

@@ -55,11 +55,11 @@ def neighbors(
     layer. `layer` is one that the store keeps, or `input` for pixel space; the first one kept if left out. Raises
     StoreError where the layer is not kept, and ImageError where the picture cannot be read.
 
-    k        how many
+    k        number of images
     metric   cosine (of the angle seen from the collection's mean) or euclidean (distance)
     pool     which vector of a layer of maps: the mean or the maximum over positions
     where    only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
-    exact    look through whole vectors for candidates, instead of their 256 principal components
+    exact    search the whole vectors for candidates, instead of their 256 principal components
     """
     column = store.find(layer or _first(store), pool)
     found = space(store, column)
