@@ -42,7 +42,7 @@ export function unitPage(root, params, app) {
     oninput: () => { opacity = Number(slider.value); look(); } });
   const what = h("div");
   const which = h("div");
-  const scores = h("div");
+  const scores = h("div", { class: app.about.collection?.pictures ? "scores" : null });
   const columns = [
     column("Where it looks", "in this photo", h("div", { class: "controls" },
       h("label", { class: "inline", for: "where" }, h("span", { class: "label" }, "Method"), select),
