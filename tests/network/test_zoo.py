@@ -165,6 +165,23 @@ def test_a_function_in_a_file(model_file):
     assert network.layer("0").channels == 5
 
 
+@pytest.mark.parametrize("name", ["ready", "wrapped", "Own"])
+def test_a_network_in_a_file(tmp_path, name):
+    file = tmp_path / "net.py"
+    file.write_text(
+        "import torch.nn as nn, triscope as ts\n"
+        "class Own(nn.Conv2d):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(1, 5, 3)\n"
+        "ready = Own()\n"
+        "wrapped = ts.Network(ready, size=9, mean=0.5, std=0.5)\n"
+    )
+    network = load(f"{file}:{name}")
+    assert isinstance(network.module, torch.nn.Conv2d)
+    assert network.channels == 1
+    assert network.source["name"] == f"{file}:{name}"
+
+
 def test_weights_for_a_function_in_a_file(model_file, tmp_path):
     weights = {"0.weight": torch.ones(5, 1, 3, 3), "0.bias": torch.zeros(5)}
     save_file(weights, tmp_path / "w.safetensors")
@@ -177,8 +194,8 @@ def test_weights_for_a_function_in_a_file(model_file, tmp_path):
     [
         ("resnet19", {}, "Nearest: resnet18"),
         ("packet", {}, "Nearest: pocket"),
-        ("{file}:nothing", {}, "no function nothing"),
-        ("{file}:constant", {}, "no function constant"),
+        ("{file}:nothing", {}, "no network and no function nothing"),
+        ("{file}:constant", {}, "no network and no function constant"),
         ("{file}:wrong", {}, "returned str"),
         ("gone.py:module", {}, "gone.py does not exist"),
         ("gone.pth", {}, "gone.pth does not exist"),

@@ -1,4 +1,4 @@
-"""A network that a function in the user's own Python file returns. That file is run: it is theirs."""
+"""A network in the user's own Python file, or what a function there returns. That file is run: it is theirs."""
 
 import importlib.util
 import sys
@@ -17,14 +17,15 @@ from triscope.network.refusals import stopped
 
 
 def own_network(name: str, statement: Statement) -> Network:
-    """What a function in the user's own Python file returns. That file is run: it is theirs."""
+    """The network that a name in the user's own Python file stands for, or that the function of this name returns."""
     file, _, function = name.rpartition(":")
     with _own_code(name, Path(file).absolute().parent):
-        make = getattr(run_file(Path(file)), function, None)
-    if not callable(make):
-        raise NetworkError(f"{printable(file)} has no function {function}.")
-    with _own_code(name, Path(file).absolute().parent):
-        made = make()
+        made = getattr(run_file(Path(file)), function, None)
+    if not isinstance(made, Network | nn.Module):
+        if not callable(made):
+            raise NetworkError(f"{printable(file)} has no network and no function {function}.")
+        with _own_code(name, Path(file).absolute().parent):
+            made = made()
     if not isinstance(made, Network | nn.Module):
         raise NetworkError(
             f"{function}() in {printable(file)} returned {type(made).__name__}, and not a torch.nn.Module or a Network."
