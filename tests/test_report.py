@@ -603,6 +603,8 @@ def test_a_browser_opens_it_without_a_request_or_a_complaint(made, browser, tmp_
     page.goto(path.as_uri())
     assert page.evaluate("[...document.images].filter(one => !one.complete || !one.naturalWidth).length") == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    widths = "[...document.querySelectorAll('.mosaic')].map(one => one.offsetWidth - one.firstElementChild.offsetWidth)"
+    assert set(page.evaluate(widths)) == {0}
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.evaluate(axe)
     barriers = page.evaluate("axe.run().then(found => found.violations.map(one => [one.id, one.nodes.length]))")

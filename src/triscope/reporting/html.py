@@ -12,7 +12,7 @@ from triscope.images import printable
 from triscope.network import Box
 from triscope.reporting.blocks import Bars, Block, Figure, Mosaic, Note, Shown, Table, Volume, Volumes, percent
 
-#: How many times as wide as high a picture is that is scrolled on narrow screens, and not made small.
+#: How many times as wide as high a picture is that is scrolled on narrow screens, and not made small; so are words.
 _STRIP = 3
 #: Pixels: a picture up to so wide is enlarged on the page, and may be enlarged as squares.
 ENLARGED = 450
@@ -101,7 +101,8 @@ def _picture(figure: Figure) -> str:
         name = f"mosaic-{hashlib.sha256(figure.title.encode() + figure.png).hexdigest()[:12]}"
         cut = f' style="clip-path:url(#{name})"'
         drawn = f'<div>{_outline(name, figure.mosaic, rows, cols)}<div class="mosaic"{cut}>{drawn}{words}</div></div>'
-    return f'<div class="scroll" tabindex="0">{drawn}</div>' if cols > _STRIP * rows else drawn
+    small = cols > _STRIP * rows or bool(figure.mosaic and figure.mosaic.words)
+    return f'<div class="scroll" tabindex="0">{drawn}</div>' if small else drawn
 
 
 def _sources(figure: Figure) -> str:
