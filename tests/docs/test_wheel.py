@@ -71,8 +71,9 @@ def test_it_holds_what_is_needed_and_says_what_it_is(wheel):
 def test_the_report_is_made_by_what_was_installed(programs, tmp_path):
     where = run([str(programs / "python"), "-c", "import triscope; print(triscope.__file__)"], tmp_path).strip()
     assert Path(where).is_relative_to(programs.parent)
-    run([str(programs / "triscope"), "report", "-q"], tmp_path)
-    assert (tmp_path / "report.html").stat().st_size > 100_000
+    made = run([str(programs / "triscope"), "report", "-q"], tmp_path).strip()
+    assert made == "cat.report.html"
+    assert (tmp_path / made).stat().st_size > 100_000
 
 
 def test_the_commands_of_the_readme_run(programs, tmp_path):
