@@ -38,9 +38,10 @@ def count_classes(network: "Network") -> int:
     """How many classes a picture, a position of the output or a box may be of. Raises NetworkError for none."""
     layers = network.layers
     shape = layers["output"].shape if "output" in layers else ()
-    if network.task == "maps" and len(shape) == 3 and not network.missing:
+    task = network.task
+    if task == "maps" and len(shape) == 3 and not network.missing:
         return shape[0]
-    if network.task == "boxes" and len(shape) == 2 and not network.missing:
+    if task == "boxes" and len(shape) == 2 and not network.missing:
         return shape[1] - SIDES
     return classes_of(network)
 

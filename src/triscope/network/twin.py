@@ -154,10 +154,16 @@ def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:
 def _state(module: nn.Module) -> tuple[object, ...]:
     """What must stay the same for a twin to stay true: the module's parts, their hooks, and where its tensors lie."""
     parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
-    hooks = tuple(hook for part in parts for hook in hooks_of(part))
-    tables = (vars(part).get(name, {}) for part in parts for name in ("_parameters", "_buffers"))
-    tensors = (tensor for table in tables for tensor in table.values() if tensor is not None)
-    return parts, hooks, tuple((tensor.data_ptr(), tensor.dtype) for tensor in tensors)
+    hooks: list[object] = []
+    tensors: list[object] = []
+    for part in parts:  # at every question: plain loops, as parts and tensors are hundreds
+        hooks.extend(hooks_of(part))
+        held = vars(part)
+        for name in ("_parameters", "_buffers"):
+            for tensor in held.get(name, {}).values():
+                if tensor is not None:
+                    tensors += (tensor.data_ptr(), tensor.dtype)
+    return parts, hooks, tensors
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:

@@ -9,13 +9,14 @@ a module (weight and spectral norm, pruning) stay in any case.
 import dis
 import functools
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 from torch import Tensor, nn
 
 _TABLES = ("_forward_hooks", "_backward_hooks")
+_HOOKS = (*_TABLES, "_forward_pre_hooks", "_backward_pre_hooks")
 _NOTING = frozenset(("append", "appendleft", "extend", "update", "insert", "__setitem__"))
 _SKIPPED = frozenset(("RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL", "PRECALL", "CACHE", "NOP", "NOT_TAKEN"))
 _MOST = 10_000  # objects that are looked through
@@ -39,10 +40,10 @@ def leave_out_watchers(module: nn.Module, copies: Mapping[int, Any]) -> None:
                     getattr(ours, table)[key] = _enclosing_copies(hook, copies)
 
 
-def hooks_of(part: nn.Module) -> Iterator[object]:
+def hooks_of(part: nn.Module) -> list[object]:
     """All hooks of a module itself."""
-    for table in (*_TABLES, "_forward_pre_hooks", "_backward_pre_hooks"):
-        yield from getattr(part, table).values()
+    held = vars(part)
+    return [hook for name in _HOOKS if (table := held.get(name)) for hook in table.values()]
 
 
 def _watches(hook: object, own: set[int]) -> bool:
