@@ -2,6 +2,7 @@
 
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,13 @@ torch.set_num_threads(1)
 def seeded() -> None:
     """The same random numbers for a test, whichever tests ran before it."""
     torch.default_generator.manual_seed(0)  # that of the CPU: torch.manual_seed takes milliseconds to note who asks
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef) -> None:
+    """The same random numbers for what tests share, whichever tests ran before it was made."""
+    if fixturedef.scope != "function":
+        torch.default_generator.manual_seed(zlib.crc32(fixturedef.argname.encode()))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -175,6 +175,7 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
+    torch.manual_seed(0)  # each that is forked has the same random numbers, whenever it is
     if sys.argv[2]:
         sys.path[:0] = map(str, PATHS)
         import pyarrow.dataset  # noqa: F401 (what Lance loads; Lance itself is not to be forked)

@@ -28,11 +28,15 @@ NOT_RUN = {
     "triscope stylize cat.jpg wave.jpg --start noise --octaves 1 -m vgg19": "half a gigabyte of weights",
     "triscope texture pebbles.jpg -m vgg19": "half a gigabyte of weights",
     "triscope units features.4 features.9 output": "1,448 pictures; tests/what/test_units.py fills smaller folders",
+    "triscope units features.9 -o units/ --ray": "a Ray cluster; tests/test_units_on_a_cluster.py",
+    "triscope app --export site/": "needs the 1,448 pictures; tests/web/test_export.py exports smaller folders",
+    "triscope app photos/ --export site/": "256 pictures; tests/web/test_export.py exports smaller folders",
     "triscope difference cat.jpg -m resnet18": "two trained networks",
     "triscope app -m alexnet --beside vgg16": "half a gigabyte of weights",
 }
 #: Blocks of Python that are not run, by a line of theirs.
 FRAGMENTS = {
+    'ts.export_app("units/", "site/")': "needs pictures of units; tests/web/test_export.py exports smaller folders",
     'ts.Network(m, output="logits")  # of': "networks of four kinds in one block; tests/test_kinds.py runs each",
     'ts.Network(m, task="boxes"': "detectors of three kinds; tests/test_kinds.py runs each",
     "net = ts.Network(m, channels=6": "six bands; tests/test_kinds.py runs it",

@@ -10,6 +10,7 @@ from scipy import stats
 
 import triscope as ts
 from tests import nets
+from triscope.errors import OptionError
 from triscope.metrics import faithfulness, localisation, sanity
 from triscope.metrics.baselines import BASELINES, baseline, sobel
 from triscope.metrics.maps import evidence, rank_correlation, ranking, ranks
@@ -206,6 +207,8 @@ def test_the_table():
     assert float(found.intervals()[0, 0]) == pytest.approx(t * float(found.values[:, 0, 0].std()) / math.sqrt(3))
     assert "guided_backprop" in str(found)
     assert "insertion" in found.sentence("saliency")
+    with pytest.raises(OptionError, match="grad_cam was not judged; saliency"):
+        found.sentence("grad_cam")
     assert found.forms[".csv"]().decode().count("\n") == 1 + 3 * 5
     steps = list(ts.judge.steps(network, images, methods=["saliency"], steps=4))
     assert [step.index for step in steps] == list(range(1, 13))

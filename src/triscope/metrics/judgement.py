@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor
 
+from triscope.errors import OptionError
 from triscope.metrics.baselines import BASELINES
 from triscope.metrics.intervals import interval
 from triscope.results import PerImage, Result
@@ -59,7 +60,9 @@ class Judgement(Result):
         return interval(self.values)
 
     def sentence(self, row: str) -> str:
-        """What the numbers of a row come to, for a reader who knows none of them."""
+        """What the numbers of a row come to, for a reader who knows none of them. Raises OptionError for no row."""
+        if row not in self.rows:
+            raise OptionError(f"{row} was not judged; {', '.join(self.rows)} were.")
         place = self.rows.index(row)
         means = dict(zip(self.columns, self.means()[place].tolist(), strict=True))
         others = [index for index, name in enumerate(self.rows) if name in BASELINES]
