@@ -11,6 +11,7 @@ second one, which has PyTorch and nothing of triscope. `started` is used like `s
 import atexit
 import functools
 import gc
+import importlib
 import json
 import os
 import select
@@ -169,19 +170,17 @@ def _watch(request: dict[str, Any], given: list[int]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import click  # noqa: F401
-    import numpy as np  # noqa: F401
-    import PIL.Image  # noqa: F401
     import torch
 
+    for name in ("click", "numpy", "PIL.Image"):
+        importlib.import_module(name)
     torch.set_num_threads(1)
     torch.manual_seed(0)  # each that is forked has the same random numbers, whenever it is
     if sys.argv[2]:
         sys.path[:0] = map(str, PATHS)
-        import pyarrow.dataset  # noqa: F401 (what Lance loads; Lance itself is not to be forked)
-
-        import triscope.cli
-        import triscope.verbs  # noqa: F401
+        # What Lance loads, and not Lance itself: that has threads, and is not to be forked.
+        for name in ("pyarrow.dataset", "triscope.cli", "triscope.verbs"):
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # else each that is forked copies all that is loaded when it ends, to look for what to clear away
     wanted = _serve(socket.socket(fileno=int(sys.argv[1])))

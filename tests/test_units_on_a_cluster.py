@@ -1,7 +1,6 @@
 """Pictures of units on a Ray cluster: the folder of one machine, whatever is lost on the way."""
 
 import os
-import random
 import re
 import signal
 import time
@@ -12,8 +11,8 @@ from torch import nn
 
 import triscope as ts
 from tests import nets
-from tests.clusters import simulated, workers
-from tests.processes import TRISCOPE, ran, started
+from tests.clusters import killed_at_random, simulated
+from tests.processes import TRISCOPE, ran
 from tests.test_unit_folder import OPTIONS, pixels
 from triscope.cluster.settings import Cluster
 from triscope.unit_folder.making import make_units
@@ -57,8 +56,18 @@ def cluster():
 
 def test_nothing_is_lost_and_nothing_is_made_twice(tmp_path):
     """A driver is killed twice, a node is lost, and six workers are killed at random."""
-    with simulated() as (made, nodes, mark):
-        _chaos(tmp_path / "u", made, nodes, mark)
+    folder, stamps = tmp_path / "u", {}
+
+    def keeps() -> None:
+        kept = ts.UnitFolder.open(folder)
+        written = {kept.picture(one): kept.picture(one).stat().st_mtime_ns for one in kept.units}
+        assert written.items() >= stamps.items()  # what stands in the table is not written again
+        stamps.update(written)
+
+    with simulated() as cluster:
+        killed_at_random(cluster, DRIVER, (str(folder),), (10, 25), 6, keeps)
+    assert set(folder.glob("*/*.webp")) == set(stamps)
+    assert len(stamps) == 50
     alone = ts.UnitFolder.build(network(), ["1", "3"], tmp_path / "alone", **OPTIONS)
     found = ts.UnitFolder.open(tmp_path / "u")
     assert [(one.unit, one.title, one.notes) for one in found.units] == [
@@ -68,34 +77,6 @@ def test_nothing_is_lost_and_nothing_is_made_twice(tmp_path):
     for one, other in zip(found.units, alone.units, strict=True):
         assert one.score == pytest.approx(other.score, rel=1e-3)
         assert abs(pixels(found.picture(one)) - pixels(alone.picture(other))).max() <= 4
-
-
-def _chaos(folder, made, nodes, mark):
-    killed, chance, stamps = 0, random.Random(0), {}
-    for goal in (10, 25, None):
-        with started(DRIVER, str(folder), made.address) as driver:
-            end = time.monotonic() + 240
-            while (told := next(driver.stdout, None)) is not None and time.monotonic() < end:
-                if not told.startswith("made "):
-                    continue  # Ray says what it has lost
-                if goal and int(told.split()[1]) >= goal:
-                    break
-                if goal is None and len(nodes) == 3:
-                    made.remove_node(nodes.pop(), allow_graceful=False)
-                if killed < 6 and (alive := workers(mark)):
-                    os.kill(chance.choice(alive), signal.SIGKILL)
-                    killed += 1
-            if goal:
-                driver.kill()
-            else:
-                assert driver.wait() == 0, driver.stderr.read()
-        kept = ts.UnitFolder.open(folder)
-        written = {kept.picture(one): kept.picture(one).stat().st_mtime_ns for one in kept.units}
-        assert written.items() >= stamps.items()  # what stands in the table is not written again
-        stamps = written
-    assert killed == 6
-    assert set(folder.glob("*/*.webp")) == set(stamps)
-    assert len(stamps) == 50
 
 
 def test_a_folder_that_was_begun_here_goes_on_there_with_the_same_recipes(cluster, tmp_path):

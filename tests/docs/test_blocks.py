@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from scripts.blocks import Block, blocks
 
+import triscope as ts
 from tests.docs.workspace import GIVEN, make_workspace, quicken
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +30,11 @@ NOT_RUN = {
     "triscope texture pebbles.jpg -m vgg19": "half a gigabyte of weights",
     "triscope units features.4 features.9 output": "1,448 pictures; tests/what/test_units.py fills smaller folders",
     "triscope units features.9 -o units/ --ray": "a Ray cluster; tests/test_units_on_a_cluster.py",
-    "triscope app --export site/": "needs the 1,448 pictures; tests/web/test_export.py exports smaller folders",
-    "triscope app photos/ --export site/": "256 pictures; tests/web/test_export.py exports smaller folders",
     "triscope difference cat.jpg -m resnet18": "two trained networks",
     "triscope app -m alexnet --beside vgg16": "half a gigabyte of weights",
 }
 #: Blocks of Python that are not run, by a line of theirs.
 FRAGMENTS = {
-    'ts.export_app("units/", "site/")': "needs pictures of units; tests/web/test_export.py exports smaller folders",
     'ts.Network(m, output="logits")  # of': "networks of four kinds in one block; tests/test_kinds.py runs each",
     'ts.Network(m, task="boxes"': "detectors of three kinds; tests/test_kinds.py runs each",
     "net = ts.Network(m, channels=6": "six bands; tests/test_kinds.py runs it",
@@ -59,6 +57,8 @@ ELSEWHERE = {
 LARGER = {"docs/methods/dream.md"}
 #: Pages that begin with a folder that is not indexed.
 UNINDEXED = {"docs/methods/changes.md"}
+#: Pages that export the pictures of units, which a command above had them make.
+EXPORTING = {"docs/app.md"}
 #: Pages whose commands take more than two or three seconds, even so.
 SLOW = {"README.md", "README.ko.md", "docs/app.md"} | {
     f"docs/methods/{name}.md"
@@ -86,8 +86,6 @@ def filled(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def indexed(filled, tmp_path_factory) -> Path:
     """The same, with the photos indexed."""
-    import triscope as ts
-
     folder = tmp_path_factory.mktemp("indexed") / "workspace"
     shutil.copytree(filled, folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -148,6 +146,8 @@ def test_the_code_of_a_page_runs(page, request, tmp_path, monkeypatch):
     folder = tmp_path / "here"
     shutil.copytree(request.getfixturevalue("filled" if page in UNINDEXED else "indexed"), folder)
     monkeypatch.chdir(folder)
+    if page in EXPORTING:
+        ts.UnitFolder.build(ts.load("pocket"), ["features.9"], "units", channels="0-1", size=32, steps=2)
     space: dict[str, object] = {}
     for block in found:
         if block.language == "sh":

@@ -1,18 +1,15 @@
 """Indexing on a Ray cluster: the same rows as on one machine, whatever is lost on the way."""
 
 import os
-import random
 import signal
 import socket
-import time
 
 import PIL.Image
 import pytest
 import torch
 from torch import nn
 
-from tests.clusters import simulated, workers
-from tests.processes import started
+from tests.clusters import killed_at_random, simulated
 from tests.which.conftest import paint, tiny_network
 from tests.which.test_indexing import build, contents
 from triscope.cluster.settings import Cluster
@@ -32,7 +29,7 @@ from triscope.cluster.settings import Cluster
 from triscope.which.indexing.index import Pace, index
 for step in index(tiny_network(), sys.argv[1], sys.argv[2], layers=["1", "7"], precision="float32",
                   pace=Pace(16, Cluster(sys.argv[3], actors=3), unit=32)):
-    print("stored", step.stored, flush=True)
+    print("made", step.stored, flush=True)
 """
 
 
@@ -53,33 +50,12 @@ def folder(tmp_path):
 
 def test_nothing_is_lost_and_nothing_stands_twice(network, folder, tmp_path):
     """A driver is killed twice, a node is lost, and ten workers are killed at random."""
-    with simulated() as (made, nodes, mark):
-        chaos(network, folder, tmp_path, made, nodes, mark)
-
-
-def chaos(network, folder, tmp_path, made, nodes, mark):
     for number in range(160, 400):
         paint(folder / f"{number:03}.jpg", number)
     expected = contents(build(network, folder, tmp_path / "alone", layers=["1", "7"], batch=16))
-    place, killed, chance = tmp_path / "store", 0, random.Random(0)
-    for goal in (100, 250, None):
-        with started(DRIVER, str(folder), str(place), made.address) as driver:
-            end = time.monotonic() + 240
-            while (stored := next(driver.stdout, None)) is not None and time.monotonic() < end:
-                if not stored.startswith("stored "):
-                    continue  # Ray says what it has lost
-                if goal and int(stored.split()[1]) >= goal // 2:
-                    break
-                if goal is None and len(nodes) == 3:
-                    made.remove_node(nodes.pop(), allow_graceful=False)
-                if killed < 10 and (alive := workers(mark)):
-                    os.kill(chance.choice(alive), signal.SIGKILL)
-                    killed += 1
-            if goal:
-                driver.kill()
-            else:
-                assert driver.wait() == 0, driver.stderr.read()
-    assert killed == 10
+    place = tmp_path / "store"
+    with simulated() as cluster:
+        killed_at_random(cluster, DRIVER, (str(folder), str(place)), (50, 125), 10)
     assert contents(Store.open(place, network)) == expected
 
 

@@ -43,13 +43,14 @@ class Worker:
 
     def ready(self) -> str:
         """Load the network; the name of the node."""
-        import pickle
         import socket
 
         import ray
+        from ray import cloudpickle
 
-        # Unpacked here and not by Ray: what a node cannot load is an error of this call, told with the node.
-        module, settings, threads, work = pickle.loads(self._packed)  # noqa: S301 - the driver packed it
+        # Of the driver, as this class is. Unpacked here and not by Ray: what a node cannot load is an error of this
+        # call, told with the node.
+        module, settings, threads, work = cloudpickle.loads(self._packed)
         torch.set_num_threads(threads)
         network = Network(module.to("cuda") if self._gpus else module, **settings)
         self._do = work.begin(network, threads)
