@@ -12,6 +12,7 @@ import openTSNE
 import PIL.Image
 import pyarrow.parquet
 import pytest
+import safetensors.torch
 import sklearn.decomposition
 import sklearn.manifold
 import torch
@@ -87,6 +88,23 @@ def test_what_was_kept_of_other_pictures_or_broken_is_made_again(photos, every_s
     more = build(folder)
     assert len(ts.pca(more).rows) == 16
     assert b"15.jpg" in ts.pca(more)._page()
+
+
+def test_what_was_kept_by_somebody_else_is_looked_at_before_it_is_shown(photos, every_store_is_large):
+    store = build(photos(12))
+    page, places = ts.pca(store)._page(), ts.tsne(store).values
+    for file in (store.path / "maps").iterdir():
+        kept = safetensors.torch.load_file(file)
+        for other in (
+            {name: value.flatten()[:1] for name, value in kept.items()},
+            {name: value.to(torch.complex64) for name, value in kept.items()},
+            {name: value.to(torch.int16) for name, value in kept.items()},
+            dict(list(kept.items())[1:]),
+            {},
+        ):
+            safetensors.torch.save_file(other, file)
+            assert ts.pca(store)._page() == page
+            assert torch.equal(ts.tsne(store).values, places)
 
 
 def test_of_older_states_a_few_are_kept(photos, every_store_is_large):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -40,6 +41,12 @@ def once(
         keep(store, key, made)
         _tidy(store.path / "maps", str(key["method"]))
         return made
+
+
+def are_numbers(values: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> bool:
+    """Whether what a file holds, which anybody may have written, are finite numbers of this shape and type."""
+    right = values is not None and values.dtype == dtype and values.shape == shape
+    return values is not None and right and bool(values.isfinite().all())
 
 
 def recall(store: Store, key: Mapping[str, Any]) -> Mapping[str, Tensor] | None:

@@ -23,7 +23,7 @@ from triscope.results.notebook import frame
 from triscope.which.database.schema import Column
 from triscope.which.maps.coloring import coloring, shown
 from triscope.which.maps.grid_assignment import cells
-from triscope.which.maps.kept import once
+from triscope.which.maps.kept import are_numbers, once
 from triscope.which.maps.reduction import Coordinates
 from triscope.which.search.neighbors import embed
 from triscope.which.store import Store
@@ -220,8 +220,9 @@ class Map(Drawn):
 
         def fits(known: Mapping[str, Tensor]) -> bool:
             indices, scores = known["indices"], known["scores"]
-            within = indices.dtype == torch.int32 and bool(((indices >= -1) & (indices < len(some))).all())
-            return within and indices.shape == scores.shape == (len(some), _NEIGHBORS)
+            shape = len(some), _NEIGHBORS
+            plain = are_numbers(indices, shape, torch.int32) and are_numbers(scores, shape)
+            return plain and bool(((indices >= -1) & (indices < len(some))).all())
 
         key = {"method": "near", "column": self.column.name, "pictures": len(some)}
         known = once(self.store, key, make, fits)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from triscope.which.database.projections import Projection, fit_blocks, total_variance
 from triscope.which.database.schema import Column
-from triscope.which.maps.kept import once
+from triscope.which.maps.kept import are_numbers, once
 from triscope.which.store import GOOD, Store
 
 RANK = 50
@@ -50,7 +50,7 @@ def coordinates(store: Store, column: Column) -> Coordinates:
     def fits(known: Mapping[str, Tensor]) -> bool:
         shapes = {"values": (len(rows), rank), "kept": (rank,), "mean": (column.length,),
                   "directions": (rank, column.length), "variance": (rank,)}  # fmt: skip
-        return all(known[name].shape == shape and bool(known[name].isfinite().all()) for name, shape in shapes.items())
+        return all(are_numbers(known[name], shape) for name, shape in shapes.items())
 
     known = once(store, {"method": "components", "column": column.name}, make, fits)
     projection = Projection(known["mean"], known["directions"], known["variance"])
@@ -58,7 +58,6 @@ def coordinates(store: Store, column: Column) -> Coordinates:
 
 
 def _coordinates(store: Store, column: Column, rows: NDArray[np.int64]) -> Coordinates:
-
     def blocks() -> Iterator[Tensor]:
         batch = max(1, min(2048, _BLOCK_BYTES // (4 * column.length)))
         for part in store.table.stream([column.name], GOOD, batch):

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from triscope.errors import StoreError
 from triscope.methods import Range, Step, method
-from triscope.which.maps.kept import keep, recall
+from triscope.which.maps.kept import are_numbers, keep, recall
 from triscope.which.maps.map import Form, Map, check_field
 from triscope.which.maps.pca import left_out, look_up, plane
 from triscope.which.maps.reduction import Coordinates
@@ -94,17 +94,12 @@ def tsne(
         return
     key = {"method": "tsne", "column": column.name, "perplexity": near, "steps": steps, "seed": seed}
     known = recall(store, key) or {}
-    if "score" in known and is_places(known.get("values"), count):
+    if are_numbers(known.get("score"), (), torch.float64) and are_numbers(known.get("values"), (count, 2)):
         yield Step(steps, steps, float(known["score"]), {}, made(known["values"]))
         return
     for done, divergence, values in _run(found, near, steps, seed):
         yield Step(done, steps, -divergence, {"divergence": divergence}, made(values))
     keep(store, key, {"values": values, "score": torch.tensor(-divergence, dtype=torch.float64)})
-
-
-def is_places(values: Tensor | None, count: int) -> bool:
-    """Whether numbers from a file are places of so many pictures."""
-    return values is not None and values.shape == (count, 2) and bool(values.isfinite().all())
 
 
 def _run(found: Coordinates, perplexity: float, steps: int, seed: int) -> Iterator[tuple[int, float, Tensor]]:

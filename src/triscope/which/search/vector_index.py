@@ -103,8 +103,9 @@ class Space:
         asked = queries if self.projection is None else queries @ self.projection.directions.T
         allowed = torch.arange(len(self)) if where is None else self._allowed(where)
         best, places = [torch.empty(len(queries), 0)], [torch.empty(len(queries), 0, dtype=torch.int64)]
-        for some in torch.split(allowed, _AT_ONCE):
-            rows = matrix.index_select(0, some) if where else matrix[some[0] : some[-1] + 1]
+        split = torch.split(allowed, _AT_ONCE)
+        parts = torch.split(matrix, _AT_ONCE) if where is None else (matrix.index_select(0, some) for some in split)
+        for some, rows in zip(split, parts, strict=True):
             products = (rows @ asked.to(matrix.dtype).T).float()
             guess = self._ranked(products.T, self.lengths[some], metric)
             order = highest(guess, count)

@@ -53,11 +53,16 @@ def tile_side(count: int) -> int:
     return next((side for most, side in _SIDES if count <= most), _SMALLEST)
 
 
+def _layout(count: int, limit: int) -> tuple[int, int, int]:
+    """Of atlases of so many pictures the side of a tile, the columns, and the rows of a full one."""
+    tile = tile_side(count)
+    across = limit // tile
+    return tile, max(1, min(across, int(np.ceil(np.sqrt(count))))), across
+
+
 def atlases(thumbnails: Sequence[bytes], limit: int = LIMIT) -> Atlases:
     """Encoded pictures as atlases of at most `limit` x `limit` pixels; only the last one is not full."""
-    tile = tile_side(len(thumbnails))
-    across = limit // tile
-    columns = max(1, min(across, int(np.ceil(np.sqrt(len(thumbnails))))))
+    tile, columns, across = _layout(len(thumbnails), limit)
     sheets, sizes, tones = [], [], []
     with ThreadPoolExecutor(_THREADS) as threads:
         for start in range(0, len(thumbnails), columns * across):
@@ -74,24 +79,27 @@ def atlases(thumbnails: Sequence[bytes], limit: int = LIMIT) -> Atlases:
 
 def sprites_of(store: Store, rows: NDArray[np.int64]) -> Atlases:
     """The pictures of some rows as atlases; those of a large store are kept with it."""
+    tile, columns, across = _layout(len(rows), LIMIT)
+    names = [f"sheet {number}" for number in range(-(-len(rows) // (columns * across)))]
 
     def make() -> dict[str, Tensor]:
         made = atlases([bytes(data) for data in store.table.take(rows, ["thumbnail"])["thumbnail"]])
-        tones = [list(bytes.fromhex(tone.removeprefix("#"))) for tone in made.tones]
-        numbers = {"layout": [made.tile, made.columns, made.rows], "sizes": made.sizes, "tones": tones}
-        sheets = {f"sheet {number}": _tensor(jpeg) for number, jpeg in enumerate(made.jpegs)}
-        return {**{name: torch.tensor(value, dtype=torch.int32) for name, value in numbers.items()}, **sheets}
+        tones = _tensor(b"".join(bytes.fromhex(tone.removeprefix("#")) for tone in made.tones))
+        sizes = torch.tensor(made.sizes, dtype=torch.uint8)
+        return {"sizes": sizes, "tones": tones, **dict(zip(names, map(_tensor, made.jpegs), strict=True))}
 
     def fits(known: Mapping[str, Tensor]) -> bool:
-        return known["sizes"].shape == (len(rows), 2) and known["tones"].shape == (len(rows), 3)
+        sizes, tones = known["sizes"], known["tones"]
+        whole = sizes.shape == (len(rows), 2) and tones.shape == (3 * len(rows),)
+        plain = all(one.dtype == torch.uint8 for one in (sizes, tones, *(known[name] for name in names)))
+        return whole and plain and bool(((sizes > 0) & (sizes <= tile)).all())
 
     known = once(store, {"method": "sprites", "pictures": len(rows)}, make, fits)
-    tile, columns, across = known["layout"].tolist()
-    count = sum(name.startswith("sheet ") for name in known)
+    tones = known["tones"].numpy().tobytes()
     return Atlases(
-        tuple(known[f"sheet {number}"].numpy().tobytes() for number in range(count)),
+        tuple(known[name].numpy().tobytes() for name in names),
         tile, columns, across, tuple((wide, tall) for wide, tall in known["sizes"].tolist()),
-        tuple("#{:02x}{:02x}{:02x}".format(*tone) for tone in known["tones"].tolist()),
+        tuple(f"#{tones[3 * place : 3 * place + 3].hex()}" for place in range(len(rows))),
     )  # fmt: skip
 
 
