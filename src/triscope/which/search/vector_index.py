@@ -106,8 +106,7 @@ class Space:
         split = torch.split(allowed, _AT_ONCE)
         parts = torch.split(matrix, _AT_ONCE) if where is None else (matrix.index_select(0, some) for some in split)
         for some, rows in zip(split, parts, strict=True):
-            products = (rows @ asked.to(matrix.dtype).T).float()
-            guess = self._ranked(products.T, self.lengths[some], metric)
+            guess = self._ranked((rows @ asked.to(matrix.dtype).T).float().T, self.lengths[some], metric)
             order = highest(guess, count)
             best.append(guess.gather(1, order))
             places.append(some[order])
