@@ -65,9 +65,13 @@ class Opened:
         self.context = browser.new_context(**look)
         self.page = self.context.new_page()
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("requestfailed", lambda request: self.said.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
+
+    def _failed(self, request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # as where a page is left before its pictures are there
+            self.said.append(f"failed: {request.url}")
 
     def go(self, name):
         self.page.goto("about:blank")
