@@ -34,12 +34,14 @@ test: $(ready)
 slow: $(ready)
 	$(bin)/python -m pytest -m slow $(ARGS)
 
-# All tests, and the networks of packages that `make setup` does not install; writes docs/matrix.md.
+# All tests, and the networks of packages that `make setup` does not install; writes docs/matrix.md. What came of a
+# network is kept in .matrix.jsonl: a run that ended early goes on there, as long as the code is the same.
 test-all: $(ready)
 	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[collections,dev,test-all]'
-	rm -f .matrix.jsonl
-	TRISCOPE_MATRIX=.matrix.jsonl $(bin)/python -m pytest -m "slow or not slow" $(ARGS)
+	TRISCOPE_MATRIX=.matrix.jsonl $(bin)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" tests/matrix
 	$(bin)/python scripts/matrix.py .matrix.jsonl
+	$(bin)/python -m pytest -n 2 --dist worksteal --ignore tests/matrix $(ARGS)
+	$(bin)/python -m pytest -m slow --ignore tests/matrix $(ARGS)
 
 lint: $(ready)
 	$(bin)/ruff check

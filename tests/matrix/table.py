@@ -1,36 +1,17 @@
 """The matrix as a page of the documentation: what is written into it, and what it says."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.matrix.columns import COLUMNS
-from tests.matrix.judging import Cell
+from tests.matrix.journal import Cells
 
 PAGE = Path(__file__).parents[2] / "docs/matrix.md"
 _MARKS = {"fine": "o", "refused": "r", "wrong": "X", "error": "T", "slow": "t", "": "."}
 _VERDICTS = {mark: verdict for verdict, mark in _MARKS.items()}
 _NAMES = ["wrap", *COLUMNS]
 _PART = "<!-- {} -->\n"
-
-Cells = Mapping[str, Cell]
-
-
-def record(path: Path, name: str, cells: Cells) -> None:
-    """Append what came of a network to a file, so that nothing is lost where the run ends early."""
-    line = json.dumps([name, {column: [cell.verdict, cell.said] for column, cell in cells.items()}])
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{line}\n")
-
-
-def recorded(path: Path) -> dict[str, Cells]:
-    """What was recorded, the last time that counts for each network."""
-    found = {}
-    for line in path.read_text("utf-8").splitlines():
-        name, cells = json.loads(line)
-        found[name] = {column: Cell(*both) for column, both in cells.items()}
-    return found
 
 
 def said() -> dict[str, dict[str, str]]:
