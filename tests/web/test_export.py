@@ -15,8 +15,8 @@ from tests import processes
 from tests.web.conftest import HOSTILE, paint, tiny
 from triscope.cli import main
 from triscope.errors import StoreError
+from triscope.pages.bundle import bundled
 from triscope.unit_folder.manifest import TABLE
-from triscope.web.frozen.bundle import bundled
 from triscope.which.store import Store
 
 LOOKS = {
@@ -242,7 +242,7 @@ def test_a_site_is_written_where_no_server_is_installed(folder, tmp_path):
 
 def test_modules_become_one_script_in_the_order_of_their_imports(browser):
     modules = {
-        "a.js": 'import { two } from "./b.js";\nimport { one } from "../page/c.js";\none(two);\n',
+        "a.js": 'import { two } from "./b.js";\nimport { one } from "./c.js";\none(two);\n',
         "b.js": 'import { one } from "./c.js";\n\nexport const two = 2 * one();\n',
         "c.js": "let hidden = 1;\nexport function one() { return hidden; }\n",
     }

@@ -25,12 +25,12 @@ from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.images.writing import require_folder, write_file
 from triscope.pages import policy
+from triscope.pages.bundle import bundled
 from triscope.unit_folder import Unit, UnitFolder
 from triscope.unit_folder.manifest import name_of
 from triscope.verbs import METHODS
 from triscope.web.described import misleads
 from triscope.web.files import page_files
-from triscope.web.frozen.bundle import bundled
 
 _FEW = 12  # pictures that stand for a layer
 

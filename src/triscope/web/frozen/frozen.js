@@ -1,8 +1,7 @@
 // A layer's units as a page of its own that asks no server: all of them, or one; its address says which.
 
-import { curve } from "../page/charts.js";
-import { copyable, fill, h, say, settled, told } from "../page/h.js";
-import { keys, showKeys } from "../page/keys.js";
+import { curve } from "./charts.js";
+import { copyable, fill, h, keys, say, settled, showKeys, told } from "./h.js";
 
 /**
  * @typedef {{unit: string, channel: number, title: string, score: number | null, steps: number, notes: string[],

@@ -2,9 +2,8 @@
 
 import { bars } from "./charts.js";
 import { numbersOfLevels, paint, paintLegend } from "./colour.js";
-import { fill, h, seenAs, told } from "./h.js";
-import { keys } from "./keys.js";
-import { upload } from "./photos.js";
+import { upload } from "./form.js";
+import { fill, h, keys, seenAs, told } from "./h.js";
 import { address, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 

@@ -1,11 +1,10 @@
 // One photo: what it is taken for, and every method that says where, side by side.
 
 import { bars } from "./charts.js";
-import { choice, fill, h, settled, told } from "./h.js";
-import { heatPanel, sameAs } from "./heat.js";
-import { keys } from "./keys.js";
-import { seenAddress } from "./photos.js";
-import { two } from "./result.js";
+import { seenAddress } from "./form.js";
+import { choice, fill, h, keys, settled, told } from "./h.js";
+import { two } from "./heat.js";
+import { heatPanel, sameAs } from "./result.js";
 import { runner } from "./run.js";
 import { act, get, over, post, watch } from "./source.js";
 
@@ -54,7 +53,7 @@ export function imagePage(root, params, app) {
   function look(word) {
     style = word;
     app.put({ style: word === "auto" ? "" : word });
-    panels.forEach((panel) => panel.look({ style }));
+    panels.forEach((panel) => panel.view.look({ style }));
   }
 
   function unitField() {
@@ -83,7 +82,7 @@ export function imagePage(root, params, app) {
   }
 
   /** One pointer for all panels. @param {number} x @param {number} y */
-  const point = (x, y) => panels.forEach((panel) => panel.read(x, y));
+  const point = (x, y) => panels.forEach((panel) => panel.view.read(x, y));
 
   /** What a network is asked about: two are asked the same, the best class of the first if nothing else is said. @param {number} network */
   const question = (network) => (sides.length > 1 ? app.unitIn(network, unit || String(rows[0][0]?.index ?? "")) : unit);
@@ -104,7 +103,7 @@ export function imagePage(root, params, app) {
     const mine = sides.map((network) => heatPanel(app, { method, photo: app.photo, unit: question(network), network, point, failed, settled: arrived,
       title: sides.length > 1 ? `${method.title} · ${app.nameOf(network)}` : method.title }));
     panels.push(...mine);
-    mine.forEach((panel) => panel.look({ style }));
+    mine.forEach((panel) => panel.view.look({ style }));
     return sides.length > 1 ? h("div", { class: "pair" }, mine.map((panel) => panel.node)) : mine[0].node;
   }
 
@@ -124,8 +123,8 @@ export function imagePage(root, params, app) {
 
   /** One scale for all maps: a multiple of their mean magnitudes, since they are in different units. */
   function rescale() {
-    const times = scale === "one" ? Math.max(0, ...panels.map((panel) => panel.times)) : 0;
-    panels.forEach((panel) => panel.look({ style, times }));
+    const times = scale === "one" ? Math.max(0, ...panels.map((panel) => panel.view.times)) : 0;
+    panels.forEach((panel) => panel.view.look({ style, times }));
     scaled.textContent = scale === "own" ? "Each map has a scale of its own: the strongest colours of two need not mean the same."
       : times ? `One scale: in every map the strongest colour stands for ${told(Number(times.toPrecision(2)))} times its mean magnitude.` : "";
   }
@@ -205,7 +204,7 @@ export function imagePage(root, params, app) {
   /** Two panels in one, a line between them. */
   function drawSplit() {
     if (panels.length < 2) { fill(split); return; }
-    const pair = two(panels.map((panel) => ({ label: panel.node.querySelector("h3")?.textContent, draw: panel.drawInto })));
+    const pair = two(panels.map((panel) => ({ label: panel.node.querySelector("h3")?.textContent, draw: panel.view.drawInto })));
     fill(split, h("details", { ontoggle: pair.draw }, h("summary", null, "Compare two, with a line between them"), pair.node));
   }
 

@@ -3,11 +3,10 @@
 import { cameraPage } from "./camera.js";
 import { collectionPage } from "./collection.js";
 import { useColours } from "./colour.js";
-import { fill, h, say } from "./h.js";
+import { photoField, thumbAddress, upload } from "./form.js";
+import { fill, h, keys, say, showKeys } from "./h.js";
 import { imagePage } from "./image.js";
-import { keys, showKeys } from "./keys.js";
 import { networkPage } from "./network.js";
-import { photoField, thumbAddress, upload } from "./photos.js";
 import { get, post } from "./source.js";
 import { studioPage } from "./studio.js";
 import { unitPage } from "./unit.js";

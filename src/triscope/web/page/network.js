@@ -1,9 +1,8 @@
 // The network: its layers from the first to the last, and all units of one of them for a photo.
 
 import { numbersOf, paint, paintLegend, valueAt } from "./colour.js";
-import { choice, fill, h, seenAs, settled, told } from "./h.js";
-import { keys } from "./keys.js";
-import { seenAddress } from "./photos.js";
+import { seenAddress } from "./form.js";
+import { choice, fill, h, keys, seenAs, settled, told } from "./h.js";
 import { address, get, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 

@@ -1,9 +1,10 @@
-// Any result: a picture, a table, a gallery, a page of its own.
+// What a job found: a heatmap over its photo, a picture, a table, a gallery, a page of its own.
 
-import { fill, h, say, seenAs, told } from "./h.js";
-import { foots } from "./heat.js";
-import { thumbAddress } from "./photos.js";
-import { get } from "./source.js";
+import { numbersOf } from "./colour.js";
+import { seenAddress, thumbAddress } from "./form.js";
+import { copyable, fill, h, say, told } from "./h.js";
+import { heatView } from "./heat.js";
+import { act, ask, get, over, watch } from "./source.js";
 
 /**
  * What a job found.
@@ -109,35 +110,102 @@ function matrix(app, table) {
 }
 
 /**
- * Two pictures in one, with a line between them that is moved by a slider.
- * @param {{label: string, draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void}[]} all
+ * A panel that asks one method about one photo and unit.
+ * @param {any} app
+ * @param {{method: any, photo: string, unit?: string, network?: number, point?: (x: number, y: number) => void,
+ *   failed?: (panel: any, why: string) => void, settled?: (panel: any) => void, title?: string}} how
  */
-export function two(all) {
-  const pick = (/** @type {string} */ label, /** @type {number} */ chosen) => h("select", { "aria-label": label, onchange: draw },
-    all.map((one, i) => h("option", { value: String(i), selected: i === chosen }, one.label)));
-  const selects = [pick("Left", 0), pick("Right", 1)];
-  const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Where the line lies", oninput: draw });
-  const canvas = h("canvas", { width: 448, height: 448, role: "img" });
-  function draw() {
-    const pen = canvas.getContext("2d");
-    const cut = (canvas.width * Number(range.value)) / 100;
-    pen.clearRect(0, 0, canvas.width, canvas.height);
-    selects.forEach((select, i) => {
-      pen.save();
-      pen.beginPath();
-      pen.rect(i ? cut : 0, 0, i ? canvas.width - cut : cut, canvas.height);
-      pen.clip();
-      all[Number(select.value)].draw(pen, canvas.width, canvas.height);
-      pen.restore();
-    });
-    pen.fillStyle = "#000";
-    pen.fillRect(cut - 2, 0, 4, canvas.height);
-    pen.fillStyle = "#fff";
-    pen.fillRect(cut - 1, 0, 2, canvas.height);
-    canvas.setAttribute("aria-label", selects.map((select) => select.selectedOptions[0].textContent).join(" | "));
+export function heatPanel(app, { method, photo, unit = "", network = app.network, point, failed, settled, title = method.title }) {
+  let stop = () => {};
+  let gone = false;
+  /** @type {import("./source.js").Snapshot | null} */
+  let job = null;
+  const view = heatView({ label: title || method.title, photo: seenAddress(photo, network), size: app.about.networks[network].size, point });
+  const judged = h("p", { class: "judged", hidden: true });
+  const below = h("figcaption", null, h("p", null, capital(method.line), "."),
+    method.misleads && h("details", null, h("summary", null, "When it misleads"), h("p", null, method.misleads)));
+  const foot = h("div", { class: "foot" });
+  const node = h("figure", { class: "panel", "data-method": method.name, "data-network": network },
+    title && h("h3", null, title), view.stack, view.legend, view.value, judged, below, foot);
+
+  /** @param {import("./source.js").Snapshot} now */
+  async function hear(now) {
+    if (gone) return;
+    job = now;
+    if (!over(job)) {
+      fill(view.value, job.state === "waiting" && job.ahead ? `waiting behind ${job.ahead}` : job.total > 1
+        ? `${job.index} of ${job.total}` : "asking …");
+      return;
+    }
+    if (!job.index) {
+      refused(job.error || "It was stopped before there was anything to show.");
+      return;
+    }
+    try {
+      const [sent, facts] = await Promise.all([get(`api/jobs/${job.id}/numbers`), get(`api/jobs/${job.id}/facts`)]);
+      if (gone) return;
+      const words = `${facts.asked}: score ${told(facts.score)}, ${job.seconds.toFixed(2)} s`;
+      view.show(numbersOf(sent), words, `${title || method.title}. ${words}. ${method.line}`);
+      fill(foot, ...foots(job, facts));
+      panel.ready = true;
+      node.classList.add("ready");
+      settled?.(panel);
+    } catch (error) {
+      refused(/** @type {Error} */ (error).message);
+    }
   }
-  const node = h("div", { class: "two" }, h("div", { class: "controls" }, selects.map((select, i) =>
-    h("label", { class: "inline" }, h("span", { class: "label" }, ["Left", "Right"][i]), select))),
-  h("div", { class: "stack" }, canvas), range, h("p", { class: "files" }, "Save ", seenAs(() => canvas, "compared.png")));
-  return { node, draw };
+
+  /** @param {string} why */
+  function refused(why) {
+    if (failed) failed(panel, why);
+    else fill(view.value, why);
+    settled?.(panel);
+  }
+
+  const panel = {
+    node, method, network, view, ready: false,
+    /** What numbers say of the map. @param {{sentence: string, doubt: boolean} | null} found */
+    judge(found) {
+      judged.hidden = !found;
+      judged.classList.toggle("doubt", Boolean(found?.doubt));
+      judged.textContent = found ? found.sentence : "";
+    },
+    close() {
+      gone = true;
+      stop();
+      if (job && !over(job)) act(job.id, "drop").catch(() => undefined);
+    },
+  };
+  const inputs = { images: photo, ...(unit && method.inputs.some((/** @type {any} */ one) => one.name === "objective")
+    ? { objective: unit } : {}) };
+  ask({ method: method.name, network, inputs }).then((asked) => {
+    job = asked;
+    if (gone) panel.close();
+    else stop = watch(asked, hear);
+  }).catch((error) => { if (!gone) refused(error.message); });
+  return panel;
 }
+
+/** What stands under a result: the same as, files. @param {any} job @param {any} facts */
+export function foots(job, facts) {
+  const notes = facts.notes.map((/** @type {string} */ note) => h("p", { class: "note" }, note));
+  const files = facts.forms.filter((/** @type {string} */ form) => form !== ".jpeg" && form !== ".html");
+  return [
+    notes.length > 0 && h("div", { class: "notes" }, notes),
+    h("details", { class: "same" }, h("summary", null, "The same as"), sameAs(job)),
+    files.length > 0 && h("p", { class: "files" }, "Save ", files.map((/** @type {string} */ form) =>
+      h("a", { href: `api/jobs/${job.id}/file?form=${form}`, download: `${job.method}${form}` }, form.slice(1))),
+    facts.heatmap && h("a", { href: `api/jobs/${job.id}/file?form=.png&style=overlay`, download: `${job.method}.png` },
+      "over the photo")),
+  ];
+}
+
+/** The command and the line of Python that ask the same. @param {any} job */
+export function sameAs(job) {
+  return [job.command ? copyable("the command", job.command)
+    : h("p", { class: "note" }, "No command can ask this: the network or the photo was made in Python."),
+  copyable("the line of Python", job.python)];
+}
+
+/** @param {string} text */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.$/, "");

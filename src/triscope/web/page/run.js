@@ -3,8 +3,8 @@
 import { curve } from "./charts.js";
 import { methodForm } from "./form.js";
 import { fill, h, say, told } from "./h.js";
-import { capital, sameAs } from "./heat.js";
-import { result, two } from "./result.js";
+import { two } from "./heat.js";
+import { capital, result, sameAs } from "./result.js";
 import { act, ask, over, watch } from "./source.js";
 
 const FRAMES = 120; // pictures of the way that are kept, to go back to

@@ -1,8 +1,7 @@
 // The studio: every method of the catalogue by its form, those that make pictures first.
 
-import { fill, h, say } from "./h.js";
-import { keys } from "./keys.js";
-import { upload } from "./photos.js";
+import { upload } from "./form.js";
+import { fill, h, keys, say } from "./h.js";
 import { runner } from "./run.js";
 import { post } from "./source.js";
 

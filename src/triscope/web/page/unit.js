@@ -2,10 +2,8 @@
 
 import { histogram } from "./charts.js";
 import { numbersOf } from "./colour.js";
-import { choice, fill, h, settled, told } from "./h.js";
-import { heatPanel } from "./heat.js";
-import { keys } from "./keys.js";
-import { result } from "./result.js";
+import { choice, fill, h, keys, settled, told } from "./h.js";
+import { heatPanel, result } from "./result.js";
 import { runner } from "./run.js";
 import { ask, get, watch } from "./source.js";
 
@@ -111,18 +109,18 @@ export function unitPage(root, params, app) {
     fill(where, panels.map((panel) => panel.node));
     if (parts?.at && layer) {
       const [row, col] = parts.at.split(",").map(Number);
-      panels[0].box(app.field(layer, row, col), app.net.size);
+      panels[0].view.box(app.field(layer, row, col), app.net.size);
     }
   }
 
-  const look = () => panels.forEach((panel) => panel.look({ style, opacity }));
+  const look = () => panels.forEach((panel) => panel.view.look({ style, opacity }));
 
   /** @param {number} x @param {number} y */
   function point(x, y) {
-    panels.forEach((panel) => panel.read(x, y));
+    panels.forEach((panel) => panel.view.read(x, y));
     if (!layer || parts?.at || layer.grid[0] === 1) return;
     const [row, col] = [Math.floor(y * layer.grid[0]), Math.floor(x * layer.grid[1])];
-    panels[0].box(app.field(layer, row, col), app.net.size);
+    panels[0].view.box(app.field(layer, row, col), app.net.size);
     tellHere(row, col);
   }
 

@@ -7,7 +7,7 @@ becomes a function that gives back what it exports, and is called once, after th
 import re
 from collections.abc import Callable
 
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "(?:\./|\.\./page/)([\w.]+)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?function|const) (\w+)", re.MULTILINE)
 
 
