@@ -9,7 +9,6 @@ import torch
 import triscope as ts
 from triscope.errors import LayerNotFound, ObjectiveError
 from triscope.objectives.base import terms_of
-from triscope.objectives.names import class_index
 from triscope.objectives.parsing import question, resolve
 
 UNITS = {
@@ -122,11 +121,10 @@ class Named:
     def __init__(self, *classes, layers=()):
         self.classes, self.layers = classes, layers
 
-    def class_index(self, name):
-        return class_index(name, self.classes, len(self.classes), "named")
-
-    def require_classifier(self):
+    def count_classes(self):
         return len(self.classes)
+
+    require_classifier = count_classes
 
     def layer(self, name):
         if name not in self.layers:

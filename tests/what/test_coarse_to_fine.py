@@ -353,6 +353,23 @@ def test_bfloat16_keeps_the_image_and_the_gram_in_float32(net):
     assert abs(losses[0] - losses[1]) < 0.01 * noise
 
 
+def test_layers_are_not_looked_for_again_in_another_number_format():
+    class Counting(Features):
+        passes = 0
+
+        def forward(self, x):
+            Counting.passes += 1
+            return super().forward(x)
+
+    network = Network(Counting(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 1)), size=12)
+    layers, passes = network.layers, Counting.passes
+    cast = configured(network, precision=torch.bfloat16)
+    assert cast.layers is layers
+    assert Counting.passes == passes > 0
+    assert cast.look(torch.rand(1, 3, 12, 12), ["features.3"])["features.3"].shape == (1, 5, 5, 5)
+    assert configured(network, precision=torch.bfloat16, borders="torus").layers["features.0"].grid == (12, 12)
+
+
 def test_style_moves_towards_the_style_and_keeps_the_content(net):
     content, style = photo(1), photo(2, (24, 24))
     given = {"size": 40, "steps": 30, "precision": "float32"}

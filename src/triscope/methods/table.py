@@ -147,14 +147,13 @@ class Method(Generic[R]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
         """Ask. Raises OptionError for an option that is not allowed, and what the function itself raises."""
-        for step in self.steps(*args, **kwargs):
+        for step in self._steps(self.bind(*args, **kwargs)):
             last = step
         return last.result
 
     def steps(self, *args: Any, **kwargs: Any) -> Iterator[Step[R]]:
         """Ask step by step. Arguments are bound at once; leaving the iteration stops the job."""
-        bound = self.bind(*args, **kwargs)
-        return self._long(bound) if self.long else self._short(bound)
+        return self._steps(self.bind(*args, **kwargs))
 
     def bind(self, *args: Any, **kwargs: Any) -> Bound:
         """The arguments as the function takes them: options read and checked first, then words turned into values."""
@@ -205,6 +204,9 @@ class Method(Generic[R]):
         named = {} if preset is None else {name: label or preset.default}
         return made, named | {one.name: said.get(one.name) for one in fields}
 
+    def _steps(self, bound: Bound) -> Iterator[Step[R]]:
+        return self._long(bound) if self.long else self._short(bound)
+
     def _short(self, bound: Bound) -> Iterator[Step[R]]:
         with _precise(bound.values):
             result = typing.cast("R", self._body(**bound.values))
@@ -215,9 +217,7 @@ class Method(Generic[R]):
     def _long(self, bound: Bound) -> Iterator[Step[R]]:
         with closing(typing.cast("Generator[Step[R]]", self._body(**bound.values))) as body:
             while True:
-                with _precise(
-                    bound.values
-                ):  # step by step: between two of them the caller's own modes are as they were
+                with _precise(bound.values):  # between two steps the caller's own modes are as they were
                     step = next(body, None)
                 if step is None:
                     return

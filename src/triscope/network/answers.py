@@ -1,10 +1,13 @@
 """What the numbers of a network's output are: classes, their probabilities, or neither."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from triscope.errors import NetworkError
+from triscope.network.interface import NoOutput
 from triscope.objectives.detection import SIDES
 from triscope.objectives.outputs import Task, guess, log_probabilities
 
@@ -12,47 +15,59 @@ if TYPE_CHECKING:
     from triscope.network.network import Network
 
 
-def classes_of(network: "Network") -> int:
+@dataclass(frozen=True)
+class Answer:
+    """What a network gives, as the passes showed that found its layers.
+
+    `shape` is that of its output for one image, and None where it has none (`why` says the reason). `task` says what
+    the numbers are, as far as that is certain.
+    """
+
+    shape: tuple[int, ...] | None
+    task: Task
+    why: str = "it gives no tensor"
+
+    @classmethod
+    def of(cls, twin: nn.Module, shape: tuple[int, ...] | None, outputs: Sequence[object]) -> "Answer":
+        """Read of what passes of `twin` gave, whose output has `shape` for one image."""
+        why = next((output.why for output in outputs if isinstance(output, NoOutput)), cls.why)
+        if (
+            getattr(twin, "num_classes", None) == 0 and shape and len(shape) == 1
+        ):  # so timm says: its head was taken off
+            return cls(shape, "embedding", why)
+        rows = [one for one in outputs if isinstance(one, Tensor) and one.ndim == 2 and one.shape[1:] == shape]
+        return cls(shape, guess(shape or (), rows), why)
+
+
+def classes_of(network: "Network", answer: Answer) -> int:
     """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
     if network.missing:
         raise NetworkError(
             f"The classifier of {network.name} is missing from its weights ({', '.join(sorted(network.missing))}), so "
             "it cannot be asked about classes. Ask an inner unit, such as LAYER:CHANNEL, or give complete weights."
         )
-    layers = network.layers
-    shape = layers["output"].shape if "output" in layers else None
-    if shape is None:
-        why = network.no_output or "it gives no tensor"
-        raise NetworkError(f"{network.name} has no scores of classes: {why}. Inner units (LAYER:CHANNEL) can be asked.")
-    if len(shape) != 1:
+    if answer.shape is None:
+        raise NetworkError(
+            f"{network.name} has no scores of classes: {answer.why}. Inner units (LAYER:CHANNEL) can be asked."
+        )
+    if len(answer.shape) != 1:
         boxes = network.task == "boxes"
         unit = "box:15@TOP,LEFT,BOTTOM,RIGHT" if boxes else "output:15, output:15@predicted or output:15@10,20"
         raise NetworkError(
-            f"{network.name} gives {' x '.join(map(str, shape))} numbers for an image, not one score per class: ask a "
-            f"unit of its output, such as {unit}, or an inner unit, LAYER:CHANNEL."
+            f"{network.name} gives {' x '.join(map(str, answer.shape))} numbers for an image, not one score per class: "
+            f"ask a unit of its output, such as {unit}, or an inner unit, LAYER:CHANNEL."
         )
-    return shape[0]
+    return answer.shape[0]
 
 
-def count_classes(network: "Network") -> int:
+def count_classes(network: "Network", answer: Answer) -> int:
     """How many classes a picture, a position of the output or a box may be of. Raises NetworkError for none."""
-    layers = network.layers
-    shape = layers["output"].shape if "output" in layers else ()
-    task = network.task
-    if task == "maps" and len(shape) == 3 and not network.missing:
+    shape = answer.shape or ()
+    if len(shape) == 3 and network.task == "maps" and not network.missing:
         return shape[0]
-    if task == "boxes" and len(shape) == 2 and not network.missing:
+    if len(shape) == 2 and network.task == "boxes" and not network.missing:
         return shape[1] - SIDES
-    return classes_of(network)
-
-
-def guessed_task(network: "Network") -> Task:
-    """What the numbers are, as far as that is certain by the outputs of the passes that found the layers."""
-    layers = network.layers
-    shape = layers["output"].shape if "output" in layers else ()
-    if getattr(network.module, "num_classes", None) == 0 and len(shape) == 1:  # as timm says that a head was taken off
-        return "embedding"
-    return guess(shape, [output for output in network.probed if output.shape[1:] == shape])
+    return classes_of(network, answer)
 
 
 def probabilities(network: "Network", output: Tensor) -> Tensor:

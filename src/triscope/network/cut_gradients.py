@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from triscope.errors import NetworkError
 from triscope.network.weights import quantised_part
-from triscope.objectives.base import Need
+from triscope.objectives.base import Need, Objective
 
 if TYPE_CHECKING:
     from triscope.network.network import Network
@@ -28,27 +28,28 @@ _DETACHING = (Tensor.detach, Tensor.detach_, torch.detach, Tensor.data.__get__) 
 
 
 @contextmanager
-def differentiating(network: "Network", question: str, needs: Iterable[Need], layer: str = "input") -> Iterator[None]:
+def differentiating(network: "Network", asked: Objective, layer: str = "input") -> Iterator[None]:
     """What autograd raises on the way back becomes one sentence that names the likely reason."""
     try:
         yield
     except NetworkError:
         raise
     except RuntimeError as error:
-        raise no_gradient(network, question, needs, layer, error) from error
+        raise no_gradient(network, asked, layer, error) from error
 
 
 def no_gradient(
-    network: "Network", question: str, needs: Iterable[Need], layer: str = "input", error: Exception | None = None
+    network: "Network", asked: Objective, layer: str = "input", error: Exception | None = None
 ) -> NetworkError:
     """The error that says why no gradient of a question reaches `layer`."""
+    question = in_full(asked)
     missing = f"{question} has no gradient at {layer} of {network.name}"
     if "CheckpointError" in (type(error).__name__, *(base.__name__ for base in type(error).__mro__)):
         return NetworkError(
             f"{missing}: a part of it is run by a checkpoint, which computes it again otherwise than it was asked. "
             "Switch checkpointing off."
         )
-    if (reason := _reason(network)) and (error is not None or _comes_before(network, layer, needs)):
+    if (reason := _reason(network)) and (error is not None or _comes_before(network, layer, asked.needs)):
         return NetworkError(f"{missing}: {reason}.")
     if error is not None:
         told = str(error).strip().splitlines() or [type(error).__name__]
@@ -56,6 +57,11 @@ def no_gradient(
     return NetworkError(
         f"{question} does not depend on {layer} of {network.name}; ask for a layer that comes before it."
     )
+
+
+def in_full(asked: Objective) -> str:
+    """A question in words, with the layers that it reads."""
+    return f"{asked} (which reads {', '.join(sorted(need.layer for need in asked.needs))})"
 
 
 def _comes_before(network: "Network", layer: str, needs: Iterable[Need]) -> bool:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from triscope.network import tap
+from triscope.network.answers import Answer
 from triscope.network.layers import Layer, Layers, nearest_rows
 from triscope.network.layout import Layout, alike, guess
 from triscope.network.positions import Reader, Recorder, State, follow, operations
@@ -126,11 +127,21 @@ def _compare(one: _Heard, first: Any, second: Any, size: tuple[int, int]) -> Non
 
 
 @dataclass(frozen=True)
+class _Pass:
+    """A pass, or one for each picture in turn: what its modules gave, its record, and what came out in the end."""
+
+    calls: list[_Heard]
+    record: Record
+    outputs: list[object]
+
+
+@dataclass(frozen=True)
 class Findings:
     """What was heard of a network in a recorded pass, of which its layers are read."""
 
     heard: Sequence[_Heard]
     record: Record
+    outputs: Sequence[object]  # of all passes
     size: tuple[int, int]
     where: Tensor  # the places at which the second picture is noise
     single: bool
@@ -138,7 +149,9 @@ class Findings:
     def layers(self, twin: nn.Module, network: str, stated: Stated) -> Layers:
         """The layers of `twin`. `Layers.single` says that it takes one picture at a time."""
         copied = any(isinstance(entry, Call) and entry.name in operations.COPYING for entry in self.record)
-        return Layers(_table(twin, self, stated), _calls(self.heard), _aliases(twin), network, self.single, copied)
+        table = _table(twin, self, stated)
+        answer = Answer.of(twin, table["output"].shape if "output" in table else None, self.outputs)
+        return Layers(table, _calls(self.heard), _aliases(twin), network, answer, self.single, copied)
 
     @property
     def pictures(self) -> int:
@@ -156,17 +169,19 @@ def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor,
     where = _places(size)
     pictures = torch.cat([grey, torch.where(where.to(grey.device), _noise(grey, seed=0), grey)])
     try:
-        (heard, record), single = _listen(twin, normalise, pictures, ask), False
+        heard, single = _listen(twin, normalise, pictures, ask), False
     except REFUSALS:
-        (heard, record), single = _one_by_one(twin, normalise, pictures, ask), True
-    if any(one.same and not one.silent for one in heard):
+        heard, single = _one_by_one(twin, normalise, pictures, ask), True
+    outputs = heard.outputs
+    if any(one.same and not one.silent for one in heard.calls):
         others = torch.cat([_noise(grey, seed=1), _noise(grey, seed=2)])
-        again, _ = (_one_by_one if single else _listen)(twin, normalise, others, ask)
+        again = (_one_by_one if single else _listen)(twin, normalise, others, ask)
         # A network that took another way for these pictures says nothing about the layers of the first.
-        alike = [one.name for one in heard] == [one.name for one in again]
-        for one, more in zip(heard, again, strict=False):
+        alike = [one.name for one in heard.calls] == [one.name for one in again.calls]
+        for one, more in zip(heard.calls, again.calls, strict=False):
             one.same = one.same and alike and more.same and not more.silent
-    return Findings(heard, record, size, where, single)
+        outputs = outputs + again.outputs
+    return Findings(heard.calls, heard.record, outputs, size, where, single)
 
 
 def _places(size: tuple[int, int]) -> Tensor:
@@ -181,9 +196,7 @@ def _noise(like: Tensor, seed: int) -> Tensor:
     return noise.to(like.device, like.dtype)
 
 
-def _listen(
-    twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask
-) -> tuple[list[_Heard], Record]:
+def _listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask) -> _Pass:
     """One pass over all the pictures."""
     images = normalise(pictures)
     recorder = Recorder(images)
@@ -192,21 +205,21 @@ def _listen(
         output = tap.run(twin, images, listener.on_output, ask)
     if isinstance(output, Tensor):
         listener.note("output", twin, output)
-    return listener.heard, recorder.record
+        output = output.clone() if output.ndim == 2 else None  # another pass may write to the same memory
+    return _Pass(listener.heard, recorder.record, [output])
 
 
-def _one_by_one(
-    twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask
-) -> tuple[list[_Heard], Record]:
+def _one_by_one(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask) -> _Pass:
     """The same for a module that takes one picture at a time; the record is of the first."""
-    (first, record), (second, _) = (_listen(twin, normalise, picture[None], ask) for picture in pictures)
-    if [(one.name, one.shape) for one in first] != [(other.name, other.shape) for other in second]:
-        return first, record
-    for one, other in zip(first, second, strict=True):
+    first, second = (_listen(twin, normalise, picture[None], ask) for picture in pictures)
+    both = _Pass(first.calls, first.record, first.outputs + second.outputs)
+    if [(one.name, one.shape) for one in first.calls] != [(other.name, other.shape) for other in second.calls]:
+        return both
+    for one, other in zip(first.calls, second.calls, strict=True):
         if one.kept is not None and other.kept is not None and one.shape[:1] == (1,):
             _compare(one, _numbers(one.kept)[0], _numbers(other.kept)[0], (pictures.shape[-2], pictures.shape[-1]))
         one.silent = one.silent and other.silent
-    return first, record
+    return both
 
 
 def _table(twin: nn.Module, found: Findings, stated: Stated) -> dict[str, Layer]:

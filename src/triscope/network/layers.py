@@ -10,6 +10,7 @@ from typing import Literal
 
 from triscope.errors import LayerNotFound, NetworkError, nearest
 from triscope.network import tap
+from triscope.network.answers import Answer
 from triscope.network.layout import Layout
 from triscope.network.receptive_field import ReceptiveField
 from triscope.results.notebook import table
@@ -83,6 +84,7 @@ class Layers(Mapping[str, Layer]):
         calls: Mapping[str, int],
         aliases: Mapping[str, str],
         network: str,
+        answer: Answer,
         single: bool = False,
         copied: bool = False,
     ) -> None:
@@ -90,6 +92,8 @@ class Layers(Mapping[str, Layer]):
         self._calls = calls
         self._aliases = aliases
         self._network = network
+        #: What the network gives in the end.
+        self.answer = answer
         self.single = single
         #: Whether pictures were copied into something larger, so that positions lie otherwise in every size.
         self.copied = copied

@@ -59,11 +59,11 @@ def one_by_one(
 ) -> Look | None:
     """What `Network.look` says of each of several pictures alone, as one look; None where they may go together.
 
-    Raises NetworkError where they may not, and what is asked is of one pass: gradients at inner layers, rules, and
-    edits, which may make more pictures of one.
+    `edits` may make several pictures of one. Raises NetworkError where they may not go together, and what is asked is
+    of one pass: gradients at inner layers, rules, and edits.
     """
     names = {need.layer for need in needs}.union(leaves) - {"input"}
-    if _trying.get() or not names or not (len(images) > 1 or edits):
+    if _trying.get() or not names:
         return None
     layer = _mixing(network)
     if layer is None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.answers import classes_of, count_classes, guessed_task, probabilities
+from triscope.network.answers import classes_of, count_classes, probabilities
 from triscope.network.backward_rules import Rule, following
 from triscope.network.draws import Draws
 from triscope.network.finding import Stated, listen
@@ -96,9 +96,6 @@ class Network:
         self._task = task
         #: What `load` has assumed of a bare module, because nobody has said it.
         self.assumed: tuple[str, ...] = ()
-        #: Why the last pass had no output, and the outputs of those that found the layers.
-        self.no_output: str | None = None
-        self.probed: list[Tensor] = []
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -167,12 +164,16 @@ class Network:
             if size not in known:
                 grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
                 with asking(self, grey), self._keeper.running(size == self.size), self._drawn(twin, 0):
-                    self.probed = []
-                    findings = listen(twin, self.normalise, grey, self._probe)
+                    findings = listen(twin, self.normalise, grey, self._interface)
                 known[size] = findings.layers(twin, self.name, Stated(self.tokens, self.extra_tokens))
                 for other in [other for other in known if other != self.size][:-_SIZES]:
                     del known[other]
             return known[size]
+
+    def _has_layers_of(self, other: "Network") -> None:
+        """Take over what was found of a network around the same modules, which differ in their number format alone."""
+        twin = self._keeper.peek()
+        self._found, self._drawing = (twin, {self.size: other.layers}), (twin, other.random)
 
     def layer(self, name: str) -> Layer:
         """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
@@ -180,33 +181,20 @@ class Network:
 
     def require_classifier(self) -> int:
         """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
-        return classes_of(self)
+        return classes_of(self, self.layers.answer)
 
     def count_classes(self) -> int:
         """How many classes a picture, a position of the output or a box may be of. Raises NetworkError for none."""
-        return count_classes(self)
+        return count_classes(self, self.layers.answer)
 
     @property
     def task(self) -> Task:
         """What the numbers of the output are: as stated, or as far as that is certain (see `objectives.outputs`)."""
-        return self._task or guessed_task(self)
+        return self._task or self.layers.answer.task
 
     def probabilities(self, output: Tensor) -> Tensor:
         """The probabilities that an output (B, K) stands for: (B, K). Raises NetworkError where it stands for none."""
         return probabilities(self, output)
-
-    def _probe(self, twin: nn.Module, images: Tensor) -> Tensor | NoOutput:
-        """A pass by which layers are found; what it gives is kept, to tell what the numbers of the output are."""
-        output = self._ask(twin, images)
-        if isinstance(output, Tensor) and output.ndim == 2:
-            self.probed.append(output.detach().clone())
-        return output
-
-    def _ask(self, twin: nn.Module, images: Tensor) -> Tensor | NoOutput:
-        """A pass of the twin: its output, or why there is none."""
-        output = self._interface(twin, images)
-        self.no_output = output.why if isinstance(output, NoOutput) else None
-        return output
 
     def class_index(self, name: Class) -> int:
         """The index of a class given by name or index. Raises ObjectiveError where there is none."""
@@ -272,7 +260,7 @@ class Network:
         edits = edits or {}
         names = {need.layer for need in wanted}.union(leaves)
         inner = names.union(edits) - {"input", "output"}
-        if alone := one_by_one(self, images, wanted, leaves, seed, rule, edits):
+        if (len(images) > 1 or edits) and (alone := one_by_one(self, images, wanted, leaves, seed, rule, edits)):
             return alone
         twin = self._keeper.get()
         layers = self._layers_of(twin) if inner else dict[str, Layer]()
@@ -298,7 +286,7 @@ class Network:
             # A mode slows all it sees: the pass alone.
             running = self._keeper.running(images.shape[-2:] == self.size)
             with asking(self, images), running, followed as tally, self._drawn(twin, seed):
-                output = tap.run(twin, self.normalise(images), watch if inner else None, self._ask)
+                output = tap.run(twin, self.normalise(images), watch if inner else None, self._interface)
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.memory_format import tokens_first
-from triscope.network.user_hooks import hooks_of, leave_out_watchers
+from triscope.network.user_hooks import HOOKS, leave_out_watchers
 
 
 class TwinKeeper:
@@ -27,8 +27,10 @@ class TwinKeeper:
     def __init__(self, module: nn.Module, name: str) -> None:
         self.module = unwrap(module)
         self.name = name
-        self._lock = threading.Lock()
-        self._twin: tuple[tuple[object, ...], nn.Module, list[tuple[Tensor, Tensor]]] | None = None
+        self._lock = threading.RLock()
+        self._twin: nn.Module | None = None
+        self._seen: tuple[object, ...] = ()  # the module, when the twin was made
+        self._buffers: list[tuple[Tensor, Tensor]] = []  # the twin's beside the module's
         self._made: list[tuple[dict[str, object], dict[str, object]]] = []  # attributes now, and as they were made
         self._running = 0
         _refuse_closed(self.module, name)
@@ -36,15 +38,17 @@ class TwinKeeper:
     def get(self) -> nn.Module:
         """The twin of the module as it is now, to be run: its buffers are copied."""
         with self._lock:
-            twin, buffers = self._current()
-            for ours, theirs in buffers:
+            twin = self.peek()
+            for ours, theirs in self._buffers:
                 ours.copy_(theirs)
             return twin
 
     def peek(self) -> nn.Module:
         """The twin of the module as it is now, to be looked at: its buffers may be those of an earlier question."""
         with self._lock:
-            return self._current()[0]
+            if self._twin is None or self._seen != _state(self.module):
+                self._twin = self._make()
+            return self._twin
 
     @contextmanager
     def running(self, usual: bool) -> Iterator[None]:
@@ -73,18 +77,16 @@ class TwinKeeper:
                 if now.get(name, value) is not value:
                     now[name] = value
 
-    def _current(self) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
-        """The twin, and its buffers beside the module's."""
-        if self._twin is None or self._twin[0] != _state(self.module):
-            twin = make_twin(self.module, self.name)
-            tap.install(twin)
-            tokens_first(twin)
-            # `.data` has a version of its own, so a pass under way in another thread does not see a change.
-            ours = [buffer.data for buffer in twin.buffers()]
-            # Looked at only now: a part that is copied as itself holds our taps as well.
-            self._twin = (_state(self.module), twin, list(zip(ours, self.module.buffers(), strict=True)))
-            self._made = [(vars(part), dict(vars(part))) for part in twin.modules()]
-        return self._twin[1:]
+    def _make(self) -> nn.Module:
+        twin = make_twin(self.module, self.name)
+        tap.install(twin)
+        tokens_first(twin)
+        # `.data` has a version of its own, so a pass under way in another thread does not see a change.
+        ours = [buffer.data for buffer in twin.buffers()]
+        self._seen = _state(self.module)  # only now: a part that is copied as itself holds our taps as well
+        self._buffers = list(zip(ours, self.module.buffers(), strict=True))
+        self._made = [(vars(part), dict(vars(part))) for part in twin.modules()]
+        return twin
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -157,8 +159,10 @@ def _state(module: nn.Module) -> tuple[object, ...]:
     hooks: list[object] = []
     tensors: list[object] = []
     for part in parts:  # at every question: plain loops, as parts and tensors are hundreds
-        hooks.extend(hooks_of(part))
         held = vars(part)
+        for name in HOOKS:
+            if table := held.get(name):
+                hooks += table.values()
         for name in ("_parameters", "_buffers"):
             for tensor in held.get(name, {}).values():
                 if tensor is not None:

@@ -16,7 +16,8 @@ from typing import Any
 from torch import Tensor, nn
 
 _TABLES = ("_forward_hooks", "_backward_hooks")
-_HOOKS = (*_TABLES, "_forward_pre_hooks", "_backward_pre_hooks")
+#: Where a module keeps its hooks.
+HOOKS = (*_TABLES, "_forward_pre_hooks", "_backward_pre_hooks")
 _NOTING = frozenset(("append", "appendleft", "extend", "update", "insert", "__setitem__"))
 _SKIPPED = frozenset(("RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL", "PRECALL", "CACHE", "NOP", "NOT_TAKEN"))
 _MOST = 10_000  # objects that are looked through
@@ -38,12 +39,6 @@ def leave_out_watchers(module: nn.Module, copies: Mapping[int, Any]) -> None:
                         vars(ours)[name].pop(key, None)
                 elif isinstance(hook, types.FunctionType) and key in getattr(ours, table):
                     getattr(ours, table)[key] = _enclosing_copies(hook, copies)
-
-
-def hooks_of(part: nn.Module) -> list[object]:
-    """All hooks of a module itself."""
-    held = vars(part)
-    return [hook for name in _HOOKS if (table := held.get(name)) for hook in table.values()]
 
 
 def _watches(hook: object, own: set[int]) -> bool:

@@ -65,9 +65,10 @@ def classes_of(given: Any) -> Classes:
 
 def indices_of(classes: Classes, network: "Network") -> Classes:
     """The classes by their indices in a network. Raises ObjectiveError where it has none of a name."""
-    if isinstance(classes, tuple):
-        return tuple(map(network.class_index, classes))
-    return network.class_index(classes)
+    count = network.count_classes()
+    each = classes if isinstance(classes, tuple) else (classes,)
+    found = tuple(class_index(one, network.classes, count, network.name) for one in each)
+    return found if isinstance(classes, tuple) else found[0]
 
 
 def pick(scores: Tensor, classes: Classes) -> Tensor:

@@ -26,7 +26,7 @@ from triscope.network.backward_rules import NonlinearityCount
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
 from triscope.where.attention_maps import AttentionMaps, TokenGrid, per_image
-from triscope.where.gradient import Gradient, gradient, heatmap
+from triscope.where.gradient import Gradient, gradient_of, heatmap
 from triscope.where.target import with_gradients
 
 
@@ -69,7 +69,7 @@ def gradient_attention(network: NetworkArg, images: ImagesArg, objective: Object
     networks whose tokens do not all attend to each other, such as Swin.
     """
     rule = AttentionMaps("gradient-weighted attention")
-    found = gradient(network, images, objective, rule=rule)
+    found = gradient_of(network, images, objective, rule=rule)
     maps = per_image(rule, network, len(images.images))
     identity = torch.eye(maps[0].shape[-1], dtype=maps[0].dtype, device=maps[0].device)
     relations = identity.expand(len(images.images), -1, -1)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from triscope.errors import NetworkError, TriscopeWarning
 from triscope.network import ImageBatch, Network
-from triscope.network.cut_gradients import differentiating, no_gradient
+from triscope.network.cut_gradients import differentiating, in_full, no_gradient
 from triscope.network.stages import maps_before
 from triscope.objectives.base import Need, Objective
-from triscope.where.target import Target, reading, with_gradients
+from triscope.where.target import Target, with_gradients
 
 _AT_ONCE = 16  # layers that are tried in one pass
 
@@ -54,7 +54,7 @@ def look_at_maps(
     target, maps = _pass(network, images, objective, names)
     for name in names:
         if name not in maps:
-            raise no_gradient(network, reading(objective), objective.needs, name)
+            raise no_gradient(network, objective, name)
     return target, [maps[name] for name in names]
 
 
@@ -80,7 +80,7 @@ def _last_maps(network: Network, images: ImageBatch, objective: Objective) -> tu
                 return target, [found]
     if first is None:
         raise NetworkError(
-            f"No layer of {network.name} before {reading(objective)} has maps, and class activation maps are made of "
+            f"No layer of {network.name} before {in_full(objective)} has maps, and class activation maps are made of "
             "them. Use saliency or occlusion instead."
         )
     return first
@@ -104,7 +104,7 @@ def _pass(
         scores = objective(look)
         found: Sequence[Tensor | None] = [None] * len(layers)
         if scores.requires_grad:
-            with differentiating(network, reading(objective), objective.needs, layers[0]):
+            with differentiating(network, objective, layers[0]):
                 found = torch.autograd.grad(scores.sum(), list(look.leaves.values()), allow_unused=True)
     maps = {
         name: LayerMaps(

@@ -28,7 +28,7 @@ from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, Range, Seed, m
 from triscope.network import ImageBatch
 from triscope.network.backward_rules import NonlinearityCount
 from triscope.objectives.units import TOP_CLASS
-from triscope.where.gradient import gradient
+from triscope.where.gradient import gradient_of
 from triscope.where.path_averages import BASELINE, PathHeatmap, starts_of, summed
 from triscope.where.propagation.rescale import Recording, Rescale
 from triscope.where.target import Target, with_gradients
@@ -61,7 +61,7 @@ def deep_lift(
         recording = Recording()
         with with_gradients(network.device):  # a rule is followed where gradients are on; here nothing asks for any
             before = network.look(start, objective.needs, rule=recording)
-        found = gradient(network, images, objective, rule=Rescale(tuple(recording.calls)))
+        found = gradient_of(network, images, objective, rule=Rescale(tuple(recording.calls)))
         values += (pictures - start) * found.values / len(starts)
         differences = differences + (found.scores - found.objective(before)) / len(starts)
     target = Target(network, images, found.objective, found.scores)

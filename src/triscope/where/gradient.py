@@ -13,7 +13,7 @@ from triscope.network.cut_gradients import differentiating, no_gradient
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.parsing import Question, resolve
 from triscope.results import Heatmap
-from triscope.where.target import in_words, reading, require_dependence, with_gradients
+from triscope.where.target import in_words, require_dependence, with_gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,13 @@ def gradient(
     Without an objective, each image's own top class is asked. Raises NetworkError where the objective does not depend
     on `at`, and warns (TriscopeWarning) where the gradient is zero everywhere.
     """
-    seen = network.prepare(images, fit)
-    asked = resolve(objective, network)
+    return gradient_of(network, network.prepare(images, fit), resolve(objective, network), at=at, rule=rule)
+
+
+def gradient_of(
+    network: Network, seen: ImageBatch, asked: Objective, *, at: str = "input", rule: Rule | None = None
+) -> Gradient:
+    """The same of what the network sees of images, and of an objective that is bound to it."""
     with with_gradients(network.device):
         look = network.look(seen.images, asked.needs, leaf=at, rule=rule)
         scores = asked(look)
@@ -55,9 +60,9 @@ def gradient(
         if rule and look.tally:
             look.tally.meet_functions_behind(scores)
             if "CheckpointFunction" in look.tally.others:  # the checkpoint that autograd cannot be asked through
-                raise no_gradient(network, reading(asked), asked.needs, at)
+                raise no_gradient(network, asked, at)
             rule.check(look.tally, network.name)
-        with differentiating(network, reading(asked), asked.needs, at):
+        with differentiating(network, asked, at):
             if rule and look.tally:
                 values = gradient_following(rule, scores, look.leaves[at])
             else:
@@ -68,7 +73,7 @@ def gradient(
             f"The gradient of {asked.resolve(look)} at {at} of {network.name} is zero everywhere: the unit is silent "
             "or saturated here, or its weights are zero.",
             TriscopeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     activations = look[Need(at)].detach()
     return Gradient(look.view(at, values), activations, scores.detach(), asked.resolve(look), seen, look.tally)

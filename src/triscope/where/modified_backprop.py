@@ -24,7 +24,7 @@ from triscope.network.backward_rules import DECONVNET, GUIDED, Rule
 from triscope.objectives.base import Objective
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
-from triscope.where.gradient import gradient, heatmap
+from triscope.where.gradient import gradient_of, heatmap
 
 
 @method("where")
@@ -48,7 +48,7 @@ def deconvnet(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = 
 
 
 def _rectified(network: Network, images: ImageBatch, objective: Objective, rule: Rule) -> Heatmap:
-    found = gradient(network, images, objective, rule=rule)
+    found = gradient_of(network, images, objective, rule=rule)
     mixed = found.tally is not None and found.tally.others
     notes = (
         (f"Nonlinearities met: {found.tally.sentence()}; only ReLUs follow the rule.",) if mixed and found.tally else ()

@@ -26,7 +26,7 @@ from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, Range, method
 from triscope.network.backward_rules import NonlinearityCount
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
-from triscope.where.gradient import gradient, heatmap
+from triscope.where.gradient import gradient_of, heatmap
 from triscope.where.propagation.composites import CompositeName, FirstName, named
 from triscope.where.propagation.relevance_rule import UNFOLDED, RelevanceRule
 
@@ -56,7 +56,7 @@ def relevance(
     channels    sum over the colours, or keep them apart
     """
     rule = RelevanceRule(named(composite, first, epsilon=epsilon, gamma=gamma))
-    found = gradient(network, images, objective, rule=rule)
+    found = gradient_of(network, images, objective, rule=rule)
     values = found.values if channels == "keep" else found.values.sum(1, keepdim=True)
     return heatmap(network, found, values, _notes(found.tally or NonlinearityCount()))
 

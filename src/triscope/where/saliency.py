@@ -20,7 +20,7 @@ from typing import Literal
 from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, method
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
-from triscope.where.gradient import gradient, heatmap
+from triscope.where.gradient import gradient_of, heatmap
 
 
 @method("where")
@@ -37,7 +37,7 @@ def saliency(
 
     channels    how the colours become one number: max of |gradient| (the paper's), sum of |gradient|, or the signed sum
     """
-    found = gradient(network, images, objective)
+    found = gradient_of(network, images, objective)
     values = found.values
     if channels != "signed":
         values = values.abs_()  # in place: nobody else holds this gradient
@@ -60,6 +60,6 @@ def input_x_gradient(
 
     channels    sum over the colours, or keep them apart
     """
-    found = gradient(network, images, objective)
+    found = gradient_of(network, images, objective)
     values = found.values * found.activations
     return heatmap(network, found, values.sum(1, keepdim=True) if channels == "sum" else values)

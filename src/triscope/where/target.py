@@ -86,7 +86,7 @@ class Target:
             look = looked_at(self.network, pictures, self.objective.needs, leaf="input")
             scores = scores_of(self.objective, look, images)
             require_dependence(scores, self.objective, "input", self.network)
-            with differentiating(self.network, reading(self.objective), self.objective.needs):
+            with differentiating(self.network, self.objective):
                 (gradients,) = torch.autograd.grad(scores.sum(), look.leaves["input"])
         return scores.detach(), gradients
 
@@ -165,12 +165,7 @@ def in_words(network: Network, objective: Objective, count: int) -> tuple[str, .
 def require_dependence(scores: Tensor, objective: Objective, layer: str, network: Network) -> None:
     """Raise NetworkError where no gradient of the scores can reach `layer`."""
     if not scores.requires_grad:
-        raise no_gradient(network, reading(objective), objective.needs, layer)
-
-
-def reading(objective: Objective) -> str:
-    """The question in words, with the layers that it reads."""
-    return f"{objective} (which reads {', '.join(sorted(need.layer for need in objective.needs))})"
+        raise no_gradient(network, objective, layer)
 
 
 @contextmanager

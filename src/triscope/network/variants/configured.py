@@ -28,15 +28,24 @@ Borders: TypeAlias = Literal["own", "torus", "mirror"]
 class Configured(Network):
     """A network whose module was changed for how it is asked; `asked_in` is the precision of the pictures it is given.
 
-    With `normalised`, pictures are given as the module expects them, not in [0, 1].
+    With `normalised`, pictures are given as the module expects them, not in [0, 1]. With `same_layers`, the module's
+    parts are those of the network, in whatever number format, and its layers are not looked for again.
     """
 
     def __init__(
-        self, module: nn.Module, network: Network, *, asked_in: torch.dtype | None = None, normalised: bool = False
+        self,
+        module: nn.Module,
+        network: Network,
+        *,
+        asked_in: torch.dtype | None = None,
+        normalised: bool = False,
+        same_layers: bool = False,
     ) -> None:
         super().__init__(module, **network.settings)
         self._asked_in = asked_in or network.dtype
         self._normalised = normalised
+        if same_layers:
+            self._has_layers_of(network)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -72,7 +81,10 @@ def configured(
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     if not normalised and precision not in (None, network.dtype):
         module.register_forward_pre_hook(partial(_cast, precision))
-    return Configured(module, network, asked_in=precision if normalised else network.dtype, normalised=normalised)
+    return Configured(
+        module, network, asked_in=precision if normalised else network.dtype, normalised=normalised,
+        same_layers=pooling == "max" and borders == "own",
+    )  # fmt: skip
 
 
 def _cast(precision: torch.dtype, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

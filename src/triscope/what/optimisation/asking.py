@@ -130,8 +130,8 @@ class Asker:
     def _gradient(self, terms: dict[str, Tensor], pictures: Tensor) -> Tensor:
         score = torch.stack(list(terms.values())).sum()
         if not score.requires_grad:
-            raise no_gradient(self.network, str(self.asked), self.asked.needs)
-        with differentiating(self.network, str(self.asked), self.asked.needs):
+            raise no_gradient(self.network, self.asked)
+        with differentiating(self.network, self.asked):
             return torch.autograd.grad(score, pictures)[0]
 
     def _seen_terms(self, pictures: Tensor, seen: Terms) -> dict[str, Tensor]:
