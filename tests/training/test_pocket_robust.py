@@ -6,18 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from compare import measures as answered
-from compare import paired
-from gradients import cells, kept, rank_correlation, rough
-from lessons import Lesson
-from photos import read_held_out, read_photos, split
-from robust import RISE, SIDE, norms, reach, worsened
-from run import Plan, Run
 from scipy.stats import spearmanr
-from student import Student
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
+
+from training.distillation.lessons import Lesson
+from training.distillation.photos import read_held_out, read_photos, split
+from training.pocket.compare import measures as answered
+from training.pocket.compare import paired
+from training.pocket.gradients import cells, kept, rank_correlation, rough
+from training.pocket.robust import RISE, SIDE, norms, reach, worsened
+from training.pocket.run import Plan, Run
+from training.pocket.student import Student
 
 SQUARE = 224
 

@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lessons import Lessons, Style, coloured, mixed
-from optimiser import SLOW, SLOW_LAYERS, optimisers, orthogonal
-from photos import boxes, order, read_photos, split
-from run import Plan, Run, export, prior, settle, unlike
 from safetensors.torch import load_file
-from student import NORMED, Student, folded, quieted, reheaded, unfolded
-from teacher import SIZE, Teacher, balance, normalise, surveyed
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
-from train import arguments, main
 
+from training.distillation.lessons import Lessons, Style, coloured, mixed
+from training.distillation.photos import boxes, order, read_photos, split
+from training.distillation.teacher import SIZE, Teacher, balance, normalise, surveyed
+from training.pocket.optimiser import SLOW, SLOW_LAYERS, optimisers, orthogonal
+from training.pocket.run import Plan, Run, export, prior, settle, unlike
+from training.pocket.student import NORMED, Student, folded, quieted, reheaded, unfolded
+from training.pocket.train import arguments, main
 from triscope.network.loading.pocket import PocketAlexNet, expand
 
 PLAN = Plan(hours=1, steps=10, sizes=((64, 0.5), (96, 0.3), (128, 0.2)), muon=0.03, adam=2e-3, decay=0.02, fall=0.5)
@@ -144,7 +144,7 @@ def test_every_weight_is_taught_and_the_dense_layers_before_the_last_slowly(muon
     student = Student()
     names = {id(value): name for name, value in student.named_parameters()}
     groups = [group for made in optimisers(student, muon, 1e-3, 0.01) for group in made.param_groups]
-    peaks = {names[id(value)]: group["peak"] for group in groups for value in group["params"]}
+    peaks = {names[id(value)]: group["lr"] for group in groups for value in group["params"]}
     assert sum(len(group["params"]) for group in groups) == len(peaks) == len(names)
     slow = {name for name in peaks if name.startswith(SLOW_LAYERS)}
     assert slow == {name for name, peak in peaks.items() if peak == SLOW * 1e-3}

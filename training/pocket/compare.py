@@ -1,6 +1,6 @@
 """Whether one weights file is better than another, photo by photo, on photos that neither was trained on.
 
-    python training/pocket/compare.py OLD.safetensors NEW.safetensors --photos PHOTOS --teacher TEACHER.safetensors
+    python -m training.pocket.compare OLD.safetensors NEW.safetensors --photos PHOTOS --teacher TEACHER.safetensors
 
 The photos are the ones that `train.py` keeps out of training (`--held-out`, the same number for the whole chain).
 Each line has the two means and their difference with its 95 % interval: 1.96 standard errors of the mean of the
@@ -11,12 +11,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from evaluate import TEACHER_SIZE, answers, load, neighbours
-from photos import centre, read_held_out
-from teacher import Teacher
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.distillation.photos import centre, read_held_out
+from training.distillation.teacher import Teacher
+from training.pocket.evaluate import TEACHER_SIZE, answers, load, neighbours
 from triscope.network.loading.pocket import SIZE
 
 TEMPERATURE = 2

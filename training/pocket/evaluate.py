@@ -1,6 +1,6 @@
 """Measure a weights file of the pocket network: everything that docs/pocket.md reports.
 
-    python training/pocket/evaluate.py --labelled DIR --teacher squeezenet1_1.safetensors --features DIR --show cat.png
+    python -m training.pocket.evaluate --labelled DIR --teacher squeezenet1_1.safetensors --features DIR --show cat.png
 
 Pictures are prepared in the plain way: the short side resized to the size asked, the middle square.
 """
@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from photos import centre
 from PIL import Image
 from safetensors.torch import load_file
-from teacher import Teacher, normalise
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.distillation.photos import centre
+from training.distillation.teacher import Teacher, normalise
 from triscope.network.loading.pocket import SIZE, PocketAlexNet, expand, load_pocket, weights_path
 
 TEACHER_SIZE = 224

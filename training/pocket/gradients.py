@@ -1,6 +1,6 @@
 """How much a network's gradients mean: its saliency against what the picture loses, and against the teacher's.
 
-    python training/pocket/gradients.py OLD.safetensors NEW.safetensors --photos PHOTOS --teacher TEACHER.safetensors
+    python -m training.pocket.gradients OLD.safetensors NEW.safetensors --photos PHOTOS --teacher TEACHER.safetensors
 
 On photos kept out of training, each asked about the class that the teacher names first. The saliency (|gradient| of the
 logit, largest over the colours) is summed into 14 x 14 cells.
@@ -19,12 +19,13 @@ import argparse
 from pathlib import Path
 
 import torch
-from compare import paired
-from evaluate import TEACHER_SIZE, load
-from photos import centre, read_held_out
-from teacher import Teacher, normalise
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from training.distillation.photos import centre, read_held_out
+from training.distillation.teacher import Teacher, normalise
+from training.pocket.compare import paired
+from training.pocket.evaluate import TEACHER_SIZE, load
 
 CELL = 16
 STAGES = 14

@@ -7,10 +7,10 @@ The dense layers before the last learn slowly: taught fast, they forget what pic
 """
 
 import torch
-from student import Student
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
+from training.pocket.student import Student
 from triscope.network.variants.precision import native_bfloat16
 
 FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
@@ -65,7 +65,4 @@ def optimisers(student: Student, muon: float, adam: float, decay: float) -> list
     made: list[Optimizer] = [AdamW(groups, lr=adam, fused=True)]
     if inner:
         made.append(Muon(inner, lr=muon, weight_decay=decay))
-    for optimiser in made:
-        for group in optimiser.param_groups:
-            group["peak"] = group["lr"]
     return made

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from photos import Photos, boxes, cut
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.distillation.photos import Photos, boxes, cut
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.loading.pocket import MEAN, STD
 from triscope.network.variants.precision import native_bfloat16

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from photos import Photos, boxes, cut, order
-from teacher import CLASSES, SIZE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.distillation.photos import Photos, boxes, cut, order
+from training.distillation.teacher import CLASSES, SIZE
 from triscope.network.loading.pocket import MEAN, STD
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])

@@ -1,0 +1,73 @@
+"""The small vision transformer: its parts against what PyTorch has, and a run from photos to a file."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from training.distillation.lessons import Lesson
+from training.vit.train import Plan, Run, Student, main
+from training.vit.vit import Attention, SmallViT, places
+
+
+def test_attention_is_that_of_pytorch() -> None:
+    torch.manual_seed(0)
+    ours, theirs, tokens = Attention(24, 3), nn.MultiheadAttention(24, 3, batch_first=True), torch.randn(2, 5, 24)
+    theirs.in_proj_weight.data, theirs.in_proj_bias.data = ours.qkv.weight.data, ours.qkv.bias.data
+    theirs.out_proj.load_state_dict(ours.proj.state_dict())
+    assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0])
+
+
+def test_places_tell_rows_and_columns_apart() -> None:
+    waves = places(3, 5, 32).view(3, 5, 32)
+    assert torch.equal(waves[..., :16], waves[:, :1, :16].expand(3, 5, 16))  # the first half says the row
+    assert torch.equal(waves[..., 16:], waves[:1, :, 16:].expand(3, 5, 16))  # the second the column
+    assert_close(waves[2, 3, 0], torch.tensor(2.0).sin())  # of the quickest wave
+    assert_close(waves[2, 3, 24], torch.tensor(3.0).cos())
+    assert len(waves.flatten(0, 1).unique(dim=0)) == 15
+
+
+def test_images_of_other_sizes_are_seen() -> None:
+    with torch.no_grad():
+        assert SmallViT(width=16, depth=1, heads=2, classes=7)(torch.randn(2, 3, 32, 48)).shape == (2, 7)
+
+
+def test_the_student_learns_answers_and_what_the_teacher_sees_in_each_cell() -> None:
+    torch.manual_seed(0)
+    lesson = Lesson(torch.randn(4, 3, 32, 32), F.one_hot(torch.arange(4), 1000).float(), torch.randn(4, 512 * 9))
+    plan = Plan(hours=1, steps=30, sizes=((32, 1.0),), fall=0.5, warm_up=1, adam=1e-3, decay=0.0)
+    run = Run(Student(), plan, torch.device("cpu"))
+    run.half = False
+    before = [float(loss.detach()) for loss in run.losses(lesson, 1.0)]
+    for _ in range(15):
+        run.learn(lesson, 1.0)
+    after = [float(loss.detach()) for loss in run.losses(lesson, 1.0)]
+    assert after[0] < before[0] / 2
+    assert after[1] < before[1] - 0.1
+
+
+def test_a_killed_run_goes_on_and_ends_in_a_file(
+    tiny_photos: Path, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = f"--photos {tiny_photos} --teacher {tiny_teacher} --run {tmp_path} --steps 2 --batch 4 --minutes 0"
+    words += " --held-out 2 --sizes 32:1 --device cpu"
+    learn = Run.learn
+
+    def killed(run: Run, *rest: object) -> float:
+        if run.step == 1:
+            raise KeyboardInterrupt
+        return learn(run, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "learn", killed)
+        with pytest.raises(KeyboardInterrupt):
+            main(words.split())
+    main(words.split())
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    SmallViT().load_state_dict({name: value.float() for name, value in load_file(tmp_path / "vit.safetensors").items()})
