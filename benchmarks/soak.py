@@ -1,14 +1,20 @@
 """Whether indexing, searching and making maps leave anything behind: memory, open files, threads.
 
-    python -m benchmarks.soak [--minutes 60]
+    python -m benchmarks.soak [--minutes 60] [--only search]
 
 A folder of pictures changes under it: in every round some are added, some altered, some taken away, and one is half a
 file. Then it is indexed, searched in every way, and put on a map, all in this process; and at times indexing is left in
 the middle, or a worker process indexes at the same time. After each twentieth round it is told what the process holds.
 The first third of the time is for caches to fill; what is held at the end is compared with the end of that.
+
+With `--only`, rounds do one thing alone: `index` (the folder changes, and is indexed), `leave` (indexing is left in the
+middle), `open` (the store), `search`, `maps`. Beside what the system gives the process it is told what of that is in
+use: by malloc, which PyTorch, NumPy, Pillow and Lance ask, and by Arrow's own pool. Where the former grows and neither
+of the latter does, it is room between what is in use, which is used again.
 """
 
 import argparse
+import ctypes
 import gc
 import random
 import subprocess
@@ -17,10 +23,12 @@ import tempfile
 import threading
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import pyarrow
 import torch
 from torch import nn
 
@@ -53,32 +61,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--pictures", type=int, default=300)
+    parser.add_argument("--only", choices=[*_ONLY], help="what rounds do (everything)")
     given = parser.parse_args()
     warnings.simplefilter("ignore", ts.TriscopeWarning)
     with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder) / "photos", 60 * given.minutes, given.pictures)
+        run(Path(folder) / "photos", 60 * given.minutes, given.pictures, given.only)
 
 
-def run(folder: Path, seconds: float, count: int) -> None:
+def run(folder: Path, seconds: float, count: int, only: str | None) -> None:
     """Rounds until the time is over."""
     chance, asked = random.Random(0), network()
     for number in range(count):
         paint(folder / f"{number:05}.jpg", number)
-    start, rounds, settled = time.monotonic(), 0, None
+    change(folder, chance, count)
+    Store.build(asked, folder, layers=_LAYERS)
+    start, rounds, settled, told = time.monotonic(), 0, None, 0.0
     while (now := time.monotonic() - start) < seconds:
         if settled is None and now > seconds / 3:
-            settled = held()
-            print(f"settled after {now / 60:.1f} minutes, {rounds} rounds: {told(settled)}", flush=True)
-        change(folder, chance, count + rounds)
-        work(folder, asked, rounds)
+            settled = Held.now()
+            print(f"settled after {now / 60:.1f} minutes, {rounds} rounds: {settled}", flush=True)
+        if only in (None, "index", "leave"):
+            change(folder, chance, count + rounds)
+        (_ONLY[only] if only else work)(folder, asked, rounds)
         rounds += 1
-        if rounds % 20 == 0:
-            print(f"  {(time.monotonic() - start) / 60:5.1f} minutes, {rounds} rounds: {told(held())}", flush=True)
-    last = held()
-    print(f"at the end, {rounds} rounds: {told(last)}")
+        if now - told > seconds / 10:
+            print(f"  {now / 60:5.1f} minutes, {rounds} rounds: {Held.now()}", flush=True)
+            told = time.monotonic() - start
+    last = Held.now()
+    print(f"at the end, {rounds} rounds: {last}")
     if settled is not None:
-        more = [after - before for before, after in zip(settled, last, strict=True)]
-        print(f"since it settled: {more[0]:+.0f} MB, {more[1]:+d} open files, {more[2]:+d} threads")
+        print(f"since it settled: {last.beyond(settled)}")
 
 
 def change(folder: Path, chance: random.Random, number: int) -> None:
@@ -96,18 +108,40 @@ def change(folder: Path, chance: random.Random, number: int) -> None:
 
 def work(folder: Path, asked: ts.Network, number: int) -> None:
     """Index, search, and make maps."""
-    if number % 7 == 3:  # left in the middle
-        steps = index(asked, folder, layers=_LAYERS, pace=Pace(batch=2))
-        next(steps)
-        next(steps)
-        steps.close()
+    if number % 7 == 3:
+        leave(folder, asked, number)
     beside = None
     if number % 10 == 5:
         beside = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _BESIDE, str(folder)])
-    store = Store.build(asked, folder, layers=_LAYERS)
+    update(folder, asked, number)
     if beside is not None:
         beside.wait()
-        store = Store.open(folder, asked)
+    search(folder, asked, number)
+    if number % 3 == 0:
+        maps(folder, asked, number)
+
+
+def leave(folder: Path, asked: ts.Network, number: int) -> None:
+    """Indexing that is left in the middle."""
+    steps = index(asked, folder, layers=_LAYERS, pace=Pace(batch=2))
+    next(steps)
+    next(steps)
+    steps.close()
+
+
+def update(folder: Path, asked: ts.Network, number: int) -> None:
+    """Index what is new."""
+    Store.build(asked, folder, layers=_LAYERS)
+
+
+def reopen(folder: Path, asked: ts.Network, number: int) -> None:
+    """Open the store, and look at a row."""
+    Store.open(folder, asked).table.take([0], ["status"])
+
+
+def search(folder: Path, asked: ts.Network, number: int) -> None:
+    """Search a store in every way."""
+    store = Store.open(folder, asked)
     for layer in ("1", "5", "input"):
         ts.neighbors(store, 0 if store.table.take([0], ["status"])["status"] == ["ok"] else 1, layer, k=5)
         ts.neighbors(store, str(folder / "whole.jpg"), layer, k=5, where="width > 10")
@@ -115,12 +149,19 @@ def work(folder: Path, asked: ts.Network, number: int) -> None:
     ts.top(store, ts.Logit(number % 5), k=5)
     ts.patches(store, ts.Channel("1", number % 8), k=5)
     ts.duplicates(store, "5")
-    if number % 3 == 0:
-        page = folder.parent / "map.html"
-        page.unlink(missing_ok=True)
-        ts.pca(store, "5").save(page)
+
+
+def maps(folder: Path, asked: ts.Network, number: int) -> None:
+    """A page, and now and then a map of another kind."""
+    store = Store.open(folder, asked)
+    page = folder.parent / "map.html"
+    page.unlink(missing_ok=True)
+    ts.pca(store, "5").save(page)
     if number % 10 == 0:
         ts.tsne(store, "5")
+
+
+_ONLY = {"index": update, "leave": leave, "open": reopen, "search": search, "maps": maps}
 
 
 def paint(path: Path, seed: int) -> Path:
@@ -131,19 +172,50 @@ def paint(path: Path, seed: int) -> Path:
     return path
 
 
-def held() -> tuple[float, int, int]:
-    """Megabytes of the process beyond files' pages, open files, threads, once those that are idle have ended."""
-    gc.collect()
-    time.sleep(_IDLE)
-    status = Path("/proc/self/status").read_text("utf-8").splitlines()
-    megabytes = next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
-    threads = next(int(line.split()[1]) for line in status if line.startswith("Threads"))
-    return megabytes, len(list(Path("/proc/self/fd").iterdir())), max(threads, threading.active_count())
+class _Malloc(ctypes.Structure):
+    """What glibc's mallinfo2 says."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+    )]  # fmt: skip
 
 
-def told(what: tuple[float, int, int]) -> str:
-    """As words."""
-    return f"{what[0]:,.0f} MB, {what[1]} open files, {what[2]} threads"
+@dataclass(frozen=True)
+class Held:
+    """What the process holds: megabytes beyond files' pages, of which malloc's and Arrow's in use; files; threads."""
+
+    resident: float
+    malloc: float
+    arrow: float
+    files: int
+    threads: int
+
+    @classmethod
+    def now(cls) -> "Held":
+        """Once the threads that are idle have ended."""
+        gc.collect()
+        time.sleep(_IDLE)
+        status = Path("/proc/self/status").read_text("utf-8").splitlines()
+        megabytes = next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+        threads = next(int(line.split()[1]) for line in status if line.startswith("Threads"))
+        ask = ctypes.CDLL(None).mallinfo2
+        ask.restype = _Malloc
+        used = ask()
+        arrow = pyarrow.default_memory_pool().bytes_allocated() / 2**20
+        files = len(list(Path("/proc/self/fd").iterdir()))
+        return cls(megabytes, (used.uordblks + used.hblkhd) / 2**20, arrow, files, max(threads, threading.active_count()))
+
+    def __str__(self) -> str:
+        use = f"in use by malloc {self.malloc:,.1f}, by Arrow {self.arrow:,.1f}"
+        return f"{self.resident:,.0f} MB ({use}), {self.files} open files, {self.threads} threads"
+
+    def beyond(self, before: "Held") -> str:
+        """How much more than before, as words."""
+        use = f"in use by malloc {self.malloc - before.malloc:+.1f}, by Arrow {self.arrow - before.arrow:+.1f}"
+        return (
+            f"{self.resident - before.resident:+.0f} MB ({use}), {self.files - before.files:+d} open files, "
+            f"{self.threads - before.threads:+d} threads"
+        )
 
 
 if __name__ == "__main__":

@@ -76,6 +76,22 @@ def test_tidying_keeps_every_row(table):
     assert table.column("key").tolist() == list(range(30))
 
 
+def test_small_files_are_joined_and_their_rows_are_found_by_number(table, monkeypatch):
+    monkeypatch.setattr("triscope.which.database.table._MOST_FILES", 2)
+    monkeypatch.setattr("triscope.which.database.table._WHOLE", 12)
+    table.append(rows(range(30, 50)), np.ones(20, bool))  # in a file that is not joined with others
+    for start in (50, 55):
+        table.append(rows(range(start, start + 5)), np.ones(5, bool))
+    table.delete([3, 51])
+    table.tidy()
+    assert sum(path.suffix == ".lance" for path in table.needed()) == 4
+    for one in (table, Table.open(table.folder)):
+        keys = one.column("key").tolist()
+        assert sorted(keys) == [key for key in range(60) if key not in (3, 51)]
+        assert [one.rows_where(f"key = {key}").tolist() for key in keys] == [[number] for number in range(58)]
+        assert one.take(range(58), ["key"])["key"].tolist() == keys
+
+
 def test_an_empty_newest_manifest_is_stepped_back_from(table):
     newest(table).write_bytes(b"")
     with pytest.warns(TriscopeWarning, match="cut short"):

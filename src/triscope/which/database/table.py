@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PROBES = 32  # cells of an index that a search looks into
+_MOST_FILES = 256  # of rows, before small ones are joined
+_WHOLE = 131_072  # rows: files of so many are not joined with others
 _JOINED_BYTES = 32 << 20  # of other columns that are in memory together
 
 
@@ -264,8 +266,8 @@ class Table:
     def tidy(self) -> None:
         """Join small files where there are many, and drop old versions but the last two."""
         with writing(self.folder):
-            if len(self._dataset.get_fragments()) > 256:
-                self._dataset.optimize.compactfiles_of(target_rows_per_fragment=131_072)
+            if len(self._dataset.get_fragments()) > _MOST_FILES:
+                self._dataset.optimize.compact_files(target_rows_per_fragment=_WHOLE)
             self._dataset.cleanup_old_versions(older_than=timedelta(0), retain_versions=2)
             self._sync()
             if not is_remote(self.folder):
