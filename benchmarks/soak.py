@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import pyarrow
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -201,9 +201,11 @@ class Held:
         ask = ctypes.CDLL(None).mallinfo2
         ask.restype = _Malloc
         used = ask()
-        arrow = pyarrow.default_memory_pool().bytes_allocated() / 2**20
+        arrow = pa.default_memory_pool().bytes_allocated() / 2**20
         files = len(list(Path("/proc/self/fd").iterdir()))
-        return cls(megabytes, (used.uordblks + used.hblkhd) / 2**20, arrow, files, max(threads, threading.active_count()))
+        return cls(
+            megabytes, (used.uordblks + used.hblkhd) / 2**20, arrow, files, max(threads, threading.active_count())
+        )
 
     def __str__(self) -> str:
         use = f"in use by malloc {self.malloc:,.1f}, by Arrow {self.arrow:,.1f}"

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 import triscope as ts
 from benchmarks.quality._made import fill
 from triscope.errors import StoreError
-from triscope.which.search import vector_index
+from triscope.which.search import stored_vectors, vector_index
 from triscope.which.search.cells import Cells
+from triscope.which.search.highest import Best
 from triscope.which.search.neighbors import neighbors
 from triscope.which.search.vector_index import Space
 
@@ -41,12 +42,15 @@ def found(made, monkeypatch):
     """The vectors, as if there were many of them."""
     usual = torch.get_num_threads()
     torch.set_num_threads(THREADS)
-    monkeypatch.setattr(vector_index, "_COARSE_FROM", 500)
-    monkeypatch.setattr(vector_index, "_LARGE", 1000)
+    monkeypatch.setattr(stored_vectors, "COARSE_FROM", 500)
+    monkeypatch.setattr(vector_index, "COARSE_FROM", 500)
+    monkeypatch.setattr(stored_vectors, "LARGE", 1000)
     monkeypatch.setattr(vector_index, "_PAID", 1000)  # so that cells are made after three scans
     monkeypatch.setattr(vector_index, "_BY_CELLS", 100)
-    monkeypatch.setattr(vector_index, "_SCANNED", 700 * LENGTH)
+    monkeypatch.setattr(stored_vectors, "_SCANNED", 700 * LENGTH)
     monkeypatch.setattr(vector_index, "_AT_ONCE", 700)
+    monkeypatch.setattr(vector_index, "_FEWEST", 70)
+    monkeypatch.setattr("triscope.which.search.cells._TOGETHER", 17)
     monkeypatch.setattr("triscope.which.search.cells._ROWS", 50)
     monkeypatch.setattr("triscope.which.search.cells._BLOCK", 700)
     shutil.rmtree(made[0].path / "cache", ignore_errors=True)
@@ -246,16 +250,47 @@ def test_scores_are_those_of_the_stored_vectors(found, queries):
     assert list((found.store.path / "cache").glob("*.float16")) != []
 
 
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_several_queries_at_once_find_what_each_finds_alone(found, queries, metric):
-    hits = found.search_all(queries, 10, metric)
-    assert recall(hits, nearest(found, queries, metric)) > 0.99
+def test_several_queries_at_once_find_what_each_finds_alone(found, queries, metric, exact, large, monkeypatch):
+    monkeypatch.setattr(stored_vectors, "LARGE", 1000 if large else 10_000)
+    hits = found.search_all(queries, 10, metric, exact=exact)
+    assert recall(hits, nearest(found, queries, metric)) > (0.999 if large or exact else 0.99)
     for hit, query in zip(hits, queries, strict=True):
         torch.testing.assert_close(hit.scores, found.scores(query - found.mean, hit.rows, metric))
         assert hit.scores.tolist() == sorted(hit.scores.tolist(), reverse=metric == "cosine")
     where = "key % 100 = 7"
     rows = set(range(7, COUNT, 100))
-    assert recall(found.search_all(queries, 10, metric, where=where), nearest(found, queries, metric, rows)) == 1
+    hits = found.search_all(queries, 10, metric, where=where, exact=exact)
+    assert recall(hits, nearest(found, queries, metric, rows)) == 1
+    assert len(found._scans._path.read_bytes()) == 1 if large else not found._scans._path.exists()
+
+
+def test_several_queries_at_once_go_by_the_cells_that_each_goes_by_alone(found, queries):
+    ways = [found.search_all(queries, 10, "cosine") for _ in range(3)]
+    assert cells_of(found) == []
+    ways.append(found.search_all(queries, 10, "cosine"))
+    assert len(cells_of(found)) == 1
+    together = found.search_all(queries, 10, "cosine")
+    alone = [found.search(query, 10, "cosine") for query in queries]
+    assert {hit.how for hit in alone} != {""}
+    assert [hit.rows.tolist() for hit in together] == [hit.rows.tolist() for hit in alone]
+    everything = nearest(found, queries, "cosine")
+    assert [recall(hits, everything) for hits in ways[:3]] == [1, 1, 1]
+    assert recall(found.search_all(queries, 10, "cosine", exact=True), everything) == 1
+
+
+@pytest.mark.parametrize(("count", "blocks"), [(5, [1] * 40), (5, [100, 3, 100]), (50, [7, 60, 1]), (500, [7, 60, 1])])
+def test_the_best_of_all_blocks_are_the_best_of_all(count, blocks):
+    scores = torch.randn(9, sum(blocks), generator=torch.Generator().manual_seed(count))
+    scores[4] = scores[4].sort().values  # each block better than the one before
+    places = torch.randperm(1000)[: sum(blocks)]
+    best = Best(9, count)
+    for some, where in zip(scores.split(blocks, 1), places.split(blocks), strict=True):
+        best.add(some, where)
+    expected = places[scores.topk(min(count, sum(blocks))).indices]
+    assert np.sort(best.places).tolist() == expected.sort().values.tolist()
 
 
 @pytest.mark.parametrize(
@@ -286,6 +321,8 @@ def test_many_vectors_are_asked_about_in_one_call(found, queries):
     assert ts.nearest(store, queries[:0], "1")[0].shape == (0, 10)
     with pytest.raises(StoreError, match=r"Vectors of 1 are \(Q, 300\); these are \(300,\)"):
         ts.nearest(store, queries[0], "1")
+    with pytest.raises(StoreError, match="no finite numbers"):
+        ts.nearest(store, queries.where(queries < queries.max(), torch.inf), "1")
 
 
 def test_it_is_said_where_not_every_picture_is_looked_at(found, monkeypatch):
@@ -312,3 +349,6 @@ def test_every_row_lies_in_the_cell_of_the_nearest_centre():
     best = cells.near(rows[0], 1.0, 7)
     assert set(best.tolist()) == set((rows.float() @ rows[0].float()).topk(7).indices.tolist())
     assert cells.near(rows[0], 1.0, 9999).sort().values.tolist() == list(range(2500))
+    whole = Cells(cells.centres, cells.places, rows[cells.places].float(), cells.starts)  # without ties by rounding
+    for one, together in zip(rows[:300], whole.near_all(rows[:300].float(), 0.3, 20), strict=True):
+        assert together.sort().values.tolist() == whole.near(one.float(), 0.3, 20).sort().values.tolist()

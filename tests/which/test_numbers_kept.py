@@ -143,7 +143,7 @@ def test_small_numbers_are_searched_in_their_own_precision_where_vectors_are_map
     asked = network(Scaled(1e-9))
     store = ts.Store.build(asked, photos(24), layers=["relu"], path=photos(0) / "store")
     few = ts.neighbors(store, 0, layer="relu", k=23)
-    monkeypatch.setattr("triscope.which.search.vector_index._COARSE_FROM", 5)
+    monkeypatch.setattr("triscope.which.search.stored_vectors.COARSE_FROM", 5)
     store.spaces.clear()
     many = ts.neighbors(store, 0, layer="relu", k=23)
     assert many.names == few.names

@@ -11,11 +11,11 @@ as none.
 """
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -24,11 +24,13 @@ from torch.nn import functional as F
 
 from triscope.errors import StoreError
 from triscope.which.database.durable import write_durably
+from triscope.which.search.highest import highest
 
 _ROWS = 1000  # in a cell, on the average
 _SAMPLE = 64  # rows per cell that the centres are found from
 _ROUNDS = 8
 _BLOCK = 65_536
+_TOGETHER = 128  # directions: their products with a share of a million rows take 20 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +63,40 @@ class Cells:
 
     def near(self, direction: Tensor, share: float, count: int) -> Tensor:
         """The `count` places most like a direction (d,) in the cells nearest to it, which hold a `share` of all."""
-        order = (self.centres.float() @ direction.float()).argsort(descending=True)
-        lengths = self.starts.diff()[order].cumsum(0)
-        looked_into = order[: int((lengths < share * len(self.places)).sum()) + 1].tolist()
-        spans = [slice(int(self.starts[cell]), int(self.starts[cell + 1])) for cell in looked_into]
+        (spans,) = self._nearest_spans(direction[None], share)
         # One product for all is quicker than a hundred small ones.
         rows = torch.cat([self.rows[span] for span in spans])
-        products = torch.mv(rows, direction.to(rows.dtype)).float()
+        return self._highest(torch.mv(rows, direction.to(rows.dtype)).float(), spans, count)
+
+    def near_all(self, directions: Tensor, share: float, count: int) -> Iterator[Tensor]:
+        """What `near` finds for each of directions (Q, d). Each cell is multiplied with all that look into it."""
+        for some in torch.split(directions, _TOGETHER):
+            spans = self._nearest_spans(some, share)
+            asking: dict[int, list[int]] = {}  # the directions that look into a cell, by its start
+            for number, looked_into in enumerate(spans):
+                for span in looked_into:
+                    asking.setdefault(span.start, []).append(number)
+            ends = {span.start: span.stop for looked_into in spans for span in looked_into}
+            products: list[dict[int, Tensor]] = [{} for _ in spans]
+            asked = some.to(self.rows.dtype)
+            for start, numbers in asking.items():
+                for number, values in zip(numbers, asked[numbers] @ self.rows[start : ends[start]].T, strict=True):
+                    products[number][start] = values
+            for looked_into, found in zip(spans, products, strict=True):
+                yield self._highest(torch.cat([found[span.start] for span in looked_into]).float(), looked_into, count)
+
+    def _nearest_spans(self, directions: Tensor, share: float) -> list[list[slice]]:
+        """The rows of the cells nearest to each of directions (Q, d), so many cells that they hold a `share` of all."""
+        order = (directions.float() @ self.centres.float().T).argsort(1, descending=True)
+        lengths = self.starts.diff()[order].cumsum(1)
+        many = ((lengths < share * len(self.places)).sum(1) + 1).tolist()
+        starts = self.starts.tolist()
+        return [
+            [slice(starts[cell], starts[cell + 1]) for cell in cells[:some]]
+            for cells, some in zip(order.tolist(), many, strict=True)
+        ]
+
+    def _highest(self, products: Tensor, spans: list[slice], count: int) -> Tensor:
         places = torch.cat([self.places[span] for span in spans])
         return places[highest(products, count)]
 
@@ -104,14 +133,6 @@ class Cells:
             and torch.equal(self.starts.sort().values, self.starts)
             and self.starts[[0, -1]].tolist() == [0, count]
         )
-
-
-def highest(scores: Tensor, count: int) -> Tensor:
-    """The places of the `count` highest of some scores (..., N), or of all where there are fewer, in any order."""
-    if count >= scores.shape[-1]:
-        return torch.arange(scores.shape[-1]).expand(scores.shape)
-    # NumPy's selection, which is many times as quick as torch's topk.
-    return torch.from_numpy(np.argpartition(scores.numpy(), -count, axis=-1)[..., -count:])
 
 
 def _file(name: str, data: bytes) -> str:
