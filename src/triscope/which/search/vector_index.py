@@ -112,9 +112,10 @@ class Space(StoredVectors):
                 some, places = places[: len(block)], places[len(block) :]
                 yield some, queries @ block.T - beside
             return
-        by_projection = self.projection is not None and not exact
-        matrix = self.short if by_projection else self.whole
-        asked = (queries @ self.projection.directions.T if by_projection else queries).to(matrix.dtype)
+        matrix, asked = self.whole, queries
+        if self.projection is not None and not exact:
+            matrix, asked = self.short, queries @ self.projection.directions.T
+        asked = asked.to(matrix.dtype)
         for some in torch.split(places, max(_FEWEST, _AT_ONCE // max(len(queries), 1))):
             block = matrix[some[0] : some[-1] + 1] if allowed is None else matrix.index_select(0, some)
             yield some, (asked @ block.T).float()
