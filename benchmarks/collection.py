@@ -4,7 +4,8 @@
 
 The collection is made: vectors as in `benchmarks.search`, thumbnails cut from the sample photos. It is opened in the
 live page as a server meets it for the first time, and as one does that is started again.
-Usable is a map that can be moved, searched and pointed at. Then the map is dragged and zoomed for two seconds each, and
+Usable is a map that can be moved, searched and pointed at; the places by all pictures, and thumbnails, may come later.
+Then the map is dragged and zoomed for two seconds each, and
 frames are counted; the same is done with the page that `triscope pca -o map.html` writes.
 """
 
@@ -13,6 +14,8 @@ import io
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -91,18 +94,23 @@ def moves(frame: Page | Frame, what: str) -> None:
         )
 
 
-def live(page: Page, store: Store, what: str, method: str = "pca") -> Frame:
-    """Open the collection on a new server, and print how long that takes."""
+@contextmanager
+def live(page: Page, store: Store, what: str, method: str = "pca") -> Iterator[Frame]:
+    """Open the collection on a new server, and print how long that takes; the server is closed at the end."""
     fresh = Store.open(store.path, store.network)
     running = serve(Microscope([fresh.network], fresh, photos=[sample_photo("cat")]))
     page.goto(running.url)
     page.wait_for_selector("h1")
     spent, began = Spent(), time.perf_counter()
     page.goto(f"{running.url.split('?')[0]}#/collection?method={method}")
-    page.locator("iframe.frame").wait_for(timeout=600_000)
-    page.frame_locator("iframe.frame").locator("#count", has_text="picture").wait_for(timeout=600_000)
+    frame = page.frame_locator("iframe.frame")
+    frame.locator("#count", has_text="picture").wait_for(timeout=600_000)
     report(f"{method}, {what}", time.perf_counter() - began, spent())
-    return page.frames[-1]
+    page.locator(".outcome .files").wait_for(timeout=600_000)
+    frame.locator("#note:empty").wait_for(timeout=600_000, state="attached")
+    report("  until it is whole and every thumbnail is there", time.perf_counter() - began, spent())
+    yield page.frames[-1]
+    running.close()
 
 
 def main() -> None:
@@ -125,12 +133,13 @@ def measure(place: Path, count: int, *, tsne: bool) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        live(page, store, "as the server meets it for the first time")
-        frame = live(page, store, "when the server is started again")
-        moves(frame, "in the live page")
-        if tsne:
-            live(page, store, "computed", "tsne")
-            live(page, store, "kept", "tsne")
+        with live(page, store, "as the server meets it for the first time"):
+            pass
+        with live(page, store, "when the server is started again") as frame:
+            moves(frame, "in the live page")
+        for what in ("computed", "kept") if tsne else ():
+            with live(page, store, what, "tsne"):
+                pass
         spent, began = Spent(), time.perf_counter()
         file = ts.pca(store).save(place.parent / "map.html")
         report(

@@ -69,7 +69,7 @@ def every_store_is_large(monkeypatch):
 def test_what_a_map_of_many_takes_is_made_once(photos, every_store_is_large, monkeypatch):
     store = build(photos(30))
     page = ts.pca(store)._page()
-    for name in ("reduction._coordinates", "map._nearest", "page.sprites.atlases"):
+    for name in ("reduction._coordinates", "map._nearest", "page.sprites._made"):
         monkeypatch.setattr(f"triscope.which.maps.{name}", None)
     assert ts.pca(store)._page() == page
 

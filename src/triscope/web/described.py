@@ -11,6 +11,7 @@ from triscope.methods import ImageInput, LayerInput, Method, ObjectiveInput, Sto
 from triscope.results import Drawn, Heatmap
 from triscope.verbs import METHODS
 from triscope.where.by_name import USUAL_METHODS, makes_a_heatmap
+from triscope.which.maps.map import Map
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.selection import Selected
 
@@ -47,6 +48,7 @@ def _method(method: Method[Any], line: str) -> dict[str, Any]:
         "selects": "rows" if issubclass(method.returns, Selected) else None,
         "judged": makes_a_heatmap(method),
         "page": ".html" in method.returns.endings,
+        "mapped": issubclass(method.returns, Map),
         "kinds": {name: _kind(declared.input) for name, declared in method.inputs.items()},
     }
 

@@ -16,7 +16,9 @@ from triscope.images import slug
 from triscope.web import answers
 from triscope.web.jobs import Job
 from triscope.web.microscope import Microscope
+from triscope.web.packed import KIND
 from triscope.web.requests import NotFoundError, json_of, scope_of, word_of
+from triscope.which.maps.page import live_page
 
 _HEARTBEAT = 15.0  # seconds between two signs of life of a stream of snapshots
 _TYPES = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".csv": "text/csv",
@@ -38,6 +40,8 @@ def job_routes() -> list[Route]:
         Route("/api/jobs/{job}/numbers", job_numbers),
         Route("/api/jobs/{job}/parts/{number:int}", job_part),
         Route("/api/jobs/{job}/page", job_page),
+        Route("/api/jobs/{job}/pieces/{name:str}", job_piece),
+        Route("/api/map", map_frame),
         Route("/api/jobs/{job}/file", job_file),
         Route("/api/jobs/{job}/animation", job_animation),
     ]
@@ -118,6 +122,23 @@ async def job_page(request: Request) -> Response:
     data = await run_in_threadpool(answers.written, _result(request), ".html", None)
     headers = {"Content-Security-Policy": answers.policy_of(data)}
     return Response(data, media_type="text/html", headers=headers)
+
+
+async def map_frame(request: Request) -> Response:
+    """The page of a map, for a frame; it is handed the map itself piece by piece."""
+    del request
+    data = live_page()
+    headers = {"Content-Security-Policy": answers.policy_of(data)}
+    return Response(data, media_type="text/html", headers=headers)
+
+
+async def job_piece(request: Request) -> Response:
+    """A piece of a map, as far as the job has come."""
+    maps, result = scope_of(request).maps, _result(request)
+    text = request.query_params.get("number", "")
+    number = int(text) if text.isdecimal() and len(text) < 9 else -1
+    data = await run_in_threadpool(maps.piece, result, request.path_params["name"], number)
+    return Response(data, media_type=KIND)
 
 
 async def job_file(request: Request) -> Response:

@@ -127,7 +127,7 @@ class Job:
 
     def _film(self, step: Step[Any]) -> None:
         """Keep a picture of its way, where it has one."""
-        if not self.long or not isinstance(step.result, Drawn):
+        if not self.long or not isinstance(step.result, Drawn) or step.result.usual_form == ".html":
             return
         with suppress(Exception):  # as with every picture on the way
             if self.frames is None:
@@ -290,7 +290,9 @@ class Worker:
         if isinstance(quick, _Call):
             quick.run()
         elif quick is not None:
-            self._step(quick)
+            if self._step(quick):
+                with self._change:
+                    self._quick.append(quick)
         elif long is not None:
             if not self._step(long):
                 with self._change:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,10 +26,13 @@ from triscope.views import predict
 from triscope.web import described
 from triscope.web.asking import read_call
 from triscope.web.jobs import Job, Worker
+from triscope.web.map_pieces import MapPieces
 from triscope.web.photos import PhotoFile, Photos, jpeg, seen
 from triscope.web.volumes import Volume, colour_map, layer_facts, volume
 from triscope.which.maps.kept import WORTH
+from triscope.which.maps.map import Map
 from triscope.which.maps.pca import pca
+from triscope.which.maps.rough import rough_map
 from triscope.which.store import GOOD, Store
 
 _ANSWERS = 256
@@ -63,6 +67,7 @@ class Microscope:
         self._notes_lock = threading.Lock()
         self.notes: dict[str, dict[str, Any]] = self._read_notes()
         self.worker.soon(self.about)  # so that layers are found before the first visitor asks
+        self.maps = MapPieces()
         if store is not None:
             self._prepare(store)
 
@@ -125,7 +130,11 @@ class Microscope:
         about = {"method": call.method.name, **call.lines()}
 
         def steps() -> Iterator[Step[Any]]:
-            return call.method.steps(**call.arguments)
+            if issubclass(call.method.returns, Map):
+                rough = rough_map(call.arguments["store"], call.arguments.get("layer"))
+                if rough is not None:
+                    yield Step(0, 1, math.nan, {}, rough)
+            yield from call.method.steps(**call.arguments)
 
         job = Job(about, steps, call.method.long, picture_of)
         self.worker.submit(job)
@@ -228,7 +237,8 @@ class Microscope:
         self.worker.background(steps())
 
     def close(self) -> None:
-        """Stop the worker."""
+        """Stop the worker, and what is being prepared."""
+        self.maps.close()
         self.worker.close()
 
     def _prepare(self, store: Store) -> None:
@@ -236,7 +246,7 @@ class Microscope:
 
         def body() -> None:
             with suppress(TriscopeError):
-                pca(store).forms[".html"]()
+                self.maps.thumbnails(pca(store))
 
         if len(store) >= WORTH:
             threading.Thread(target=body, name="triscope-map", daemon=True).start()

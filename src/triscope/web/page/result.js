@@ -30,8 +30,8 @@ export function result(app, job, { frame = true } = {}) {
 function body(app, job, facts, frame) {
   if (facts.matrix) return matrix(app, facts.matrix);
   if (facts.units) return selection(app, job, facts);
-  if (facts.page && frame) {
-    return h("iframe", { class: "frame", src: `api/jobs/${job.id}/page#bare`, title: "The result, as a page of its own",
+  if (facts.page) {
+    return frame && h("iframe", { class: "frame", src: `api/jobs/${job.id}/page#bare`, title: "The result, as a page of its own",
       sandbox: "allow-scripts allow-downloads" });
   }
   if (facts.parts.length) return gallery(app, job, facts);

@@ -4,6 +4,7 @@ import { curve } from "./charts.js";
 import { methodForm } from "./form.js";
 import { fill, h, say, told } from "./h.js";
 import { two } from "./heat.js";
+import { mapStage } from "./mapped.js";
 import { capital, result, sameAs } from "./result.js";
 import { act, ask, over, watch } from "./source.js";
 
@@ -34,12 +35,15 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   const scrub = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Go back to an earlier picture",
     hidden: true, oninput: () => show(Number(scrub.value)) });
   const course = h("div");
+  /** @type {any} */
+  let stage = null;
+  const easel = h("div", { class: "easel" }, live);
   const found = h("div", { class: "outcome" });
   const same = h("div", { class: "same" });
   const kept = h("div", { class: "history" });
   const compared = h("div");
   const node = h("div", { class: "run" }, title && h("h3", null, title), form.node, h("div", { class: "buttons" }, run, method.long && pause, cancel),
-    method.long && bar, state, h("div", { class: "easel" }, live), scrub, course, found, same, kept, compared,
+    method.long && bar, state, easel, scrub, course, found, same, kept, compared,
     h("p", { class: "caption" }, capital(method.line), "."),
     method.misleads && h("details", null, h("summary", null, "When it misleads"), h("p", null, method.misleads)));
 
@@ -55,6 +59,11 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     live.hidden = scrub.hidden = true;
     fill(found);
     fill(course);
+    if (method.mapped) {
+      stage?.close();
+      stage = mapStage();
+      fill(easel, stage.node);
+    }
     const said = form.read();
     started?.(said);
     try {
@@ -92,6 +101,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     bar.value = now.total ? now.index / now.total : 0;
     state.textContent = words(now);
     if (now.score !== null && before?.index !== now.index) scores.push(now.score);
+    if (stage && now.version !== before?.version) stage.show(now);
     if (now.index && now.version !== before?.version && draws) await frame(now);
     if (scores.length > 2) fill(course, curve(scores, "score"));
     if (!running) {
@@ -118,7 +128,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   /** @param {import("./source.js").Snapshot} now @param {any} said */
   function finished(now, said) {
     const drawn = draws && frames.length > 0;
-    fill(found, result(app, now), method.long && frames.length > 2 && h("p", { class: "files" }, "Save ",
+    fill(found, result(app, now, { frame: !stage }), method.long && frames.length > 2 && h("p", { class: "files" }, "Save ",
       h("a", { href: `api/jobs/${now.id}/animation`, download: `${method.name}-way.webp` }, "the way there as a moving webp")));
     found.classList.toggle("told", drawn);
     fill(same);
@@ -151,7 +161,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   }
 
   drawHistory();
-  return { node, form, begin, leave, halt, close: () => { stop(); } };
+  return { node, form, begin, leave, halt, close: () => { stop(); stage?.close(); } };
 
   /** @param {import("./source.js").Snapshot} now */
   function words(now) {

@@ -33,20 +33,41 @@ def once(
     if len(store) < WORTH:
         return make()
     with _making:
-        known = recall(store, key)
-        with suppress(KeyError, IndexError):
-            if known is not None and fits(known):
-                return known
+        known = fitting(store, key, fits)
+        if known is not None:
+            return known
         made = make()
-        keep(store, key, made)
-        _tidy(store.path / "maps", str(key["method"]))
+        keep_new(store, key, lambda: made)
         return made
+
+
+def fitting(
+    store: Store, key: Mapping[str, Any], fits: Callable[[Mapping[str, Tensor]], bool]
+) -> Mapping[str, Tensor] | None:
+    """What was kept under `key`, where it `fits`."""
+    known = recall(store, key)
+    with suppress(KeyError, IndexError):
+        if known is not None and fits(known):
+            return known
+    return None
+
+
+def keep_new(store: Store, key: Mapping[str, Any], made: Callable[[], Mapping[str, Tensor]]) -> None:
+    """Keep what was made of a store of many pictures; what is too old is taken away."""
+    if len(store) >= WORTH:
+        keep(store, key, made())
+        _tidy(store.path / "maps", str(key["method"]))
 
 
 def are_numbers(values: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> bool:
     """Whether what a file holds, which anybody may have written, are finite numbers of this shape and type."""
     right = values is not None and values.dtype == dtype and values.shape == shape
     return values is not None and right and bool(values.isfinite().all())
+
+
+def is_kept(store: Store, key: Mapping[str, Any]) -> bool:
+    """Whether there is anything under `key`."""
+    return _place(store, key).is_file()
 
 
 def recall(store: Store, key: Mapping[str, Any]) -> Mapping[str, Tensor] | None:

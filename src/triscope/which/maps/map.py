@@ -141,7 +141,7 @@ class Map(Drawn):
 
     def montage(self) -> render.Montage:
         """The pictures on the map, or in the mosaic; those that there is no room for are grey dots."""
-        kept = _sample(len(self.rows), SHOWN)
+        kept = self.shown
         places = unit(self.values)
         tiles = []
         if self.form == "mosaic":
@@ -228,11 +228,16 @@ class Map(Drawn):
         known = once(self.store, key, make, fits)
         return known["indices"].numpy(), known["scores"].numpy()
 
+    @cached_property
+    def shown(self) -> NDArray[np.int64]:
+        """The places in `rows` of the pictures that a page shows, ascending; the others are points."""
+        return sample(len(self.rows), SHOWN)
+
     def _page(self) -> bytes:
         from triscope.which.maps.page import Shown, page
         from triscope.which.maps.page.sprites import sprites_of
 
-        kept = _sample(len(self.rows), SHOWN)
+        kept = self.shown
         rest = np.setdiff1d(np.arange(len(self.rows)), kept)
         places = unit(self.values)
         grid, shape = cells(places[kept])
@@ -283,7 +288,7 @@ def unit(values: Tensor) -> NDArray[np.float32]:
     return places
 
 
-def _sample(count: int, most: int) -> NDArray[np.int64]:
+def sample(count: int, most: int) -> NDArray[np.int64]:
     """Which of `count` pictures are shown, at most `most`, in order."""
     if count <= most:
         return np.arange(count)

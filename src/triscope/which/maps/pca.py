@@ -70,12 +70,18 @@ def pca(
 
 def look_up(store: Store, layer: str | None) -> tuple[Column, Coordinates]:
     """The column that stands for a layer, or for the last that the store keeps, and its pictures' coordinates."""
+    column = stored_column(store, layer)
+    return column, coordinates(store, column)
+
+
+def stored_column(store: Store, layer: str | None) -> Column:
+    """The column that stands for a layer, or for the last that the store keeps."""
     kept = [column.layer for column in store.columns if column.pool != "pixels"]
     inner = [name for name in kept if name != "output"]
     column = store.find(layer or (inner or kept)[-1])
     if not len(store):
         raise StoreError(f"{printable(store.path)} has no picture that could be shown; index some first.")
-    return column, coordinates(store, column)
+    return column
 
 
 def left_out(store: Store) -> tuple[str, ...]:

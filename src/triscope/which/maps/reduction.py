@@ -12,7 +12,7 @@ from torch import Tensor
 
 from triscope.which.database.projections import Projection, fit_blocks, total_variance
 from triscope.which.database.schema import Column
-from triscope.which.maps.kept import are_numbers, once
+from triscope.which.maps.kept import are_numbers, is_kept, once
 from triscope.which.store import GOOD, Store
 
 RANK = 50
@@ -52,9 +52,18 @@ def coordinates(store: Store, column: Column) -> Coordinates:
                   "directions": (rank, column.length), "variance": (rank,)}  # fmt: skip
         return all(are_numbers(known[name], shape) for name, shape in shapes.items())
 
-    known = once(store, {"method": "components", "column": column.name}, make, fits)
+    known = once(store, _key(column), make, fits)
     projection = Projection(known["mean"], known["directions"], known["variance"])
     return Coordinates(rows, known["values"], projection, known["kept"])
+
+
+def is_known(store: Store, column: Column) -> bool:
+    """Whether the components of a column are kept with its store."""
+    return is_kept(store, _key(column))
+
+
+def _key(column: Column) -> dict[str, str]:
+    return {"method": "components", "column": column.name}
 
 
 def _coordinates(store: Store, column: Column, rows: NDArray[np.int64]) -> Coordinates:

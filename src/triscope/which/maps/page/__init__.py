@@ -7,7 +7,8 @@ text. The page's own policy (CSP) names its one script and its one style sheet b
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
@@ -23,7 +24,7 @@ from triscope.which.maps.coloring import coloring
 from triscope.which.maps.coloring import shown as text_of
 from triscope.which.maps.page.sprites import Atlases, atlases
 
-__all__ = ["page", "Shown"]
+__all__ = ["live_page", "page", "Shown"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +70,25 @@ class Shown:
 def page(shown: Shown) -> bytes:
     """The page, UTF-8 HTML: thumbnails in atlases, the rest as JSON, one script and one style sheet."""
     sprites = shown.thumbnails if isinstance(shown.thumbnails, Atlases) else atlases(shown.thumbnails)
-    script, style = _file("map.js"), style_sheet(Path(__file__).with_name("map.css"))
-    html = Template(_file("map.html")).substitute(
-        policy=policy(images="data: blob:", style=style, script=script),
-        version=__version__,
+    return _html(
         title=_text(shown.title),
         captions="\n".join(f"<p>{_text(caption)}</p>" for caption in shown.captions),
-        style=style,
-        script=script,
         atlases="\n".join(f'<img class="atlas" alt="" hidden src="{_uri(jpeg)}">' for jpeg in sprites.jpegs),
-        data=_json(_data(shown, sprites)),
+        data=f'<script type="application/json" id="data">{_json(_data(shown, sprites))}</script>',
+    )
+
+
+@cache
+def live_page() -> bytes:
+    """The page without data: the page that shows it in a frame hands it the map, piece by piece."""
+    return _html(title="Map", captions="", atlases="", data="")
+
+
+def _html(**parts: str) -> bytes:
+    script, style = _file("map.js"), style_sheet(Path(__file__).with_name("map.css"))
+    allowed = policy(images="data: blob:", style=style, script=script)
+    html = Template(_file("map.html")).substitute(
+        policy=allowed, version=__version__, style=style, script=script, **parts
     )
     return html.encode()
 
@@ -92,19 +102,17 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
         "grid": list(shown.grid),
         "neighbors": shown.neighbors.ravel().tolist(),
         "scores": _numbers(shown.scores, 4),
-        "fields": [_field(name, values) for name, values in shown.fields.items()],
+        "fields": [field_of(name, values) for name, values in shown.fields.items()],
         "color": -1 if shown.color_by is None else [*shown.fields].index(shown.color_by),
         "rest": _numbers(shown.rest, 4),
         "ids": list(shown.rows),
-        "tile": sprites.tile,
-        "columns": sprites.columns,
-        "rows": sprites.rows,
+        **asdict(sprites.layout),
         "sizes": [number for size in sprites.sizes for number in size],
         "tones": sprites.tones,
     }
 
 
-def _field(name: str, values: Sequence[Any]) -> list[Any]:
+def field_of(name: str, values: Sequence[Any]) -> list[Any]:
     """A field: its name, its values as texts, each picture's place in the legend, and the legend."""
     found = coloring(values)
     return [printable(name), [text_of(value) for value in values], found.places, found.legend]

@@ -1,10 +1,12 @@
 // The map: pictures on a canvas, as far in or out as you like, on the map or in the mosaic, and all in between.
 // Positions are in the units of the map (x right, y down); pixels are CSS pixels of the canvas.
+// A page that was saved has its data in it. One that is served is shown in a frame of the page it belongs to, which hands
+// it one piece after the other: places first, so that there is something to move, then names, cells, thumbnails.
 
 const byId = (id) => document.getElementById(id);
-const data = JSON.parse(byId("data").textContent);
-const count = data.names.length;
-const nearest = count ? data.neighbors.length / count : 0;
+const live = !byId("data");
+const data = live ? await first() : JSON.parse(byId("data").textContent);
+const count = data.sizes.length / 2;
 const canvas = byId("canvas");
 const stage = byId("stage");
 const pen = canvas.getContext("2d");
@@ -19,6 +21,7 @@ const CLOSEST = 320; // pixels: a picture on the screen is never larger
 const COMPANY = 26; // pixels: the chosen picture and its neighbours are at least so large
 const DIM = 0.09;
 const MANY = 60; // pictures of a selection that are shown
+const JOURNEY = 500; // milliseconds that pictures take to new places
 
 const state = {
   mosaic: false, blend: 0, // 0 on the map, 1 in the mosaic
@@ -29,7 +32,7 @@ const state = {
 };
 const lit = new Uint8Array(count).fill(1);
 const colors = new Array(count).fill("");
-const hay = data.names.map((name, i) => [name, ...data.fields.map(([, values]) => values[i])].join("\n").toLowerCase());
+let hay = hayOf();
 const inks = new Uint32Array(count); // the colours of points, as pixels: alpha, blue, green, red
 const dots = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 let dotted = new ImageData(1, 1);
@@ -37,6 +40,13 @@ let levels = []; // levels[n][atlas]: the atlases, halved n times; none until th
 let ink = {};
 let asked = false;
 let telling = 0;
+/** @type {Map<number, [number, number | null][]>} what is nearest to a picture, where it was asked for */
+const near = new Map();
+
+/** What can be searched of each picture. */
+function hayOf() {
+  return data.names.map((name, i) => [name, ...data.fields.map(([, values]) => values[i])].join("\n").toLowerCase());
+}
 
 // Where things are
 
@@ -48,11 +58,16 @@ function mapAt(i, mosaic) {
   return [(data.cells[2 * i + 1] + 0.5) * side, (data.cells[2 * i] + 0.5) * side];
 }
 
-const ways = [false, true].map((mosaic) => {
-  const at = new Float32Array(2 * count);
-  for (let i = 0; i < count; i++) at.set(mapAt(i, mosaic), 2 * i);
-  return at;
-});
+/** The places of all pictures on the map, or in the mosaic once its cells are known. */
+function wayOf(mosaic) {
+  const way = new Float32Array(2 * count);
+  for (let i = 0; i < (mosaic ? data.cells.length / 2 : count); i++) way.set(mapAt(i, mosaic), 2 * i);
+  return way;
+}
+
+const ways = [wayOf(false), wayOf(true)];
+/** Pictures on their way to other places on the map. */
+let journey = null;
 
 const mix = (a, b, share) => a + (b - a) * share;
 const bounded = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -81,7 +96,7 @@ function bounds(mosaic) {
   return box[0] <= box[2] ? box : [0, 0, 1, 1];
 }
 
-const boxes = [bounds(false), bounds(true)];
+let boxes = [bounds(false), bounds(true)];
 
 /** The view that shows all of it. */
 function fitView(mosaic) {
@@ -132,18 +147,23 @@ function readInk() {
 
 /** Picture i into a canvas, in the middle of (x, y), its longer side `side` pixels; `square` 1 fills a square. */
 function sprite(target, i, x, y, side, square, pixels) {
-  if (!levels.length) return;
-  const level = bounded(Math.floor(Math.log2(data.tile / Math.max(1, pixels))), 0, levels.length - 1);
+  const level = bounded(Math.floor(Math.log2(data.tile / Math.max(1, pixels))), 0, Math.max(0, levels.length - 1));
   const shrink = 1 / 2 ** level;
   const full = data.columns * data.rows;
   const place = i % full;
+  const sheet = levels[level]?.[Math.floor(i / full)];
+  if (!sheet) {
+    target.fillStyle = colors[i] || ink.soft;
+    target.fillRect(x - side / 2, y - side / 2, side, side);
+    return;
+  }
   const [w, h] = [data.sizes[2 * i], data.sizes[2 * i + 1]];
   const [long, short] = [Math.max(w, h), Math.min(w, h)];
   const [sw, sh] = [mix(w, short, square), mix(h, short, square)];
   const sx = (place % data.columns) * data.tile + ((data.tile - w) >> 1) + (w - sw) / 2;
   const sy = Math.floor(place / data.columns) * data.tile + ((data.tile - h) >> 1) + (h - sh) / 2;
   const [dw, dh] = [side * mix(w / long, 1, square), side * mix(h / long, 1, square)];
-  target.drawImage(levels[level][Math.floor(i / full)], sx * shrink, sy * shrink, sw * shrink, sh * shrink,
+  target.drawImage(sheet, sx * shrink, sy * shrink, sw * shrink, sh * shrink,
     x - dw / 2, y - dh / 2, dw, dh);
 }
 
@@ -288,6 +308,7 @@ function drawLasso() {
 function paint(now) {
   asked = false;
   advance(now);
+  travel(now);
   const sharp = window.devicePixelRatio || 1;
   pen.setTransform(sharp, 0, 0, sharp, 0, 0);
   pen.clearRect(0, 0, state.width, state.height);
@@ -301,7 +322,7 @@ function paint(now) {
   drawHovered(side, sharp);
   drawLasso();
   hold();
-  if (state.tween || state.hurried) draw();
+  if (state.tween || journey || state.hurried) draw();
 }
 
 function draw() {
@@ -312,16 +333,30 @@ function draw() {
 
 // Moving
 
+const ease = (share) => (share < 0.5 ? 4 * share ** 3 : 1 - (2 - 2 * share) ** 3 / 2);
+
 function advance(now) {
   const tween = state.tween;
   if (!tween) return;
   state.moved = now;
   tween.start ??= now;
   const share = tween.time ? Math.min(1, (now - tween.start) / tween.time) : 1;
-  const eased = share < 0.5 ? 4 * share ** 3 : 1 - (2 - 2 * share) ** 3 / 2;
+  const eased = ease(share);
   for (const key of ["scale", "x", "y"]) state.view[key] = mix(tween.from[key], tween.to[key], eased);
   state.blend = mix(tween.blend, Number(state.mosaic), eased);
   if (share === 1) state.tween = null;
+}
+
+/** Pictures on their way to their new places on the map. */
+function travel(now) {
+  if (!journey) return;
+  state.moved = now;
+  journey.start ??= now;
+  const share = still.matches ? 1 : Math.min(1, (now - journey.start) / JOURNEY);
+  const eased = ease(share);
+  const { from, to } = journey;
+  for (let k = 0; k < to.length; k++) ways[0][k] = mix(from[k], to[k], eased);
+  if (share === 1) journey = null;
 }
 
 function glide(to, time) {
@@ -475,7 +510,9 @@ function hover(i, x = 0, y = 0) {
 }
 
 function neighborsOf(i) {
+  if (live) return near.get(i) || [];
   const found = [];
+  const nearest = data.neighbors.length / count;
   for (let n = i * nearest; n < (i + 1) * nearest; n++) {
     if (data.neighbors[n] >= 0) found.push([data.neighbors[n], data.scores[n]]);
   }
@@ -513,19 +550,29 @@ function choose(i) {
   sheeted();
   byId("help").hidden = i >= 0 || state.picked.size > 0;
   if (i >= 0) {
-    if (parent !== window) parent.postMessage({ triscope: "chosen", row: data.ids[i] ?? -1 }, "*");
-    const near = neighborsOf(i);
+    tell({ triscope: "chosen", row: data.ids[i] ?? -1, place: i, near: near.has(i) });
     part.querySelector(".subject").replaceChildren(thumb(i, 160), element("p", "name", data.names[i]), facts(i));
-    part.querySelector("h3").hidden = !near.length;
-    part.querySelector(".near").replaceChildren(...near.map(nearRow));
     part.scrollTop = 0;
-    const told = data.fields.map(([name, values]) => (values[i] ? `, ${name} ${values[i]}` : "")).join("");
-    const nearby = near.length ? ` Nearest: ${near.slice(0, 3).map(([n]) => data.names[n]).join(", ")}.` : "";
-    say(`Selected: ${data.names[i]}${told}.${nearby}`);
+    showNear(i);
   } else {
     say("");
   }
   draw();
+}
+
+/** What is nearest to the chosen picture, as far as it is known. */
+function showNear(i) {
+  const [part, found] = [byId("chosen"), neighborsOf(i)];
+  part.querySelector("h3").hidden = !found.length;
+  part.querySelector(".near").replaceChildren(...found.map(nearRow));
+  const told = data.fields.map(([name, values]) => (values[i] ? `, ${name} ${values[i]}` : "")).join("");
+  const nearby = found.length ? ` Nearest: ${found.slice(0, 3).map(([n]) => data.names[n]).join(", ")}.` : "";
+  say(`Selected: ${data.names[i]}${told}.${nearby}`);
+}
+
+/** Tell the page that shows this one in a frame, if there is one. */
+function tell(words) {
+  if (parent !== window) parent.postMessage(words, "*");
 }
 
 /** The picture beside the chosen one in a direction, or -1: near, and rather straight on than aside. */
@@ -561,7 +608,7 @@ const pictures = (number) => `${whole.format(number)} picture${number === 1 ? ""
 
 function refilter() {
   const wanted = state.query.trim().toLowerCase();
-  const places = state.field < 0 ? null : entries[state.field].place;
+  const places = state.field < 0 ? null : data.fields[state.field][2];
   let found = 0;
   for (let i = 0; i < count; i++) {
     const kept = !state.kept.size || state.kept.has(places[i]);
@@ -570,13 +617,10 @@ function refilter() {
   }
   const all = whole.format(count);
   const narrowed = wanted || state.kept.size;
-  byId("count").textContent = narrowed ? `${whole.format(found)} of ${all} match` : pictures(count);
+  byId("count").textContent = narrowed ? `${whole.format(found)} of ${all} match` : hay.length === count ? pictures(count) : "";
   hover(-1);
   draw();
 }
-
-/** Where each picture stands in the legend of a field, and the legend: value, number, colour. */
-const entries = data.fields.map(([, , place, list]) => ({ place, list }));
 
 function legendRow([value, number, color], place) {
   const row = element("li");
@@ -601,15 +645,20 @@ function colorBy(field) {
   state.kept.clear();
   byId("legend").hidden = field < 0;
   if (field >= 0) {
-    const { place, list } = entries[field];
+    const [name, , place, list] = data.fields[field];
     for (let i = 0; i < count; i++) colors[i] = list[place[i]][2];
-    byId("legend").querySelector("h2").textContent = data.fields[field][0];
+    byId("legend").querySelector("h2").textContent = name;
     byId("legend").querySelector("ul").replaceChildren(...list.map(legendRow));
   } else {
     colors.fill("");
   }
-  data.tones.forEach((tone, i) => { inks[i] = packed(colors[i] || tone); });
+  paintPoints();
   refilter();
+}
+
+/** The colours of points; a picture that was not yet seen is grey. */
+function paintPoints() {
+  for (let i = 0; i < count; i++) inks[i] = packed(colors[i] || data.tones[i] || ink.soft);
 }
 
 // The lasso and what it picks
@@ -645,9 +694,8 @@ function pick(indices) {
 
 /** A page that shows this one in a frame is told what was picked, once it has not changed for a moment. */
 function tellPicked() {
-  if (parent === window) return;
   clearTimeout(telling);
-  telling = setTimeout(() => parent.postMessage({ triscope: "picked", rows: [...state.picked].map((i) => data.ids[i] ?? -1) }, "*"), 300);
+  telling = setTimeout(() => tell({ triscope: "picked", rows: [...state.picked].map((i) => data.ids[i] ?? -1) }), 300);
 }
 
 /** Take the chosen picture into the selection, or out of it. */
@@ -791,7 +839,7 @@ const KEYS = {
   "=": () => glideBy(1.6),
   "-": () => glideBy(1 / 1.6),
   0: fit,
-  m: () => arrange(!state.mosaic),
+  m: () => byId("as-mosaic").disabled || arrange(!state.mosaic),
   x: takeChosen,
   a: takeMatching,
   "/": () => byId("search").focus(),
@@ -841,24 +889,102 @@ function listen() {
   byId("export").addEventListener("click", exportPicked);
   byId("drop").addEventListener("click", () => pick([]));
   byId("close").addEventListener("click", () => { choose(-1); canvas.focus({ preventScroll: true }); });
-  dark.addEventListener("change", () => { readInk(); draw(); });
+  dark.addEventListener("change", () => { readInk(); paintPoints(); draw(); });
   new ResizeObserver(resize).observe(stage);
+}
+
+// What a page that is served is handed, piece by piece
+
+/** The first piece, and what stands for the others until they come. */
+function first() {
+  return new Promise((done) => {
+    addEventListener("message", function hear({ source, data: told }) {
+      if (source !== parent || told?.piece !== "places") return;
+      removeEventListener("message", hear);
+      const { tile, parts, ...rest } = told;
+      const many = parts.places.byteLength / 8;
+      done({ ...rest, tile, places: floats(parts.places), rest: floats(parts.rest), ids: integers(parts.rows), names: [], fields: [],
+        color: -1, cells: [], grid: [1, 1], neighbors: [], scores: [], tones: [], sizes: new Uint8Array(2 * many).fill(tile) });
+    });
+    parent.postMessage({ triscope: "ready" }, "*");
+  });
+}
+
+function floats(bytes) { return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4); }
+
+function integers(bytes) { return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4); }
+
+const PIECES = {
+  places({ parts }) {
+    if (parts.places.byteLength !== 8 * count) return;
+    const whole = !state.tween && Math.abs(state.view.scale - fitView(state.mosaic).scale) < 1e-6 * state.view.scale;
+    Object.assign(data, { places: floats(parts.places), rest: floats(parts.rest) });
+    near.clear();
+    boxes = [bounds(false), boxes[1]];
+    journey = { from: ways[0].slice(), to: wayOf(false), start: null };
+    state.fitted = fitView(false).scale;
+    if (whole) glide(fitView(state.mosaic), JOURNEY);
+    draw();
+  },
+  names({ names, fields, color }) {
+    Object.assign(data, { names, fields });
+    hay = hayOf();
+    offerFields(color);
+  },
+  cells({ grid, parts }) {
+    Object.assign(data, { grid, cells: integers(parts.cells) });
+    ways[1] = wayOf(true);
+    boxes = [boxes[0], bounds(true)];
+    byId("as-mosaic").disabled = false;
+    draw();
+  },
+  async sheet({ number, parts }) {
+    const from = number * data.columns * data.rows;
+    data.sizes.set(parts.sizes, 2 * from);
+    for (let k = 0; k < parts.tones.length / 3; k++) {
+      data.tones[from + k] = `#${[...parts.tones.subarray(3 * k, 3 * k + 3)].map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+    }
+    paintPoints();
+    addSheet(number, await createImageBitmap(new Blob([parts.jpeg])));
+    if (state.chosen >= 0) showNear(state.chosen);
+    draw();
+  },
+  near({ place, found }) {
+    near.set(place, found);
+    if (state.chosen === place) showNear(place);
+    draw();
+  },
+  note({ text }) { byId("note").textContent = text; },
+};
+
+/** A sheet of thumbnails, and the same again and again halved. */
+function addSheet(number, image) {
+  let [level, side] = [0, data.tile];
+  for (let sheet = image; ; sheet = halved(sheet), side /= 2, level++) {
+    (levels[level] ??= [])[number] = sheet;
+    if (side <= 8) return;
+  }
+}
+
+function offerFields(color) {
+  byId("color").replaceChildren(new Option("nothing", "-1"), ...data.fields.map(([name], n) => new Option(name, String(n))));
+  byId("choice").hidden = !data.fields.length;
+  byId("color").value = color;
+  colorBy(color);
 }
 
 async function start() {
   document.body.classList.toggle("bare", location.hash === "#bare"); // in a page that says itself what this is
-  data.fields.forEach(([name], n) => byId("color").append(new Option(name, n)));
-  byId("choice").hidden = !data.fields.length;
   canvas.setAttribute("aria-label", `Map of ${pictures(count)}`);
+  byId("as-mosaic").disabled = live;
   readInk();
   resize();
   listen();
-  byId("color").value = data.color;
-  colorBy(data.color);
+  offerFields(data.color);
+  if (live) addEventListener("message", ({ source, data: told }) => { if (source === parent) PIECES[told?.piece]?.(told); });
   const images = [...document.querySelectorAll("img.atlas")];
   await Promise.all(images.map((image) => image.decode()));
-  levels = [images];
-  for (let side = data.tile; side > 8; side /= 2) levels.push(levels.at(-1).map(halved));
+  images.forEach((image, number) => addSheet(number, image));
   draw();
 }
 
@@ -866,10 +992,11 @@ async function start() {
 window.triscopeMap = Object.freeze({
   place: (i) => ({ x: at(i, 0), y: at(i, 1), side: sideAt(state.view.scale, state.blend) }),
   get mode() { return state.mosaic ? "mosaic" : "map"; },
-  get moving() { return asked || state.hurried || state.tween !== null; },
+  get moving() { return asked || state.hurried || state.tween !== null || journey !== null; },
   get lit() { return lit.reduce((sum, one) => sum + one, 0); },
   get chosen() { return state.chosen; },
   get picked() { return [...state.picked]; },
   get scale() { return state.view.scale; },
+  get sheets() { return (levels[0] || []).filter(Boolean).length; },
   ready: start(),
 });

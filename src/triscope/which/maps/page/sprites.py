@@ -5,9 +5,13 @@ bleeds into its neighbour. What a picture leaves free of its tile repeats its ed
 """
 
 import io
-from collections.abc import Mapping, Sequence
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from triscope.which.maps.kept import once
+from triscope.which.maps.kept import fitting, keep_new
 from triscope.which.store import Store
 
 #: The longest side of an atlas: what every browser and telephone can draw from.
@@ -24,6 +28,7 @@ LIMIT = 4096
 #: Pixels: the side of a tile, by the number of pictures up to which it is chosen.
 _SIDES = ((500, 128), (2_000, 80), (6_000, 48))
 _SMALLEST = 32
+_ON_A_SHEET = 2048  # pictures: a page has the first before the last are made
 _QUALITY = 76
 _THREADS = 4  # that decode
 
@@ -31,21 +36,67 @@ _Pixels: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Atlases:
-    """N pictures in tiles, `columns` a row, `rows` a full atlas, in reading order.
-
-    Each picture lies in the middle of its tile, (columns, rows) = `sizes[i]` of it; `tones[i]` is its mean colour.
+class Sheet:
+    """Some pictures in one atlas, the JPEG `jpeg`: each one's (columns, rows) `sizes` (n, 2) and mean colour `tones`
+    (n, 3), uint8.
     """
 
-    jpegs: tuple[bytes, ...]
+    jpeg: bytes
+    sizes: _Pixels
+    tones: _Pixels
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tiles of `tile` x `tile` pixels, `columns` a row, `rows` in a full sheet, in reading order."""
+
     tile: int
     columns: int
     rows: int
-    sizes: tuple[tuple[int, int], ...]
-    tones: tuple[str, ...]
+
+    @classmethod
+    def of(cls, count: int, limit: int) -> "Layout":
+        """That of so many pictures, on sheets of at most `limit` x `limit` pixels."""
+        tile = tile_side(count)
+        across = limit // tile
+        columns = max(1, min(across, int(np.ceil(np.sqrt(count)))))
+        return cls(tile, columns, max(1, min(across, _ON_A_SHEET // columns)))
+
+    @property
+    def full(self) -> int:
+        """How many pictures a full sheet has."""
+        return self.columns * self.rows
+
+    def sheets(self, count: int) -> int:
+        """How many sheets so many pictures take."""
+        return -(-count // self.full)
+
+
+@dataclass(frozen=True, eq=False)
+class Atlases:
+    """N pictures on sheets; each lies in the middle of its tile."""
+
+    sheets: tuple[Sheet, ...]
+    layout: Layout
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return sum(len(sheet.sizes) for sheet in self.sheets)
+
+    @property
+    def jpegs(self) -> tuple[bytes, ...]:
+        """The sheets, encoded."""
+        return tuple(sheet.jpeg for sheet in self.sheets)
+
+    @property
+    def sizes(self) -> list[list[int]]:
+        """Each picture's (columns, rows) of its tile."""
+        return [size for sheet in self.sheets for size in sheet.sizes.tolist()]
+
+    @property
+    def tones(self) -> list[str]:
+        """Each picture's mean colour, as #rrggbb."""
+        told = b"".join(sheet.tones.tobytes() for sheet in self.sheets).hex()
+        return [f"#{told[place : place + 6]}" for place in range(0, len(told), 6)]
 
 
 def tile_side(count: int) -> int:
@@ -53,54 +104,85 @@ def tile_side(count: int) -> int:
     return next((side for most, side in _SIDES if count <= most), _SMALLEST)
 
 
-def _layout(count: int, limit: int) -> tuple[int, int, int]:
-    """Of atlases of so many pictures the side of a tile, the columns, and the rows of a full one."""
-    tile = tile_side(count)
-    across = limit // tile
-    return tile, max(1, min(across, int(np.ceil(np.sqrt(count))))), across
-
-
 def atlases(thumbnails: Sequence[bytes], limit: int = LIMIT) -> Atlases:
     """Encoded pictures as atlases of at most `limit` x `limit` pixels; only the last one is not full."""
-    tile, columns, across = _layout(len(thumbnails), limit)
-    sheets, sizes, tones = [], [], []
-    with ThreadPoolExecutor(_THREADS) as threads:
-        for start in range(0, len(thumbnails), columns * across):
-            part = thumbnails[start : start + columns * across]
-            sheet = np.full((-(-len(part) // columns) * tile, columns * tile, 3), 128, np.uint8)
-            for place, pixels in enumerate(threads.map(lambda data: _fitted(data, tile), part)):
-                top, left = (tile * number for number in divmod(place, columns))
-                _lay(pixels, sheet[top : top + tile, left : left + tile])
-                sizes.append((pixels.shape[1], pixels.shape[0]))
-                tones.append("#" + pixels.reshape(-1, 3).mean(0).round().astype(np.uint8).tobytes().hex())
-            sheets.append(_jpeg(sheet))
-    return Atlases(tuple(sheets), tile, columns, across, tuple(sizes), tuple(tones))
+    layout = Layout.of(len(thumbnails), limit)
+    return Atlases(tuple(_made(thumbnails, layout)), layout)
+
+
+def layout_of(count: int) -> Layout:
+    """How so many pictures are laid out."""
+    return Layout.of(count, LIMIT)
+
+
+def sheets_of(store: Store, rows: NDArray[np.int64], *, aside: bool = False) -> Iterator[Sheet]:
+    """The pictures of some rows, sheet by sheet as they are made; those of a large store are kept with it once all are.
+
+    With `aside`, whatever else the machine does goes first, where the system can be told so.
+    """
+    layout, key = layout_of(len(rows)), {"method": "sprites", "pictures": len(rows)}
+    known = fitting(store, key, lambda kept: _fits(kept, layout, len(rows)))
+    if known is not None:
+        yield from _sheets(known, layout, len(rows))
+        return
+    thumbnails = (
+        bytes(data)
+        for start in range(0, len(rows), layout.full)
+        for data in store.table.take(rows[start : start + layout.full], ["thumbnail"])["thumbnail"]
+    )
+    made = []
+    for sheet in _made(thumbnails, layout, aside=aside):
+        made.append(sheet)
+        yield sheet
+    keep_new(store, key, lambda: _tensors(made))
 
 
 def sprites_of(store: Store, rows: NDArray[np.int64]) -> Atlases:
     """The pictures of some rows as atlases; those of a large store are kept with it."""
-    tile, columns, across = _layout(len(rows), LIMIT)
-    names = [f"sheet {number}" for number in range(-(-len(rows) // (columns * across)))]
+    return Atlases(tuple(sheets_of(store, rows)), layout_of(len(rows)))
 
-    def make() -> dict[str, Tensor]:
-        made = atlases([bytes(data) for data in store.table.take(rows, ["thumbnail"])["thumbnail"]])
-        tones = _tensor(b"".join(bytes.fromhex(tone.removeprefix("#")) for tone in made.tones))
-        sizes = torch.tensor(made.sizes, dtype=torch.uint8)
-        return {"sizes": sizes, "tones": tones, **dict(zip(names, map(_tensor, made.jpegs), strict=True))}
 
-    def fits(known: Mapping[str, Tensor]) -> bool:
-        sizes, tones = known["sizes"], known["tones"]
-        whole = sizes.shape == (len(rows), 2) and tones.shape == (3 * len(rows),)
-        plain = all(one.dtype == torch.uint8 for one in (sizes, tones, *(known[name] for name in names)))
-        return whole and plain and bool(((sizes > 0) & (sizes <= tile)).all())
+def _made(thumbnails: Iterable[bytes], layout: Layout, *, aside: bool = False) -> Iterator[Sheet]:
+    side, columns, some = layout.tile, layout.columns, iter(thumbnails)
+    with ThreadPoolExecutor(_THREADS, initializer=_step_aside if aside else None) as threads:
+        while part := list(islice(some, layout.full)):
+            sheet = np.full((-(-len(part) // columns) * side, columns * side, 3), 128, np.uint8)
+            sizes, tones = np.empty((len(part), 2), np.uint8), np.empty((len(part), 3), np.uint8)
+            for place, pixels in enumerate(threads.map(lambda data: _fitted(data, side), part)):
+                top, left = (side * number for number in divmod(place, columns))
+                _lay(pixels, sheet[top : top + side, left : left + side])
+                sizes[place] = pixels.shape[1], pixels.shape[0]
+                tones[place] = pixels.reshape(-1, 3).mean(0).round()
+            yield Sheet(_jpeg(sheet), sizes, tones)
 
-    known = once(store, {"method": "sprites", "pictures": len(rows)}, make, fits)
-    tones = known["tones"].numpy().tobytes()
-    return Atlases(
-        tuple(known[name].numpy().tobytes() for name in names),
-        tile, columns, across, tuple((wide, tall) for wide, tall in known["sizes"].tolist()),
-        tuple(f"#{tones[3 * place : 3 * place + 3].hex()}" for place in range(len(rows))),
-    )  # fmt: skip
+
+def _fits(known: Mapping[str, Tensor], layout: Layout, count: int) -> bool:
+    """Whether what a file holds are sheets of so many pictures."""
+    sizes, tones = known["sizes"], known["tones"]
+    sheets = [known[f"sheet {number}"] for number in range(layout.sheets(count))]
+    whole = sizes.shape == (count, 2) and tones.shape == (count, 3)
+    plain = all(one.dtype == torch.uint8 for one in (sizes, tones, *sheets))
+    return whole and plain and bool(((sizes > 0) & (sizes <= layout.tile)).all())
+
+
+def _tensors(sheets: Sequence[Sheet]) -> dict[str, Tensor]:
+    named = {f"sheet {number}": np.frombuffer(sheet.jpeg, np.uint8) for number, sheet in enumerate(sheets)}
+    named["sizes"] = np.concatenate([np.empty((0, 2), np.uint8), *(sheet.sizes for sheet in sheets)])
+    named["tones"] = np.concatenate([np.empty((0, 3), np.uint8), *(sheet.tones for sheet in sheets)])
+    return {name: torch.from_numpy(values.copy()) for name, values in named.items()}
+
+
+def _sheets(known: Mapping[str, Tensor], layout: Layout, count: int) -> Iterator[Sheet]:
+    sizes, tones = known["sizes"].numpy(), known["tones"].numpy()
+    for number in range(layout.sheets(count)):
+        own = slice(number * layout.full, (number + 1) * layout.full)
+        yield Sheet(known[f"sheet {number}"].numpy().tobytes(), sizes[own], tones[own])
+
+
+def _step_aside() -> None:
+    """Let all other threads of this machine go first, from here on."""
+    with suppress(OSError, AttributeError):  # a system that has no such order for threads
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
 
 
 def _fitted(thumbnail: bytes, tile: int) -> _Pixels:
@@ -121,10 +203,6 @@ def _lay(pixels: _Pixels, cell: _Pixels) -> None:
     band[:, left : left + cols] = pixels
     band[:, :left], band[:, left + cols :] = pixels[:, :1], pixels[:, -1:]
     cell[:top], cell[top + rows :] = band[:1], band[-1:]
-
-
-def _tensor(data: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 def _jpeg(sheet: _Pixels) -> bytes:

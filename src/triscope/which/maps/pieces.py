@@ -1,0 +1,76 @@
+"""What a page that is served shows of a map, piece by piece: what is needed first, first.
+
+Each piece is what JSON tells and the bytes of its parts: numbers as float32 and int32, little-endian.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triscope.errors import OptionError
+from triscope.images import printable
+from triscope.which.maps.grid_assignment import cells
+from triscope.which.maps.map import Map, unit
+from triscope.which.maps.page import field_of
+from triscope.which.maps.page.sprites import Sheet, layout_of
+
+Piece: TypeAlias = tuple[dict[str, Any], dict[str, bytes]]
+
+_NEAR = 8
+
+
+def places(made: Map) -> Piece:
+    """Where the pictures are on the map (N, 2) and the points (M, 2), the pictures' rows (N,), how thumbnails are laid
+    out.
+    """
+    at, layout = unit(made.values), layout_of(len(made.shown))
+    told = {
+        "notes": list(made.notes),
+        "tile": layout.tile,
+        "columns": layout.columns,
+        "rows": layout.rows,
+        "sheets": layout.sheets(len(made.shown)),
+    }
+    rest = np.delete(at, made.shown, 0)
+    rows = _bytes(made.rows[made.shown], "<i4")
+    return told, {"places": _bytes(at[made.shown], "<f4"), "rest": _bytes(rest, "<f4"), "rows": rows}
+
+
+def names(made: Map) -> Piece:
+    """What the pictures are called, and what is known of them."""
+    fields = {name: [made.known[name][place] for place in made.shown] for name in made.fields}
+    told = {
+        "names": [printable(name) for name in made.store.names(made.rows[made.shown])],
+        "fields": [field_of(name, values) for name, values in fields.items()],
+        "color": -1 if made.color_by is None else [*fields].index(made.color_by),
+    }
+    return told, {}
+
+
+def grid_cells(made: Map) -> Piece:
+    """Each picture's cell (N, 2), row and column, of the mosaic's grid."""
+    found, grid = cells(unit(made.values)[made.shown])
+    return {"grid": list(grid)}, {"cells": _bytes(found, "<i4")}
+
+
+def near(made: Map, place: int) -> Piece:
+    """The pictures nearest to one of those that are shown: [place, distance], nearest first. Raises OptionError where
+    there is no such picture.
+    """
+    if not 0 <= place < len(made.shown):
+        raise OptionError("The map has no such picture.")
+    values = made.found.values[made.shown]
+    far = (values - values[place]).square().sum(1)
+    far[place] = np.inf
+    best, where = far.topk(min(_NEAR, len(far) - 1), largest=False)
+    return {"place": place, "found": list(zip(where.tolist(), best.sqrt().tolist(), strict=True))}, {}
+
+
+def thumbnails(sheet: Sheet, number: int) -> Piece:
+    """A sheet of thumbnails, and each one's size and mean colour."""
+    return {"number": number}, {"sizes": sheet.sizes.tobytes(), "tones": sheet.tones.tobytes(), "jpeg": sheet.jpeg}
+
+
+def _bytes(values: NDArray[Any], kind: str) -> bytes:
+    return np.ascontiguousarray(values, dtype=kind).tobytes()
