@@ -3,8 +3,21 @@
 import re
 import threading
 
+import numpy as np
+import pytest
+
+from benchmarks.quality._made import fill
+from tests.web.browsing import LOOKS, Opened
 from tests.web.conftest import SAME, finished, paint, tiny
 from triscope.web.microscope import Microscope
+from triscope.web.packed import unpacked
+from triscope.web.serving import serve
+from triscope.which.maps import reduction
+from triscope.which.maps.map import unit
+from triscope.which.maps.page import sprites
+from triscope.which.maps.page.sprites import atlases
+from triscope.which.maps.pca import pca
+from triscope.which.maps.rough import rough_map
 from triscope.which.search.selection import Selected
 from triscope.which.store import Store
 
@@ -122,17 +135,118 @@ def test_the_table_names_the_rows_of_each_cell(page_of_collection):
         assert "Row 999 has no vector" in wrong["error"]
 
 
-def test_the_map_of_a_large_collection_is_made_before_anybody_asks(tmp_path, monkeypatch):
-    for name in ("web.microscope", "which.maps.kept"):
+@pytest.fixture
+def large(tmp_path, monkeypatch) -> Store:
+    """A collection that counts as a large one, of which nothing was kept."""
+    for name in ("web.microscope", "which.maps.kept", "which.maps.rough"):
         monkeypatch.setattr(f"triscope.{name}.WORTH", 0)
     (tmp_path / "photos").mkdir()
-    for seed in range(4):
+    for seed in range(5):
         paint(tmp_path / "photos" / f"{seed}.png", seed)
-    network = tiny()
-    store = Store.build(network, tmp_path / "photos", layers=["3", "output"])
-    scope = Microscope([network], store)
-    for thread in [one for one in threading.enumerate() if one.name == "triscope-map"]:
+    return Store.build(tiny(), tmp_path / "photos", layers=["3", "output"])
+
+
+def wait_for_threads(name: str) -> None:
+    for thread in [one for one in threading.enumerate() if one.name == name]:
         thread.join(60)
+
+
+def test_the_map_of_a_large_collection_is_made_before_anybody_asks(large):
+    scope = Microscope([large.network], large)
+    wait_for_threads("triscope-map")
+    wait_for_threads("triscope-thumbnails")
     scope.close()
-    kept = {file.name.split("-")[0] for file in (store.path / "maps").iterdir()}
-    assert kept == {"components", "near", "sprites"}
+    kept = {file.name.split("-")[0] for file in (large.path / "maps").iterdir()}
+    assert kept == {"components", "sprites"}
+
+
+def test_a_map_that_is_not_made_yet_begins_with_the_plane_of_a_few_pictures(large, monkeypatch, browser):
+    """Its pictures go to where those of all are once these are found; thumbnails come as they are made."""
+    whole, made = threading.Event(), threading.Event()
+
+    def later(wait, make):
+        def waits(*given, **how):
+            assert wait.wait(60)
+            return make(*given, **how)
+
+        return waits
+
+    monkeypatch.setattr("triscope.which.maps.reduction._coordinates", later(whole, reduction._coordinates))
+    monkeypatch.setattr("triscope.which.maps.page.sprites._made", later(made, sprites._made))
+    page = serve(Microscope([large.network], large))
+    opened = Opened(browser, page, **LOOKS["wide"])
+    opened.go("#/collection?method=pca")
+    frame = frame_of(opened.page)
+    assert frame.locator("#count").inner_text() == "5 pictures"
+    assert "those by all of them are on their way" in frame.locator("#note").inner_text()
+    frame.locator("#search").fill("3.png")
+    frame.locator("#count", has_text="1 of 5 match").wait_for()
+    whole.set()
+    frame.locator("#as-mosaic:enabled").wait_for()
+    frame.locator("#note", has_text=re.compile("^Thumbnails are being prepared: 0%.$")).wait_for()
+    window = opened.page.frames[-1]
+    window.wait_for_function("() => !triscopeMap.moving")
+    places = np.array([list(window.evaluate(f"triscopeMap.place({i})").values())[:2] for i in range(5)])
+    expected = unit(pca(large).values)
+    spans = [np.ptp(values, 0).max() for values in (places, expected)]
+    assert np.allclose((places - places.mean(0)) / spans[0], (expected - expected.mean(0)) / spans[1], atol=1e-4)
+    assert window.evaluate("triscopeMap.sheets") == 0
+    made.set()
+    frame.locator("#note:empty").wait_for(state="attached")
+    window.wait_for_function("() => triscopeMap.sheets === 1")
+    opened.context.close()
+    page.close()
+    assert opened.said == []
+
+
+def test_the_pieces_of_a_map_say_what_its_page_does(page_of_collection):
+    import httpx
+
+    with httpx.Client(base_url=page_of_collection.url.split("?")[0], timeout=60, trust_env=False) as client:
+        client.get(page_of_collection.url, follow_redirects=True)
+        job = finished(client, {"method": "pca"})["id"]
+
+        def piece(name: str, number: object = "") -> tuple:
+            return unpacked(client.get(f"/api/jobs/{job}/pieces/{name}", params={"number": number}).content)
+
+        made = pca(page_of_collection.microscope.store)
+        told, parts = piece("places")
+        assert np.array_equal(np.frombuffer(parts["places"], "<f4").reshape(-1, 2), unit(made.values))
+        assert np.frombuffer(parts["rows"], "<i4").tolist() == made.rows.tolist()
+        assert piece("names")[0]["names"] == list(made.names)
+        grid, parts = piece("cells")
+        cells = np.frombuffer(parts["cells"], "<i4").reshape(-1, 2)
+        assert len({tuple(cell) for cell in cells}) == len(made) == 14
+        assert (cells < grid["grid"]).all()
+        indices, scores = made.neighbors()
+        for place in range(14):
+            found = piece("near", place)[0]["found"]
+            assert [one for one, _ in found] == indices[place].tolist()
+            assert np.allclose([far for _, far in found], scores[place], atol=1e-5)
+        wait_for_threads("triscope-thumbnails")
+        _, parts = piece("sheet", 0)
+        whole = atlases([bytes(one) for one in made.store.table.take(made.rows, ["thumbnail"])["thumbnail"]])
+        assert parts["jpeg"] == whole.jpegs[0]
+        assert told["sheets"] == 1
+        for name, number in (("near", 14), ("near", "x"), ("sheet", 1), ("other", "")):
+            answer = client.get(f"/api/jobs/{job}/pieces/{name}", params={"number": number})
+            assert (answer.status_code, len(answer.json()["error"]) > 10) == (400, True)
+        other = finished(client, {"method": "confusion"})["id"]
+        assert client.get(f"/api/jobs/{other}/pieces/places").status_code == 400
+
+
+def test_the_plane_of_a_few_pictures_is_nearly_that_of_all(tmp_path, monkeypatch):
+    """Of vectors along two strong directions and many weak ones, the places agree but for signs."""
+    monkeypatch.setattr("triscope.which.maps.kept.WORTH", 100)
+    monkeypatch.setattr("triscope.which.maps.rough.WORTH", 100)
+    random = np.random.default_rng(0)
+    axes = np.linalg.qr(random.normal(size=(64, 64)))[0] * np.r_[9, 5, np.full(62, 0.3)]
+    vectors = (random.normal(size=(3000, 64)) @ axes.T).astype(np.float16)
+    store, _ = fill(tmp_path / "store", 3000, lambda start, many: vectors[start : start + many], 64)
+    rough, exact = rough_map(store, None), pca(store)
+    assert rough.rows.tolist() == exact.rows.tolist()
+    ours, theirs = rough.values.numpy(), exact.values.numpy()
+    alike = [abs(np.corrcoef(ours[:, axis], theirs[:, axis])[0, 1]) for axis in (0, 1)]
+    assert min(alike) > 0.98
+    assert np.allclose(rough.kept[:2], exact.kept[:2], atol=0.08)
+    assert rough_map(store, None) is None

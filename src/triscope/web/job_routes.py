@@ -39,7 +39,6 @@ def job_routes() -> list[Route]:
         Route("/api/jobs/{job}/picture", job_picture),
         Route("/api/jobs/{job}/numbers", job_numbers),
         Route("/api/jobs/{job}/parts/{number:int}", job_part),
-        Route("/api/jobs/{job}/page", job_page),
         Route("/api/jobs/{job}/pieces/{name:str}", job_piece),
         Route("/api/map", map_frame),
         Route("/api/jobs/{job}/file", job_file),
@@ -115,13 +114,6 @@ async def job_part(request: Request) -> Response:
     """One picture of a gallery."""
     data = await run_in_threadpool(answers.part, _result(request), request.path_params["number"])
     return Response(data, media_type="image/jpeg", headers=_DAY)
-
-
-async def job_page(request: Request) -> Response:
-    """A result that is a page of its own, for a frame."""
-    data = await run_in_threadpool(answers.written, _result(request), ".html", None)
-    headers = {"Content-Security-Policy": answers.policy_of(data)}
-    return Response(data, media_type="text/html", headers=headers)
 
 
 async def map_frame(request: Request) -> Response:

@@ -43,7 +43,7 @@ class Thumbnails:
         try:
             for sheet in sheets_of(store, rows, aside=True):
                 self.sheets.append(sheet)
-                if self._closed:
+                if self._closed and len(self.sheets) < self.total:  # once there are all, they are kept
                     return
         except TriscopeError as error:
             self.error = str(error)

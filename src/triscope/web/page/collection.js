@@ -38,7 +38,8 @@ export function collectionPage(root, params, app) {
   /** What is near a photo. @param {string} id */
   function show(id) {
     app.put({ row: id.replace("row-", ""), rows: "" });
-    fill(beside, h("h2", null, "Chosen"), h("img", { src: `api/photos/${id}/seen`, alt: "The photo that was chosen", class: "chosen" }),
+    fill(beside, h("h2", null, "Chosen"), h("img", { src: `api/photos/${id}/seen`, alt: "The photo that was chosen", class: "chosen",
+      onerror: (/** @type {any} */ event) => { if (!event.target.src.endsWith("thumbnail")) event.target.src = `api/rows/${id.replace("row-", "")}/thumbnail`; } }),
       h("p", null, h("a", { class: "button", href: app.link("image", { photo: id }) }, "Ask about it")));
     for (const one of near) {
       const part = h("div", { class: "found" });

@@ -3,28 +3,22 @@
 import { h } from "./h.js";
 import { address, over, reached, unpacked } from "./source.js";
 
-/**
- * A map in a frame, which is handed it piece by piece: what there is to move first, thumbnails last. A job that goes on
- * moves the pictures to where they are by then.
- */
+/** What there is to move first, thumbnails last; a job that goes on moves the pictures to where they are by then. */
 export function mapStage() {
   const node = h("iframe", { class: "frame", src: "api/map#bare", title: "The map", sandbox: "allow-scripts allow-downloads" });
   let [closed, busy, named] = [false, false, false];
-  /** @type {Object<string, string>} */
-  const notes = {};
-  /** @type {any} */
-  let now = null;
-  /** @type {any} */
-  let next = null;
+  const notes = { places: "", sheets: "" };
+  /** The job that is shown, and its newest state that is not. @type {any[]} */
+  let [now, next] = [null, null];
   let open = () => {};
   /** @type {Promise<void>} */
   const opened = new Promise((done) => { open = done; });
 
   /** @param {MessageEvent} event */
-  function hear(event) {
-    if (event.source !== node.contentWindow) return;
-    if (event.data?.triscope === "ready") open();
-    if (event.data?.triscope === "chosen" && Number.isInteger(event.data.place) && !event.data.near) hand("near", event.data.place).catch(() => undefined);
+  function hear({ source, data }) {
+    if (source !== node.contentWindow) return;
+    if (data?.triscope === "ready") open();
+    if (data?.triscope === "chosen" && Number.isInteger(data.place) && !data.near) hand("near", data.place).catch(() => undefined);
   }
 
   /** @param {string} name @param {number} [number] @returns {Promise<any>} */
@@ -39,7 +33,7 @@ export function mapStage() {
   /** @param {string} name @param {number} [number] */
   const hand = async (name, number) => give(name, await fetched(name, number));
 
-  /** @param {string} of @param {string} text */
+  /** @param {"places" | "sheets"} of @param {string} text */
   function note(of, text) {
     notes[of] = text;
     give("note", { text: Object.values(notes).filter(Boolean).join(" ") });
@@ -50,10 +44,9 @@ export function mapStage() {
     next = job;
     if (busy) return;
     busy = true;
-    try {
-      for (; next && !closed; await round()) [now, next] = [next, null];
-    } catch (error) {
-      note("places", /** @type {Error} */ (error).message);
+    while (next && !closed) {
+      [now, next] = [next, null];
+      await round().catch((error) => note("places", error.message));
     }
     busy = false;
   }
@@ -63,10 +56,12 @@ export function mapStage() {
     const { notes: said, sheets } = places;
     give("places", places);
     note("places", said.join(" "));
-    if (!named) await hand("names");
+    if (!named) {
+      named = true;
+      await hand("names");
+      thumbnails(sheets).catch((error) => note("sheets", error.message));
+    }
     if (over(now)) await hand("cells");
-    if (!named) thumbnails(sheets).catch((error) => note("sheets", error.message));
-    named = true;
   }
 
   /** @param {number} total */

@@ -9,9 +9,8 @@ import { act, ask, get, over, watch } from "./source.js";
 /**
  * What a job found.
  * @param {any} app @param {import("./source.js").Snapshot} job
- * @param {{frame?: boolean}} [how]
  */
-export function result(app, job, { frame = true } = {}) {
+export function result(app, job) {
   const node = h("div", { class: "result" });
   show().catch((error) => fill(node, h("p", { class: "note" }, error.message)));
   async function show() {
@@ -20,20 +19,17 @@ export function result(app, job, { frame = true } = {}) {
       return;
     }
     const facts = await get(`api/jobs/${job.id}/facts`);
-    fill(node, body(app, job, facts, frame), facts.details.map((/** @type {string} */ line) =>
+    fill(node, body(app, job, facts), facts.details.map((/** @type {string} */ line) =>
       h("p", { class: "detail" }, line)), foots(job, facts));
   }
   return node;
 }
 
-/** @param {any} app @param {any} job @param {any} facts @param {boolean} frame */
-function body(app, job, facts, frame) {
+/** @param {any} app @param {any} job @param {any} facts */
+function body(app, job, facts) {
   if (facts.matrix) return matrix(app, facts.matrix);
   if (facts.units) return selection(app, job, facts);
-  if (facts.page) {
-    return frame && h("iframe", { class: "frame", src: `api/jobs/${job.id}/page#bare`, title: "The result, as a page of its own",
-      sandbox: "allow-scripts allow-downloads" });
-  }
+  if (facts.page) return null; // a map is in its frame already
   if (facts.parts.length) return gallery(app, job, facts);
   if (facts.text !== null) return h("pre", { class: "text", tabindex: "0" }, facts.text);
   if (!facts.drawn) return h("p", { class: "note" }, "There is nothing to draw.");
@@ -189,7 +185,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
 /** What stands under a result: the same as, files. @param {any} job @param {any} facts */
 export function foots(job, facts) {
   const notes = facts.notes.map((/** @type {string} */ note) => h("p", { class: "note" }, note));
-  const files = facts.forms.filter((/** @type {string} */ form) => form !== ".jpeg" && form !== ".html");
+  const files = facts.forms.filter((/** @type {string} */ form) => form !== ".jpeg");
   return [
     notes.length > 0 && h("div", { class: "notes" }, notes),
     h("details", { class: "same" }, h("summary", null, "The same as"), sameAs(job)),

@@ -101,7 +101,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     bar.value = now.total ? now.index / now.total : 0;
     state.textContent = words(now);
     if (now.score !== null && before?.index !== now.index) scores.push(now.score);
-    if (stage && now.version !== before?.version) stage.show(now);
+    if (now.version && now.version !== before?.version) stage?.show(now);
     if (now.index && now.version !== before?.version && draws) await frame(now);
     if (scores.length > 2) fill(course, curve(scores, "score"));
     if (!running) {
@@ -128,7 +128,8 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   /** @param {import("./source.js").Snapshot} now @param {any} said */
   function finished(now, said) {
     const drawn = draws && frames.length > 0;
-    fill(found, result(app, now, { frame: !stage }), method.long && frames.length > 2 && h("p", { class: "files" }, "Save ",
+    if (!now.version) stage?.node.remove(); // there is no map
+    fill(found, result(app, now), method.long && frames.length > 2 && h("p", { class: "files" }, "Save ",
       h("a", { href: `api/jobs/${now.id}/animation`, download: `${method.name}-way.webp` }, "the way there as a moving webp")));
     found.classList.toggle("told", drawn);
     fill(same);

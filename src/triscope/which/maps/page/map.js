@@ -21,6 +21,7 @@ const CLOSEST = 320; // pixels: a picture on the screen is never larger
 const COMPANY = 26; // pixels: the chosen picture and its neighbours are at least so large
 const DIM = 0.09;
 const MANY = 60; // pictures of a selection that are shown
+const UNSEEN = "#a8a299"; // the colour of a picture whose thumbnail is not there yet
 const JOURNEY = 500; // milliseconds that pictures take to new places
 
 const state = {
@@ -153,7 +154,7 @@ function sprite(target, i, x, y, side, square, pixels) {
   const place = i % full;
   const sheet = levels[level]?.[Math.floor(i / full)];
   if (!sheet) {
-    target.fillStyle = colors[i] || ink.soft;
+    target.fillStyle = colors[i] || UNSEEN;
     target.fillRect(x - side / 2, y - side / 2, side, side);
     return;
   }
@@ -551,18 +552,18 @@ function choose(i) {
   byId("help").hidden = i >= 0 || state.picked.size > 0;
   if (i >= 0) {
     tell({ triscope: "chosen", row: data.ids[i] ?? -1, place: i, near: near.has(i) });
-    part.querySelector(".subject").replaceChildren(thumb(i, 160), element("p", "name", data.names[i]), facts(i));
+    showChosen(i);
     part.scrollTop = 0;
-    showNear(i);
   } else {
     say("");
   }
   draw();
 }
 
-/** What is nearest to the chosen picture, as far as it is known. */
-function showNear(i) {
+/** The chosen picture, and what is nearest to it, as far as it is known. */
+function showChosen(i) {
   const [part, found] = [byId("chosen"), neighborsOf(i)];
+  part.querySelector(".subject").replaceChildren(thumb(i, 160), element("p", "name", data.names[i]), facts(i));
   part.querySelector("h3").hidden = !found.length;
   part.querySelector(".near").replaceChildren(...found.map(nearRow));
   const told = data.fields.map(([name, values]) => (values[i] ? `, ${name} ${values[i]}` : "")).join("");
@@ -658,7 +659,7 @@ function colorBy(field) {
 
 /** The colours of points; a picture that was not yet seen is grey. */
 function paintPoints() {
-  for (let i = 0; i < count; i++) inks[i] = packed(colors[i] || data.tones[i] || ink.soft);
+  for (let i = 0; i < count; i++) inks[i] = packed(colors[i] || data.tones[i] || UNSEEN);
 }
 
 // The lasso and what it picks
@@ -946,12 +947,12 @@ const PIECES = {
     }
     paintPoints();
     addSheet(number, await createImageBitmap(new Blob([parts.jpeg])));
-    if (state.chosen >= 0) showNear(state.chosen);
+    if (state.chosen >= 0) showChosen(state.chosen);
     draw();
   },
   near({ place, found }) {
     near.set(place, found);
-    if (state.chosen === place) showNear(place);
+    if (state.chosen === place) showChosen(place);
     draw();
   },
   note({ text }) { byId("note").textContent = text; },
