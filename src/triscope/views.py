@@ -85,7 +85,7 @@ def activations(
     values = volume[chosen]
     scale = render.scale_of(values)
     draw = render.signed if bool((values < 0).any()) else render.unsigned
-    titles = tuple(f"{layer}:{index}" for index in chosen.tolist())
+    titles = units = tuple(f"{layer}:{index}" for index in chosen.tolist())
     if values.ndim == 3:
         factor = max(1, -(-_SMALLEST // max(values.shape[1:])))
         pictures = tuple(render.enlarge(draw(one, scale), factor) for one in values)
@@ -93,7 +93,12 @@ def activations(
         pictures, titles = (render.enlarge(draw(_strip(values), scale), 8),), (layer,)
     shape = " x ".join(map(str, volume.shape))
     return Grid(
-        values, pictures=pictures, titles=titles, note=f"{layer}: {shape}; the strongest colour stands for {scale:.3g}."
+        values,
+        pictures=pictures,
+        titles=titles,
+        note=f"{layer}: {shape}; the strongest colour stands for {scale:.3g}.",
+        scale=scale,
+        units=units,
     )
 
 

@@ -4,6 +4,8 @@ import base64
 import hashlib
 from pathlib import Path
 
+_INLINE = "'unsafe-inline'"
+
 
 def palette() -> str:
     """The colours and typefaces, as rules of CSS."""
@@ -15,11 +17,12 @@ def style_sheet(own: Path) -> str:
     return palette() + own.read_text("utf-8")
 
 
-def policy(*, images: str, style: str, script: str = "") -> str:
+def policy(*, images: str, style: str | None, script: str = "") -> str:
     """The content security policy of a page whose style sheet and script, if any, stand in it: nothing else is run,
-    and nothing is loaded but images from `images` (such as "data: blob:").
+    and nothing is loaded but images from `images` (such as "data: blob:"). Without a `style`, elements have styles of
+    their own.
     """
-    allowed = [f"img-src {images}", f"style-src {_digest(style)}"]
+    allowed = [f"img-src {images}", f"style-src {_digest(style) if style is not None else _INLINE}"]
     allowed += [f"script-src {_digest(script)}"] if script else []
     return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
 

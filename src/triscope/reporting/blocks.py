@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from triscope.errors import TriscopeError
 from triscope.network import Box
 from triscope.results import Drawn
+from triscope.results.drawing import Drawing
 
 if TYPE_CHECKING:
     from triscope.reporting.subject import Subject
@@ -44,7 +45,7 @@ class Figure:
     `sees` is what a unit sees of the image, in pixels of both: the page then shows that part of the picture, and beside
     it where that lies in the photo. `sharp` pictures are enlarged as squares. A `mosaic` is several pictures on
     paper that takes the colour of the page. A `wide` picture has a row of the page for itself. `sources` are what it
-    was made from: names, and small JPEGs that stand beside it.
+    was made from: names, and small JPEGs that stand beside it. `drawing` is what scripts draw it from.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Figure:
     mosaic: Mosaic | None = None
     wide: bool = False
     sources: tuple[tuple[str, bytes], ...] = ()
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Bars:
     caption: str
     caution: str
     command: str
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from triscope.images import printable
 from triscope.network import Box
+from triscope.pages.drawing import figure
 from triscope.reporting.blocks import Bars, Block, Figure, Mosaic, Note, Shown, Table, Volume, Volumes, percent
 
 #: How many times as wide as high a picture is that is scrolled on narrow screens, and not made small; so are words.
@@ -43,11 +44,11 @@ def frame(box: Box) -> str:
 
 
 def bars(rows: Iterable[tuple[str, float, str]], kind: str = "bars") -> str:
-    """Bars of (name, share in [0, 1], what is written beside)."""
+    """Bars of (name, share in [0, 1], what is written beside), as `charts.js` draws them."""
     items = (
-        f'<li><span class="name">{text(name)}</span>'
+        f'<li><div><span class="name">{text(name)}</span>'
         f'<span class="track"><span style="width:{100 * min(max(share, 0), 1):.3g}%"></span></span>'
-        f'<span class="value">{text(value)}</span></li>'
+        f'<span class="value">{text(value)}</span></div></li>'
         for name, share, value in rows
     )
     return f'<ol class="{kind}">{"".join(items)}</ol>'
@@ -65,11 +66,13 @@ def block_html(block: Block) -> str:
             return f'<figure class="wide">{drawn}{_caption(block)}</figure>'
         case Figure():
             drawn = _panels(block, block.sees) if block.sees else _picture(block)
+            drawn = figure(drawn, block.drawing) if block.drawing else drawn
             drawn = f'<div class="beside">{_sources(block)}{drawn}</div>' if block.sources else drawn
             kind = ' class="wide"' if block.wide else ""
             return f"<figure{kind}><h3>{text(block.title)}</h3>{drawn}{_caption(block)}</figure>"
         case Bars():
             drawn = bars((name, share, percent(share)) for name, share in block.rows)
+            drawn = figure(drawn, block.drawing) if block.drawing else drawn
         case Volumes():
             largest = max(max(volume.rows, volume.cols) for volume in block.rows)
             boxes = "".join(_volume(volume, largest) for volume in block.rows)

@@ -27,12 +27,13 @@ def by_eight_methods(subject: Subject) -> Iterator[Block]:
         f"{len(shown.methods)} methods",
         png,
         f"Bright or red pixels raise the score of {best}{share}, blue ones lower it. Each map has its own scale: the "
-        "strongest colour stands for the number beside its name, in that method's own unit."
+        "strongest colour stands for the number given with it, in that method's own unit."
         f"{''.join(f' {note}' for note in shown.notes)}",
         _CAUTION,
         command,
         wide=True,
         mosaic=Mosaic.of(shown),
+        drawing=shown.drawing(),
     )
     lines = [(row.replace("_", " "), found.sentence(row)) for row in found.rows if row not in BASELINES]
     yield Table(

@@ -1,7 +1,8 @@
 """The whole page: what stands around the sections, and what holds for all of it.
 
-It needs nothing else: no script, no font, no picture from anywhere. Its own policy (CSP) forbids every request, and
-pictures are data: URIs.
+It needs nothing else: no font, no picture, no script from anywhere. Its own policy (CSP) forbids every request, and
+every script but the one in it, which draws figures from what they hold. Pictures are data: URIs, and all of them are
+shown where no script runs.
 """
 
 import io
@@ -14,12 +15,14 @@ from torch import Tensor
 from triscope import render
 from triscope._version import __version__
 from triscope.images import to_pil
-from triscope.pages import style_sheet
+from triscope.pages import palette, policy
+from triscope.pages.drawing import body as body_tag
+from triscope.pages.drawing import script, style
 from triscope.reporting.blocks import Block, Figure, Note, percent
 from triscope.reporting.html import ENLARGED, PHOTO, bars, block_html, frame, png_size, text, uri
 from triscope.reporting.subject import Subject
+from triscope.results.drawing import colours
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _LAST = "Where the time went"
 
 
@@ -31,16 +34,16 @@ def page(subject: Subject, sections: Sequence[tuple[str, str, Sequence[Block]]],
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy(images="data:", style=None, script=script())}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="generator" content="triscope {__version__}">
 <link rel="icon" href="data:,">
 <title>{text(title)}</title>
 <style>
-{style_sheet(Path(__file__).with_name("page.css"))}</style>
+{palette()}{style()}{Path(__file__).with_name("page.css").read_text("utf-8")}</style>
 </head>
-<body>
+{body_tag(colours())}
 {_photo(render.visible(subject.seen.images[0], subject.network.show))}
 {_header(subject, title)}
 {_contents([*(section[0] for section in sections), _LAST])}
@@ -48,6 +51,7 @@ def page(subject: Subject, sections: Sequence[tuple[str, str, Sequence[Block]]],
 {body}
 </main>
 {_footer(len(sections) + 1, timings)}
+<script>{script()}</script>
 </body>
 </html>
 """
@@ -69,11 +73,11 @@ def _header(subject: Subject, title: str) -> str:
     parameters = sum(parameter.numel() for parameter in subject.network.module.parameters())
     file = subject.path.name if subject.path else subject.name
     channels = subject.network.channels
-    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     facts = {
         "Network": f"{subject.network.name}, {parameters:,} parameters",
         "Picture": f"{file}, {subject.size[0]} × {subject.size[1]} pixels",
-        "Seen": f"{_part(subject)}, as {rows} × {cols} pixels in {colours}",
+        "Seen": f"{_part(subject)}, as {rows} × {cols} pixels in {kind}",
     }
     listed = "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
     return f"""<header>
@@ -170,5 +174,7 @@ def _footer(number: int, timings: Mapping[str, float]) -> str:
 {bars(rows, "bars times")}
 <p class="small">Made by triscope {__version__}. Each picture carries its recipe: save one from this page, and
 <em>triscope redo</em> makes it again. Files are named by their way from the folder in which the page was made, those
-outside it by their names alone. The page asks nothing of any network and holds no script.</p>
+outside it by their names alone. The page asks nothing of any network. Its one script draws maps so that they can be
+read with a pointer: largest values and means are exact; what is under the pointer comes from 8 bits, where several
+methods are shown as the mean of a few pixels.</p>
 </footer>"""

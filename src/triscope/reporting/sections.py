@@ -76,6 +76,7 @@ def first_filters(subject: Subject) -> Iterator[Block]:
         command,
         sharp=True,
         mosaic=Mosaic.of(grid),
+        drawing=grid.drawing(),
     )
 
 
@@ -122,6 +123,7 @@ def prediction(subject: Subject) -> Iterator[Block]:
         else _SHARES[task].format(count=count),
         _OF_PIXELS if task == "maps" else _BY_ITSELF if task in ("binary", "labels") else _DIVIDED,
         command,
+        ranking.drawing(),
     )
 
 
@@ -144,7 +146,7 @@ def class_saliency(subject: Subject) -> Iterator[Block]:
         f"How much a small change of each pixel would change the score of {best}{share}: black is zero, white is "
         f"{heat.scale:.2g} per unit of brightness.{_remarks(heat)}"
     )
-    yield Figure(f"For {best}", png, caption, caution, command)
+    yield Figure(f"For {best}", png, caption, caution, command, drawing=heat.drawing())
     _, png, command = subject.ask(saliency, drawn_as="overlay")
     yield Figure(
         "Over the photo", png, "The same map laid over the photo, transparent where it is weak.", caution, command
@@ -163,7 +165,7 @@ def class_guided(subject: Subject) -> Iterator[Block]:
     caption = (
         f"The gradient of the score of {best}{share}, with only positive parts passed back through ReLUs. Grey is 0."
     )
-    yield Figure(f"For {best}", png, f"{caption}{_remarks(heat)}", caution, command)
+    yield Figure(f"For {best}", png, f"{caption}{_remarks(heat)}", caution, command, drawing=heat.drawing())
     yield from _runner_up(subject, guided_backprop, heat, caution)
 
 
@@ -257,7 +259,16 @@ def _maps(subject: Subject, name: str) -> Block:
         caption = (
             f"All {count:,} activations, one square each; {alive:,} are not zero. This layer has no spatial positions."
         )
-        return Figure(f"{name}: {count:,} units", png, caption, caution, command, sharp=True, mosaic=Mosaic.of(grid))
+        return Figure(
+            f"{name}: {count:,} units",
+            png,
+            caption,
+            caution,
+            command,
+            sharp=True,
+            mosaic=Mosaic.of(grid),
+            drawing=grid.drawing(),
+        )
     most = _how_many(count, values[0].numel())
     grid, png, command = subject.ask(activations, layer=name, order="response", most=most)
     rows, cols = values.shape[1:]
@@ -265,7 +276,16 @@ def _maps(subject: Subject, name: str) -> Block:
     scale = grid.note.rpartition("; ")[2].capitalize()
     first = ", ".join(title.rpartition(":")[2] for title in grid.titles[:3])
     caption = f"{shown}, strongest mean first (channels {first}, …), {rows} × {cols} each. {scale}"
-    return Figure(f"{name}: {count:,} maps", png, caption, caution, command, sharp=True, mosaic=Mosaic.of(grid))
+    return Figure(
+        f"{name}: {count:,} maps",
+        png,
+        caption,
+        caution,
+        command,
+        sharp=True,
+        mosaic=Mosaic.of(grid),
+        drawing=grid.drawing(),
+    )
 
 
 def _how_many(count: int, positions: int) -> int:
@@ -282,7 +302,7 @@ def _runner_up(subject: Subject, verb: Method[Heatmap], first: Heatmap, caution:
         caption = (
             f"The same question about {name} ({percent(share)}). {_likeness(first.values, heat.values)}{_remarks(heat)}"
         )
-        yield Figure(f"For {name}, the runner-up", png, caption, caution, command)
+        yield Figure(f"For {name}, the runner-up", png, caption, caution, command, drawing=heat.drawing())
 
 
 def _remarks(heat: Heatmap) -> str:

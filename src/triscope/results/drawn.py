@@ -14,9 +14,11 @@ from torch import Tensor
 
 from triscope import render
 from triscope.errors import OptionError
-from triscope.images import to_pil
+from triscope.images import printable, to_pil
+from triscope.results import drawing as drawings
 from triscope.results.base import Result
 from triscope.results.batch import PerImage
+from triscope.results.notebook import shown
 from triscope.results.recipe import KEY, Style
 
 _QUALITY = 92  # of JPEG and WebP, of 100
@@ -86,8 +88,21 @@ class Drawn(Result):
             ".png": self.png, ".jpg": self.jpeg, ".jpeg": self.jpeg, ".webp": self.webp, ".npy": self.npy,
         }  # fmt: skip
 
+    def drawing(self) -> drawings.Drawing | None:
+        """What the scripts of pages draw it from, beside its PNG; None where that is all there is to show."""
+        return None
+
+    def photos(self) -> list[Tensor]:
+        """The photos (3, H, W) under the maps of its `drawing`."""
+        return []
+
     def _repr_png_(self) -> bytes:
         return self.png()
+
+    def _repr_html_(self) -> str | None:
+        """The drawing in a frame of its own, for notebooks."""
+        found = self.drawing() if self.drawable else None
+        return None if found is None else shown(found, self.png(), repr(self).strip("<>"), self.photos())
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +157,21 @@ class Heatmap(Drawn):
             return f"{len(self)} images of {size}"
         return f"{self.asked[0]}, score {float(self.scores[0]):.4g}, {size}"
 
+    def drawing(self) -> drawings.Drawing:
+        """Its maps, whose numbers are read from the colours of the PNG."""
+        read = "colours" if self.values.shape[1] == 1 else "rgb"
+        says = [f"{asked}: score {score:.4g}" for asked, score in zip(self.asked, self.scores.tolist(), strict=True)]
+        maps = [
+            drawings.one_map(asked, said, tile, self.scale, signed=self.signed, read=read)
+            for asked, said, tile in zip(self.asked, says, self.montage().tiles, strict=True)
+        ]
+        size = list(self.values.shape[-2:])
+        return {"kind": "maps", "name": self.recipe.method or self.kind, "size": size, "style": "heat", "maps": maps}
+
+    def photos(self) -> list[Tensor]:
+        """What the network saw, in colours."""
+        return [self.visible(image.float()) for image in self.image]
+
     def overlay(self) -> "Picture":
         """The map over the picture, as clear as it is weak."""
         return self.styled("overlay")
@@ -160,13 +190,17 @@ class Heatmap(Drawn):
         ]
         return Picture(torch.stack(shown), recipe=dataclasses.replace(self.recipe, style=style))
 
+    def montage(self) -> render.Montage:
+        """Each map in colours."""
+        return render.montage([self._heat(values.float()) for values in self.values])
+
     def draw(self) -> Tensor:
         """The map in colours, (3, H, W); several make a mosaic.
 
         One channel: red raises the score, blue lowers it; dark to light where nothing is negative. Several channels:
         grey is zero.
         """
-        return render.grid([self._heat(values.float()) for values in self.values])
+        return self.montage().paint()
 
     def _heat(self, values: Tensor) -> Tensor:
         if len(values) > 1:
@@ -191,13 +225,16 @@ class Picture(Drawn):
 class Grid(Drawn):
     """Many small pictures of one thing: `values` are raw, `pictures` (3, h, w) are how they are drawn.
 
-    `titles` name them, `note` says how they are scaled.
+    `titles` name them, `note` says how they are scaled; `scale` is what the strongest colour stands for, where that is
+    the same in all of them. A vector is drawn as one picture, and `units` name its numbers.
     """
 
     pictures: PerImage[tuple[Tensor, ...]]
     titles: PerImage[tuple[str, ...]]
     note: str
     columns: int | None = None
+    scale: float | None = None
+    units: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """How the pictures are scaled."""
@@ -216,6 +253,40 @@ class Grid(Drawn):
                 "`values` has their numbers."
             )
         return super().__getitem__(index)
+
+    def drawing(self) -> drawings.Drawing | None:
+        """Its pictures with the numbers of each, where there is one for each of the `values`."""
+        values, places, titles = self.values, [drawings.place(tile) for tile in self.montage().tiles], self.titles
+        if values.ndim == 1 and len(places) == 1:
+            places, titles = self._cells(places[0]), self.units
+        if not len(values) == len(places) == len(titles) or (values.ndim == 4 and values.shape[1] not in (1, 3)):
+            return None
+        height, width = values.shape[-2:] if values.ndim > 2 else (1, 1)
+        return {
+            "kind": "tiles",
+            "name": self.recipe.method or self.kind,
+            "says": self.note,
+            "titles": [printable(title) for title in titles],
+            "layer": "",
+            "count": len(values),
+            "height": height,
+            "width": width,
+            "places": places,
+            "scale": self.scale or 1.0,
+            "signed": bool((values < 0).any()),
+            "read": self.scale is not None,
+            **drawings.statistics(values),
+        }
+
+    def _cells(self, whole: list[int]) -> list[list[int]]:
+        """Where each number of a vector lies in the picture of it: in rows of at most 64."""
+        left, top, width, _ = whole
+        columns = min(64, len(self.values))
+        side = width // columns
+        return [
+            [left + index % columns * side, top + index // columns * side, side, side]
+            for index in range(len(self.values))
+        ]
 
     def montage(self) -> render.Montage:
         """The pictures, row by row."""

@@ -4,6 +4,11 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
+from torch import Tensor
+
+from triscope.pages.drawing import document, figure
+from triscope.results.drawing import Drawing, colours, photo_uris
+
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
     """A table of texts and numbers."""
@@ -26,3 +31,24 @@ def frame(page: bytes, title: str, height: int = 640) -> str:
         f'<iframe title="{html.escape(title)}" sandbox="allow-scripts" srcdoc="{source}" '
         f'style="width: 100%; height: {height}px; border: 0"></iframe>'
     )
+
+
+def shown(drawing: Drawing, png: bytes, title: str, photos: Sequence[Tensor] = ()) -> str:
+    """A drawing in a frame of its own: interactive where scripts run there, else its picture."""
+    text = f'<img alt="{html.escape(title)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    return page_of({**drawing, "photos": photo_uris(photos)} if photos else drawing, text, title)
+
+
+def page_of(drawing: Drawing, inside: str, title: str) -> str:
+    """A drawing in a frame; `inside` is HTML that is shown where no script runs."""
+    return frame(document(title, figure(inside, drawing), colours()), title, _height(drawing))
+
+
+def _height(drawing: Drawing) -> int:
+    """Pixels that a drawing takes in a notebook, about."""
+    if drawing["kind"] == "bars":
+        return 20 + sum(27 * len(rows) + 35 for rows in drawing["rows"])
+    if drawing["kind"] == "tiles":
+        return 640 if drawing["count"] > 24 else 420
+    several, shape = len(drawing["maps"]), drawing["size"][0] / drawing["size"][1]
+    return int(140 + 352 * shape if several == 1 else 70 + -(-several // 3) * (110 + 300 * shape))

@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from triscope.images import printable
 from triscope.results.base import Result
 from triscope.results.batch import PerImage
-from triscope.results.notebook import table
+from triscope.results.drawing import Drawing
+from triscope.results.notebook import page_of, table
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +42,20 @@ class Ranking(Result):
         first = f"{self.names[0][0]} {float(self.values[0, 0]):.3g}" if len(self) == 1 else f"{len(self)} images"
         return f"{first}, {self.values.shape[1]} entries each" if len(self) > 1 else first
 
+    def drawing(self) -> Drawing | None:
+        """The shares of each image, as bars; None where scores are no shares."""
+        if bool(((self.values < 0) | (self.values > 1)).any()):
+            return None
+        rows = [[row | {"name": printable(row["name"])} for row in rows] for rows in self.rows()]
+        return {"kind": "bars", "name": self.kind, "titles": [printable(one) for one in self._images], "rows": rows}
+
     def _repr_html_(self) -> str:
-        """A table for each image, for notebooks."""
+        """Bars for each image, in a frame of their own; a table where no script runs, or scores are no shares."""
         heads = ("score", "index", "name")
         tables = [[(f"{row['score']:.4f}", row["index"], row["name"]) for row in rows] for rows in self.rows()]
-        return "".join(table(heads, rows, image) for image, rows in zip(self._images, tables, strict=True))
+        told = "".join(table(heads, rows, image) for image, rows in zip(self._images, tables, strict=True))
+        drawing = self.drawing()
+        return told if drawing is None else page_of(drawing, told, repr(self).strip("<>"))
 
     def rows(self) -> list[list[dict[str, Any]]]:
         """For each image, its entries: index, name, score."""

@@ -10,10 +10,11 @@ from triscope.errors import OptionError, TriscopeError
 from triscope.network import Fit, Network
 from triscope.objectives.base import Need
 from triscope.results import Heatmap
+from triscope.results.drawing import levels
 from triscope.verbs import METHODS
 from triscope.web.packed import packed
 from triscope.web.photos import check
-from triscope.web.volumes import Volume, levels
+from triscope.web.volumes import Volume
 
 _CLASSES = 5
 

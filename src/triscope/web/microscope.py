@@ -22,13 +22,14 @@ from triscope.network import Network
 from triscope.objectives.base import Need
 from triscope.objectives.parsing import resolve
 from triscope.results import Drawn, Result, write_file
+from triscope.results.drawing import colours
 from triscope.views import predict
 from triscope.web import described
 from triscope.web.asking import read_call
 from triscope.web.jobs import Job, Worker
 from triscope.web.map_pieces import MapPieces
 from triscope.web.photos import PhotoFile, Photos, jpeg, seen
-from triscope.web.volumes import Volume, colour_map, layer_facts, volume
+from triscope.web.volumes import Volume, layer_facts, volume
 from triscope.which.maps.kept import WORTH
 from triscope.which.maps.map import Map
 from triscope.which.maps.pca import pca
@@ -104,7 +105,7 @@ class Microscope:
             "collection": self.collection(),
             "notes": self.notes,
             "keepsNotes": self._notes_at is not None,
-            "colours": {"signed": colour_map(signed=True), "unsigned": colour_map(signed=False)},
+            "colours": colours(),
         }
 
     def collection(self) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from triscope.images import to_pil
 from triscope.network import Layer, Network
 from triscope.network.tap import layer_name
 from triscope.objectives.base import Need
+from triscope.results.drawing import levels, statistics
 from triscope.views import filters
 from triscope.web.packed import packed
 from triscope.web.photos import encoded
@@ -47,10 +48,8 @@ class Volume:
 
     def facts(self) -> dict[str, Any]:
         """What the page knows of each unit, and how the atlas is laid out."""
-        flat = self.values.flatten(1)
         count, height, width = self.values.shape
         tile, columns = _layout(count, height, width)
-        peak = flat.argmax(1)
         return {
             "layer": self.layer,
             "count": count,
@@ -59,10 +58,7 @@ class Volume:
             "tile": tile,
             "columns": columns,
             "signed": self.signed,
-            "max": _rounded(flat.amax(1)),
-            "min": _rounded(flat.amin(1)),
-            "mean": _rounded(flat.mean(1)),
-            "peak": torch.stack((peak // width, peak % width), 1).tolist(),
+            **statistics(self.values),
             "scale": render.scale_of(self.values),
         }
 
@@ -87,13 +83,6 @@ class Volume:
         (tall, wide), columns = _layout(count, height, width)
         sheet = _sheet(self.levels()[:, None].float(), tall, wide, columns)[0].to(torch.uint8).cpu().numpy()
         return _encoded(PIL.Image.fromarray(sheet))
-
-
-def levels(values: Tensor, limit: Tensor | float, *, signed: bool) -> Tensor:
-    """Numbers of up to `limit` in 8 bits, larger ones cut: 0 to 255, or where they are signed 1 to 255 around 128."""
-    if signed:
-        return (values * (127 / limit)).round_().clamp_(-127, 127).add_(128).to(torch.uint8)
-    return (values * (255 / limit)).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def volume(network: Network, images: Tensor, layer: str) -> Volume:
@@ -132,13 +121,6 @@ def layer_facts(network: Network) -> list[dict[str, Any]]:
     parts = network.module.named_modules()
     pictured = {layer_name(path) for path, part in parts if isinstance(part, nn.Conv2d) and part.in_channels in (1, 3)}
     return [{**_layer(one), "filters": one.name in pictured} for one in network.layers.values()]
-
-
-def colour_map(*, signed: bool) -> list[list[int]]:
-    """The 256 colours that the page draws numbers in."""
-    values = torch.linspace(-1 if signed else 0, 1, 256)[None]
-    drawn = (render.signed if signed else render.unsigned)(values, 1.0)
-    return [[round(255 * part) for part in colour] for colour in drawn[:, 0].T.tolist()]
 
 
 def as_text(values: Tensor) -> dict[str, Any]:
@@ -193,7 +175,3 @@ def _encoded(picture: PIL.Image.Image) -> tuple[bytes, str]:
     if picture.width * picture.height <= _AS_PNG:
         return encoded(picture, "PNG", compress_level=1), "image/png"
     return encoded(picture, "JPEG", quality=_QUALITY), "image/jpeg"
-
-
-def _rounded(values: Tensor) -> list[float]:
-    return [float(f"{value:.5g}") for value in values.tolist()]

@@ -28,6 +28,7 @@ from triscope.objectives.parsing import question
 from triscope.objectives.units import TOP_CLASS
 from triscope.render.caption import captioned
 from triscope.results import Drawn, Heatmap, PerImage, joined_notes
+from triscope.results.drawing import Drawing, level_sheet, one_map
 from triscope.where.by_name import heatmap_methods, map_of
 from triscope.where.smoothing import one_channel
 from triscope.where.target import Target, in_words
@@ -69,6 +70,33 @@ class HeatmapTable(Drawn):
     def draw(self) -> Tensor:
         """The figure: each unit, the image first, then the map of each method, each method at one scale."""
         return self.montage().paint()
+
+    def drawing(self) -> Drawing | None:
+        """The maps of one image over the photo; their numbers come as levels, since a photo lies under the colours."""
+        if len(self) > 1:
+            return None
+        scales = _scales(self.values[0])
+        told = [
+            (
+                f"{name.replace('_', ' ')}{f' of {unit}' if len(self.asked[0]) > 1 else ''}",
+                f"{unit}: score {float(score):.4g}",
+                scale,
+                values,
+            )
+            for unit, score, maps in zip(self.asked[0], self.answers[0], self.values[0], strict=True)
+            for name, scale, values in zip(self.methods, scales, maps, strict=True)
+        ]
+        sheet, tiles = level_sheet([values for *_, values in told], [scale for *_, scale, _ in told])
+        maps = [
+            one_map(title, says, tile, scale, signed=bool((values < 0).any()), read="levels")
+            for (title, says, scale, values), tile in zip(told, tiles, strict=True)
+        ]
+        size = list(self.values.shape[-2:])
+        return {"kind": "maps", "name": "compare", "size": size, "style": "overlay", "maps": maps, "levels": sheet}
+
+    def photos(self) -> list[Tensor]:
+        """What the network saw."""
+        return [self.visible(self.image[0].float())]
 
     def _cells(self, number: int) -> list[render.Tile]:
         picture = self.visible(self.image[number].float())

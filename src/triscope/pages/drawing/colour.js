@@ -49,6 +49,46 @@ export function numbersOfLevels({ shape, scale, signed }, levels) {
   return { shape, scale, signed, values: Float32Array.from(levels, (level) => scale * (signed ? (level - 128) / 127 : level / 255)) };
 }
 
+/** What each colour stands for, as a share of the scale, as far as that was asked. @type {{signed: Map<number, number>, unsigned: Map<number, number>}} */
+const shares = { signed: new Map(), unsigned: new Map() };
+
+/** The share of the scale that a colour stands for: that of the nearest of 511 colours. @param {boolean} signed
+ * @param {ArrayLike<number>} pixels @param {number} at */
+function shareOf(signed, pixels, at) {
+  const [r, g, b] = [pixels[at], pixels[at + 1], pixels[at + 2]];
+  const known = signed ? shares.signed : shares.unsigned;
+  const found = known.get((r << 16) | (g << 8) | b);
+  if (found !== undefined) return found;
+  const colours = coloursOf(signed);
+  let [best, nearest] = [0, Infinity];
+  for (let i = 0; i < 511; i++) {
+    const [low, high] = [colours[i >> 1], colours[(i + 1) >> 1]];
+    const far = (low[0] + high[0] - 2 * r) ** 2 + (low[1] + high[1] - 2 * g) ** 2 + (low[2] + high[2] - 2 * b) ** 2;
+    if (far < nearest) [best, nearest] = [i, far];
+  }
+  const share = signed ? best / 255 - 1 : best / 510;
+  known.set((r << 16) | (g << 8) | b, share);
+  return share;
+}
+
+/** What the colour of a pixel stands for. @param {{scale: number, signed: boolean}} how @param {ImageData} image
+ * @param {number} x @param {number} y */
+export const valueOfColour = ({ scale, signed }, image, x, y) => scale * shareOf(signed, image.data, 4 * (y * image.width + x));
+
+/** A map read back from a part of a picture: from its colours, from three channels around grey, or from grey levels.
+ * @param {{place: number[], scale: number, signed: boolean, read: "colours" | "rgb" | "levels"}} how @param {ImageData} image
+ * @returns {Numbers} */
+export function numbersIn({ place: [left, top, width, height], scale, signed, read }, image) {
+  const [count, channels] = [width * height, read === "rgb" ? 3 : 1];
+  const values = new Float32Array(channels * count);
+  for (let i = 0; i < count; i++) {
+    const at = 4 * ((top + Math.floor(i / width)) * image.width + left + (i % width));
+    if (read === "rgb") for (let c = 0; c < 3; c++) values[c * count + i] = 2 * scale * (image.data[at + c] / 255 - 0.5);
+    else values[i] = scale * (read === "colours" ? shareOf(signed, image.data, at) : signed ? (image.data[at] - 128) / 127 : image.data[at] / 255);
+  }
+  return { shape: [channels, height, width], scale, signed, values };
+}
+
 /** The place in its colours of a share in [-1, 1]. @param {boolean} signed @param {number} share */
 export const placeOf = (signed, share) => Math.min(255, Math.max(0, Math.round(signed ? (share + 1) * 127.5 : share * 255)));
 

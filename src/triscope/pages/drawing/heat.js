@@ -5,10 +5,10 @@ import { fill, h, seenAs, told } from "./h.js";
 
 /**
  * The view of one map: `stack` is the photo and the map over it, `legend` its colours, `value` what stands below them.
- * @param {{label: string, photo: string, size?: number[], point?: (x: number, y: number) => void}} how  the photo's
- *   address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view itself
+ * @param {{label: string, photo: string, size?: number[], point?: (x: number, y: number) => void, left?: () => void}} how
+ *   the photo's address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view itself
  */
-export function heatView({ label, photo, size, point }) {
+export function heatView({ label, photo, size, point, left = () => read(null, null) }) {
   /** @type {import("./colour.js").Numbers | null} */
   let numbers = null;
   let now = { style: "auto", opacity: 1, times: 0 };
@@ -19,7 +19,7 @@ export function heatView({ label, photo, size, point }) {
   const frame = h("span", { class: "box", hidden: true });
   const image = h("img", { src: photo, alt: "", class: "under" });
   const stack = h("div", { class: "stack", style: size && { "aspect-ratio": `${size[1]} / ${size[0]}` }, onpointermove: moved,
-    onpointerleave: () => read(null, null) }, image, canvas, frame, cross);
+    onpointerleave: () => left() }, image, canvas, frame, cross);
   const bar = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
   const ends = h("p", { class: "ends" });
   const value = h("p", { class: "value" }, "…");

@@ -3,15 +3,14 @@
 import { inksOf, placeOf } from "./colour.js";
 import { h, say, told } from "./h.js";
 
-const GAP = 4;
-
 /**
  * @typedef {{count: number, height: number, width: number, tile: number[], columns: number, signed: boolean,
- *   max: number[], min: number[], mean: number[], peak: number[][], scale: number, layer: string}} Facts
+ *   max: number[], min: number[], mean: number[], peak: number[][], scale: number, layer: string,
+ *   places?: [number, number, number, number][]}} Facts  where tiles do not lie row by row, their `places`
  */
 
 /** @param {{hover: (unit: number, x: number, y: number) => void, open: (unit: number, x: number, y: number) => void,
- *   star: (unit: number) => void, name: (unit: number) => string}} hands */
+ *   star: (unit: number) => void, name: (unit: number) => string, largest?: number}} hands  pixels of the largest tile */
 export function tileCanvas(hands) {
   const canvas = h("canvas", { tabindex: "0", role: "application", class: "tiles", "aria-label": "Units of the layer" });
   /** @type {Facts | null} */
@@ -27,19 +26,20 @@ export function tileCanvas(hands) {
   let order = [];
   let stars = new Set();
   let at = -1;
-  let side = 64;
+  let [side, gap] = [64, 4];
   let [wide, tall, across] = [64, 64, 1];
 
   /**
    * The maps in colours: from their levels, or from an atlas of them.
-   * @param {Uint8Array | HTMLImageElement} source @param {Facts} about @param {{whole: boolean, plain: boolean}} how
+   * @param {Uint8Array | HTMLImageElement | null} source @param {Facts} about @param {{whole: boolean, plain: boolean}} how
    */
   function use(source, about, how) {
     whole = how.whole;
     composed = null;
     levels = source instanceof Uint8Array ? source : null;
     facts = about;
-    if (source instanceof Uint8Array) return;
+    painted = null;
+    if (!source || source instanceof Uint8Array) return;
     painted = document.createElement("canvas");
     Object.assign(painted, { width: source.naturalWidth, height: source.naturalHeight });
     const pen = /** @type {CanvasRenderingContext2D} */ (painted.getContext("2d", { willReadFrequently: true }));
@@ -125,13 +125,15 @@ export function tileCanvas(hands) {
     if (!facts) return;
     const room = canvas.parentElement?.clientWidth || 600;
     const single = facts.height * facts.width === 1;
-    side = single ? 18 : Math.max(44, Math.min(96, Math.round(Math.sqrt((room * 560) / Math.max(1, order.length))) - GAP));
+    gap = single ? 1 : 4;
+    const fitting = Math.round(Math.sqrt((room * 560) / Math.max(1, order.length))) - gap;
+    side = single ? Math.max(7, Math.min(18, fitting)) : Math.max(44, Math.min(hands.largest || 96, fitting));
     const stretch = Math.min(3, facts.width / facts.height || 1);
     [wide, tall] = stretch >= 1 ? [Math.round(side * stretch), side] : [side, side];
-    across = Math.max(1, Math.floor((room + GAP) / (wide + GAP)));
+    across = Math.max(1, Math.floor((room + gap) / (wide + gap)));
     const down = Math.ceil(order.length / across);
     const sharp = devicePixelRatio || 1;
-    const high = Math.max(1, down * (tall + GAP));
+    const high = Math.max(1, down * (tall + gap));
     const [pixels, lines] = [Math.round(room * sharp), Math.max(1, Math.min(16000, Math.round(high * sharp)))];
     if (canvas.width === pixels && canvas.height === lines) return;
     Object.assign(canvas.style, { width: `${room}px`, height: `${high}px` });
@@ -139,8 +141,9 @@ export function tileCanvas(hands) {
   }
 
   function draw() {
-    if (!facts || !(painted || levels)) return;
+    if (!facts) return;
     place();
+    if (!(painted || levels)) return;
     const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
     const sharp = devicePixelRatio || 1;
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
@@ -182,11 +185,12 @@ export function tileCanvas(hands) {
     pen.strokeRect(x - 0.5, y - 0.5, wide + 1, tall + 1);
   }
 
-  const corner = (/** @type {number} */ i) => ({ x: 2 + (i % across) * (wide + GAP), y: 2 + Math.floor(i / across) * (tall + GAP) });
+  const corner = (/** @type {number} */ i) => ({ x: 2 + (i % across) * (wide + gap), y: 2 + Math.floor(i / across) * (tall + gap) });
 
   /** Where a unit's tile is in the atlas. @param {number} unit @returns {[number, number, number, number]} */
   function within(unit) {
     const about = /** @type {Facts} */ (facts);
+    if (about.places) return about.places[unit];
     const [rows, cols] = about.tile;
     return [(unit % about.columns) * cols, Math.floor(unit / about.columns) * rows, about.width, about.height];
   }
@@ -195,10 +199,10 @@ export function tileCanvas(hands) {
   function under(event) {
     const box = canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left - 2, event.clientY - box.top - 2];
-    const [col, row] = [Math.floor(x / (wide + GAP)), Math.floor(y / (tall + GAP))];
+    const [col, row] = [Math.floor(x / (wide + gap)), Math.floor(y / (tall + gap))];
     const unit = col >= 0 && col < across && row >= 0 ? order[row * across + col] : undefined;
     const inside = (/** @type {number} */ share) => Math.min(0.999, Math.max(0, share));
-    return unit === undefined ? null : { unit, x: inside((x - col * (wide + GAP)) / wide), y: inside((y - row * (tall + GAP)) / tall) };
+    return unit === undefined ? null : { unit, x: inside((x - col * (wide + gap)) / wide), y: inside((y - row * (tall + gap)) / tall) };
   }
 
   /** @param {number} unit */

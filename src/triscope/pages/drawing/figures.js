@@ -1,0 +1,118 @@
+// Figures that hold their own numbers: drawn from them where scripts run; else the pictures in them stay.
+
+import { bars } from "./charts.js";
+import { numbersIn, paintLegend, useColours, valueOfColour } from "./colour.js";
+import { choice, fill, h, settled, told } from "./h.js";
+import { heatView, two } from "./heat.js";
+import { tileCanvas } from "./tiles.js";
+
+/**
+ * @typedef {{title: string, says: string, place: number[], scale: number, signed: boolean, read: "colours" | "rgb" | "levels"}} One
+ *   a map: `place` is left, top, width and height in the picture that holds its numbers
+ * @typedef {{kind: "maps", name: string, size: number[], style: string, maps: One[], photos?: string[], levels?: string}} Maps
+ *   maps over photos; `levels` is a picture of their numbers in 8 bits, without which they are read from the colours
+ * @typedef {import("./tiles.js").Facts & {kind: "tiles", name: string, titles: string[], says: string, read: boolean,
+ *   places: [number, number, number, number][]}} Tiles  small pictures; those that are maps can be read
+ * @typedef {{kind: "bars", titles: string[], rows: {index: number, name: string, score: number}[][]}} Bars
+ */
+
+const photo = document.getElementById("photo")?.getAttribute("href") || "";
+const framed = self !== top; // in a notebook, where nothing may be saved
+/** Views of one photo, which share a pointer. @type {Map<string, any[]>} */
+const linked = new Map();
+
+/** Put a drawing in the place of what is there, which is printed all the same. @param {Element} place @param {...any} inside */
+function put(place, ...inside) {
+  for (const one of place.children) /** @type {HTMLElement} */ (one).hidden = true;
+  place.append(h("div", { class: "drawn" }, inside));
+}
+
+/** The pixels of a picture. @param {HTMLImageElement} image */
+async function pixelsOf(image) {
+  await image.decode();
+  const canvas = h("canvas", { width: image.naturalWidth, height: image.naturalHeight });
+  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  pen.drawImage(image, 0, 0);
+  return pen.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** The picture as its command writes it. @param {HTMLImageElement} image @param {string} name */
+const saved = (image, name) => !framed && h("p", { class: "files" }, "Save ", h("a", { href: image.src, download: `${name}.png` }, "png"),
+  " with its recipe");
+
+/** @param {Element} place @param {Maps} drawing */
+async function maps(place, drawing) {
+  const own = /** @type {HTMLImageElement} */ (place.querySelector("img"));
+  const views = drawing.maps.map((one, i) => {
+    const under = drawing.photos?.[i] || drawing.photos?.[0] || photo;
+    const others = linked.get(under) || [];
+    linked.set(under, others);
+    const view = heatView({ label: one.title, photo: under, size: drawing.size, point: (x, y) => others.forEach((other) => other.read(x, y)),
+      left: () => others.forEach((other) => other.read(null, null)) });
+    others.push(view);
+    return view;
+  });
+  /** @param {{style?: string, opacity?: number}} now */
+  const look = (now) => views.forEach((view) => view.look(now));
+  const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: 1, "aria-label": `How much of the map is seen: ${drawing.name}`,
+    oninput: () => look({ opacity: Number(slider.value) }) });
+  const pair = views.length > 1 && !framed && two(views.map((view, i) => ({ label: drawing.maps[i].title, draw: view.drawInto })));
+  put(place, h("div", { class: views.length > 1 ? "maps" : null }, views.map((view, i) => h("div", { class: "panel" },
+    views.length > 1 && h("h4", null, drawing.maps[i].title), view.stack, view.legend, view.value))),
+  h("div", { class: "controls" }, choice("Drawn", [["heat", "map"], ["overlay", "over the photo"]], drawing.style, (style) => look({ style })),
+    h("label", { class: "inline" }, h("span", { class: "label" }, "Opacity"), slider)),
+  pair && h("details", { ontoggle: pair.draw }, h("summary", null, "Compare two, with a line between them"), pair.node), saved(own, drawing.name));
+  const levels = drawing.levels ? h("img", { src: drawing.levels }) : null;
+  const pixels = await pixelsOf(levels || own);
+  look({ style: drawing.style });
+  drawing.maps.forEach((one, i) => views[i].show(numbersIn(one, pixels), one.says, `${one.title}. ${one.says}`));
+}
+
+/** @param {Element} place @param {Tiles} drawing */
+async function tiles(place, drawing) {
+  const own = /** @type {HTMLImageElement} */ (place.querySelector("img"));
+  const value = h("p", { class: "value" }, drawing.says);
+  const bar = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
+  const { max, min, mean, peak, titles, height, width } = drawing;
+  const all = titles.map((_, i) => i);
+  /** @type {ImageData | null} */
+  let pixels = null;
+  /** @param {number} unit @param {number} x @param {number} y */
+  function tell(unit, x, y) {
+    const [left, top, wide, tall] = drawing.places[unit];
+    const [row, col] = [Math.floor(y * height), Math.floor(x * width)];
+    const middle = { x: Math.floor(left + ((col + 0.5) * wide) / width), y: Math.floor(top + ((row + 0.5) * tall) / height) };
+    const here = drawing.read && pixels ? `; here ${told(Number(valueOfColour(drawing, pixels, middle.x, middle.y).toPrecision(2)))} at ${row}, ${col}` : "";
+    const single = height * width === 1;
+    fill(value, single ? `${titles[unit]}: ${told(max[unit])}` : drawing.read
+      ? `${titles[unit]}: largest ${told(max[unit])} at ${peak[unit].join(", ")}; mean ${told(mean[unit])}${here}`
+      : `${titles[unit]}: from ${told(min[unit])} to ${told(max[unit])}`);
+  }
+  const canvas = tileCanvas({ hover: tell, open: tell, star: () => undefined, name: (unit) => titles[unit], largest: 150 });
+  const by = { as: all, max: all.toSorted((a, b) => max[b] - max[a]), mean: all.toSorted((a, b) => mean[b] - mean[a]) };
+  put(place, h("div", { class: "stage" }, canvas.node), drawing.read && h("div", { class: "legend" }, bar,
+    h("p", { class: "ends" }, h("span", null, drawing.signed ? told(-drawing.scale) : "0"), h("span", null, told(drawing.scale)))), value,
+  h("div", { class: "controls" }, drawing.read && choice("Sort by", [["as", "as drawn"], ["max", "largest"], ["mean", "mean"]], "as",
+    (word) => canvas.arrange(by[/** @type {"as"} */ (word)], new Set())), saved(own, drawing.name)));
+  canvas.node.setAttribute("aria-label", drawing.name);
+  canvas.node.addEventListener("pointerleave", () => fill(value, drawing.says));
+  if (drawing.read) paintLegend(bar, drawing.signed);
+  canvas.use(null, drawing, { whole: true, plain: true });
+  canvas.arrange(all, new Set());
+  pixels = await pixelsOf(own);
+  canvas.use(own, drawing, { whole: true, plain: true });
+  canvas.draw();
+  addEventListener("resize", settled(() => canvas.draw(), 100));
+}
+
+for (const place of document.querySelectorAll("[data-drawing]")) {
+  const { colours } = /** @type {HTMLElement} */ (document.body).dataset;
+  if (colours) useColours(JSON.parse(colours));
+  const drawing = JSON.parse(/** @type {HTMLElement} */ (place).dataset.drawing || "");
+  const drawn = drawing.kind === "maps" ? maps(place, drawing) : drawing.kind === "tiles" ? tiles(place, drawing)
+    : put(place, /** @type {Bars} */ (drawing).rows.map((rows, i) => [drawing.rows.length > 1 && h("h4", null, drawing.titles[i]), bars(rows)]));
+  drawn?.catch(() => { // what cannot be drawn is shown as it was
+    place.lastElementChild?.remove();
+    for (const one of place.children) /** @type {HTMLElement} */ (one).hidden = false;
+  });
+}
