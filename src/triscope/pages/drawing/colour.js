@@ -2,8 +2,7 @@
 
 /** @typedef {{shape: number[], values: Float32Array, scale: number, signed: boolean}} Numbers */
 
-/** @type {{signed: number[][], unsigned: number[][]}} */
-let maps = { signed: [], unsigned: [] };
+/** @type {{signed: number[][], unsigned: number[][]}} */ let maps = { signed: [], unsigned: [] };
 
 /** The same as pixels: alpha, blue, green, red. */
 const inks = { signed: new Uint32Array(256), unsigned: new Uint32Array(256) };
@@ -49,7 +48,7 @@ export function numbersOfLevels({ shape, scale, signed }, levels) {
   return { shape, scale, signed, values: Float32Array.from(levels, (level) => scale * (signed ? (level - 128) / 127 : level / 255)) };
 }
 
-/** What each colour stands for, as a share of the scale, as far as that was asked. @type {{signed: Map<number, number>, unsigned: Map<number, number>}} */
+/** What each colour that was met stands for, as a share of the scale. */
 const shares = { signed: new Map(), unsigned: new Map() };
 
 /** The share of the scale that a colour stands for: that of the nearest of 511 colours. @param {boolean} signed

@@ -18,8 +18,7 @@ import { tileCanvas } from "./tiles.js";
 
 const photo = document.getElementById("photo")?.getAttribute("href") || "";
 const framed = self !== top; // in a notebook, where nothing may be saved
-/** Views of one photo, which share a pointer. @type {Map<string, any[]>} */
-const linked = new Map();
+/** Views of one photo, which share a pointer. @type {Map<string, any[]>} */ const linked = new Map();
 
 /** Put a drawing in the place of what is there, which is printed all the same. @param {Element} place @param {...any} inside */
 function put(place, ...inside) {
@@ -75,8 +74,7 @@ async function tiles(place, drawing) {
   const bar = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
   const { max, min, mean, peak, titles, height, width } = drawing;
   const all = titles.map((_, i) => i);
-  /** @type {ImageData | null} */
-  let pixels = null;
+  /** @type {ImageData | null} */ let pixels = null;
   /** @param {number} unit @param {number} x @param {number} y */
   function tell(unit, x, y) {
     const [left, top, wide, tall] = drawing.places[unit];

@@ -123,8 +123,7 @@ export function copyable(what, text) {
 
 /** @typedef {{key: string, help: string, run: (event: KeyboardEvent) => void}} Key */
 
-/** @type {Key[][]} */
-const layers = [];
+/** @type {Key[][]} */ const layers = [];
 
 /** Let keys do something until the function that comes back is called. @param {Key[]} keys @returns {() => void} */
 export function keys(keys) {

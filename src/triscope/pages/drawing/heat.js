@@ -9,8 +9,7 @@ import { fill, h, seenAs, told } from "./h.js";
  *   the photo's address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view itself
  */
 export function heatView({ label, photo, size, point, left = () => read(null, null) }) {
-  /** @type {import("./colour.js").Numbers | null} */
-  let numbers = null;
+  /** @type {import("./colour.js").Numbers | null} */ let numbers = null;
   let now = { style: "auto", opacity: 1, times: 0 };
   let mean = 0; // of the map's magnitudes
   let words = "";

@@ -13,17 +13,12 @@ import { h, say, told } from "./h.js";
  *   star: (unit: number) => void, name: (unit: number) => string, largest?: number}} hands  pixels of the largest tile */
 export function tileCanvas(hands) {
   const canvas = h("canvas", { tabindex: "0", role: "application", class: "tiles", "aria-label": "Units of the layer" });
-  /** @type {Facts | null} */
-  let facts = null;
-  /** @type {HTMLCanvasElement | null} */
-  let painted = null;
-  /** @type {Uint8Array | null} */
-  let levels = null;
-  /** What the canvas shows, but for stars and the frame. @type {ImageData | null} */
-  let composed = null;
+  /** @type {Facts | null} */ let facts = null;
+  /** @type {HTMLCanvasElement | null} */ let painted = null;
+  /** @type {Uint8Array | null} */ let levels = null;
+  /** What the canvas shows, but for stars and the frame. @type {ImageData | null} */ let composed = null;
   let whole = false;
-  /** @type {number[]} */
-  let order = [];
+  /** @type {number[]} */ let order = [];
   let stars = new Set();
   let at = -1;
   let [side, gap] = [64, 4];

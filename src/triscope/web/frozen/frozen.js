@@ -11,10 +11,8 @@ import { copyable, fill, h, keys, say, settled, showKeys, told } from "./h.js";
  */
 
 const data = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("data")).textContent || "");
-/** @type {Unit[]} */
-const units = data.units;
-/** @type {Layer[]} */
-const layers = data.layers;
+/** @type {Unit[]} */ const units = data.units;
+/** @type {Layer[]} */ const layers = data.layers;
 const here = layers.findIndex((one) => one.name === data.layer);
 const root = /** @type {HTMLElement} */ (document.getElementById("main"));
 const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));

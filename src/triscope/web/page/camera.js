@@ -16,10 +16,8 @@ export function cameraPage(root, params, app) {
   let layer = params.layer || app.goodLayer().name;
   let method = params.method || "";
   let [frozen, gone, rate] = [false, false, 0];
-  /** @type {MediaStream | null} */
-  let stream = null;
-  /** The frame whose answer is shown. @type {Frame | null} */
-  let last = null;
+  /** @type {MediaStream | null} */ let stream = null;
+  /** The frame whose answer is shown. @type {Frame | null} */ let last = null;
   const video = h("video", { playsinline: true, muted: true, class: "unseen", "aria-hidden": "true" });
   const [rows, cols] = app.net.size;
   const seen = h("canvas", { width: cols, height: rows, role: "img", "aria-label": "What the network sees of the camera" });
@@ -79,8 +77,7 @@ export function cameraPage(root, params, app) {
     const scale = Math.max(cols / wide, rows / tall);
     const [w, high] = [cols / scale, rows / scale];
     pen.drawImage(video, (wide - w) / 2, (tall - high) / 2, w, high, 0, 0, cols, rows);
-    /** @type {Frame} */
-    const mine = { canvas, jpeg: null, answer: Promise.resolve() };
+    /** @type {Frame} */ const mine = { canvas, jpeg: null, answer: Promise.resolve() };
     mine.answer = new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); }).then((/** @type {Blob} */ jpeg) => {
       mine.jpeg = jpeg;
       return reached(fetch(address("api/camera", { layer, method, network: app.network, fit: "keep" }), { method: "POST", body: jpeg }));
@@ -93,8 +90,7 @@ export function cameraPage(root, params, app) {
   async function loop() {
     let before = performance.now();
     let refused = "";
-    /** @type {Frame[]} */
-    let waiting = [];
+    /** @type {Frame[]} */ let waiting = [];
     while (!frozen && !gone) {
       if (document.hidden || !video.videoWidth) {
         waiting = [];

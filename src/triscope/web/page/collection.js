@@ -12,8 +12,7 @@ export function collectionPage(root, params, app) {
   const near = app.methods((/** @type {any} */ one) => one.question === "which" && one.needs.includes("query"));
   const stops = /** @type {(() => void)[]} */ ([]);
   let timer = 0;
-  /** @type {any} */
-  let run = null;
+  /** @type {any} */ let run = null;
   const place = h("div", { class: "wide-run" });
   const beside = h("aside", { class: "near", "aria-label": "The photo that was chosen" });
   const split = h("div", { class: "split wide" }, place, beside);

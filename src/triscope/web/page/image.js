@@ -20,13 +20,10 @@ export function imagePage(root, params, app) {
   const asked = params.methods ? params.methods.split(",") : maps.filter((/** @type {any} */ one) => one.usual && !one.long)
     .map((/** @type {any} */ one) => one.name);
   let shown = maps.filter((/** @type {any} */ one) => asked.includes(one.name));
-  /** @type {any[]} */
-  let panels = [];
-  /** @type {any} */
-  let run = null;
+  /** @type {any[]} */ let panels = [];
+  /** @type {any} */ let run = null;
   let gone = false;
-  /** @type {any} */
-  let field;
+  /** @type {any} */ let field;
   const classes = h("div", { class: "classes" });
   const photo = h("figure", { class: "panel photo" });
   const grid = h("div", { class: sides.length > 1 ? "panels double" : "panels" });
@@ -72,8 +69,7 @@ export function imagePage(root, params, app) {
     draw();
   }
 
-  /** What each network takes the photo for; until that is known, as many empty rows. @type {any[][]} */
-  const rows = sides.map((network) => [...Array(Math.min(10, app.about.networks[network].classes.length)).keys()].map(() => ({ name: "", score: 0, empty: true })));
+  /** What each network takes the photo for; until that is known, as many empty rows. @type {any[][]} */ const rows = sides.map((network) => [...Array(Math.min(10, app.about.networks[network].classes.length)).keys()].map(() => ({ name: "", score: 0, empty: true })));
   function drawClasses() {
     takenFor.forEach((place, i) => fill(place, sides.length > 1 && h("h3", null, app.nameOf(sides[i])),
       h("div", { class: rows[i][0]?.empty ? "waiting" : null }, bars(rows[i], { chosen: unit || rows[0][0]?.name, pick: (row) => about(unit === row.name ? "" : row.name) }))));
@@ -129,10 +125,8 @@ export function imagePage(root, params, app) {
       : times ? `One scale: in every map the strongest colour stands for ${told(Number(times.toPrecision(2)))} times its mean magnitude.` : "";
   }
 
-  /** What numbers say of maps, by network and method. @type {Map<string, any>} */
-  const known = new Map();
-  /** @type {{job: any, stop: () => any}[]} */
-  let judgements = [];
+  /** What numbers say of maps, by network and method. @type {Map<string, any>} */ const known = new Map();
+  /** @type {{job: any, stop: () => any}[]} */ let judgements = [];
 
   /** Nobody waits for the numbers of these maps any more. */
   function forget() {
@@ -157,8 +151,7 @@ export function imagePage(root, params, app) {
       judging.append(place);
       const started = panels;
       post("api/judgements", { network, photo: app.photo, unit: question(network) || null, methods }).then((job) => {
-        /** @type {{job: any, stop: () => any}} */
-        const one = { job, stop: () => undefined };
+        /** @type {{job: any, stop: () => any}} */ const one = { job, stop: () => undefined };
         if (gone || panels !== started) { act(job.id, "drop").catch(() => undefined); return; }
         judgements.push(one);
         one.stop = watch(job, async (now) => {

@@ -13,8 +13,7 @@ import { unitPage } from "./unit.js";
 
 /** @typedef {(root: HTMLElement, params: Object<string, string>, app: any) => () => void} Page */
 
-/** @type {Object<string, [string, Page]>} */
-const PAGES = {
+/** @type {Object<string, [string, Page]>} */ const PAGES = {
   network: ["Network", networkPage],
   unit: ["Unit", unitPage],
   image: ["Image", imagePage],
@@ -27,8 +26,7 @@ const root = /** @type {HTMLElement} */ (document.getElementById("main"));
 const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
 let leave = () => {};
 let page = "network";
-/** @type {Object<string, string>} */
-let params = {};
+/** @type {Object<string, string>} */ let params = {};
 
 /** What pages are given: what is known, and ways from one to another. */
 const app = {

@@ -12,10 +12,8 @@ export function networkPage(root, params, app) {
   let layer = layers.find((/** @type {any} */ one) => one.name === params.layer) || app.goodLayer();
   let [show, scale, sort, search] = [params.show || "map", params.scale || "unit", params.sort || "index", params.search || ""];
   let hide = params.hide === "1";
-  /** @type {any} */
-  let facts = null;
-  /** @type {any} */
-  let laid = null;
+  /** @type {any} */ let facts = null;
+  /** @type {any} */ let laid = null;
   let asked = 0;
   const name = (/** @type {number} */ unit) => `${layer.name}:${unit}`;
   const strip = h("nav", { class: "strip", "aria-label": "Layers" });
@@ -143,8 +141,7 @@ export function networkPage(root, params, app) {
     h("span", { class: "box", hidden: true }));
   const values = h("dl", { class: "numbers" });
   fill(lens, magnified, values, app.photo && under);
-  /** @type {{unit: number, layer: string, numbers: import("./colour.js").Numbers} | null} */
-  let exact = null;
+  /** @type {{unit: number, layer: string, numbers: import("./colour.js").Numbers} | null} */ let exact = null;
   const fetchExact = settled(async (/** @type {number} */ unit, /** @type {number} */ x, /** @type {number} */ y) => {
     const of = layer.name;
     const sent = await get("api/layer/map", { layer: of, photo: app.photo, network: app.network, channel: unit }).catch(() => null);

@@ -114,8 +114,7 @@ function matrix(app, table) {
 export function heatPanel(app, { method, photo, unit = "", network = app.network, point, failed, settled, title = method.title }) {
   let stop = () => {};
   let gone = false;
-  /** @type {import("./source.js").Snapshot | null} */
-  let job = null;
+  /** @type {import("./source.js").Snapshot | null} */ let job = null;
   const view = heatView({ label: title || method.title, photo: seenAddress(photo, network), size: app.about.networks[network].size, point });
   const judged = h("p", { class: "judged", hidden: true });
   const below = h("figcaption", null, h("p", null, capital(method.line), "."),

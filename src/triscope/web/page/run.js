@@ -16,13 +16,10 @@ const FRAMES = 120; // pictures of the way that are kept, to go back to
  */
 export function runner(app, method, { fixed = {}, inputs = {}, options = {}, history = [], started, network = app.network, title = "" } = {}) {
   const form = methodForm(app, method, { fixed, inputs, options });
-  /** @type {import("./source.js").Snapshot | null} */
-  let job = null;
+  /** @type {import("./source.js").Snapshot | null} */ let job = null;
   let stop = () => {};
-  /** @type {string[]} */
-  let frames = [];
-  /** @type {number[]} */
-  let scores = [];
+  /** @type {string[]} */ let frames = [];
+  /** @type {number[]} */ let scores = [];
   let shown = -1;
   const draws = method.picture && !method.page && !method.gallery;
   const run = h("button", { type: "button", class: "main", onclick: begin }, "Run");

@@ -75,10 +75,8 @@ export async function reached(asked) {
 
 // All jobs of a tab are watched by one stream: a browser has six connections to a host, for all its tabs.
 
-/** @type {Map<string, Set<(job: Snapshot) => void>>} */
-const watched = new Map();
-/** @type {EventSource | null} */
-let stream = null;
+/** @type {Map<string, Set<(job: Snapshot) => void>>} */ const watched = new Map();
+/** @type {EventSource | null} */ let stream = null;
 let reopening = 0;
 
 /**

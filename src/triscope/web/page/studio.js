@@ -10,8 +10,7 @@ export function studioPage(root, params, app) {
   const all = app.methods((/** @type {any} */ one) => app.about.collection?.pictures || !one.needs.includes("store"));
   const first = all.find((/** @type {any} */ one) => one.question === "what") || all[0];
   let now = all.find((/** @type {any} */ one) => one.name === params.method) || first;
-  /** @type {any} */
-  let run = null;
+  /** @type {any} */ let run = null;
   const place = h("div", { class: "studio" });
   const list = h("nav", { class: "methods", "aria-label": "Methods" });
   const title = h("h1");

@@ -22,10 +22,8 @@ export function unitPage(root, params, app) {
   const finders = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "objective"]) && one.needs.includes("objective"));
   let method = maps.find((/** @type {any} */ one) => one.name === params.where) || maps[0];
   let [style, opacity] = [params.style || "auto", 1];
-  /** One for each network that is shown. @type {any[]} */
-  let panels = [];
-  /** @type {any[]} */
-  let runs = [];
+  /** One for each network that is shown. @type {any[]} */ let panels = [];
+  /** @type {any[]} */ let runs = [];
   const sides = app.sides();
   let toggle = () => undefined;
   const stops = /** @type {(() => void)[]} */ ([]);
@@ -125,8 +123,7 @@ export function unitPage(root, params, app) {
   }
 
   const here = h("p", { class: "value" });
-  /** @type {any} */
-  let exact = null;
+  /** @type {any} */ let exact = null;
   async function loadExact() {
     if (!layer || !app.photo || !parts) return;
     const sent = await get("api/layer/map", { layer: layer.name, channel: parts.channel, photo: app.photo, network: app.network }).catch(() => null);
