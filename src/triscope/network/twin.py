@@ -8,6 +8,7 @@ only watch are left out (see `triscope.network.user_hooks`).
 
 import copy
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -19,6 +20,8 @@ from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.memory_format import tokens_first
 from triscope.network.user_hooks import HOOKS, leave_out_watchers
+
+_HOLDING = (Tensor, dict, list, tuple)  # what may hold tensors
 
 
 class TwinKeeper:
@@ -108,6 +111,7 @@ def make_twin(module: nn.Module, name: str) -> nn.Module:
     with torch.inference_mode(mode=False):
         memo: dict[int, object] = {id(tensor): _share(tensor) for tensor in _tensors(module)}
         memo |= {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
+        memo |= {id(empty): OrderedDict() for part in module.modules() for empty in _empty(part)}
         try:
             for part in list(module.modules()):  # a compiled part is copied as what it wraps
                 if isinstance(inner := vars(part).get("_modules", {}).get("_orig_mod"), nn.Module):
@@ -124,6 +128,11 @@ def make_twin(module: nn.Module, name: str) -> nn.Module:
         return twin.eval().requires_grad_(False)
 
 
+def _empty(part: nn.Module) -> Iterator[object]:
+    """A dozen dictionaries of each module, for hooks that it has not; to copy them takes longer than all the rest."""
+    return (held for held in vars(part).values() if type(held) is OrderedDict and not held)
+
+
 def _share(tensor: Tensor) -> Tensor:
     detached = tensor.detach()
     if tensor.is_inference():  # no gradient may pass through it, and nobody can train it further
@@ -134,18 +143,17 @@ def _share(tensor: Tensor) -> Tensor:
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     for part in module.modules():  # plain attributes, such as the weight that weight_norm computes, and caches
-        yield from _held(list(vars(part).values()))
+        yield from _held(vars(part))
 
 
 def _held(value: object) -> Iterator[Tensor]:
     """The tensors in a value, and in the lists, tuples and dicts of it."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, dict):
-        yield from _held(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _held(inner)
+    elif isinstance(value, _HOLDING):
+        for inner in list(value.values() if isinstance(value, dict) else value):
+            if isinstance(inner, _HOLDING):
+                yield from _held(inner)
 
 
 def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:
