@@ -2,21 +2,24 @@
 
 The global generator is the caller's, so that a network may neither move it nor depend on it. While `Draws` is entered,
 every function of torch that draws is given a state of its own, made from a seed, and the generator is put back right
-after it. It is a mode over torch's operators, and only in the thread that entered it. It slows a pass down, so that
-`Network` enters it once for each network, and from then on only where the network was found to draw.
+after it. It is a mode over torch's operators, and only in the thread that entered it. Python's and NumPy's global
+generators cannot be watched in this way: they follow the seed for as long as `Draws` is entered. It slows a pass down,
+so that `Network` enters it once for each network, and from then on only where the network was found to draw.
 
 **What it does not do.** One generator cannot be two things at once: while an operator draws, another thread that draws
-from the global generator at that very moment gets numbers of this state. (Two networks asked in two threads wait for
-each other.) Draws of Python's and NumPy's own generators are not seen, nor those of the parts of a network that are
-computed again on the way back (torch.utils.checkpoint).
+from the global generator at that very moment gets numbers of this state, and of Python's and NumPy's meanwhile. (Two
+networks asked in two threads wait for each other.) Draws in the parts of a network that are computed again on the way
+back (torch.utils.checkpoint) are not seen.
 """
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
@@ -33,6 +36,7 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
         self.drew = False
         self._seed = seed
         self._states: dict[torch.device, Tensor] = {}
+        self._others: list[tuple[Any, Any]] = []  # Python's and NumPy's, as they were and as they began
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -41,11 +45,21 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
 
     def __enter__(self) -> Self:
         """As the class above has it, without its flags: they are the process's, and two threads would mix them up."""
+        _AWAY.acquire()
+        before = _others()
+        random.seed(self._seed)
+        np.random.seed(self._seed % 2**32)  # noqa: NPY002 - the global one is what a network may draw from
+        self._others = [before, _others()]
         _push_mode(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _pop_mode()
+        before, begun = self._others
+        self.drew = self.drew or not _same(_others(), begun)
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        _AWAY.release()
 
     def __torch_dispatch__(
         self,
@@ -75,6 +89,16 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
                 self.drew = self.drew or not torch.equal(after, self._states[device])
                 self._states[device] = after
                 generator.set_state(before[device])
+
+
+def _others() -> tuple[Any, Any]:
+    """The states of Python's and NumPy's global generators."""
+    return random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
+def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    (name, keys, *rest), (other_name, other_keys, *other_rest) = one[1], other[1]
+    return one[0] == other[0] and (name, rest) == (other_name, other_rest) and np.array_equal(keys, other_keys)
 
 
 @cache

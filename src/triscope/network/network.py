@@ -152,7 +152,7 @@ class Network:
 
         Found by one pass over two pictures, and again where the module's parts were replaced.
         """
-        return self._layers_of(self._keeper.peek())
+        return self._layers_of(self._keeper.get())
 
     def _layers_of(self, twin: nn.Module, size: tuple[int, int] | None = None) -> Layers:
         """The layers for pictures of the usual size, or of another."""
@@ -163,7 +163,7 @@ class Network:
             known = self._found[1]
             if size not in known:
                 grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
-                with asking(self, grey), self._keeper.running(size == self.size), self._drawn(twin, 0):
+                with asking(self, grey), self._keeper.running(), self._drawn(twin, 0):
                     findings = listen(twin, self.normalise, grey, self._interface)
                 known[size] = findings.layers(twin, self.name, Stated(self.tokens, self.extra_tokens))
                 for other in [other for other in known if other != self.size][:-_SIZES]:
@@ -172,7 +172,7 @@ class Network:
 
     def _has_layers_of(self, other: "Network") -> None:
         """Take over what was found of a network around the same modules, which differ in their number format alone."""
-        twin = self._keeper.peek()
+        twin = self._keeper.get()
         self._found, self._drawing = (twin, {self.size: other.layers}), (twin, other.random)
 
     def layer(self, name: str) -> Layer:
@@ -222,7 +222,7 @@ class Network:
     @property
     def random(self) -> bool:
         """Whether the network draws random numbers as it answers; found out by its first pass, False before that."""
-        return self._drawing == (self._keeper.peek(), True)
+        return self._drawing == (self._keeper.get(), True)
 
     @contextmanager
     def _drawn(self, twin: nn.Module, seed: int) -> Iterator[None]:
@@ -284,12 +284,12 @@ class Network:
             )
             followed = following(rule) if rule else nullcontext()
             # A mode slows all it sees: the pass alone.
-            running = self._keeper.running(images.shape[-2:] == self.size)
-            with asking(self, images), running, followed as tally, self._drawn(twin, seed):
+            with asking(self, images), self._keeper.running(), followed as tally, self._drawn(twin, seed):
                 output = tap.run(twin, self.normalise(images), watch if inner else None, self._interface)
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
+                output = output.clone()  # a module may give what it writes to the next time
                 kept["output"] = tap.as_leaf(output) if "output" in leaves else output
         if unseen := sorted(names - kept.keys()):
             if unseen == ["output"] and isinstance(output, NoOutput):
@@ -312,7 +312,7 @@ class Network:
     def try_on(self, inputs: Tensor) -> None:
         """Run the module on `inputs`, as it is given them; raises what it raises."""
         twin = self._keeper.get()
-        with self._drawn(twin, 0):
+        with self._keeper.running(), self._drawn(twin, 0):
             self._interface(twin, inputs)
 
     @property

@@ -92,8 +92,9 @@ class Watch:
 
     Of the calls in `measured`, only the shape is kept, where they come before that.
 
-    What is kept is a clone, so that in-place operations that follow do not overwrite it. The outputs of `leaves` get a
-    gradient: each is cut from what made it, unless that comes from another leaf; what is passed on is then a clone.
+    What is kept is a clone, so that in-place operations that follow do not overwrite it, nor does the next pass. The
+    outputs of `leaves` get a gradient: each is cut from what made it, unless that comes from another leaf; what is
+    passed on is then a clone.
     `edits` change an output before it is kept and passed on.
     """
 
@@ -129,7 +130,7 @@ class Watch:
         if call not in self.wanted:
             return None if edit is None else output
         last = len(self.kept) == len(self.wanted) - 1 and not self.to_the_end
-        self.kept[call] = output if last else output.clone()  # nothing comes after the last
+        self.kept[call] = output.clone()
         if call in self.leaves:
             self.kept[call] = as_leaf(self.kept[call])
         if last:

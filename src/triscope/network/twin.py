@@ -1,95 +1,91 @@
 """The twin: the network that is really asked, so that the user's is never touched.
 
 A twin is the user's module tree copied around the *same* parameters, detached, in eval mode. Nothing is ever registered
-on, switched in or written to the user's module; weights trained further in place are seen at once. Buffers are copied
-for every question, because a forward pass may write to them (a counter, running statistics). Hooks of the user's that
-only watch are left out (see `triscope.network.user_hooks`).
+on, switched in or written to the user's module; weights trained further in place are seen at once. Buffers and whatever
+else it holds are copied, and put back before every pass, because a pass may write to them: a counter, running
+statistics, a memory (see `triscope.network.held`). Hooks of the user's that only watch are left out (see
+`triscope.network.user_hooks`).
 """
 
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
+from triscope.network.held import Held, write
 from triscope.network.memory_format import tokens_first
 from triscope.network.user_hooks import HOOKS, leave_out_watchers
 
-_HOLDING = (Tensor, dict, list, tuple)  # what may hold tensors
-
 
 class TwinKeeper:
-    """Makes the twin of a module when first asked, and anew when the module's tensors or parts were replaced."""
+    """Makes the twin of a module when first asked, and anew when something that the module holds was replaced."""
 
     def __init__(self, module: nn.Module, name: str) -> None:
         self.module = unwrap(module)
         self.name = name
         self._lock = threading.RLock()
-        self._twin: nn.Module | None = None
-        self._seen: tuple[object, ...] = ()  # the module, when the twin was made
-        self._buffers: list[tuple[Tensor, Tensor]] = []  # the twin's beside the module's
-        self._made: list[tuple[dict[str, object], dict[str, object]]] = []  # attributes now, and as they were made
+        self._twin: _Twin | None = None
         self._running = 0
         _refuse_closed(self.module, name)
 
     def get(self) -> nn.Module:
-        """The twin of the module as it is now, to be run: its buffers are copied."""
+        """The twin of the module as it is now."""
         with self._lock:
-            twin = self.peek()
-            for ours, theirs in self._buffers:
-                ours.copy_(theirs)
-            return twin
-
-    def peek(self) -> nn.Module:
-        """The twin of the module as it is now, to be looked at: its buffers may be those of an earlier question."""
-        with self._lock:
-            if self._twin is None or self._seen != _state(self.module):
-                self._twin = self._make()
-            return self._twin
+            return self._current().module
 
     @contextmanager
-    def running(self, usual: bool) -> Iterator[None]:
-        """A pass over images of the usual size, or of another.
+    def running(self) -> Iterator[None]:
+        """A pass, before which the twin holds what the module does.
 
-        Modules may write to themselves what holds for one size (Swin of transformers remembers smaller windows). So
-        after a pass at another size, or one that failed, their attributes are put back to what they were when the twin
-        was made, as soon as no other pass is under way.
+        Modules may write to what they hold: counters, memories, what is right for one size of picture. So that is put
+        back before each pass but those in other threads while one is under way.
         """
         with self._lock:
+            if not self._running and self._twin:
+                self._twin.put_back()
             self._running += 1
         try:
             yield
-        except BaseException:
-            usual = False
-            raise
         finally:
             with self._lock:
                 self._running -= 1
-                if not usual and not self._running:
-                    self._put_back()
 
-    def _put_back(self) -> None:
-        for now, made in self._made:
-            for name, value in made.items():
-                if now.get(name, value) is not value:
-                    now[name] = value
+    def _current(self) -> "_Twin":
+        if self._twin is None or self._twin.state != _state(self.module) or self._twin.theirs.changed():
+            self._twin = _Twin(self.module, self.name)
+        return self._twin
 
-    def _make(self) -> nn.Module:
-        twin = make_twin(self.module, self.name)
-        tap.install(twin)
-        tokens_first(twin)
-        # `.data` has a version of its own, so a pass under way in another thread does not see a change.
-        ours = [buffer.data for buffer in twin.buffers()]
-        self._seen = _state(self.module)  # only now: a part that is copied as itself holds our taps as well
-        self._buffers = list(zip(ours, self.module.buffers(), strict=True))
-        self._made = [(vars(part), dict(vars(part))) for part in twin.modules()]
-        return twin
+
+class _Twin:
+    """The twin of a module as it was when this was made."""
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        self.module, copies = _copied(module, name)
+        tap.install(self.module)
+        tokens_first(self.module)
+        # Looked at only now: a part that is copied as itself holds our taps as well.
+        self.state, self.theirs, self._ours = _state(module), Held(module), Held(self.module)
+        weights = {id(weight) for weight in module.parameters()}
+        self._written = [
+            # `.data` has a version of its own, so a pass under way in another thread does not see a change.
+            (ours.data if isinstance(ours, Tensor) else ours, theirs)
+            for theirs in self.theirs.written
+            if id(theirs) not in weights and (ours := copies.get(id(theirs), theirs)) is not theirs
+        ]
+
+    def put_back(self) -> None:
+        """It holds what the module holds, and what that has written since."""
+        self._ours.put_back()
+        for ours, theirs in self._written:
+            write(ours, theirs)
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -108,9 +104,14 @@ def make_twin(module: nn.Module, name: str) -> nn.Module:
 
     Raises NetworkError where the module cannot be copied.
     """
+    return _copied(module, name)[0]
+
+
+def _copied(module: nn.Module, name: str) -> tuple[nn.Module, Mapping[int, Any]]:
+    """The copy, and the copies of what the module holds, by identity."""
     with torch.inference_mode(mode=False):
-        memo: dict[int, object] = {id(tensor): _share(tensor) for tensor in _tensors(module)}
-        memo |= {id(buffer): buffer.detach().clone() for buffer in module.buffers()}
+        tensors = [tensor for tensor in Held(module).written if isinstance(tensor, Tensor)]
+        memo: dict[int, Any] = {id(tensor): _share(tensor) for tensor in tensors}
         memo |= {id(empty): OrderedDict() for part in module.modules() for empty in _empty(part)}
         try:
             for part in list(module.modules()):  # a compiled part is copied as what it wraps
@@ -125,7 +126,7 @@ def make_twin(module: nn.Module, name: str) -> nn.Module:
                 "the module, or give it a __deepcopy__."
             ) from error
         leave_out_watchers(module, memo)
-        return twin.eval().requires_grad_(False)
+        return twin.eval().requires_grad_(False), memo
 
 
 def _empty(part: nn.Module) -> Iterator[object]:
@@ -134,26 +135,13 @@ def _empty(part: nn.Module) -> Iterator[object]:
 
 
 def _share(tensor: Tensor) -> Tensor:
+    """A parameter around the same numbers; of other tensors, which a pass may write to, a copy."""
     detached = tensor.detach()
+    if not isinstance(tensor, nn.Parameter):
+        return detached.clone()
     if tensor.is_inference():  # no gradient may pass through it, and nobody can train it further
         detached = detached.clone()
-    return nn.Parameter(detached, requires_grad=False) if isinstance(tensor, nn.Parameter) else detached
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    for part in module.modules():  # plain attributes, such as the weight that weight_norm computes, and caches
-        yield from _held(vars(part))
-
-
-def _held(value: object) -> Iterator[Tensor]:
-    """The tensors in a value, and in the lists, tuples and dicts of it."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, _HOLDING):
-        for inner in list(value.values() if isinstance(value, dict) else value):
-            if isinstance(inner, _HOLDING):
-                yield from _held(inner)
+    return nn.Parameter(detached, requires_grad=False)
 
 
 def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:

@@ -82,7 +82,7 @@ class RowTiled(Configured):
         deep = [need for need in wanted if need.layer in self.deep]
         answers: dict[Need, Tensor] = {Need("input"): images}
         twin = self._keeper.get()
-        with asking(self, images):
+        with asking(self, images), self._keeper.running():
             plan = _Plan(self, twin, tuple(shallow), self.shallow[-1] if deep else None)
             found = _InStrips.apply(images, plan)  # type: ignore[no-untyped-call]
             answers |= dict(zip(shallow, found, strict=False))

@@ -1,0 +1,112 @@
+"""What modules hold beside their weights: attributes, lists, caches, counters, configurations, generators.
+
+A module may write to them as it answers, and its owner may change them between questions. So what a twin holds is put
+back before each pass, and a module that holds something else than it did gets a new twin. Both are told by identity,
+object by object: nothing is compared by value.
+"""
+
+import random
+from collections import deque
+from collections.abc import Iterator, Sequence
+from operator import is_
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_ATOMS = (bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size)
+_SEQUENCES = (list, set, deque, tuple, frozenset)
+_CLOSED = (FunctionType, BuiltinFunctionType, MethodType, ModuleType)
+#: What every module has. Parts and hooks are looked at elsewhere (`triscope.network.twin`).
+_MACHINERY = frozenset(vars(nn.Module()))
+_PARTS = ("_parameters", "_buffers", "_modules")
+_SWITCHED = "training"  # a twin is not in training, whatever the module is
+
+Container: TypeAlias = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
+#: What has numbers or a state of its own, which may be written in place.
+Written: TypeAlias = Tensor | torch.Generator | np.ndarray[Any, Any] | np.random.Generator | random.Random
+_WRITTEN = (Tensor, torch.Generator, np.ndarray, np.random.Generator, random.Random)
+
+
+class Held:
+    """What a module and its parts hold now: whether that is still so, and how to put it back."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.written: list[Written] = []
+        self._dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []  # with their keys, and values
+        self._others: list[tuple[list[Any] | set[Any] | deque[Any], list[Any]]] = []
+        self._seen: dict[int, object] = {}  # held, so that an identity stays that of one object
+        waiting: list[object] = [module]
+        while waiting:
+            waiting += self._note(waiting.pop())
+
+    def changed(self) -> bool:
+        """Whether anything was replaced, added or taken away."""
+        return any(self._changes())
+
+    def put_back(self) -> None:
+        """What was replaced is put back, what was added is taken away."""
+        for container, kept in list(self._changes()):
+            if isinstance(container, dict):
+                for name in [name for name in container if name not in kept and name != _SWITCHED]:
+                    del container[name]
+                container.update(kept)
+            elif isinstance(container, list):
+                container[:] = kept
+            else:
+                container.clear()
+                container.update(kept) if isinstance(container, set) else container.extend(kept)
+
+    def _changes(self) -> Iterator[tuple[Container, Any]]:
+        """The containers that hold something else, with what they have held."""
+        for held, names, values in self._dicts:
+            more = len(names) + (_SWITCHED in held)
+            if len(held) != more or not all(map(is_, map(held.get, names), values)):
+                yield held, dict(zip(names, values, strict=True))
+        for container, kept in self._others:
+            if len(container) != len(kept) or not all(map(is_, container, kept)):
+                yield container, kept
+
+    def _note(self, value: object) -> Sequence[object]:
+        """Note one object; what it holds comes back."""
+        if isinstance(value, _ATOMS + _CLOSED) or id(value) in self._seen:
+            return ()
+        self._seen[id(value)] = value
+        if isinstance(value, _WRITTEN):
+            self.written.append(value)
+            return ()
+        if isinstance(value, nn.Module):
+            return self._note_module(vars(value))
+        if isinstance(value, dict):
+            self._note_dict(value)
+            return list(value.values())
+        if isinstance(value, list | set | deque):
+            self._others.append((value, list(value)))
+        return list(value) if isinstance(value, _SEQUENCES) else [getattr(value, "__dict__", None)]
+
+    def _note_module(self, held: dict[str, Any]) -> Sequence[object]:
+        tables = [held[name] for name in _PARTS if held.get(name)]
+        for table in (held, *tables):
+            self._note_dict(table)
+        own = [inner for name, inner in held.items() if name not in _MACHINERY]
+        return [*own, *(inner for table in tables for inner in table.values())]
+
+    def _note_dict(self, held: dict[Any, Any]) -> None:
+        names = [name for name in held if name != _SWITCHED]
+        self._dicts.append((held, names, [held[name] for name in names]))
+
+
+def write(ours: Written, theirs: Written) -> None:
+    """Give a copy the numbers, or the state, of what it is a copy of."""
+    if isinstance(ours, Tensor):
+        ours.copy_(theirs)  # type: ignore[arg-type]
+    elif isinstance(ours, torch.Generator):
+        ours.set_state(theirs.get_state())  # type: ignore[union-attr]
+    elif isinstance(ours, random.Random):
+        ours.setstate(theirs.getstate())  # type: ignore[union-attr]
+    elif isinstance(ours, np.random.Generator):
+        ours.bit_generator.state = theirs.bit_generator.state  # type: ignore[union-attr]
+    else:
+        np.copyto(ours, theirs)  # type: ignore[arg-type]
