@@ -229,7 +229,7 @@ def _table(twin: nn.Module, found: Findings, stated: Stated) -> dict[str, Layer]
     for one in found.heard:
         so_far[one.name] += 1
         call = tap.call_name(one.name, so_far[one.name]) if calls[one.name] > 1 else one.name
-        parameters = sizes[one.module]
+        parameters = sizes[one.module] if one.module in sizes else _size(one.module)
         state = None if one.number is None else states.get(one.number)
         layout, note = _judged(one, _layout(one, found, stated, reader, state), found)
         if layout.source and calls[source := layout.source.rpartition("~")[0]] == 1:
@@ -311,6 +311,11 @@ def _sizes(twin: nn.Module) -> Mapping[nn.Module, int]:
         for depth in range(len(parts) + 1):
             held[modules[".".join(parts[:depth])]][id(parameter)] = parameter.numel()
     return {module: sum(counts.values()) for module, counts in held.items()}
+
+
+def _size(module: nn.Module) -> int:
+    """The same of one that is no part of the twin any more: it was replaced as it ran."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _aliases(twin: nn.Module) -> dict[str, str]:
