@@ -145,7 +145,7 @@ TOOLS = (
     Tool("report", "tools", "tool", "one image through everything, as one HTML file"),
     Tool("redo", "tools", "tool", "make a saved result again from the recipe it carries"),
     Tool("doctor", "tools", "tool", "versions, devices, precision, where weights are kept"),
-    Tool("completion", "completion", "tool", "the script that lets a shell complete triscope's words"),
+    Tool("completion", "completion", "tool", "shell completion of commands and options"),
 )
 
 #: The public names that are no methods, by the module they live in.

@@ -35,14 +35,14 @@ def filters(
     scale: Literal["each", "layer"] = "each",
     most: Annotated[int, Range(1, 4096)] = 64,
 ) -> Grid:
-    """The filters of a convolution, as pictures: those of the first layer, or of the layer named.
+    """The filters of a convolution as images: the first layer's, or those of another layer.
 
-    Values (N, C, h, w), as the network holds them. First-layer filters of a colour network are drawn in colour, grey
-    being zero; deeper ones as one map per input channel, a row for each filter, red above zero and blue below. Several
-    networks are shown side by side. Raises NetworkError where there is no convolution.
+    Values (N, C, h, w), as the network holds them. The first layer of a colour network is drawn in colour, with zero as
+    grey. Deeper filters are drawn as one map per input channel, one row per filter, positive values red and negative
+    ones blue. Several networks are shown side by side. Raises NetworkError if there is no convolution.
 
-    scale   each filter drawn at its own full contrast, or all of the layer at one scale
-    most    how many filters, and of deeper ones how many input channels, at the most
+    scale   draw each filter at its own full contrast (each), or all filters at one scale (layer)
+    most    maximum number of filters, and of input channels of a deeper filter
     """
     several = [network] if isinstance(network, Network) else list(network)
     weights = [_weights(one, layer)[:most] for one in several]
@@ -67,13 +67,14 @@ def activations(
     order: Literal["channel", "response"] = "channel",
     most: Annotated[int, Range(1, 100_000)] = 1024,
 ) -> Grid:
-    """A layer's volume for one image, sliced into its maps.
+    """The activation maps of a layer for one image, one per channel.
 
-    Values (C, h, w). A layer of vectors (D,) is drawn as one strip. Maps share one scale: from dark at zero to light,
-    or blue to red where the layer has negative values. Raises NetworkError for several images: ask them one at a time.
+    Values (C, h, w). A layer of vectors (D,) is drawn as one strip. All maps share one scale: from dark (zero) to
+    light, or from blue to red if the layer has negative values. Raises NetworkError for several images: call it for one
+    at a time.
 
-    order   by channel, or by strongest mean response first
-    most    how many maps, at the most
+    order   sort by channel number (channel), or by mean activation, strongest first (response)
+    most    maximum number of maps
     """
     if len(images) != 1:
         raise NetworkError(f"activations shows the maps of one picture at a time; {len(images)} were given.")
@@ -104,13 +105,13 @@ def activations(
 
 @method("view")
 def predict(network: NetworkArg, images: ImagesArg, *, k: Annotated[int, Range(1, 100_000)] = 5) -> Ranking:
-    """The classes the network finds most likely in each image, with their probabilities (B, k).
+    """The most likely classes of each image, with their probabilities (B, k).
 
-    Of a segmenter the classes of most pixels, with their shares of the pixels; of a detector the boxes with the highest
-    scores, each as the unit by which it is asked; of a network that gives one number for each image, that number.
-    Raises NetworkError for embeddings.
+    For a segmentation network: the classes of most pixels, with their shares of the pixels. For a detector: the boxes
+    with the highest scores, each written as a unit that other commands take. For a network with one output number per
+    image: that number. Raises NetworkError for embeddings.
 
-    k       how many classes, or boxes
+    k       number of classes or boxes
     """
     network.count_classes()
     with torch.no_grad():

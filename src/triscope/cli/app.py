@@ -33,32 +33,34 @@ def command(name: str) -> click.Command:
     params: list[click.Parameter] = [
         click.Argument(["source"], metavar="[FOLDER|STORE]", required=False),
         *beside_options(),
-        PlainOption(["--port"], type=click.IntRange(0, 65535), default=0, help="0 is any that is free  [default: 0]"),
+        PlainOption(["--port"], type=click.IntRange(0, 65535), default=0, help="0 picks a free one  [default: 0]"),
         click.Option(["--host"], default="127.0.0.1", show_default=True, help="the address to serve on"),
         click.Option(
             ["--allow-host"], multiple=True, metavar="NAME",
-            help="a further name that the page is reached under, such as that of a proxy; may be repeated",
+            help="another host name under which the page is reached, such as a proxy's; may be repeated",
         ),
-        click.Option(["--token/--no-token"], default=True, show_default=True, help="let in only who has the address"),
         click.Option(
-            ["--export"], metavar="DIR", help="write the units of a network as a static site, and serve nothing",
+            ["--token/--no-token"], default=True, show_default=True, help="require the key in the printed address",
         ),
-        click.Option(["--units"], metavar="DIR", help="for --export: the folder that `triscope units` made"),
+        click.Option(
+            ["--export"], metavar="DIR", help="write the network's units as a static site, and serve nothing",
+        ),
+        click.Option(["--units"], metavar="DIR", help="for --export: a folder that `triscope units` made"),
         click.Option(
             ["--layer"], multiple=True, metavar="LAYER",
-            help="for --export without --units: a layer whose units are made now, into DIR/units; may be repeated",
+            help="for --export without --units: make the units of this layer first, in DIR/units; may be repeated",
         ),
-        click.Option(["--open/--no-open", "open_page"], default=True, show_default=True, help="open it in a browser"),
+        click.Option(["--open/--no-open", "open_page"], default=True, show_default=True, help="open a browser"),
     ]  # fmt: skip
-    text = """A live page: every method on your network and photos, seen and steered at once.
+    text = """A live page in the browser: every method, interactively, on your network and photos.
 
     \b
     triscope app                              the bundled network and sample photos
-    triscope app photos/ -m alexnet           a folder, indexed while you look
+    triscope app photos/ -m alexnet           a folder, indexed in the background
     triscope app photos/ -m my.py:net
     triscope app --export site/ --units units/
 
-    The page is served on this machine alone, to whoever has the address that is printed, until Ctrl-C is pressed.
+    The page is served on this machine only, to anyone who has the printed address. Ctrl-C ends it.
     """
     params += [*network_options(), *saying_options()]
     return click.Command(name, callback=with_shared_options(_run), params=params, help=text.replace("\n    ", "\n"))

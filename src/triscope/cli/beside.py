@@ -14,14 +14,14 @@ def beside_options() -> list[click.Parameter]:
     """Which other networks, and their weights."""
     return [
         click.Option(
-            ["--beside"], multiple=True, metavar="NAME", help="another network, shown beside; may be repeated"
+            ["--beside"], multiple=True, metavar="NAME", help="another network, to compare with; may be repeated"
         ),
         click.Option(
             ["--beside-weights"],
             multiple=True,
             metavar="FILE",
-            help="weights for it, or `random`; one for each --beside, in their order. Without --beside: other weights "
-            "for the network of --model",
+            help="weights for the --beside network, or `random`; one per --beside, in the same order. Without "
+            "--beside: other weights for the network of --model",
         ),
     ]
 

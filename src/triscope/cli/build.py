@@ -28,10 +28,10 @@ from triscope.verbs import METHODS
 from triscope.which.collection import CollectionInput
 
 _UNIT = "a class, LAYER:CHANNEL, LAYER:CHANNEL@ROW,COLUMN, or a sum such as 'tabby - 0.5*tiger cat'"
-_IMAGE = "IMAGE is a file, - for stdin, or a folder, a pattern, a CSV file or a store: then all images of it."
+_IMAGE = "IMAGE is a file or - for stdin. A folder, a pattern, a CSV file or a store stands for all its images."
 #: The shape of a tensor, as docstrings give it: (B, C, H, W), (k,).
 _SHAPE = re.compile(r"\s\([A-Za-z0-9]{1,2},(?: [A-Za-z0-9]{1,2},?)*\)")
-_STORE = "STORE is a folder that `triscope index` made, or the folder of images that it stands in."
+_STORE = "STORE is a folder that `triscope index` made, or the folder of images that contains it."
 
 
 def command(name: str) -> click.Command:
@@ -75,7 +75,7 @@ def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter
         case ObjectiveInput() as unit if declared.required:
             params.append(click.Argument([name], metavar=unit.word))
         case ObjectiveInput():
-            text = f"the unit that is asked: {_UNIT}; may be repeated"
+            text = f"the unit to explain: {_UNIT}; may be repeated"
             text += "  [default: the top class]" if declared.default else ""
             params.append(click.Option(["-u", "--unit", name], multiple=True, metavar="UNIT", help=text))
         case LayerInput() as layer:
@@ -88,9 +88,9 @@ def _parameters(method: Method[Any], declared: Declared) -> list[click.Parameter
 
 
 def _layer(declared: Declared, layer: LayerInput) -> click.Option:
-    stored = "one that the store keeps, or `input` for pixel space"
-    text = layer.help or (stored if layer.of == "store" else "one of those that `triscope layers` lists")
-    text += "; several with commas between them" if layer.many else ""
+    stored = "a layer that the store keeps, or input for pixel space"
+    text = layer.help or (stored if layer.of == "store" else "a layer, as listed by `triscope layers`")
+    text += "; or several, separated by commas" if layer.many else ""
     return click.Option([f"--{declared.name}"], metavar="LAYER", required=declared.required, help=text)
 
 
@@ -113,7 +113,7 @@ def _drawing(method: Method[Any]) -> list[click.Parameter]:
     """How the result is drawn and in which forms it is written."""
     params: list[click.Parameter] = []
     if issubclass(method.returns, Heatmap):
-        text = "the map by itself, over the image, or beside it"
+        text = "draw the map alone, over the image, or next to it"
         kinds = click.Choice(get_args(Style))
         params.append(click.Option(["--style"], type=kinds, default="heat", show_default=True, help=text))
     params += [

@@ -21,22 +21,26 @@ from triscope.network.loading.recorded import Said
 Callback = Callable[..., None]
 
 _STATED = (
-    click.Option(["--input-size"], type=Size(), metavar="N", help="the network's usual input: 64, or ROWSxCOLUMNS"),
+    click.Option(
+        ["--input-size"], type=Size(), metavar="N", help="the network's input size in pixels: 64, or ROWSxCOLUMNS"
+    ),
     click.Option(
         ["--mean"],
         type=Numbers(),
         metavar="N,N,N",
-        help="means of training, for images in [0, 1]; one, or for each channel",
+        help="mean that the network's normalisation subtracts, for images in [0, 1]: one number, or one per channel",
     ),
-    click.Option(["--std"], type=Numbers(), metavar="N,N,N", help="standard deviations of training"),
+    click.Option(["--std"], type=Numbers(), metavar="N,N,N", help="standard deviation that it divides by, likewise"),
     click.Option(
         ["--classes"],
         type=Classes(),
         metavar="FILE",
-        help="names of the classes: a text file with one in each line, or cat,dog",
+        help="class names: a text file with one per line, or cat,dog",
     ),
     click.Option(
-        ["--output-key"], metavar="KEY", help="which of several outputs: a key, attribute or index, such as logits"
+        ["--output-key"],
+        metavar="KEY",
+        help="which of the module's outputs to use: a key, attribute or index, such as logits",
     ),
 )
 _NETWORK = (
@@ -45,15 +49,12 @@ _NETWORK = (
         default="pocket",
         show_default=True,
         metavar="NAME",
-        help="pocket, one of torchvision's (alexnet, vgg19, ...), timm:NAME, FILE.py:FUNCTION, or a weights file",
+        help="pocket (bundled), a network of torchvision (alexnet, vgg19, ...), timm:NAME, FILE.py:FUNCTION, or a "
+        "weights file",
     ),
-    click.Option(
-        ["--weights"], metavar="FILE", help="weights for that architecture: .safetensors or .pth, or `random`"
-    ),
-    click.Option(["--arch"], metavar="NAME", help="the architecture, where --model is a weights file"),
-    click.Option(
-        ["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps; `triscope doctor` lists them  [default: cpu]"
-    ),
+    click.Option(["--weights"], metavar="FILE", help="a weights file for it, .safetensors or .pth, or `random`"),
+    click.Option(["--arch"], metavar="NAME", help="the architecture, if --model is a weights file"),
+    click.Option(["--device"], metavar="DEVICE", help="where to compute: cpu, cuda, cuda:1, mps  [default: cpu]"),
     PlainOption(["--seed"], type=int, default=0, show_default=True, help="random seed"),
     *_STATED,
 )
@@ -61,25 +62,25 @@ _RECORDED = (
     click.Option(
         ["-m", "--model", "model"],
         metavar="NAME",
-        help="the network that made it  [default: as recorded; a Python file, weights or a download are only taken "
-        "where they are named here]",
+        help="the network it was made with  [default: the recorded one; a Python file, a weights file or a download "
+        "must be named here]",
     ),
-    click.Option(["--weights"], metavar="FILE", help="the weights that made it, where they are in a file"),
-    click.Option(["--arch"], metavar="NAME", help="the architecture, where --model is a weights file"),
-    click.Option(["--device"], metavar="DEVICE", help="cpu, cuda, cuda:1, mps  [default: cpu]"),
+    click.Option(["--weights"], metavar="FILE", help="the weights file it was made with"),
+    click.Option(["--arch"], metavar="NAME", help="the architecture, if --model is a weights file"),
+    click.Option(["--device"], metavar="DEVICE", help="where to compute: cpu, cuda, cuda:1, mps  [default: cpu]"),
 )
 _SAYING = (
-    click.Option(["--json", "as_json"], is_flag=True, help="one JSON object on stdout"),
-    click.Option(["-q", "--quiet"], is_flag=True, help="nothing on stderr but errors"),
-    click.Option(["-v", "--verbose"], is_flag=True, help="more on stderr: the network, and how long things took"),
+    click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object on stdout"),
+    click.Option(["-q", "--quiet"], is_flag=True, help="print only errors on stderr"),
+    click.Option(["-v", "--verbose"], is_flag=True, help="print more on stderr: the network, and timings"),
 )
 _OUT = (
     click.Option(
         ["-o", "--out"],
         metavar="PATH",
-        help="a file, a folder, or - for stdout  [default: a descriptive name in the current directory]",
+        help="output: a file, a folder, or - for stdout  [default: a descriptive name in the current directory]",
     ),
-    click.Option(["-f", "--force"], is_flag=True, help="overwrite what is there"),
+    click.Option(["-f", "--force"], is_flag=True, help="overwrite existing files"),
 )
 
 

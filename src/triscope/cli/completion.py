@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """The script that lets a shell complete triscope's words.
+    """Print the script for shell completion of triscope's commands and options.
 
     \b
     bash    triscope completion bash > ~/.local/share/bash-completion/completions/triscope

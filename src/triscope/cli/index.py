@@ -37,31 +37,33 @@ def command(name: str) -> click.Command:
         click.Argument(["source"], metavar="DIR"),
         click.Option(
             ["--layer", "layers"], multiple=True, metavar="LAYER",
-            help="a layer to store; may be repeated; an existing store gains it  "
+            help="a layer to store, also in an existing store; may be repeated  "
             "[default: those kept before, or a few from the first to the last, and the classes]",
         ),
         click.Option(
             ["--maps"], multiple=True, metavar="LAYER",
-            help="a layer whose full activation maps are stored too; may be repeated",
+            help="a layer whose full activation maps are stored as well; may be repeated",
         ),
         click.Option(["--store", "path"], metavar="PATH", help="the store's folder  [default: DIR/.triscope]"),
         shard_option(),
         click.Option(
             ["--precision"], type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True,
-            help="of the network; auto is bfloat16 where the processor computes in it",
+            help="number format: float32, bfloat16, or auto (bfloat16 if the processor supports it natively)",
         ),
-        click.Option(["--exact-preprocess"], is_flag=True, help="torchvision's published transform to the bit; slower"),
+        click.Option(
+            ["--exact-preprocess"], is_flag=True, help="torchvision's published transform, exact to the bit; slower",
+        ),
         PlainOption(
             ["--batch"], type=click.IntRange(1, 4096), default=64, show_default=True,
-            help="pictures that pass through the network at once",
+            help="number of images per forward pass",
         ),
-        click.Option(["--refit"], is_flag=True, help="fit the principal components that searches use anew"),
+        click.Option(["--refit"], is_flag=True, help="fit the principal components used by searches again"),
         click.Option(
             ["--ivf"], multiple=True, metavar="LAYER",
-            help="build an index that makes neighbours in this layer quick among millions; may be repeated",
+            help="build an IVF index, for fast neighbour searches in this layer among millions; may be repeated",
         ),
         *ray_options(),
-        click.Option(["--list-errors"], is_flag=True, help="list the pictures that cannot be used, with the reasons"),
+        click.Option(["--list-errors"], is_flag=True, help="list the images that cannot be used, with the reasons"),
     ]  # fmt: skip
     params += [*network_options(), *saying_options()]
     text = """Compute and store a network's features for every image in a folder.
@@ -70,8 +72,8 @@ def command(name: str) -> click.Command:
     triscope index photos/ -m alexnet
     triscope neighbors cat.jpg photos/
 
-    DIR is a folder, a pattern ('photos/**/*.jpg'), or a CSV file that names a picture in each row, whose other columns
-    are kept as metadata. Images that are stored already are skipped, so indexing can be interrupted and resumed.
+    DIR is a folder, a pattern ('photos/**/*.jpg'), or a CSV file with one image per row, whose other columns are kept
+    as metadata. Images that are already stored are skipped, so indexing can be interrupted and resumed.
     """
     return click.Command(
         name, callback=with_shared_options(_run_index), params=params, help=text.replace("\n    ", "\n")

@@ -25,16 +25,16 @@ def way_options(method: Method[Any]) -> list[click.Parameter]:
     """The options of a method that works long on a picture."""
     if not (method.long and method.takes("network") and issubclass(method.returns, Drawn)):
         return []
-    preview = "the picture so far, written every few seconds"
+    preview = "write the current image to this file every few seconds"
     params: list[click.Parameter] = [
         click.Option(["--frames"], metavar="FILE", help="write the optimisation as an animated .webp, .gif or .mp4"),
         PlainOption(
             ["--frames-size"], type=click.IntRange(16, 8192), default=480, metavar="PIXELS", show_default=True,
-            help="the longer side of the frames, at most",
+            help="maximum length of the frames' longer side",
         ),
         PlainOption(
             ["--frames-rate"], type=click.IntRange(1, 60), default=10, metavar="N", show_default=True,
-            help="how many frames are shown a second",
+            help="frames per second",
         ),
     ]  # fmt: skip
     if any(option.name == "checkpoint" for option in method.options):
@@ -43,7 +43,7 @@ def way_options(method: Method[Any]) -> list[click.Parameter]:
     if method.name not in _SLOW:
         return [*params, click.Option(["--preview"], metavar="FILE", help=preview)]
     preview += f"  [default: the result's own file, above {_LARGE} pixels]"
-    off = click.Option(["--no-preview"], is_flag=True, help="write nothing before the end")
+    off = click.Option(["--no-preview"], is_flag=True, help="write no preview")
     return [*params, click.Option(["--preview"], metavar="FILE", help=preview), off]
 
 

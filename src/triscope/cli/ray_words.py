@@ -15,15 +15,15 @@ def ray_options() -> list[click.Parameter]:
     return [
         click.Option(
             ["--ray"], is_flag=False, flag_value="", metavar="[ADDRESS]",
-            help="compute on a Ray cluster: the one that runs here or that RAY_ADDRESS names, or ray://HOST:PORT",
+            help="compute on a Ray cluster: ray://HOST:PORT; without an address, that of RAY_ADDRESS or a local one",
         ),
         PlainOption(
             ["--ray-cpus"], type=click.FloatRange(0, 1024), default=1.0, show_default=True,
-            help="processors of each Ray actor",
+            help="CPUs per Ray actor",
         ),
         PlainOption(
             ["--ray-gpus"], type=click.FloatRange(0, 1024), default=0.0, show_default=True,
-            help="graphics processors of each Ray actor",
+            help="GPUs per Ray actor",
         ),
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@ def shard_option() -> click.Option:
     """The option."""
     return click.Option(
         ["--shard"], default="1/1", show_default=True, metavar="I/N",
-        help="only the I-th of N parts, so that N processes can share the work",
+        help="do only the I-th of N parts, so that N processes can share the work",
     )  # fmt: skip
 
 

@@ -61,8 +61,8 @@ def layers(
     chosen: NetworkChoice,
     console: Console,
 ) -> None:
-    """The network's layers in the order in which they finish: name, type, output, parameters, and how many pixels a
-    position sees.
+    """The network's layers, in the order of the forward pass: name, type, output shape, parameters, and receptive
+    field.
     """
     network = chosen.load(console)
     if not console.as_json:
@@ -80,9 +80,9 @@ def layers(
         ["--image", "images"],
         multiple=True,
         metavar="PATH",
-        help="the picture it was made from, or the folder that holds it; may be repeated, in the order of the recipe",
+        help="an input image, or the folder that holds it; may be repeated, in the order of the recipe",
     ),
-    click.Option(["--store"], metavar="STORE", help="the store that was asked, or the folder of its pictures"),
+    click.Option(["--store"], metavar="STORE", help="the store that was used, or its folder of images"),
     *recorded_options(),
     *beside_options(),
     *out_options(),
@@ -99,11 +99,11 @@ def redo(
     target: Target,
     console: Console,
 ) -> None:
-    """Make a saved picture again from the recipe it carries: byte for byte the same on the same machine.
+    """Recompute a saved result from the recipe in its file: byte for byte the same on the same machine.
 
-    A recipe names files without their folders: they are looked for beside the picture, in the current folder, and where
-    --image and --store say. A Python file, a file of weights or a download that the recipe names is only taken where -m
-    or --weights names it, too, and for what was made of two networks --beside or --beside-weights.
+    A recipe names files without their folders. They are searched for next to the picture, in the current folder, and at
+    the paths given by --image and --store. A recipe alone cannot load a Python file, a weights file or a download: name
+    it with -m or --weights as well (with --beside or --beside-weights for the second of two networks).
     """
     from triscope.redoing import redo as make_again
     from triscope.results import Drawn
@@ -130,13 +130,13 @@ def redo(
         type=click.Choice(["cat", "coffee", "astronaut", "rocket"]),
         default="cat",
         show_default=True,
-        help="the photo, where no IMAGE is given",
+        help="the sample photo to use if no IMAGE is given",
     ),
     click.Option(
         ["--collection"],
         metavar="DIR",
-        help="pictures among which neighbours and top patches are looked for; the folder is indexed  "
-        "[default: parts of the sample photos, where no IMAGE is given]",
+        help="folder of images in which to search for neighbours and top patches; it is indexed  "
+        "[default: crops of the sample photos, if no IMAGE is given]",
     ),
     *network_options(),
     *out_options(),
@@ -151,7 +151,7 @@ def report(
     target: Target,
     console: Console,
 ) -> None:
-    """One picture through everything, as one HTML file that needs nothing else; of several pictures, a file each.
+    """Every method on one image, as one self-contained HTML file; several images make one file each.
 
     A folder, a pattern or a store stands for all its images.
     """
@@ -216,10 +216,10 @@ def _on_a_collection(network: "Network", folder: str | None, scratch: Path | Non
 
 @_command(click.Argument(["store"], metavar="STORE"), *saying_options())
 def check(*, store: str, console: Console) -> None:
-    """Compare every file of a store with the checksum that was noted when it was written, and read every row.
+    """Compare every file of a store with its recorded checksum, and read every row.
 
-    It finds bytes that a disk or a copy has changed. STORE is a folder that `triscope index` made, or the folder of
-    images that it stands in.
+    It detects files that a disk or a copy has damaged. STORE is a folder that `triscope index` made, or the folder of
+    images that contains it.
     """
     from triscope.which.checking import check as look
 
@@ -239,7 +239,7 @@ def check(*, store: str, console: Console) -> None:
 
 @_command(*saying_options())
 def doctor(*, console: Console) -> None:
-    """What triscope finds on this machine: versions, devices, precision, where weights are kept."""
+    """What triscope finds on this machine: versions, devices, precision, and where weights are stored."""
     import torch
 
     from triscope.cli.threads import quickest_threads

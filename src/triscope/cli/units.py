@@ -29,15 +29,19 @@ def command(name: str) -> click.Command:
         click.Argument(["layers"], nargs=-1, required=True, metavar="LAYER..."),
         click.Option(
             ["-o", "--out", "out"], metavar="DIR", default="units", show_default=True,
-            help="the folder; work in an existing one is resumed",
+            help="the folder to write; existing work in it is resumed",
         ),
     ]  # fmt: skip
     params += [option_of(option) for option in units.options if option.name != "seed"]
     params += [
-        click.Option(["--store"], metavar="STORE", help="a store, or its folder of images: keeps patches of it, too"),
-        PlainOption(["-k"], type=click.IntRange(1, 100), default=9, show_default=True, help="how many patches"),
         click.Option(
-            ["--form"], type=click.Choice(["webp", "png"]), default="webp", show_default=True, help="of the pictures"
+            ["--store"], metavar="STORE",
+            help="a store, or its folder of images: also save the patches that activate each unit most",
+        ),
+        PlainOption(["-k"], type=click.IntRange(1, 100), default=9, show_default=True, help="patches per unit"),
+        click.Option(
+            ["--form"], type=click.Choice(["webp", "png"]), default="webp", show_default=True,
+            help="file format of the images",
         ),
         shard_option(),
         *ray_options(),
@@ -50,7 +54,7 @@ def command(name: str) -> click.Command:
     triscope units features.9 -o units/
     triscope units features.4 features.9 -o units/ --store photos/ --size 96 --steps 128
 
-    What is finished is kept: interrupted, the same command goes on from there. `triscope layers` lists the layers.
+    Finished images are kept: after an interruption, the same command resumes. `triscope layers` lists the layers.
     """
     return click.Command(name, callback=with_shared_options(_run), params=params, help=text.replace("\n    ", "\n"))
 

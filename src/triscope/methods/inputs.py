@@ -135,7 +135,10 @@ class ImageInput(Input):
         """How a picture is fitted."""
         if not self.fits:
             return ()
-        text = "how the picture is fitted: crop (as the network was trained), pad (all of it, on grey), keep (its size)"
+        text = (
+            "how the image is fitted to the network: crop (resized and cropped as in training), pad (the whole image "
+            "on grey), keep (its own size)"
+        )
         return (Option("fit", str, self.fit, text, get_args(Fit), of="fit"),)
 
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
@@ -257,9 +260,9 @@ class Declared:
 
 
 NetworkArg: TypeAlias = Annotated[Network, NetworkInput()]
-ImagesArg: TypeAlias = Annotated[ImageBatch, ImageInput(many=True, help="a picture: a file, or - for stdin")]
+ImagesArg: TypeAlias = Annotated[ImageBatch, ImageInput(many=True, help="an image: a file, or - for stdin")]
 WholeImagesArg: TypeAlias = Annotated[
-    ImageBatch, ImageInput(many=True, fit="keep", help="a picture: a file, or - for stdin")
+    ImageBatch, ImageInput(many=True, fit="keep", help="an image: a file, or - for stdin")
 ]
 ObjectiveArg: TypeAlias = Annotated[Objective, ObjectiveInput()]
 LayerArg: TypeAlias = Annotated[str, LayerInput()]

@@ -92,10 +92,10 @@ class Group:
 
 Steps: TypeAlias = Annotated[int, Range(1, 100_000), Help("number of steps")]
 Seed: TypeAlias = Annotated[int, Range(0, 2**62), Help("random seed")]
-BatchSize: TypeAlias = Annotated[int, Range(1, 1024), Help("how many images the network is shown at once")]
+BatchSize: TypeAlias = Annotated[int, Range(1, 1024), Help("number of images per forward pass")]
 Rate: TypeAlias = Annotated[float | None, Range(0, 1e6), Help("step size of the optimiser")]
 Checkpoint: TypeAlias = Annotated[
-    str | None, RunOnly(), Help("file to save the job to; a job that was interrupted resumes from it")
+    str | None, RunOnly(), Help("save the job to this file, and resume from it if it exists")
 ]
 
 

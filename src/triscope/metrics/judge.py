@@ -30,16 +30,14 @@ from triscope.where.target import Target
 from triscope.which.collection import Collection, CollectionInput
 
 Given = Annotated[
-    ImageBatch | None, ImageInput(many=True, together=True, argument=True, help="a picture: a file, or - for stdin")
+    ImageBatch | None, ImageInput(many=True, together=True, argument=True, help="an image: a file, or - for stdin")
 ]
 CollectionArg = Annotated[
-    Collection | None, CollectionInput(help="judge on all photos of a folder, a pattern or a CSV file")
+    Collection | None, CollectionInput(help="judge on all images of a folder, a pattern or a CSV file")
 ]
 LabelsArg = Annotated[
     Collection | None,
-    CollectionInput(
-        word="CSV", help="what is known of the photos of the collection: class, box (left, top, right, bottom), mask"
-    ),
+    CollectionInput(word="CSV", help="CSV file that gives each image's class, box (left, top, right, bottom) or mask"),
 ]
 
 
@@ -59,21 +57,23 @@ def judge(
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
 ) -> Generator[Step[Judgement]]:
-    """Numbers beside the maps of several methods that say whether to believe them.
+    """Measure how far the maps of several methods can be trusted: faithfulness, sensitivity, localisation, sanity
+    checks.
 
-    Asked of some images, or of a collection with as many as one likes, read one after the other. There a CSV file may
-    say which class each photo shows, which is then asked, and where the object lies, for `pointing` and `energy`.
+    Judge on single images, or on a collection of any size, read image by image. For a collection, a CSV file can give
+    each image's class, which is then explained, and the object's box or mask, for the numbers pointing and energy.
 
-    Values (images, maps, numbers). A step is one map of one image; stopped early, what is known stays. A method that
-    the network does not allow is left out, and a note says why; so is a photo that cannot be read. Raises OptionError
-    for a method that there is not, and StoreError for a collection that there is not.
+    Values (images, maps, numbers). A step is one map of one image; stopping early keeps the numbers so far. A method
+    that does not work on the network is left out with a note, and so is an image that cannot be read. Raises
+    OptionError for an unknown method, and StoreError for a missing collection.
 
-    methods      the methods to judge; eight usual ones, if left out
+    methods      the methods to judge  [default: eight common ones]
     numbers      insertion, deletion, road, infidelity, sensitivity_n, class, randomisation, max_sensitivity, pointing,
                  energy
-    baselines    judge a random map, a centred Gaussian and the edges of the image, too
+    baselines    also judge three baselines: a random map, a centred Gaussian and the edges of the image
     steps        number of steps of an insertion or deletion curve
-    fit          how the picture is fitted: crop (as the network was trained), pad (all of it, on grey), keep (its size)
+    fit          how the image is fitted to the network: crop (resized and cropped as in training), pad (the whole image
+                 on grey), keep (its own size)
     """
     verbs = heatmap_methods(methods)
     if (images is None) is (collection is None):

@@ -53,18 +53,18 @@ def ascend(
     optimiser: OptimiserName = "adam",
     checkpoint: Checkpoint = None,
 ) -> Generator[Step[SynthesisedImage]]:
-    """A picture that activates a unit most: gradient ascent, or activation maximisation.
+    """An image that activates a unit as much as possible: gradient ascent, also called activation maximisation.
 
-    Values (B, C, size, size) in [0, 1]; B is the number of classes asked for (`Logit([1, 22])`), or `diverse`. Raises
-    ObjectiveError where no gradient ever comes back (a dead unit).
+    Values (B, C, size, size) in [0, 1]; B is the number of classes (`Logit([1, 22])`), or `diverse`. Raises
+    ObjectiveError if the gradient stays zero (a dead unit).
 
-    size          side of the picture in pixels; the network's usual size if left out
+    size          side of the image, in pixels  [default: the network's usual size]
     steps         number of steps
-    seed          random seed of the first noise and of the random views
-    regulariser   what keeps the picture natural; natural is fourier, random views and light total variation
-    diverse       number of pictures, pushed apart from each other
-    octaves       number of sizes, from coarse to fine
-    optimiser     adam, momentum, or lbfgs (without random views, and not for diverse pictures)
+    seed          random seed of the initial noise and of the random views
+    regulariser   what keeps the image natural; natural is fourier with random views and light total variation
+    diverse       number of images to make, pushed apart from each other
+    octaves       number of image sizes to optimise at, from coarse to fine
+    optimiser     adam, momentum, or lbfgs (which allows neither random views nor diverse images)
     """
     asked, parts = objective, regulariser
     sides = (size, size) if size else network.size

@@ -44,11 +44,11 @@ def regularisers(
 ) -> Generator[Step[Comparison]]:
     """A unit ascended under every regulariser, side by side: none, L2, blur and clipping, jitter, Fourier, natural.
 
-    Values (6, C, size, size) in [0, 1], in that order. Raises ObjectiveError where several classes are asked.
+    Values (6, C, size, size) in [0, 1], in that order. Raises ObjectiveError for several classes.
 
-    size    a picture's side in pixels; the network's usual size if left out
-    steps   how many steps each
-    seed    of the noise they start from, and of the random views
+    size    side of an image, in pixels  [default: the network's usual size]
+    steps   number of steps for each image
+    seed    random seed of the initial noise and of the random views
     """
     done: dict[str, SynthesisedImage] = {}
     lost: list[str] = []

@@ -71,15 +71,16 @@ def dream(
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
 ) -> Generator[Step[SynthesisedImage]]:
-    """A photo in which a layer, or a unit, sees more and more of what it knows (2015).
+    """DeepDream: a photo changed step by step to increase the activations of a layer or unit (Mordvintsev et al.,
+    2015).
 
-    Values (B, C, H, W) in [0, 1]. Without a layer and a unit, a layer two thirds of the way to the output dreams.
+    Values (B, C, H, W) in [0, 1]. Without a layer and a unit, a layer two thirds of the way to the output is used.
 
-    size          the picture's long side in pixels
-    steps         how many steps, in all octaves together
-    rate          how far a pixel moves in a step, at first
-    seed          of the shifts
-    checkpoint    file to save the job to; it goes on from there if the file exists
+    size          longer side of the image, in pixels
+    steps         number of steps, over all octaves
+    rate          how far a pixel moves in the first step, for values in [0, 1]
+    seed          random seed of the shifts
+    checkpoint    save the job to this file, and resume from it if it exists
     """
     asked = _asked(network, objective, layer)
     height, width = images.images.shape[-2:]

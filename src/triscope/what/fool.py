@@ -98,14 +98,14 @@ def fool(
     rate: Annotated[float, Range(0, 1)] = 0.002,
     margin: Annotated[float, Range(0, 1e6)] = 1.0,
 ) -> Generator[Step[Fooled]]:
-    """A photo changed as little as possible, so that the network calls it another class.
+    """A photo changed as little as possible so that the network classifies it as another class.
 
     Values (B, C, H, W) in [0, 1], in 256 levels; drawn as the photo, the changed photo, and the change, enlarged.
-    Raises ObjectiveError where the question is not one class.
+    Raises ObjectiveError if the objective is not a single class.
 
-    steps     how many steps
-    rate      how far a pixel moves in the first step; later ones are shorter
-    margin    by how much the class is to lead, in logits
+    steps     number of steps
+    rate      how far a pixel moves in the first step, for values in [0, 1]; later steps are shorter
+    margin    how far the class must lead all others, in logits
     """
     if not isinstance(objective, Logit) or isinstance(objective.classes, tuple):
         raise ObjectiveError(f"fool raises one class, and {objective} is not one; give an index or a name.")

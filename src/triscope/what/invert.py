@@ -111,15 +111,15 @@ class Inversion(SynthesisedImage):
 class InversionPreset:
     """What is minimised, and how.
 
-    canvas        what is optimised: a spectrum in decorrelated colours (fourier), or pixels
-    optimiser     adam, lbfgs (each picture by itself), or momentum
+    canvas        parametrisation of the image: a Fourier spectrum in decorrelated colours (fourier), or pixels
+    optimiser     adam, lbfgs (on each image separately), or momentum
     rate          step size of the optimiser
     tv            weight of the total variation prior, which smooths
     norm          weight of the prior against bright and dark pixels, the mean 6th power of their distance from grey
-    starts        number of noises started from, whose mean the second half of the steps goes on from; fewer where
-                  steps are few
+    starts        number of initial noise images; their results are averaged halfway, and the mean is optimised further;
+                  fewer if there are few steps
     distance      what is minimised: the logarithm of the relative distance, or the relative distance itself
-    schedule      how the step size falls: along half a cosine, or to a tenth after each third of the steps
+    schedule      how the step size decreases: along half a cosine, or to a tenth after each third of the steps
     """
 
     canvas: Literal["fourier", "pixels"] = "fourier"
@@ -153,16 +153,16 @@ def invert(
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
 ) -> Generator[Step[Inversion]]:
-    """The picture reconstructed from a layer's activations alone (Mahendran and Vedaldi, 2015).
+    """An image reconstructed from a layer's activations alone (Mahendran and Vedaldi, 2015).
 
     Values (B, C, H, W) in [0, 1], with the relative error of the activations. Several layers are matched together.
-    Raises ObjectiveError where a layer is silent on the picture.
+    Raises ObjectiveError if all activations of a layer are zero for the image.
 
     preset        natural, or mahendran: the paper's objective and optimiser
-    every_stage   one picture for each of the layers that stand for the network, from the first to the last
-    steps         number of steps; for every stage, of each
-    octaves       number of sizes, from coarse to fine, all shown to the network at the last
-    seed          random seed of the noise it starts from
+    every_stage   make one image for each of a few layers that represent the network, from the first to the last
+    steps         number of steps for each image
+    octaves       number of image sizes to optimise at, from coarse to fine, all shown to the network at the last
+    seed          random seed of the initial noise
     """
     if every_stage == (layer is not None):
         raise OptionError("invert takes either a layer or every_stage; `triscope layers` lists the layers.")

@@ -85,19 +85,19 @@ def units(
     precision: Precision = "auto",
     batch: BatchSize = 16,
 ) -> Generator[Step[UnitPictures]]:
-    """A picture for every channel of some layers: gradient ascent, many in one batch.
+    """An image for every channel of one or more layers, by gradient ascent on many channels at once.
 
-    Values (B, C, size, size) in [0, 1], the channels of the first layer first; of `output`, the classes. Channels that
-    send no gradient back stay grey, and a note names them. Raises ObjectiveError where a layer has no such channel.
+    Values (B, C, size, size) in [0, 1], the channels of the first layer first; of `output`, the classes. Channels whose
+    gradient stays zero stay grey, and a note names them. Raises ObjectiveError if a layer has no such channel.
 
-    channels      which of them, such as 0-63,70; all if left out
-    size          side of the pictures in pixels; the network's usual size if left out
-    steps         number of steps for each, at most
-    tolerance     a picture is done where 16 steps added less than this part of its score's rise; 0 takes all steps
-    seed          random seed of the first noise, which all share, and of the random views
-    regulariser   what keeps the pictures natural, as in ascend
-    precision     auto (bfloat16 where the processor has it natively), float32 or bfloat16
-    batch         how many are under way at once
+    channels      the channels, such as 0-63,70  [default: all]
+    size          side of the images, in pixels  [default: the network's usual size]
+    steps         maximum number of steps per image
+    tolerance     stop an image early once 16 steps add less than this fraction of its score's rise; 0 takes all steps
+    seed          random seed of the initial noise, which all images share, and of the random views
+    regulariser   what keeps the images natural, as in ascend
+    precision     number format: float32, bfloat16, or auto (bfloat16 if the processor supports it natively)
+    batch         number of images optimised at once
     """
     asked = [LayerUnits.of(network, layer, channels) for layer in dict.fromkeys(layers)]
     total = steps * sum(len(one.channels) for one in asked)

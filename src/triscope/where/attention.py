@@ -38,13 +38,13 @@ def attention_rollout(
     *,
     heads: Literal["mean", "max", "min"] = "mean",
 ) -> Heatmap:
-    """How much of each patch is mixed into the answer by attention, through all layers (Abnar and Zuidema, 2020).
+    """How much of each patch reaches the class token through the attention of all layers (Abnar and Zuidema, 2020).
 
-    Values (B, 1, H, W), in [0, 1]: a patch's share of the class token, or of the mean token where there is no class
-    token. It is the same for every class: the unit only says up to which layer attention is followed. Raises
+    Values (B, 1, H, W), in [0, 1]: a patch's share of the class token, or of the mean token if there is no class token.
+    The map is the same for every class: the unit only determines up to which layer attention is followed. Raises
     NetworkError for networks whose tokens do not all attend to each other, such as Swin.
 
-    heads       how the heads of an attention become one: their mean (the paper's), maximum or minimum
+    heads       how the heads of a layer are combined: their mean (as in the paper), maximum or minimum
     """
     rule = AttentionMaps("attention rollout")
     with with_gradients(network.device):  # a rule is followed where gradients are on; here nothing asks for any
@@ -63,7 +63,7 @@ def attention_rollout(
 
 @method("where")
 def gradient_attention(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS) -> Heatmap:
-    """Attention that raises the score, through all layers: weighted by its gradient (Chefer et al., 2021).
+    """The attention that raises the score, through all layers: each weight times its gradient (Chefer et al., 2021).
 
     Values (B, 1, H, W), not negative: how strongly the answer's token is tied to each patch. Raises NetworkError for
     networks whose tokens do not all attend to each other, such as Swin.

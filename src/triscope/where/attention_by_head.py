@@ -38,16 +38,16 @@ def attention_maps(
     head: Annotated[int, Range(0, 1023)] | None = None,
     token: str = "class",  # noqa: S107 - of a network
 ) -> Grid:
-    """What a token attends to, in each head of one attention.
+    """What a token attends to, in each head of one attention layer.
 
     Values (heads, T, T): row i is what token i attends to, and sums to 1. Each head is drawn as what one token attends
-    to among the patches, all heads at one scale. Raises NetworkError for several images, where no tokens attend to each
-    other on the way to the layer, and where they do so in windows.
+    to among the patches, all heads at one scale. Raises NetworkError for several images, if there is no attention
+    before the layer, and if the attention is within windows.
 
-    layer   the last attention on the way to this layer is shown; that of the whole network if left out
-    head    one head alone
-    token   whose attention is drawn: class (the first token; without a class token the mean of all), mean, a patch as
-            ROW,COLUMN, or all (the whole matrix, a row for each token)
+    layer   show the last attention at or before this layer  [default: the last of the network]
+    head    show this head only, counted from 0
+    token   the token whose attention is drawn: class (the first token; without a class token the mean of all), mean, a
+            patch as ROW,COLUMN, or all (the whole matrix, one row per token)
     """
     if len(images) != 1:
         raise NetworkError(f"attention_maps shows one picture at a time; {len(images)} were given.")

@@ -56,16 +56,17 @@ def grad_cam(
     relu: bool = True,
     batch_size: BatchSize = 16,
 ) -> Generator[Step[Heatmap]]:
-    """A late layer's maps, added up by how much each of them counts for the score (Selvaraju et al., 2017).
+    """The activation maps of a late layer, summed with each map's influence on the score as its weight (Selvaraju et
+    al., 2017).
 
     Values (B, 1, H, W), enlarged from the layer's size; the unit is that of the weights times activations. Without a
-    layer, the last one with maps or tokens that the score depends on; several are scaled to 1 and averaged. Raises
-    NetworkError where the layer has no maps, or the score does not depend on it.
+    layer, the last one with maps or tokens that the score depends on; the maps of several layers are scaled to 1 and
+    averaged. Raises NetworkError if the layer has no maps, or the score does not depend on it.
 
-    weights       gradient (Grad-CAM), gradient++, hires, layer (LayerCAM), ablation, score, or eigen, which ignores
-                  what is asked
-    relu          keep only what raises the score, as the papers do; otherwise values have both signs
-    batch_size    for ablation and score: how many images the network is shown at once
+    weights       how the maps are weighted: gradient (Grad-CAM), gradient++, hires, layer (LayerCAM), ablation, score,
+                  or eigen, which ignores the unit
+    relu          keep only positive values, as in the papers; otherwise the map is signed
+    batch_size    for ablation and score: number of images per forward pass
     """
     target, maps = look_at_maps(network, images, objective, layer)
     if weights in ("gradient", "gradient++", "hires", "layer"):
@@ -89,7 +90,7 @@ def guided_grad_cam(
 ) -> Heatmap:
     """Guided backprop multiplied by the Grad-CAM map (Selvaraju et al., 2017).
 
-    Values (B, 3, H, W), signed, in colour. Raises NetworkError where there is no ReLU, or no layer with maps.
+    Values (B, 3, H, W), signed, in colour. Raises NetworkError if there is no ReLU, or no layer with maps.
 
     """
     where = grad_cam(network, images, objective, layer=layer)

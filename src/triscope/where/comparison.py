@@ -120,11 +120,11 @@ def compare(
 ) -> Generator[Step[HeatmapTable]]:
     """Several methods on one image, for one unit or several, in one figure.
 
-    Values (B, units, methods, H, W). Colours are reduced to the one of largest magnitude. A method that the network
-    does not allow is left out, and a note says why. Raises OptionError for a method that there is not.
+    Values (B, units, methods, H, W). Colour channels are reduced to the one of largest magnitude. A method that does
+    not work on the network is left out with a note. Raises OptionError for an unknown method.
 
-    methods    the methods to compare, with the options that they have by themselves; eight usual ones, if left out
-    units      further units to ask beside the first, one row each
+    methods    the methods to compare, each with its default options  [default: eight common ones]
+    units      more units to explain, one row each
     """
     verbs = heatmap_methods(methods)
     target = Target.of(network, images, objective)
@@ -170,14 +170,15 @@ def difference(
     method: str = "saliency",
     relative: bool = False,
 ) -> Heatmap:
-    """Where two networks, or two checkpoints of one, differ: the map of the first minus that of the second.
+    """Where two networks, or two checkpoints of one network, differ: the map of the first minus that of the second.
 
     Values (B, 1, H, W), signed, in the unit of the method's map; red where the first network's is larger. Without an
-    objective, both are asked the first one's top class. Scores are the first network's. Raises OptionError where there
-    are not two networks, and ObjectiveError where their classes are not the same.
+    objective, the first network's top class is used for both. Scores are the first network's. Raises OptionError unless
+    there are two networks, and ObjectiveError if their classes differ.
 
-    method      whose map is compared, with the options that it has by itself
-    relative    divide each map by its own scale (its 99.5th percentile) first, for networks whose scores are not alike
+    method      the method whose maps are compared, with its default options
+    relative    first divide each map by its own scale (its 99.5th percentile), for networks whose scores differ in
+                scale
     """
     first, second = _two(network)
     (verb,) = heatmap_methods([method], option="method").values()

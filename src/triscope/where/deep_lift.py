@@ -45,14 +45,15 @@ def deep_lift(
     channels: Literal["sum", "keep"] = "sum",
     seed: Seed = 0,
 ) -> PathHeatmap:
-    """What each pixel adds to the score, by differences from a baseline instead of slopes (Shrikumar et al., 2017).
+    """What each pixel adds to the score, from differences to a baseline instead of gradients (Shrikumar et al., 2017).
 
-    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum to the score
-    less that of the baseline, but for an error that is in the result. The baseline is black, grey, mean, blur, random,
-    or a picture. Raises NetworkError where the network computes something else of the baseline than of the image.
+    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum to the
+    difference between the scores of the image and the baseline, up to an error that the result states. The baseline is
+    black, grey, mean, blur, random, or an image. Raises NetworkError if the network runs other operations on the
+    baseline than on the image.
 
-    baselines     how many random baselines are averaged, where the baseline is random
-    channels      sum over the colours, or keep them apart
+    baselines     number of random baselines to average, if the baseline is random
+    channels      sum over the colour channels, or keep them separate
     """
     pictures = images.images
     starts = starts_of(pictures, baseline, baselines, seed)

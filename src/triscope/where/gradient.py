@@ -43,7 +43,7 @@ def gradient(
 ) -> Gradient:
     """The gradient of `objective` at the image, or at layer `at`, for each image by itself.
 
-    Without an objective, each image's own top class is asked. Raises NetworkError where the objective does not depend
+    Without an objective, each image's top class is used. Raises NetworkError where the objective does not depend
     on `at`, and warns (TriscopeWarning) where the gradient is zero everywhere.
     """
     return gradient_of(network, network.prepare(images, fit), resolve(objective, network), at=at, rule=rule)

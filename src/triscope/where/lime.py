@@ -49,15 +49,16 @@ def lime(
     batch_size: BatchSize = 16,
     seed: Seed = 0,
 ) -> Generator[Step[SegmentHeatmap]]:
-    """A linear model of the score in terms of which superpixels are visible (Ribeiro et al., 2016).
+    """A linear model that predicts the score from which superpixels are visible (Ribeiro et al., 2016).
 
     Values (B, 1, H, W), signed, in units of the score: every pixel shows its superpixel's coefficient.
 
-    samples       to how many random coalitions of superpixels the model is fitted
-    kernel        how coalitions are drawn and weighed: lime, or shapley (KernelSHAP)
-    segments      about how many superpixels the image is divided into
-    division      superpixels that follow colours (slic), or rectangles (grid)
-    fill          what a hidden one shows: grey, black, the image's mean colour, its blur, or its surroundings
+    samples       number of random subsets of superpixels that the model is fitted to
+    kernel        how the subsets are drawn and weighted: lime, or shapley (KernelSHAP)
+    segments      approximate number of superpixels in the image
+    division      how superpixels are cut: along colours (slic), or as rectangles (grid)
+    fill          what replaces a hidden superpixel: grey, black, the image's mean colour, a blurred copy of the image,
+                  or its surroundings (inpainted)
     """
     target = Target.of(network, images, objective)
     game = Game.of(target, division, segments, fill)

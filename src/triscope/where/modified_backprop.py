@@ -29,9 +29,10 @@ from triscope.where.gradient import gradient_of, heatmap
 
 @method("where")
 def guided_backprop(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS) -> Heatmap:
-    """The pattern in the image that raises a unit: only positive messages, only through active units (2015).
+    """The pattern in the image that activates a unit: ReLUs pass back only positive gradients, and only where they were
+    active (Springenberg et al., 2015).
 
-    Values (B, 3, H, W), signed, in colour. Raises NetworkError where no ReLU lies between the unit and the image.
+    Values (B, 3, H, W), signed, in colour. Raises NetworkError if there is no ReLU between the unit and the image.
 
     """
     return _rectified(network, images, objective, GUIDED)
@@ -39,9 +40,10 @@ def guided_backprop(network: NetworkArg, images: ImagesArg, objective: Objective
 
 @method("where")
 def deconvnet(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS) -> Heatmap:
-    """The unit's answer projected back to the pixels: only positive messages (Zeiler and Fergus, 2014).
+    """A unit's activation projected back to the pixels: ReLUs pass back only positive gradients (Zeiler and Fergus,
+    2014).
 
-    Values (B, 3, H, W), signed, in colour. Raises NetworkError where no ReLU lies between the unit and the image.
+    Values (B, 3, H, W), signed, in colour. Raises NetworkError if there is no ReLU between the unit and the image.
 
     """
     return _rectified(network, images, objective, DECONVNET)

@@ -45,9 +45,10 @@ def occlusion(
     Values (B, 1, H, W), signed, in units of the score: positive where hiding lowers it. Pixels that no window covers
     (a stride larger than the window) are zero.
 
-    window        its side in pixels; a seventh of the image's shorter side if left out
-    stride        how far apart windows are, in pixels; half a window if left out
-    fill          what is shown there: grey, black, the image's mean colour, its blur, or its surroundings (inpainted)
+    window        side of the window, in pixels  [default: a seventh of the image's shorter side]
+    stride        distance between neighbouring windows, in pixels  [default: half a window]
+    fill          what the window shows: grey, black, the image's mean colour, a blurred copy of the image, or its
+                  surroundings (inpainted)
     """
     target = Target.of(network, images, objective)
     rows, cols = target.images.shape[-2:]

@@ -55,9 +55,9 @@ Colours: TypeAlias = Literal["sum", "keep"]
 BASELINE = ImageInput(
     part="baseline",
     words=(*get_args(Plain), "random"),
-    help=f"what the way starts from: {', '.join(get_args(Plain))}, random, or an image",
+    help=f"the baseline: {', '.join(get_args(Plain))}, random, or an image",
 )
-_REFERENCES = ImageInput(many=True, part="reference", help="an image to start from; may be repeated")
+_REFERENCES = ImageInput(many=True, part="reference", help="a baseline image; may be repeated")
 _FIRST, _MOST = 16, 1024  # steps, where their number is found
 
 
@@ -65,9 +65,10 @@ _FIRST, _MOST = 16, 1024  # steps, where their number is found
 class Quadrature:
     """How the integral along a way is computed.
 
-    steps         at how many points of the way the gradient is taken, or auto: as many as the tolerance takes, to 1024
-    tolerance     for auto: the error that is allowed, as a part of the difference in score
-    rule          how points are chosen and weighed
+    steps         number of points on the path at which the gradient is computed, or auto: as many as the tolerance
+                  needs, up to 1024
+    tolerance     for automatic steps: the error allowed, as a fraction of the difference in score
+    rule          integration rule: which points are used, and with what weights
     """
 
     steps: Annotated[int, Range(2, 4096)] | Literal["auto"] = 32
@@ -109,14 +110,14 @@ def integrated_gradients(
     batch_size: BatchSize = 16,
     seed: Seed = 0,
 ) -> Generator[Step[PathHeatmap]]:
-    """What each pixel adds to the score: gradients averaged on the path from a baseline (Sundararajan et al., 2017).
+    """What each pixel adds to the score: gradients averaged along the path from a baseline (Sundararajan et al., 2017).
 
-    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum to the score
-    less that of the baseline, but for an error that is in the result. The baseline is black, grey, mean, blur, random,
-    or a picture.
+    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum to the
+    difference between the scores of the image and the baseline, up to an error that the result states. The baseline is
+    black, grey, mean, blur, random, or an image.
 
-    baselines     how many random baselines are averaged, where the baseline is random
-    channels      sum over the colours, or keep them apart
+    baselines     number of random baselines to average, if the baseline is random
+    channels      sum over the colour channels, or keep them separate
     """
     target = Target.of(network, images, objective)
     starts = starts_of(target.images, baseline, baselines, seed)
@@ -145,13 +146,13 @@ def expected_gradients(
     batch_size: BatchSize = 16,
     seed: Seed = 0,
 ) -> Generator[Step[PathHeatmap]]:
-    """Integrated gradients averaged over baselines that are pictures themselves (Erion et al., 2021).
+    """Integrated gradients averaged over many baseline images (Erion et al., 2021).
 
-    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum, nearly, to the
-    score less the references' mean score. References are resized to the images' size.
+    Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`, in units of the score. They sum approximately
+    to the score minus the mean score of the references. References are resized to the images' size.
 
-    samples       how many gradients are averaged, each on the way from one reference
-    channels      sum over the colours, or keep them apart
+    samples       number of gradients to average, each at a random point between a reference and the image
+    channels      sum over the colour channels, or keep them separate
     """
     target = Target.of(network, images, objective)
     if references is None:

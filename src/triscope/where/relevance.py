@@ -43,17 +43,18 @@ def relevance(
     gamma: Annotated[float, Range(0, 1e6)] = 0.25,
     channels: Literal["sum", "keep"] = "sum",
 ) -> Heatmap:
-    """What each pixel contributes to the score, which is passed back layer by layer (LRP; Bach et al., 2015).
+    """What each pixel contributes to the score, found by passing the score back layer by layer (LRP; Bach et al.,
+    2015).
 
-    Values (B, 1, H, W), signed, in units of the score, or (B, C, H, W) with `channels="keep"`. For a class, ask its
-    logit: a probability is not shared out without loss. Raises NetworkError where no layer with weights lies between
-    the unit and the image.
+    Values (B, 1, H, W), signed, in units of the score, or (B, C, H, W) with `channels="keep"`. For a class, use its
+    logit: the relevances of a probability do not sum to it. Raises NetworkError if there is no layer with weights
+    between the unit and the image.
 
-    composite   the rules: of convolutions, of dense layers, and of the layer that reads the image
-    first       another rule for the layer that reads the image; same is that of the other layers of its kind
-    epsilon     of the epsilon rule, in units of a layer's output: the larger, the more only strong outputs count
-    gamma       of the gamma rule: how much more what has the sign of an output counts
-    channels    sum over the colours, or keep them apart
+    composite   the set of rules for convolutions, dense layers and the first layer
+    first       another rule for the first layer; same is the rule of the other layers of its type
+    epsilon     epsilon of the epsilon rule, in units of a layer's output: a larger value suppresses weak outputs
+    gamma       gamma of the gamma rule: extra weight of contributions that have the sign of the output
+    channels    sum over the colour channels, or keep them separate
     """
     rule = RelevanceRule(named(composite, first, epsilon=epsilon, gamma=gamma))
     found = gradient_of(network, images, objective, rule=rule)

@@ -42,15 +42,15 @@ def rise(
     batch_size: BatchSize = 16,
     seed: Seed = 0,
 ) -> Generator[Step[Heatmap]]:
-    """Which pixels are visible where the score is high, over many random masks (Petsiuk et al., 2018).
+    """The mean of many random masks, each weighted by the score of the masked image (Petsiuk et al., 2018).
 
     Values (B, 1, H, W), signed, in units of the score: how much higher it is when the pixel is visible than on average.
-    All images of a batch are seen through the same masks.
+    All images of a batch share the masks.
 
-    masks         how many; the noise of the map falls with their square root
-    cells         how many cells a mask has in each direction
-    visible       how many of them are visible, on average, as a part of all
-    fill          what the rest is dimmed to: grey, black, the image's mean colour, or its blur
+    masks         number of masks; the noise of the map falls with the square root of this number
+    cells         number of cells of a mask in each direction
+    visible       mean fraction of the cells that are visible
+    fill          what masked pixels fade to: grey, black, the image's mean colour, or a blurred copy of the image
     """
     target = Target.of(network, images, objective)
     hidden = filled(target.images, fill)

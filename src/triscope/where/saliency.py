@@ -33,9 +33,10 @@ def saliency(
 ) -> Heatmap:
     """How much a small change of each pixel would change the score (Simonyan et al., 2014).
 
-    Values (B, 1, H, W), per unit of pixel value in [0, 1]. Without an objective, each image's own top class is asked.
+    Values (B, 1, H, W), per unit of pixel value in [0, 1]. Without an objective, each image's top class is used.
 
-    channels    how the colours become one number: max of |gradient| (the paper's), sum of |gradient|, or the signed sum
+    channels    how the colour channels are combined: max of |gradient| (as in the paper), sum of |gradient|, or the
+                signed sum
     """
     found = gradient_of(network, images, objective)
     values = found.values
@@ -53,12 +54,12 @@ def input_x_gradient(
     *,
     channels: Literal["sum", "keep"] = "sum",
 ) -> Heatmap:
-    """Each pixel times its gradient: what it adds to the score, were the network linear (Shrikumar et al., 2016).
+    """Each pixel times its gradient: its contribution to the score, to first order (Shrikumar et al., 2016).
 
     Values (B, 1, H, W), signed, or (B, C, H, W) with `channels="keep"`. For a network of linear parts and ReLUs, with
     no biases and no mean taken from the image, they sum to the score.
 
-    channels    sum over the colours, or keep them apart
+    channels    sum over the colour channels, or keep them separate
     """
     found = gradient_of(network, images, objective)
     values = found.values * found.activations

@@ -84,14 +84,14 @@ def segment(
     background: Annotated[float, Range(0, 0.75)] = 0.3,
     rounds: Annotated[int, Range(1, 100)] = 5,
 ) -> Segmentation:
-    """The object that a class is seen in, cut out by colours from where a map is strongest (Simonyan et al., 2014).
+    """The object of a class, cut out by GrabCut, which starts where a heatmap is strongest (Simonyan et al., 2014).
 
-    Values (B, 1, H, W): 1 inside, 0 outside. Raises OptionError where OpenCV is not installed.
+    Values (B, 1, H, W): 1 inside, 0 outside. Raises OptionError if OpenCV is not installed.
 
-    method        whose map it starts from, with the options that it has by itself
-    foreground    pixels at or above this quantile of the smoothed map are inside
-    background    pixels at or below this quantile are outside
-    rounds        how often colours and cut are improved in turn
+    method        the method that makes the heatmap, with its default options
+    foreground    pixels at or above this quantile of the smoothed map count as the object
+    background    pixels at or below this quantile count as background
+    rounds        number of GrabCut iterations
     """
     (verb,) = heatmap_methods([method], option="method").values()
     heat = verb(network, images, objective)

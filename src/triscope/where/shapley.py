@@ -54,15 +54,18 @@ def shapley(
     batch_size: BatchSize = 16,
     seed: Seed = 0,
 ) -> Generator[Step[ShapleyHeatmap]]:
-    """What each superpixel adds to the score, averaged over orders of appearance (Shapley, 1953).
+    """What each superpixel adds to the score when superpixels appear one by one, averaged over random orders (Shapley,
+    1953).
 
     Values (B, 1, H, W), signed, in units of the score: every pixel shows its superpixel's value. Over superpixels they
-    sum to the score less that of the filled image. `errors` are their standard errors.
+    sum to the score minus that of the filled image. `errors` are their standard errors.
 
-    orders        how many orders are tried, in pairs of one and its reverse; the error falls with their square root
-    segments      about how many superpixels the image is divided into
-    division      superpixels that follow colours (slic), or rectangles (grid)
-    fill          what a hidden one shows: grey, black, the image's mean colour, its blur, or its surroundings
+    orders        number of random orders, in pairs of an order and its reverse; the error falls with the square root of
+                  this number
+    segments      approximate number of superpixels in the image
+    division      how superpixels are cut: along colours (slic), or as rectangles (grid)
+    fill          what replaces a hidden superpixel: grey, black, the image's mean colour, a blurred copy of the image,
+                  or its surroundings (inpainted)
     """
     target = Target.of(network, images, objective)
     game = Game.of(target, division, segments, fill)

@@ -50,13 +50,14 @@ def smooth_grad(
 ) -> Generator[Step[Heatmap]]:
     """The gradient averaged over noisy copies of the image (Smilkov et al., 2017).
 
-    Values (B, 1, H, W), per unit of pixel value, or of its square. Without an objective, each image's own top class is
-    asked; of its noisy copies, too.
+    Values (B, 1, H, W), per unit of pixel value, or of its square. Without an objective, the top class of each image is
+    used, also for its noisy copies.
 
-    samples       how many noisy copies
-    noise         the spread of the noise, as a part of the range of the image's values
-    statistic     mean of the gradients, of their squares, or their variance (VarGrad)
-    channels      how the colours become one number: max of the magnitude, sum of the magnitudes, or the signed sum
+    samples       number of noisy copies
+    noise         standard deviation of the noise, as a fraction of the range of the image's values
+    statistic     what is computed from the gradients: their mean, the mean of their squares, or their variance
+                  (VarGrad)
+    channels      how the colour channels are combined: maximum magnitude, sum of magnitudes, or signed sum
     """
     target = Target.of(network, images, objective)
     averages = _Averages(target.images)

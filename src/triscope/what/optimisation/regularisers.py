@@ -35,17 +35,19 @@ Part: TypeAlias = Annotated[float, Range(0, 1)]
 class Regulariser:
     """What is done to keep a picture natural. Strengths are per unit of a score that the unit itself reaches easily.
 
-    canvas              what is optimised: a spectrum in decorrelated colours (fourier), or pixels
+    canvas              parametrisation of the image: a Fourier spectrum in decorrelated colours (fourier), or pixels
     rate                step size of the optimiser
-    class_log_prob      weight of a class's log-probability, added to its logit, so that similar classes do not rise too
-    l2                  weight of the prior that pulls towards grey
+    class_log_prob      weight of the class's log-probability, added to its logit, so that similar classes do not rise
+                        as well
+    l2                  weight of the L2 prior, which pulls pixels towards grey
     tv                  weight of the total variation prior, which smooths
-    jitter              how far views are shifted, as a fraction of the picture's side
-    scale               how much smaller or larger views are: 0.1 is 0.9 to 1.1
-    rotate              how far views are rotated, in degrees
-    blur                sigma of a Gaussian blur in pixels, applied after every 4th step
-    clip                fraction of the pixels, the weakest, set to grey after every 4th step
-    contribution_clip   fraction of the pixels that contribute least to the score, set to grey after every 4th step
+    jitter              maximum shift of the random views, as a fraction of the image's side
+    scale               maximum change of scale of the random views: 0.1 means 0.9 to 1.1
+    rotate              maximum rotation of the random views, in degrees
+    blur                sigma of the Gaussian blur applied after every 4th step, in pixels
+    clip                fraction of the pixels set to grey after every 4th step: those closest to grey
+    contribution_clip   fraction of the pixels set to grey after every 4th step: those that contribute least to the
+                        score
     """
 
     canvas: Literal["fourier", "pixels"] = "pixels"

@@ -16,9 +16,9 @@ Weight = Annotated[float | None, Range(0, 1e12)]
 class TextureLoss:
     """What of two pictures is compared.
 
-    layers        layers whose texture is matched: names, or words such as relu3_1; the preset's if left out
-    statistics    what of these layers is matched: Gram matrices, covariances with means, or the normal distributions
-                  with these (wasserstein)
+    layers        layers whose texture is matched: names, or aliases such as relu3_1  [default: those of the preset]
+    statistics    the statistics of these layers to match: Gram matrices (gram), means and covariances (covariance), or
+                  the normal distributions that these define (wasserstein)
     preset        layers and weights: triscope (relative, for any network), or those of a paper
     pooling       max or average; the preset's if left out
     """
@@ -33,13 +33,13 @@ class TextureLoss:
 class StyleLoss(TextureLoss):
     """What of the content and the styles is kept.
 
-    layers            layers of the style: names, or words such as relu3_1; the preset's if left out
-    content_layers    layer of the content
-    content_weight    weight of the content; the preset's if left out
-    style_weight      weight of the style; the preset's if left out
+    layers            style layers: names, or aliases such as relu3_1  [default: those of the preset]
+    content_layers    content layer  [default: that of the preset]
+    content_weight    weight of the content  [default: that of the preset]
+    style_weight      weight of the style  [default: that of the preset]
     tv                weight of the total variation prior, the sum of squared differences of neighbouring pixels; the
                       preset's if left out, and some where the network looks at every fourth pixel only, as AlexNet does
-    blend             how much of each style, as numbers; the same of each if left out
+    blend             relative weights of the styles, in their order  [default: equal]
     """
 
     content_layers: str | None = None
@@ -54,13 +54,13 @@ class Synthesis:
     """How a picture is optimised, from coarse to fine.
 
     steps         number of steps, in all octaves together
-    octaves       number of sizes, each twice the one before, from coarse to fine
+    octaves       number of image sizes to optimise at, from coarse to fine, each twice the previous one
     optimiser     lbfgs or adam
     rate          step size of the optimiser
     seed          random seed of the noise
-    precision     auto (bfloat16 where the processor has it natively), float32 or bfloat16
-    memory        how much memory may be used, such as 2G or 800M; large pictures are then made in strips
-    checkpoint    name of files to save the job to, one for each octave; a job that was interrupted resumes from them
+    precision     number format: float32, bfloat16, or auto (bfloat16 if the processor supports it natively)
+    memory        memory limit, such as 2G or 800M; large images are then processed in strips
+    checkpoint    save the job to files of this name, one per octave, and resume from them if they exist
     """
 
     steps: Steps = 120

@@ -73,14 +73,10 @@ _RECOLOURED = {"covariance": match_covariance, "histogram": match_histogram}
 @method("what")
 def stylize(
     network: NetworkArg,
-    content: Annotated[
-        ImageBatch, ImageInput(fit="keep", fits=False, part="content", help="the picture whose content is kept")
-    ],
+    content: Annotated[ImageBatch, ImageInput(fit="keep", fits=False, part="content", help="the content image")],
     style: Annotated[
         Sequence[ImageBatch],
-        ImageInput(
-            many=True, fit="keep", fits=False, separate=True, part="style", help="a picture whose style is taken"
-        ),
+        ImageInput(many=True, fit="keep", fits=False, separate=True, part="style", help="a style image"),
     ],
     masks: Annotated[
         Sequence[ImageBatch],
@@ -90,7 +86,7 @@ def stylize(
             fits=False,
             separate=True,
             part="mask",
-            help="where a style goes: white there, black elsewhere; once for each style, in their order",
+            help="where a style is applied: an image, white there, black elsewhere; give one per style, in their order",
         ),
     ] = (),
     *,
@@ -103,25 +99,27 @@ def stylize(
             fits=False,
             words=("content", "noise"),
             part="start",
-            help="content, noise, or a picture to start from",
+            help="the initial image: content, noise, or an image file",
         ),
     ] = "content",
     colors: Literal["style", "luminance", "covariance", "histogram"] = "style",
     loss: Annotated[StyleLoss, Group()] = StyleLoss(),
     synthesis: Annotated[Synthesis, Group()] = Synthesis(),
 ) -> Generator[Step[StyleResult]]:
-    """A picture with the content of one and the style of another, or of several (Gatys et al., 2016).
+    """The content of one image in the style of another, or of several (Gatys et al., 2016).
 
-    Values (1, C, H, W) in [0, 1], with the relative error of each style layer's Gram matrix. Raises ImageError where a
-    style is one colour all over or a mask is black, OptionError where content and style are one picture, the picture is
-    too small for a layer, the preset is for another network, or there are not as many masks as styles.
+    Values (1, C, H, W) in [0, 1], with the relative error of each style layer's Gram matrix. Raises ImageError if a
+    style has a single colour or a mask is black, OptionError if content and style are the same image, the image is too
+    small for a layer, the preset is for another network, or the number of masks differs from that of styles.
 
-    `masks` are pictures of the content's shape, one for each style: white where it goes, black where not, grey between.
+    A mask is an image of the content's shape that says where a style is applied: white fully, black not at all, grey in
+    between.
 
-    size              long side of the picture in pixels, or content for the content's own; its shape is the content's
-    style_scale       a style's long side, as a fraction of the picture's: larger makes larger strokes
-    colors            style; or the content's: luminance keeps only the light of the result, covariance gives the
-                      style the content's mean and covariance before it is taken, histogram all of its distribution
+    size              longer side of the image, in pixels, or content for the size of the content image
+    style_scale       longer side of a style image, as a fraction of the result's: a larger value makes larger strokes
+    colors            whose colours the result has: the style's (style), or the content's, in one of three ways:
+                      luminance transfers the style's brightness only; covariance first gives the style image the
+                      content's colour mean and covariance; histogram, its whole colour distribution
     """
     require_gram(loss.preset, loss.statistics)
     names = style_layers(network, STYLE_PRESETS[loss.preset], loss.layers)

@@ -63,16 +63,15 @@ def texture(
     loss: Annotated[TextureLoss, Group()] = TextureLoss(),
     synthesis: Annotated[Synthesis, Group()] = Synthesis(steps=200, octaves=3),
 ) -> Generator[Step[StyleResult]]:
-    """A new picture, of any size, with the texture of an example (Gatys et al., 2015).
+    """A new image, of any size, with the texture of an example (Gatys et al., 2015).
 
-    Values (1, C, H, W) in [0, 1], with the relative error of each layer's Gram matrix. Raises ImageError where the
-    example is one colour all over, OptionError where the picture is too small for a layer or the preset is for another
-    network.
+    Values (1, C, H, W) in [0, 1], with the relative error of each layer's Gram matrix. Raises ImageError if the example
+    has a single colour, OptionError if the image is too small for a layer or the preset is for another network.
 
-    size          long side of the picture in pixels
-    aspect        its width divided by its height
-    scale         the example is shrunk to `size`, where it is larger, and then resized by this
-    tile          a picture that continues itself on all sides; its sides are rounded up to what the network needs
+    size          longer side of the image, in pixels
+    aspect        width of the image divided by its height
+    scale         factor by which the example is resized, after it is reduced to `size` if it is larger
+    tile          make an image that tiles seamlessly; its sides are rounded up to a multiple that the network needs
     """
     if len(images) != 1:
         raise OptionError(f"texture takes one example at a time; {len(images)} were given.")

@@ -23,7 +23,7 @@ from triscope.methods import StoreInput, method
 from triscope.which.confusion.matrix import Confusion, answered, tabulate
 from triscope.which.store import Store, StoreArg
 
-OtherStoreArg = Annotated[Store, StoreInput(help="the store of the other network, of the same images")]
+OtherStoreArg = Annotated[Store, StoreInput(help="the second network's store, of the same images")]
 _LINES = 30
 
 
@@ -66,12 +66,14 @@ class Changes(Confusion):
 
 @method("which")
 def changes(store: StoreArg, other: OtherStoreArg, *, where: str | None = None) -> Changes:
-    """Which images the networks of two stores answer differently: counts (R, C) of both answers, and the images.
+    """The images that the networks of two stores classify differently, and how many change from which class to which
+    (R, C).
 
-    The stores hold the same images, indexed into two places: `triscope index photos/ --weights new.pth --store new`.
-    Images are the same where their names are. Raises StoreError where a store keeps no classes, or they share no image.
+    Both stores hold the same images, indexed with two networks: `triscope index photos/ --weights new.pth --store new`.
+    Images are matched by name. Raises StoreError if a store does not keep the layer `output`, or if the stores share no
+    image.
 
-    where   only images that meet this condition in the first store, in SQL: folder = 'cats'
+    where   only images that meet this SQL condition in the first store: folder = 'cats'
     """
     for one in (store, other):
         answered(one)

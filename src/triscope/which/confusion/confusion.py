@@ -26,12 +26,14 @@ def confusion(
     by: str | None = None,
     where: str | None = None,
 ) -> Confusion:
-    """How many images of each label are given each answer, and which: a confusion matrix (R, C) of counts.
+    """The confusion matrix of a store (R, C): how many images of each label are classified as each class, and which
+    ones.
 
-    Needs a store that keeps the layer `output`. Raises StoreError where it does not, or has no such field or no image.
+    The store must keep the layer `output`. Raises StoreError if it does not, if it has no such field, or if it holds no
+    image.
 
-    by      the field that labels are taken from; the list's label or the folder if left out
-    where   only images that meet this condition, in SQL: folder = 'cats', certainty < 0.5
+    by      the field that holds the labels  [default: the column label of the collection's table, or else the folder]
+    where   only images that meet this SQL condition: folder = 'cats', certainty < 0.5
     """
     answered(store)
     label = by or store.about.label or "folder"

@@ -51,9 +51,9 @@ class Confusion(Drawn):
     endings: ClassVar[tuple[str, ...]] = (".html", *Drawn.endings, ".csv", ".json")
     usual_form: ClassVar[str] = ".html"
     asked_forms: ClassVar[Mapping[str, str]] = {
-        "html": "a page with the images of each cell  [default]",
-        "png": "an image of the matrix",
-        "csv": "the counts as a table",
+        "html": "write an HTML page with the images of each cell  [default]",
+        "png": "write an image of the matrix",
+        "csv": "write the counts as a CSV table",
     }
 
     @cached_property

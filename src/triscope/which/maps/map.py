@@ -66,10 +66,10 @@ class Map(Drawn):
     facts: Mapping[str, Any] = field(default_factory=dict)
     usual_form: ClassVar[str] = ".html"
     asked_forms: ClassVar[Mapping[str, str]] = {
-        "html": "a page with the images on it, to zoom, search and point at  [default]",
-        "png": "an image",
-        "csv": "a table: row, name, x, y, metadata",
-        "parquet": "the same with the images in it, for embedding-atlas and others",
+        "html": "write an HTML page with the images, to zoom, search and point at  [default]",
+        "png": "write an image",
+        "csv": "write a CSV table: row, name, x, y, metadata",
+        "parquet": "write this table with the images as Parquet, for embedding-atlas and others",
     }
 
     def summary(self) -> dict[str, Any]:

@@ -35,16 +35,16 @@ def pca(
     size: Annotated[int, Range(64, 16_384)] = 2048,
     color_by: str | None = None,
 ) -> Map:
-    """The pictures of a store where their vectors lie along the two strongest principal components.
+    """The images of a store, placed by the first two principal components of a layer's activations.
 
     Values (N, 2).
 
-    `layer` is one that the store keeps; the last one if left out. Raises StoreError where it is not kept, or the store
-    has no picture.
+    Without a layer, the last one that the store keeps is used. Raises StoreError if the store does not keep the layer,
+    or holds no image.
 
-    form       map, or mosaic: every picture in a cell of a grid, near its place
-    size       the picture's side in pixels
-    color_by   the metadata that frames are coloured by: folder, or a column of the collection's CSV
+    form       map (each image at its place), or mosaic (images on a grid, each in a cell near its place)
+    size       side of the drawn image, in pixels
+    color_by   colour the images' frames by this metadata: folder, or a column of the collection's CSV file
     """
     column, found = look_up(store, layer)
     values = plane(found.values)

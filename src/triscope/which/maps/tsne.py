@@ -52,19 +52,20 @@ def tsne(
     size: Annotated[int, Range(64, 16_384)] = 2048,
     color_by: str | None = None,
 ) -> Generator[Step[Map]]:
-    """The pictures of a store on a plane where each one's neighbours are near (van der Maaten and Hinton, 2008).
+    """The images of a store, placed by t-SNE of a layer's activations: similar ones lie close together (van der Maaten
+    and Hinton, 2008).
 
     Values (N, 2).
 
-    `layer` is one that the store keeps; the last one if left out. The map is kept with the store, and opened again when
-    the same is asked. Raises StoreError where the layer is not kept, or the store has no picture.
+    Without a layer, the last one that the store keeps is used. The map is saved in the store and reused when the same
+    options are given again. Raises StoreError if the store does not keep the layer, or holds no image.
 
-    perplexity   about how many neighbours of each picture count; less for few pictures, a third of them at most
-    steps        how many steps
-    seed         of what is random
-    form         map, or mosaic: every picture in a cell of a grid, near its place
-    size         the picture's side in pixels
-    color_by     the metadata that frames are coloured by: folder, or a column of the collection's CSV
+    perplexity   approximate number of neighbours that matter to each image; at most a third of the number of images
+    steps        number of steps
+    seed         random seed
+    form         map (each image at its place), or mosaic (images on a grid, each in a cell near its place)
+    size         side of the drawn image, in pixels
+    color_by     colour the images' frames by this metadata: folder, or a column of the collection's CSV file
     """
     column, found = look_up(store, layer)
     count = len(found.rows)

@@ -34,15 +34,15 @@ def duplicates(
     least: Annotated[float, Range(0.5, 1.0)] = 0.97,
     pool: Literal["mean", "max"] = "mean",
 ) -> Gallery:
-    """The groups of pictures that are nearly the same.
+    """Groups of images that are nearly the same in a layer's feature space.
 
-    Values (N,): each one's cosine to the first of its group.
+    Values (N,): the cosine similarity of each image to the first of its group.
 
-    Groups come in the order of their first row; `groups` (N,) numbers them from 1. `layer` is one that the store keeps,
-    or `input` for pixel space; the first one kept if left out. Raises StoreError where it is not kept.
+    Groups are listed in the order of their first row and numbered from 1. Without a layer, the first one that the store
+    keeps is used. Raises StoreError if the store does not keep the layer.
 
-    least   how large the cosine of two linked pictures is at least
-    pool    which vector of a layer of maps: the mean or the maximum over positions
+    least   minimum cosine similarity of two images that are linked
+    pool    for a layer with activation maps: use the mean or the maximum over positions
     """
     column = store.find(layer or store.columns[0].layer, pool)
     found = space(store, column)

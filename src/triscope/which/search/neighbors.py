@@ -39,7 +39,7 @@ Query: TypeAlias = ImageSource | int
 @method("which")
 def neighbors(
     store: StoreArg,
-    query: Annotated[Query, QueryInput(help="the picture that is asked about")],
+    query: Annotated[Query, QueryInput(help="the query image")],
     layer: StoredLayerArg | None = None,
     *,
     k: Annotated[int, Range(1, 10_000)] = 9,
@@ -48,18 +48,20 @@ def neighbors(
     where: str | None = None,
     exact: bool = False,
 ) -> Gallery:
-    """The k pictures of the store nearest to one: scores (k,), best first. Cosines lie in [-1, 1]; distances are 0 or
-    more.
+    """The k images of a store that are nearest to an image in a layer's feature space, with their scores (k,), best
+    first.
 
-    `query` is a picture of any kind, the row of one in the store (which is then left out), or a vector (D,) of the
-    layer. `layer` is one that the store keeps, or `input` for pixel space; the first one kept if left out. Raises
-    StoreError where the layer is not kept, and ImageError where the picture cannot be read.
+    Scores are cosine similarities in [-1, 1], or distances of 0 or more.
+
+    The query is an image, or the row number of one in the store, which is then left out; in Python also a vector (D,)
+    of the layer. Without a layer, the first one that the store keeps is used. Raises StoreError if the store does not
+    keep the layer, and ImageError if the image cannot be read.
 
     k        number of images
-    metric   cosine (of the angle seen from the collection's mean) or euclidean (distance)
-    pool     which vector of a layer of maps: the mean or the maximum over positions
-    where    only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
-    exact    search the whole vectors for candidates, instead of their 256 principal components
+    metric   cosine similarity (after subtracting the collection's mean) or euclidean distance
+    pool     for a layer with activation maps: use the mean or the maximum over positions
+    where    only images that meet this SQL condition: folder = 'cats', name LIKE '%2019%', width > 500
+    exact    search all images with the full vectors, instead of choosing candidates by 256 principal components
     """
     column = store.find(layer or _first(store), pool)
     found = space(store, column)

@@ -35,14 +35,18 @@ from triscope.which.store import Store, StoreArg
 def patches(
     store: StoreArg, objective: ObjectiveArg, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
 ) -> Gallery:
-    """The k pictures in which a unit answers most strongly, each cut to what the unit sees at its strongest position.
+    """The k images of a store that activate a unit most, each cropped to the unit's receptive field at its strongest
+    position.
 
-    `objective` is a channel or a neuron of a stored layer; of a channel, the maximum over positions counts. `boxes`
-    lie in the picture as the network saw it, `positions` are (row, col) in the map. A picture that is gone is shown
-    as grey, with a note. Raises ObjectiveError for other objectives, StoreError where the layer is not kept.
+    The unit is a channel or a neuron of a layer that the store keeps. A channel's score is its maximum over positions.
+    An image file that no longer exists is shown as grey, with a note. Raises ObjectiveError for other objectives,
+    StoreError if the store does not keep the layer.
 
-    k       how many
-    where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
+    Values (k,). `boxes` are in pixels of the image as the network saw it, `positions` are (row, column) in the
+    activation map.
+
+    k       number of images
+    where   only images that meet this SQL condition: folder = 'cats', name LIKE '%2019%', width > 500
     """
     if not isinstance(objective, Channel | Neuron):
         raise ObjectiveError(

@@ -134,18 +134,18 @@ def selection(
     units: Annotated[int, Range(0, 10_000)] = 12,
     k: Annotated[int, Range(1, 10_000)] = 9,
 ) -> Selected:
-    """What some pictures of a store have in common: their mean picture, the units that tell them from the rest, and
+    """What some images of a store have in common: their mean image, the units that distinguish them from the rest, and
     their nearest neighbours among the others.
 
-    Values (U,): standardised differences of means (Hedges' g), the largest magnitude first. `layer` is one that the
-    store keeps; if left out, the units of all of them are compared, and neighbours are found in the first one kept.
-    Raises StoreError where nothing is selected, and OptionError where `rows` and `where` are both given. Without
-    either, all are selected: then there is a mean picture, and no rest to be told from.
+    Values (U,): standardised differences of means (Hedges' g), the largest magnitude first. Without a layer, the units
+    of all layers that the store keeps are compared, and neighbours are searched in the first. Without rows or where,
+    all images are selected: then there is a mean image but nothing to compare it with. Raises StoreError if nothing is
+    selected, and OptionError if both `rows` and `where` are given.
 
-    rows     which pictures: their rows in the store
-    where    which pictures: those that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
-    units    how many units
-    k        how many neighbours
+    rows     select images by their row numbers in the store
+    where    select images by an SQL condition: folder = 'cats', name LIKE '%2019%', width > 500
+    units    number of units to list
+    k        number of neighbours to list
     """
     chosen = _chosen(store, rows, where)
     columns = [store.find(layer)] if layer else _columns(store)

@@ -57,13 +57,13 @@ class Best:
 def top(
     store: StoreArg, objective: ObjectiveArg, *, k: Annotated[int, Range(1, 10_000)] = 9, where: str | None = None
 ) -> Gallery:
-    """The k pictures of the store with the highest score (k,), best first.
+    """The k images of a store that activate a unit most, with their scores (k,), best first.
 
-    Any objective whose layers the store keeps: a class where `output` is kept, a channel's mean or maximum, sums of
-    these. Raises StoreError where what it needs is not kept.
+    The store must keep the unit's layer: `output` for a class. Sums of units work, too. Raises StoreError if the store
+    does not keep what the objective needs.
 
-    k       how many
-    where   only pictures that meet this condition, in SQL: folder = 'cats', name LIKE '%2019%', width > 500
+    k       number of images
+    where   only images that meet this SQL condition: folder = 'cats', name LIKE '%2019%', width > 500
     """
     if any(isinstance(term, Box) for _, term in terms_of(objective)):
         raise StoreError(
