@@ -13,7 +13,7 @@ same for every class. Both leave out what the layers between attentions do.
 Gur, L. Wolf, "Generic attention-model explainability for interpreting bi-modal and encoder-decoder transformers", ICCV
 2021, eq. 5 and 6 (gradient attention).
 
-**Where ours departs.** The papers read the class token. Patches are interpolated to the image's size.
+**Differences from the paper.** The papers read the class token. Patches are interpolated to the image's size.
 """
 
 from typing import Literal

@@ -14,7 +14,7 @@ little.
 classifier", KDD 2016. S. Lundberg, S.-I. Lee, "A unified approach to interpreting model predictions", NeurIPS 2017. I.
 Covert, S.-I. Lee, "Improving KernelSHAP", AISTATS 2021 (pairs).
 
-**Where ours departs.** LIME first selects a few superpixels (by default, ten); ours keeps all of them.
+**Differences from the paper.** LIME first selects a few superpixels (by default, ten); ours keeps all of them.
 """
 
 from collections.abc import Generator, Iterator

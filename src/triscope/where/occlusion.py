@@ -11,7 +11,7 @@ is as coarse as the window.
 
 **Reference.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, section 4.2.
 
-**Where ours departs.** Windows that reach over the border are cut there, as Captum's are. The paper draws the score
+**Differences from the paper.** Windows that reach over the border are cut there, as Captum's are. The paper draws the score
 itself under occlusion; ours is what it falls by, so that zero means no difference.
 """
 

@@ -15,7 +15,7 @@ leads through pictures unlike any photo. Maps are as noisy as gradients are, if 
 Intelligence 2021. P. Sturmfels, S. Lundberg, S.-I. Lee, "Visualizing the impact of feature attribution baselines",
 Distill 2020.
 
-**Where ours departs.** Pixels are taken before normalisation, so that the way is a straight line in [0, 1]; as
+**Differences from the paper.** Pixels are taken before normalisation, so that the way is a straight line in [0, 1]; as
 normalisation is affine, values are the same. The points of expected gradients are one in each of as many equal parts of
 the way (stratified), in random order.
 """
