@@ -186,9 +186,9 @@ def _judgement(name: str, _: Path) -> str:
     """How a method's maps were judged, beside those that know nothing of the network, and what that comes to."""
     judged = json.loads(JUDGED.read_text("utf-8"))
     about = _filled(
-        f"{judged['network']} at {judged['size']} pixels, asked the class of each photo's label; curves of "
-        f"{judged['steps']} steps. Mean ± half the 95 % interval over photos (Student's t); what the numbers mean: "
-        "[judge](judge.md)."
+        f"{judged['network']} at {judged['size']} pixels, for the class of each photo's label; curves of "
+        f"{judged['steps']} steps. Mean ± half the 95 % interval over photos (Student's t). See "
+        "[judge](judge.md) for what the numbers mean."
     )
     tables = [_judged(found, judged["budgets"]) for found in judged["methods"].get(name, [])]
     return "\n".join([f"{about}\n", *tables]) if tables else "Not judged yet: see [judge](judge.md).\n"
@@ -220,7 +220,7 @@ def _verdict(row: str, better: dict[str, dict[str, list[float]]]) -> str:
         unsure = [name for name in gained if name not in (*beaten, *worse)]
         told = [f"beats {_listed(beaten)}"] if beaten else []
         told += [f"**does not beat** {_listed(worse)}"] if worse else []
-        told += [f"cannot be told from {_listed(unsure)}"] if unsure else []
+        told += [f"does not differ significantly from {_listed(unsure)}"] if unsure else []
         parts.append(f"on {number} it {', '.join(told)}")
     return f"{row}: {'; '.join(parts)}."
 
