@@ -15,8 +15,8 @@ too), not what it looks like.
 J. Yosinski et al., "Understanding neural networks through deep visualization", 2015. A. Mordvintsev et al.,
 "Inceptionism", 2015. C. Olah et al., "Feature visualization", Distill 2017.
 
-**Differences from the paper.** Views are mirrored and wrapped rather than padded with grey, so that no frame forms at the
-border. Adam's rate falls along half a cosine, which takes the noise out of the last picture.
+**Differences from the paper.** Views are mirrored and wrapped rather than padded with grey, so that no frame forms at
+the border. Adam's rate falls along half a cosine, which takes the noise out of the last picture.
 """
 
 from collections.abc import Generator

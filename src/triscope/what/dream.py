@@ -9,8 +9,8 @@ photos were full of. What appears depends on the size of the picture as much as 
 
 **Reference.** A. Mordvintsev, C. Olah, M. Tyka, "Inceptionism: going deeper into neural networks", 2015.
 
-**Differences from the paper.** They maximise the norm of a layer, and so do we, as its mean square; the step is measured by
-its root mean square, so that `rate` is how far a pixel moves, and has a little momentum.
+**Differences from the paper.** They maximise the norm of a layer, and so do we, as its mean square; the step is
+measured by its root mean square, so that `rate` is how far a pixel moves, and has a little momentum.
 """
 
 from collections.abc import Generator

@@ -16,8 +16,8 @@ another may shrug at it, and so may the same one after the file has been compres
 networks are easily fooled", 2015. J. Rony et al., "Decoupling direction and norm for efficient gradient-based L2
 adversarial attacks and defenses", CVPR 2019 (the shrinking distance).
 
-**Differences from the paper.** Rony et al. maximise the cross-entropy; we maximise the lead of the class, whose slope does not
-fade once the class is ahead.
+**Differences from the paper.** Rony et al. maximise the cross-entropy; we maximise the lead of the class, whose slope
+does not fade once the class is ahead.
 """
 
 import dataclasses

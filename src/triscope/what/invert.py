@@ -24,9 +24,9 @@ not that they look alike.
 **Reference.** A. Mahendran, A. Vedaldi, "Understanding deep image representations by inverting them", CVPR 2015; and
 "Visualizing deep convolutional neural networks using natural pre-images", IJCV 2016.
 
-**Differences from the paper.** Norms are means over pixels and not sums, so that a weight means the same at every size (the
-paper scales by sigma, which grows with the picture). Pixels lie in [0, 1]: the paper's B = 80 and V = B / 6.5 of 255
-are our 0.314 and 0.048.
+**Differences from the paper.** Norms are means over pixels and not sums, so that a weight means the same at every size
+(the paper scales by sigma, which grows with the picture). Pixels lie in [0, 1]: the paper's B = 80 and V = B / 6.5 of
+255 are our 0.314 and 0.048.
 """
 
 from collections.abc import Generator, Sequence

@@ -12,9 +12,9 @@ way. A channel without a picture sent no gradient back from this noise; from ano
 **Reference.** C. Olah, A. Mordvintsev, L. Schubert, "Feature visualization", Distill 2017; L. Schubert, M. Petrov,
 S. Carter, N. Cammarata, G. Goh, C. Olah, "OpenAI Microscope", 2020.
 
-**Differences from the paper.** The random views of an ascent repeat after some 16 steps, so that a picture does not depend on
-what it shared its batch with, and so that its score can be compared from one round of views to the next. Where the
-processor computes in bfloat16, the network is asked in it on the way; scores are of the network as it is.
+**Differences from the paper.** The random views of an ascent repeat after some 16 steps, so that a picture does not
+depend on what it shared its batch with, and so that its score can be compared from one round of views to the next.
+Where the processor computes in bfloat16, the network is asked in it on the way; scores are of the network as it is.
 """
 
 import math

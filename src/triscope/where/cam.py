@@ -22,10 +22,10 @@ L. Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolu
 et al., "LayerCAM", IEEE TIP 2021. H. Ramaswamy et al., "Ablation-CAM", WACV 2020. H. Wang et al., "Score-CAM", CVPR
 workshop 2020. M. Muhammad, M. Yeasin, "EigenCAM", IJCNN 2020.
 
-**Differences from the paper.** The ReLU is there for all of them, as in most, and can be left out. Grad-CAM++ leaves out the
-factor exp(S), which is the same everywhere. Ablation-CAM divides the drop by S; that only scales the map, and turns it
-around where S is negative, so we do not. EigenCAM leaves the sign open; ours makes the map's sum positive. Several
-layers are scaled to a largest magnitude of 1 and averaged.
+**Differences from the paper.** The ReLU is there for all of them, as in most, and can be left out. Grad-CAM++ leaves
+out the factor exp(S), which is the same everywhere. Ablation-CAM divides the drop by S; that only scales the map, and
+turns it around where S is negative, so we do not. EigenCAM leaves the sign open; ours makes the map's sum positive.
+Several layers are scaled to a largest magnitude of 1 and averaged.
 """
 
 import dataclasses

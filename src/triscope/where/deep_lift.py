@@ -15,8 +15,8 @@ differences", ICML 2017. M. Ancona, E. Ceolini, C. Öztireli, M. Gross, "Towards
 attribution methods for deep neural networks", ICLR 2018. Several baselines: S. Lundberg, S.-I. Lee, "A unified approach
 to interpreting model predictions", NeurIPS 2017 (DeepSHAP).
 
-**Differences from the paper.** There is no separate rule for positive and negative parts (RevealCancel). Products, softmax,
-normalisations and attention are shared out too, so that the values sum to the difference in score.
+**Differences from the paper.** There is no separate rule for positive and negative parts (RevealCancel). Products,
+softmax, normalisations and attention are shared out too, so that the values sum to the difference in score.
 """
 
 import dataclasses

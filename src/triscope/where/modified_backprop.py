@@ -13,9 +13,9 @@ They say most about one neuron of a middle layer.
 **References.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. J. Springenberg
 et al., "Striving for simplicity: the all convolutional net", ICLR workshop 2015.
 
-**Differences from the paper.** Zeiler and Fergus also unpool through the recorded switches and transpose the filters; that is
-what the gradient of max pooling and convolution does. Nonlinearities that are not ReLUs send back their plain gradient,
-and the result says how many there are.
+**Differences from the paper.** Zeiler and Fergus also unpool through the recorded switches and transpose the filters;
+that is what the gradient of max pooling and convolution does. Nonlinearities that are not ReLUs send back their plain
+gradient, and the result says how many there are.
 """
 
 from triscope.methods import ImagesArg, NetworkArg, ObjectiveArg, method

@@ -11,8 +11,8 @@ is as coarse as the window.
 
 **Reference.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, section 4.2.
 
-**Differences from the paper.** Windows that reach over the border are cut there, as Captum's are. The paper draws the score
-itself under occlusion; ours is what it falls by, so that zero means no difference.
+**Differences from the paper.** Windows that reach over the border are cut there, as Captum's are. The paper draws the
+score itself under occlusion; ours is what it falls by, so that zero means no difference.
 """
 
 from collections.abc import Generator, Iterator

@@ -15,8 +15,8 @@ propagation", PLOS ONE 2015. G. Montavon et al., "Layer-wise relevance propagati
 et al., "Towards best practice in explaining neural network decisions with LRP", IJCNN 2020 (composites). R. Achtibat et
 al., "AttnLRP: attention-aware layer-wise relevance propagation for transformers", ICML 2024.
 
-**Differences from the paper.** Rules are given to operations and not to modules, so that functional and shared ones are right.
-Where nothing is divided - sums, pooling, products of matrices - there is no stabilizer.
+**Differences from the paper.** Rules are given to operations and not to modules, so that functional and shared ones are
+right. Where nothing is divided - sums, pooling, products of matrices - there is no stabilizer.
 """
 
 from collections import Counter

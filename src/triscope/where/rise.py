@@ -10,9 +10,9 @@ Hidden places are dimmed to the fill and not removed. A small object needs small
 **Reference.** V. Petsiuk, A. Das, K. Saenko, "RISE: randomized input sampling for explanation of black-box models",
 BMVC 2018.
 
-**Differences from the paper.** The mean score of all masked images is taken off, so that zero means no difference; this is the
-paper's map but for a constant, and less noisy, as places that happen to be visible more often gain nothing by it. The
-paper asks the probability of a class; ours whatever is asked (`prob:tabby`).
+**Differences from the paper.** The mean score of all masked images is taken off, so that zero means no difference; this
+is the paper's map but for a constant, and less noisy, as places that happen to be visible more often gain nothing by
+it. The paper asks the probability of a class; ours whatever is asked (`prob:tabby`).
 """
 
 from collections.abc import Generator, Iterator

@@ -11,8 +11,8 @@ the network's own. Input x gradient gives nothing to a pixel that is black, what
 classification models and saliency maps", ICLR workshop 2014. A. Shrikumar et al., "Not just a black box", 2016 (input x
 gradient).
 
-**Differences from the paper.** Pixels are taken before normalisation, in [0, 1], so the gradient is divided by the network's
-`std` once; the maximum runs over colours of the same unit.
+**Differences from the paper.** Pixels are taken before normalisation, in [0, 1], so the gradient is divided by the
+network's `std` once; the maximum runs over colours of the same unit.
 """
 
 from typing import Literal

@@ -11,8 +11,8 @@ rest. Where object and background are of the same colours, the outline is an inv
 3.2. C. Rother, V. Kolmogorov, A. Blake, "GrabCut: interactive foreground extraction using iterated graph cuts",
 SIGGRAPH 2004.
 
-**Differences from the paper.** The paper takes the map as it is; ours smooths it first, since the maxima of a gradient lie
-apart. The paper's colour models are made once, of the 5 % and the 30 %; GrabCut improves them in rounds.
+**Differences from the paper.** The paper takes the map as it is; ours smooths it first, since the maxima of a gradient
+lie apart. The paper's colour models are made once, of the 5 % and the 30 %; GrabCut improves them in rounds.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -14,9 +14,9 @@ same as important.
 explanation methods for deep neural networks lack sensitivity to parameter values", ICLR workshop 2018 (VarGrad). S.
 Hooker et al., "A benchmark for interpretability methods in deep neural networks", NeurIPS 2019 (SmoothGrad-squared).
 
-**Differences from the paper.** The paper takes the magnitude of the mean gradient for drawing; ours takes the colour of largest
-magnitude, as saliency does. All images of a batch get the same noise, so that a batch is a loop. Noisy pixels are not
-clipped to [0, 1].
+**Differences from the paper.** The paper takes the magnitude of the mean gradient for drawing; ours takes the colour of
+largest magnitude, as saliency does. All images of a batch get the same noise, so that a batch is a loop. Noisy pixels
+are not clipped to [0, 1].
 """
 
 from collections.abc import Callable, Generator, Iterator
