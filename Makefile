@@ -53,6 +53,7 @@ format: $(ready)
 
 types: $(ready)
 	$(bin)/mypy
+	$(bin)/python scripts/script_types.py
 
 # The types of the public face and the tables of the docs, written from the catalogue and the methods' declarations.
 derived: $(ready)

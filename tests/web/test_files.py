@@ -1,11 +1,11 @@
 """The page's own files: small, without a build, with no host, no method and no markup in their scripts."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from scripts.script_types import ROOT, compiler
 
 import triscope.web
 from triscope.methods import METHODS
@@ -59,12 +59,11 @@ def test_every_heatmap_says_when_it_misleads():
 
 
 def test_the_types_in_the_scripts_are_right():
-    tsc = shutil.which("tsc")
+    tsc = compiler(fetch=False)
     if tsc is None:
-        pytest.skip("needs tsc, the checker of types: npm install -g typescript")
-    words = "--checkJs --noEmit --allowJs --target es2023 --lib es2023,dom,dom.iterable --module esnext --strict"
-    files = sorted(str(path) for path in (Path(triscope.web.__file__).parent / "page").glob("*.js"))
-    done = subprocess.run(
-        [tsc, *words.split(), "--noImplicitAny", "false", *files], capture_output=True, text=True, check=False
-    )
-    assert done.stdout == ""
+        pytest.skip("needs tsc, the checker of types: npm install -g typescript; `make types` fetches it")
+    words = [*tsc, "--project", str(ROOT / "tsconfig.json")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    listed = subprocess.run([*words, "--listFilesOnly"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {Path(line).name for line in listed.stdout.split()} >= ALL_SCRIPTS.keys()

@@ -2,13 +2,9 @@
 
 import { h, percent, s, told } from "./h.js";
 
-/**
- * Bars of classes; a click asks about one.
- * @param {{index: number, name: string, score: number}[]} rows
- * @param {{chosen?: string, pick?: (row: any) => void}} [how]
- */
+/** Bars of classes; a click asks about one. @param {Scored[]} rows @param {{chosen?: string, pick?: (row: Scored) => void}} [how] */
 export function bars(rows, { chosen, pick } = {}) {
-  const item = (/** @type {any} */ row) => {
+  const item = (/** @type {Scored} */ row) => {
     const inside = [
       h("span", { class: "name" }, row.name),
       h("span", { class: "track" }, h("span", { style: { width: `${100 * Math.min(1, Math.max(0, row.score))}%` } })),
@@ -36,10 +32,8 @@ export function curve(values, label) {
     h("p", { class: "ends" }, h("span", null, `${label} ${told(shown[0])}`), h("span", null, told(shown[shown.length - 1]))));
 }
 
-/**
- * How many have which score, and where one stands.
- * @param {{counts: number[], least: number, most: number, pictures: number}} all @param {number | null} here
- */
+/** How many have which score, and where one stands.
+ * @param {{counts: number[], least: number, most: number, pictures: number}} all @param {number | null} here */
 export function histogram(all, here) {
   if (!all.counts.length) return h("div");
   const top = Math.max(...all.counts);

@@ -1,8 +1,8 @@
 // Numbers to colours, as the library draws them: its colour maps come with the page's first answer.
 
-/** @typedef {{shape: number[], values: Float32Array, scale: number, signed: boolean}} Numbers */
+import { penOf } from "./h.js";
 
-/** @type {{signed: number[][], unsigned: number[][]}} */ let maps = { signed: [], unsigned: [] };
+/** @type {Colours} */ let maps = { signed: [], unsigned: [] };
 
 /** The same as pixels: alpha, blue, green, red. */
 const inks = { signed: new Uint32Array(256), unsigned: new Uint32Array(256) };
@@ -91,14 +91,12 @@ export function numbersIn({ place: [left, top, width, height], scale, signed, re
 /** The place in its colours of a share in [-1, 1]. @param {boolean} signed @param {number} share */
 export const placeOf = (signed, share) => Math.min(255, Math.max(0, Math.round(signed ? (share + 1) * 127.5 : share * 255)));
 
-/**
- * A heatmap (C, h, w) into a canvas of its size. `clear`: as clear as it is weak, to lie over a photo.
- * @param {HTMLCanvasElement} canvas @param {Numbers} numbers @param {{clear?: boolean, scale?: number}} [how]
- */
+/** A heatmap (C, h, w) into a canvas of its size. `clear`: as clear as it is weak, to lie over a photo.
+ * @param {HTMLCanvasElement} canvas @param {Numbers} numbers @param {{clear?: boolean, scale?: number}} [how] */
 export function paint(canvas, numbers, { clear = false, scale = numbers.scale } = {}) {
   const [channels, height, width] = numbers.shape;
   Object.assign(canvas, { width, height });
-  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const pen = penOf(canvas);
   const image = pen.createImageData(width, height);
   const [colours, pixels] = [inksOf(numbers.signed), new Uint32Array(image.data.buffer)];
   const { values, signed } = numbers;
@@ -138,7 +136,7 @@ export function valueAt(numbers, x, y) {
 /** The legend: a bar of colours. @param {HTMLCanvasElement} canvas @param {boolean} signed @param {boolean} rgb */
 export function paintLegend(canvas, signed, rgb = false) {
   Object.assign(canvas, { width: 256, height: 1 });
-  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const pen = penOf(canvas);
   const image = pen.createImageData(256, 1);
   for (let i = 0; i < 256; i++) image.data.set([...(rgb ? [i, i, i] : coloursOf(signed)[i]), 255], 4 * i);
   pen.putImageData(image, 0, 0);

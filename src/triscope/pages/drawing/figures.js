@@ -2,19 +2,9 @@
 
 import { bars } from "./charts.js";
 import { numbersIn, paintLegend, useColours, valueOfColour } from "./colour.js";
-import { choice, fill, h, settled, told } from "./h.js";
+import { choice, fill, h, penOf, settled, told } from "./h.js";
 import { heatView, two } from "./heat.js";
 import { tileCanvas } from "./tiles.js";
-
-/**
- * @typedef {{title: string, says: string, place: number[], scale: number, signed: boolean, read: "colours" | "rgb" | "levels"}} One
- *   a map: `place` is left, top, width and height in the picture that holds its numbers
- * @typedef {{kind: "maps", name: string, size: number[], style: string, maps: One[], photos?: string[], levels?: string}} Maps
- *   maps over photos; `levels` is a picture of their numbers in 8 bits, without which they are read from the colours
- * @typedef {import("./tiles.js").Facts & {kind: "tiles", name: string, titles: string[], says: string, read: boolean,
- *   places: [number, number, number, number][]}} Tiles  small pictures; those that are maps can be read
- * @typedef {{kind: "bars", titles: string[], rows: {index: number, name: string, score: number}[][]}} Bars
- */
 
 const photo = document.getElementById("photo")?.getAttribute("href") || "";
 const framed = self !== top; // in a notebook, where nothing may be saved
@@ -30,7 +20,7 @@ function put(place, ...inside) {
 async function pixelsOf(image) {
   await image.decode();
   const canvas = h("canvas", { width: image.naturalWidth, height: image.naturalHeight });
-  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  const pen = penOf(canvas, { willReadFrequently: true });
   pen.drawImage(image, 0, 0);
   return pen.getImageData(0, 0, canvas.width, canvas.height);
 }
@@ -39,7 +29,7 @@ async function pixelsOf(image) {
 const saved = (image, name) => !framed && h("p", { class: "files" }, "Save ", h("a", { href: image.src, download: `${name}.png` }, "png"),
   " with its recipe");
 
-/** @param {Element} place @param {Maps} drawing */
+/** @param {Element} place @param {MapsDrawing} drawing */
 async function maps(place, drawing) {
   const own = /** @type {HTMLImageElement} */ (place.querySelector("img"));
   const views = drawing.maps.map((one, i) => {
@@ -67,7 +57,7 @@ async function maps(place, drawing) {
   drawing.maps.forEach((one, i) => views[i].show(numbersIn(one, pixels), one.says, `${one.title}. ${one.says}`));
 }
 
-/** @param {Element} place @param {Tiles} drawing */
+/** @param {Element} place @param {TilesDrawing} drawing */
 async function tiles(place, drawing) {
   const own = /** @type {HTMLImageElement} */ (place.querySelector("img"));
   const value = h("p", { class: "value" }, drawing.says);
@@ -108,7 +98,7 @@ for (const place of document.querySelectorAll("[data-drawing]")) {
   if (colours) useColours(JSON.parse(colours));
   const drawing = JSON.parse(/** @type {HTMLElement} */ (place).dataset.drawing || "");
   const drawn = drawing.kind === "maps" ? maps(place, drawing) : drawing.kind === "tiles" ? tiles(place, drawing)
-    : put(place, /** @type {Bars} */ (drawing).rows.map((rows, i) => [drawing.rows.length > 1 && h("h4", null, drawing.titles[i]), bars(rows)]));
+    : put(place, /** @type {BarsDrawing} */ (drawing).rows.map((rows, i) => [drawing.rows.length > 1 && h("h4", null, drawing.titles[i]), bars(rows)]));
   drawn?.catch(() => { // what cannot be drawn is shown as it was
     place.lastElementChild?.remove();
     for (const one of place.children) /** @type {HTMLElement} */ (one).hidden = false;

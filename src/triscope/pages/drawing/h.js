@@ -1,13 +1,8 @@
 // Elements, the keyboard, and the few things that every module needs.
 
-/**
- * An element. `props` are attributes, properties (`value`, `checked`), listeners (`onclick`), or a `style` object;
- * false, null and undefined leave one out. Children are nodes, text, arrays of these, or nothing. Text is never markup.
- * @param {string} tag
- * @param {Object<string, any> | null} [props]
- * @param {...any} children
- * @returns {any}
- */
+/** An element. `props` are attributes, properties (`value`, `checked`), listeners (`onclick`), or a `style` object; false,
+ * null and undefined leave one out. Children are nodes, text, arrays of these, or nothing. Text is never markup.
+ * @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {Object<string, any> | null} [props] @param {...any} children */
 export function h(tag, props, ...children) {
   const node = document.createElement(tag);
   set(node, props || {});
@@ -15,13 +10,7 @@ export function h(tag, props, ...children) {
   return node;
 }
 
-/**
- * The same for drawings.
- * @param {string} tag
- * @param {Object<string, any>} [props]
- * @param {...any} children
- * @returns {any}
- */
+/** The same for drawings. @param {string} tag @param {Object<string, any>} [props] @param {...any} children @returns {any} */
 export function s(tag, props, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(props || {})) node.setAttribute(name, String(value));
@@ -40,6 +29,9 @@ function set(node, props) {
     else node.setAttribute(name, value === true ? "" : String(value));
   }
 }
+
+/** What draws on a canvas. @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [how] */
+export const penOf = (canvas, how) => /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", how));
 
 /** Replace what an element holds. @param {Element} node @param {...any} children */
 export function fill(node, ...children) {

@@ -1,15 +1,13 @@
 // A heatmap over its photo: coloured, read under the pointer; and two pictures in one.
 
 import { meanOf, paint, paintLegend, valueAt } from "./colour.js";
-import { fill, h, seenAs, told } from "./h.js";
+import { fill, h, penOf, seenAs, told } from "./h.js";
 
-/**
- * The view of one map: `stack` is the photo and the map over it, `legend` its colours, `value` what stands below them.
+/** The view of one map: `stack` is the photo and the map over it, `legend` its colours, `value` what stands below them.
  * @param {{label: string, photo: string, size?: number[], point?: (x: number, y: number) => void, left?: () => void}} how
- *   the photo's address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view itself
- */
+ * the photo's address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view itself */
 export function heatView({ label, photo, size, point, left = () => read(null, null) }) {
-  /** @type {import("./colour.js").Numbers | null} */ let numbers = null;
+  /** @type {Numbers | null} */ let numbers = null;
   let now = { style: "auto", opacity: 1, times: 0 };
   let mean = 0; // of the map's magnitudes
   let words = "";
@@ -61,7 +59,7 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
 
   return {
     stack, legend: h("div", { class: "legend" }, bar, ends), value, read,
-    /** The numbers, and what is said of them while nothing is pointed at. @param {import("./colour.js").Numbers} found
+    /** The numbers, and what is said of them while nothing is pointed at. @param {Numbers} found
      * @param {string} said @param {string} [name] */
     show(found, said, name) {
       [numbers, mean, words] = [found, meanOf(found), said];
@@ -94,10 +92,8 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
   };
 }
 
-/**
- * Two pictures in one, with a line between them that is moved by a slider.
- * @param {{label: string, draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void}[]} all
- */
+/** Two pictures in one, with a line between them that is moved by a slider.
+ * @param {{label: string, draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void}[]} all */
 export function two(all) {
   const pick = (/** @type {string} */ label, /** @type {number} */ chosen) => h("select", { "aria-label": label, onchange: draw },
     all.map((one, i) => h("option", { value: String(i), selected: i === chosen }, one.label)));
@@ -105,7 +101,7 @@ export function two(all) {
   const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Where the line lies", oninput: draw });
   const canvas = h("canvas", { width: 448, height: 448, role: "img" });
   function draw() {
-    const pen = canvas.getContext("2d");
+    const pen = penOf(canvas);
     const cut = (canvas.width * Number(range.value)) / 100;
     pen.clearRect(0, 0, canvas.width, canvas.height);
     selects.forEach((select, i) => {

@@ -1,19 +1,13 @@
 // All maps of a layer on one canvas, from one atlas; walked through by pointer and by keys.
 
 import { inksOf, placeOf } from "./colour.js";
-import { h, say, told } from "./h.js";
-
-/**
- * @typedef {{count: number, height: number, width: number, tile: number[], columns: number, signed: boolean,
- *   max: number[], min: number[], mean: number[], peak: number[][], scale: number, layer: string,
- *   places?: [number, number, number, number][]}} Facts  where tiles do not lie row by row, their `places`
- */
+import { h, penOf, say, told } from "./h.js";
 
 /** @param {{hover: (unit: number, x: number, y: number) => void, open: (unit: number, x: number, y: number) => void,
  *   star: (unit: number) => void, name: (unit: number) => string, largest?: number}} hands  pixels of the largest tile */
 export function tileCanvas(hands) {
   const canvas = h("canvas", { tabindex: "0", role: "application", class: "tiles", "aria-label": "Units of the layer" });
-  /** @type {Facts | null} */ let facts = null;
+  /** @type {Tiles | null} */ let facts = null;
   /** @type {HTMLCanvasElement | null} */ let painted = null;
   /** @type {Uint8Array | null} */ let levels = null;
   /** What the canvas shows, but for stars and the frame. @type {ImageData | null} */ let composed = null;
@@ -24,10 +18,8 @@ export function tileCanvas(hands) {
   let [side, gap] = [64, 4];
   let [wide, tall, across] = [64, 64, 1];
 
-  /**
-   * The maps in colours: from their levels, or from an atlas of them.
-   * @param {Uint8Array | HTMLImageElement | null} source @param {Facts} about @param {{whole: boolean, plain: boolean}} how
-   */
+  /** The maps in colours: from their levels, or from an atlas of them.
+   * @param {Uint8Array | HTMLImageElement | null} source @param {Tiles} about @param {{whole: boolean, plain: boolean}} how */
   function use(source, about, how) {
     whole = how.whole;
     composed = null;
@@ -37,7 +29,7 @@ export function tileCanvas(hands) {
     if (!source || source instanceof Uint8Array) return;
     painted = document.createElement("canvas");
     Object.assign(painted, { width: source.naturalWidth, height: source.naturalHeight });
-    const pen = /** @type {CanvasRenderingContext2D} */ (painted.getContext("2d", { willReadFrequently: true }));
+    const pen = penOf(painted, { willReadFrequently: true });
     pen.drawImage(source, 0, 0);
     if (how.plain) return;
     const image = pen.getImageData(0, 0, painted.width, painted.height);
@@ -55,7 +47,7 @@ export function tileCanvas(hands) {
 
   /** All tiles in their places, from levels: a pixel is the mean of what lies under it. Returns what the canvas shows. */
   function compose() {
-    const about = /** @type {Facts} */ (facts);
+    const about = /** @type {Tiles} */ (facts);
     const source = /** @type {Uint8Array} */ (levels);
     const { width, height } = about;
     const sharp = devicePixelRatio || 1;
@@ -104,7 +96,7 @@ export function tileCanvas(hands) {
     return [from, to];
   }
 
-  /** The colours of a map's levels. @param {Facts} about @param {number} unit */
+  /** The colours of a map's levels. @param {Tiles} about @param {number} unit */
   function tableOf(about, unit) {
     const inks = inksOf(about.signed);
     const own = Math.max(Math.abs(about.max[unit]), Math.abs(about.min[unit]));
@@ -139,7 +131,7 @@ export function tileCanvas(hands) {
     if (!facts) return;
     place();
     if (!(painted || levels)) return;
-    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+    const pen = penOf(canvas, { willReadFrequently: true });
     const sharp = devicePixelRatio || 1;
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
     pen.clearRect(0, 0, canvas.width, canvas.height);
@@ -184,7 +176,7 @@ export function tileCanvas(hands) {
 
   /** Where a unit's tile is in the atlas. @param {number} unit @returns {[number, number, number, number]} */
   function within(unit) {
-    const about = /** @type {Facts} */ (facts);
+    const about = /** @type {Tiles} */ (facts);
     if (about.places) return about.places[unit];
     const [rows, cols] = about.tile;
     return [(unit % about.columns) * cols, Math.floor(unit / about.columns) * rows, about.width, about.height];

@@ -3,35 +3,28 @@
 import { curve } from "./charts.js";
 import { copyable, fill, h, keys, say, settled, showKeys, told } from "./h.js";
 
-/**
- * @typedef {{unit: string, channel: number, title: string, score: number | null, steps: number, notes: string[],
- *   picture: string, patches: {name: string, score: number, at: number[] | null}[] | null, strip: string,
- *   command: string}} Unit
- * @typedef {{name: string, type: string, channels: number, sees: string, page: string, made: number}} Layer
- */
-
 const data = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("data")).textContent || "");
-/** @type {Unit[]} */ const units = data.units;
-/** @type {Layer[]} */ const layers = data.layers;
+/** @type {FrozenUnit[]} */ const units = data.units;
+/** @type {FrozenLayer[]} */ const layers = data.layers;
 const here = layers.findIndex((one) => one.name === data.layer);
 const root = /** @type {HTMLElement} */ (document.getElementById("main"));
 const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
 const state = { sort: "index", search: "", hide: false };
 let release = () => {};
 
-/** What a unit is called on the page. @param {Unit} unit */
+/** What a unit is called on the page. @param {FrozenUnit} unit */
 const nameOf = (unit) => unit.title || unit.unit;
 
-/** @param {Unit} unit */
+/** @param {FrozenUnit} unit */
 const addressOf = (unit) => `#${unit.channel}`;
 
 function order() {
   const word = state.search.toLowerCase();
-  const fits = (/** @type {Unit} */ one) => !word || String(one.channel) === word || one.unit === state.search
+  const fits = (/** @type {FrozenUnit} */ one) => !word || String(one.channel) === word || one.unit === state.search
     || one.title.toLowerCase().includes(word) || (one.patches || []).some((patch) => patch.name.toLowerCase().includes(word));
   const shown = units.filter((one) => fits(one) && !(state.hide && one.score === null));
-  const most = (/** @type {Unit} */ one) => one.score ?? -Infinity;
-  const best = (/** @type {Unit} */ one) => one.patches?.[0]?.score ?? -Infinity;
+  const most = (/** @type {FrozenUnit} */ one) => one.score ?? -Infinity;
+  const best = (/** @type {FrozenUnit} */ one) => one.patches?.[0]?.score ?? -Infinity;
   if (state.sort === "score") shown.sort((a, b) => most(b) - most(a) || a.channel - b.channel);
   if (state.sort === "photo") shown.sort((a, b) => best(b) - best(a) || a.channel - b.channel);
   return shown;
@@ -51,7 +44,7 @@ function drawBar() {
   document.body.append(h("datalist", { id: "names" }, titled.map((one) => h("option", { value: one.title }))));
 }
 
-/** The picture of a unit, or that there is none. @param {Unit} unit @param {boolean} [large] */
+/** The picture of a unit, or that there is none. @param {FrozenUnit} unit @param {boolean} [large] */
 function pictureOf(unit, large = false) {
   if (!unit.picture) return h("span", { class: "none" }, large ? "no picture" : "silent");
   return h("img", { src: unit.picture, alt: large ? `What excites ${nameOf(unit)} most` : "", loading: large ? "eager" : "lazy" });
@@ -98,7 +91,7 @@ function walkKeys(list) {
   return keys([{ key: "ArrowLeft ArrowRight ArrowUp ArrowDown", help: "walk through the units", run: walk }]);
 }
 
-/** @param {Unit} unit */
+/** @param {FrozenUnit} unit */
 function single(unit) {
   const place = units.indexOf(unit);
   const beside = (/** @type {number} */ by) => units[(place + by + units.length) % units.length];
@@ -126,7 +119,7 @@ function single(unit) {
   ]);
 }
 
-/** @param {Unit} unit */
+/** @param {FrozenUnit} unit */
 function photosOf(unit) {
   if (!unit.patches) return h("p", { class: "note" }, data.store ? "The collection does not keep this layer." : "No collection was asked.");
   const count = unit.patches.length;

@@ -3,16 +3,16 @@
 import { bars } from "./charts.js";
 import { numbersOfLevels, paint, paintLegend } from "./colour.js";
 import { upload } from "./form.js";
-import { fill, h, keys, seenAs, told } from "./h.js";
+import { fill, h, keys, penOf, seenAs, told } from "./h.js";
 import { address, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 
 /** @typedef {{canvas: HTMLCanvasElement, jpeg: Blob | null, answer: Promise<any>}} Frame  what the network was shown, and what it says */
 
-/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function cameraPage(root, params, app) {
-  const layers = app.net.layers.filter((/** @type {any} */ one) => one.channels > 0 && one.grid[0] > 1);
-  const maps = app.methods((/** @type {any} */ one) => one.heatmap && app.only(one, ["images"]));
+  const layers = app.net.layers.filter((one) => one.channels > 0 && one.grid[0] > 1);
+  const maps = app.methods((one) => one.heatmap && app.only(one, ["images"]));
   let layer = params.layer || app.goodLayer().name;
   let method = params.method || "";
   let [frozen, gone, rate] = [false, false, 0];
@@ -30,9 +30,9 @@ export function cameraPage(root, params, app) {
   const tiles = tileCanvas({ hover: () => undefined, star: () => undefined, name: (unit) => `${layer}:${unit}`,
     open: (unit) => freeze().then((id) => app.go("unit", { u: `${layer}:${unit}`, photo: id })) });
   const pickLayer = h("select", { id: "cam-layer", onchange: () => { layer = pickLayer.value; app.put({ layer, method }); } },
-    layers.map((/** @type {any} */ one) => h("option", { value: one.name, selected: one.name === layer }, one.name)));
+    layers.map((one) => h("option", { value: one.name, selected: one.name === layer }, one.name)));
   const pickMethod = h("select", { id: "cam-method", onchange: () => { method = pickMethod.value; app.put({ layer, method }); } },
-    h("option", { value: "" }, "none"), maps.map((/** @type {any} */ one) => h("option", { value: one.name, selected: one.name === method },
+    h("option", { value: "" }, "none"), maps.map((one) => h("option", { value: one.name, selected: one.name === method },
       one.title + (one.long ? " (slower)" : ""))));
   const hold = h("button", { type: "button", class: "main", "aria-pressed": "false", onclick: toggle }, "Freeze");
   fill(root, h("h1", null, "Camera"), h("div", { class: "controls" },
@@ -70,9 +70,9 @@ export function cameraPage(root, params, app) {
 
   /** Ask about the middle of what the camera sees now, in the network's size. @returns {Frame} */
   function asked() {
-    const canvas = spare.shift();
+    const canvas = /** @type {HTMLCanvasElement} */ (spare.shift());
     spare.push(canvas);
-    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    const pen = penOf(canvas, { willReadFrequently: true });
     const [wide, tall] = [video.videoWidth, video.videoHeight];
     const scale = Math.max(cols / wide, rows / tall);
     const [w, high] = [cols / scale, rows / scale];
@@ -104,7 +104,7 @@ export function cameraPage(root, params, app) {
         waiting.shift();
         if (gone || frozen) break;
         last = mine;
-        seen.getContext("2d").drawImage(mine.canvas, 0, 0);
+        penOf(seen).drawImage(mine.canvas, 0, 0);
         waiting.push(asked());
         draw(found);
         refused = "";

@@ -5,11 +5,11 @@ import { result } from "./result.js";
 import { runner } from "./run.js";
 import { ask, get, watch } from "./source.js";
 
-/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function collectionPage(root, params, app) {
-  const all = app.methods((/** @type {any} */ one) => one.question === "which" && !one.selects && app.only(one, ["store", "layer"]) && one.needs.includes("store"))
-    .sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.page) - Number(a.page));
-  const near = app.methods((/** @type {any} */ one) => one.question === "which" && one.needs.includes("query"));
+  const all = app.methods((one) => one.question === "which" && !one.selects && app.only(one, ["store", "layer"]) && one.needs.includes("store"))
+    .sort((a, b) => Number(b.page) - Number(a.page));
+  const near = app.methods((one) => one.question === "which" && one.needs.includes("query"));
   const stops = /** @type {(() => void)[]} */ ([]);
   let timer = 0;
   /** @type {any} */ let run = null;
@@ -17,14 +17,14 @@ export function collectionPage(root, params, app) {
   const beside = h("aside", { class: "near", "aria-label": "The photo that was chosen" });
   const split = h("div", { class: "split wide" }, place, beside);
   const state = h("p", { class: "note", role: "status" });
-  let now = all.find((/** @type {any} */ one) => one.name === params.method) || all[0];
-  const select = h("select", { id: "view", onchange: () => use(select.value) }, all.map((/** @type {any} */ one) =>
+  let now = all.find((one) => one.name === params.method) || all[0];
+  const select = h("select", { id: "view", onchange: () => use(select.value) }, all.map((one) =>
     h("option", { value: one.name, selected: one === now }, one.title)));
   const title = h("h1");
 
   /** @param {string} word */
   function use(word) {
-    now = all.find((/** @type {any} */ one) => one.name === word) || now;
+    now = all.find((one) => one.name === word) || now;
     app.put({ method: now.name });
     split.classList.toggle("mapped", now.page); // before the map is there: what stands beside it must not jump
     run?.leave();
@@ -49,7 +49,7 @@ export function collectionPage(root, params, app) {
     }
   }
 
-  const selects = app.methods((/** @type {any} */ one) => one.selects)[0];
+  const selects = app.methods((one) => one.selects)[0];
 
   /** What some photos have in common. @param {number[]} rows */
   function gather(rows) {
@@ -57,7 +57,7 @@ export function collectionPage(root, params, app) {
     if (!rows.length || !selects) return;
     const part = h("div", { class: "found" }, h("p", { class: "note" }, "Looking at them …"));
     fill(beside, h("h2", null, "Selected"), part);
-    ask({ method: selects.name, network: app.network, options: { [selects.selects]: rows } }).then((job) => {
+    ask({ method: selects.name, network: app.network, options: { [selects.selects || ""]: rows } }).then((job) => {
       stops.push(watch(job, (told) => { if (told.state === "done" || told.state === "failed") fill(part, result(app, told)); }));
     }).catch((error) => fill(part, h("p", { class: "note" }, error.message)));
   }

@@ -4,31 +4,27 @@
 import { choice, fill, h, say } from "./h.js";
 import { post } from "./source.js";
 
-/**
- * @typedef {{node: any, read: () => {inputs: any, options: any}, set: (said: {inputs?: any, options?: any}) => void,
- *   missing: () => string[]}} Form
- */
+/** @typedef
+ * {{node: any, read: () => {inputs: any, options: any}, set: (said: {inputs?: any, options?: any}) => void, missing: () => string[]}}
+ * Form */
 
-/**
- * The form of a method. `fixed` are inputs that the page gives itself.
- * @param {any} app @param {any} method @param {{fixed?: Object<string, any>, inputs?: any, options?: any}} [how]
- * @returns {Form}
- */
+/** The form of a method. `fixed` are inputs that the page gives itself. @param {App} app @param {Method} method
+ * @param {{fixed?: Object<string, any>, inputs?: any, options?: any}} [how] @returns {Form} */
 export function methodForm(app, method, { fixed = {}, inputs = {}, options = {} } = {}) {
-  const asked = method.inputs.filter((/** @type {any} */ one) =>
+  const asked = method.inputs.filter((one) =>
     !(one.name in fixed) && !["network", "store"].includes(method.kinds[one.name]));
-  const fields = asked.map((/** @type {any} */ one) => inputField(app, method, one, inputs[one.name]));
-  const settings = method.options.map((/** @type {any} */ one) => optionField(one, options[one.name]));
-  const [shown, hidden] = [true, false].map((wanted) => settings.filter((/** @type {any} */ one) => Boolean(one.shown) === wanted));
-  const changed = hidden.some((/** @type {any} */ one) => one.read() !== undefined);
-  const [needed, further] = [true, false].map((wanted) => fields.filter((/** @type {any} */ one) => one.required === wanted));
+  const fields = asked.map((one) => inputField(app, method, one, inputs[one.name]));
+  const settings = method.options.map((one) => optionField(one, options[one.name]));
+  const [shown, hidden] = [true, false].map((wanted) => settings.filter((one) => Boolean(one.shown) === wanted));
+  const changed = hidden.some((one) => one.read() !== undefined);
+  const [needed, further] = [true, false].map((wanted) => fields.filter((one) => one.required === wanted));
   const count = further.length + hidden.length;
   const node = h("div", { class: "form" },
-    needed.map((/** @type {any} */ one) => one.node), shown.map((/** @type {any} */ one) => one.node),
+    needed.map((one) => one.node), shown.map((one) => one.node),
     count > 0 && h("details", { class: "options", open: changed },
       h("summary", null, count === 1 ? "1 option" : `${count} options`),
-      further.map((/** @type {any} */ one) => one.node),
-      h("div", { class: "grid" }, hidden.map((/** @type {any} */ one) => one.node))));
+      further.map((one) => one.node),
+      h("div", { class: "grid" }, hidden.map((one) => one.node))));
   const gathered = (/** @type {any[]} */ list) => Object.fromEntries(
     list.map((one) => [one.name, one.read()]).filter(([, value]) => value !== undefined));
   return {
@@ -38,12 +34,12 @@ export function methodForm(app, method, { fixed = {}, inputs = {}, options = {} 
       for (const one of fields) if (said.inputs && one.name in said.inputs) one.set(said.inputs[one.name]);
       for (const one of settings) one.set(said.options?.[one.name]);
     },
-    missing: () => fields.filter((/** @type {any} */ one) => one.required && one.read() === undefined)
-      .map((/** @type {any} */ one) => one.name),
+    missing: () => fields.filter((one) => one.required && one.read() === undefined)
+      .map((one) => one.name),
   };
 }
 
-/** @param {any} app @param {any} method @param {any} input @param {any} value */
+/** @param {App} app @param {Method} method @param {Input} input @param {any} value */
 function inputField(app, method, input, value) {
   const kind = method.kinds[input.name];
   const label = input.name[0].toUpperCase() + input.name.slice(1);
@@ -61,8 +57,8 @@ function inputField(app, method, input, value) {
   }
   const id = `in-${method.name}-${input.name}`;
   if (kind === "layer" || kind === "stored layer") {
-    const names = kind === "layer" ? app.net.layers.filter((/** @type {any} */ one) => one.channels > 0)
-      .map((/** @type {any} */ one) => one.name) : app.about.collection?.layers || [];
+    const names = kind === "layer" ? app.net.layers.filter((one) => one.channels > 0)
+      .map((one) => one.name) : app.about.collection?.layers || [];
     const select = h("select", { id }, h("option", { value: "" }, "default"),
       names.map((/** @type {string} */ name) => h("option", { value: name, selected: name === value }, name)));
     return { ...about, node: labelled(label, id, select, input.help), read: () => select.value || undefined,
@@ -74,7 +70,7 @@ function inputField(app, method, input, value) {
     read: () => text.value.trim() || undefined, set: (/** @type {any} */ word) => { text.value = word ?? ""; } };
 }
 
-/** @param {any} option @param {any} value */
+/** @param {Setting} option @param {any} value */
 function optionField(option, value) {
   if (option.offered.length) return offeredField(option, value);
   const id = `opt-${option.name}-${Math.random().toString(36).slice(2, 7)}`;
@@ -107,7 +103,7 @@ function optionField(option, value) {
   });
 }
 
-/** An option whose usual values are shown at once. @param {any} option @param {any} value */
+/** An option whose usual values are shown at once. @param {Setting} option @param {any} value */
 function offeredField(option, value) {
   let now = value ?? option.default;
   const label = option.name.replaceAll("_", " ");
@@ -119,9 +115,9 @@ function offeredField(option, value) {
     set: (/** @type {any} */ next) => { now = next ?? option.default; draw(); } };
 }
 
-/** @param {any} option @param {string} id @param {any} control @param {() => any} read @param {(now: any) => void} set */
+/** @param {Setting} option @param {string} id @param {any} control @param {() => any} read @param {(now: any) => void} set */
 function field(option, id, control, read, set) {
-  return { name: option.name, node: labelled(option.name.replaceAll("_", " "), id, control, option.help), read, set };
+  return { name: option.name, shown: false, node: labelled(option.name.replaceAll("_", " "), id, control, option.help), read, set };
 }
 
 /** @param {string} label @param {string} id @param {any} control @param {string} [help] */
@@ -138,13 +134,13 @@ export const seenAddress = (id, network = 0) => `api/photos/${id}/seen?network=$
 export const thumbAddress = (id) =>
   id.startsWith("row-") ? `api/rows/${id.slice(4)}/thumbnail` : `api/photos/${id}/thumbnail`;
 
-/** Give the server pictures; those that it takes are at hand then. @param {any} app @param {Iterable<File>} files */
+/** Give the server pictures; those that it takes are at hand then. @param {App} app @param {Iterable<File>} files */
 export async function upload(app, files) {
   const taken = [];
   for (const file of files) {
     try {
       const photo = await post("api/photos", file, { "X-Name": encodeURIComponent(file.name || "photo.png") });
-      if (!app.about.photos.some((/** @type {any} */ one) => one.id === photo.id)) app.about.photos.push(photo);
+      if (!app.about.photos.some((one) => one.id === photo.id)) app.about.photos.push(photo);
       taken.push(photo.id);
     } catch (error) {
       app.warn(/** @type {Error} */ (error).message);
@@ -154,16 +150,13 @@ export async function upload(app, files) {
   return taken;
 }
 
-/**
- * A field for one photo or several.
- * @param {any} app
- * @param {{label: string, many?: boolean, value?: string[], words?: string[], changed?: (ids: string[]) => void}} how
- */
+/** A field for one photo or several. @param {App} app
+ * @param {{label: string, many?: boolean, value?: string[], words?: string[], changed?: (ids: string[]) => void}} how */
 export function photoField(app, { label, many = false, value = [], words = [], changed = () => undefined }) {
   let chosen = [...value];
   const list = h("div", { class: "thumbs", role: "group", "aria-label": label });
   const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp,image/gif", multiple: many,
-    class: "unseen", tabindex: "-1", "aria-hidden": "true", onchange: () => add(file.files) });
+    class: "unseen", tabindex: "-1", "aria-hidden": "true", onchange: () => add(file.files || []) });
   /** @param {Iterable<File>} files */
   async function add(files) {
     const ids = await upload(app, files);
@@ -181,7 +174,7 @@ export function photoField(app, { label, many = false, value = [], words = [], c
     take(many ? (there ? chosen.filter((one) => one !== id) : [...chosen, id]) : there && !words.length ? chosen : [id]);
   }
   function draw() {
-    const known = new Map(app.about.photos.map((/** @type {any} */ one) => [one.id, one.name]));
+    const known = new Map(app.about.photos.map((one) => [one.id, one.name]));
     for (const id of chosen) if (!known.has(id) && !words.includes(id)) known.set(id, id.replace("row-", "picture "));
     fill(list,
       words.map((word) => h("button", { type: "button", class: "word", "aria-pressed": String(chosen.includes(word)),

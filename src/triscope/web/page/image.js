@@ -8,18 +8,18 @@ import { heatPanel, sameAs } from "./result.js";
 import { runner } from "./run.js";
 import { act, get, over, post, watch } from "./source.js";
 
-/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function imagePage(root, params, app) {
-  const maps = app.methods((/** @type {any} */ one) => one.heatmap && app.only(one, ["images"]));
-  const others = app.methods((/** @type {any} */ one) => !one.heatmap && ["where", "view", "what"].includes(one.question)
+  const maps = app.methods((one) => one.heatmap && app.only(one, ["images"]));
+  const others = app.methods((one) => !one.heatmap && ["where", "view", "what"].includes(one.question)
     && one.needs.includes("images") && app.only(one, ["images", "layer"]));
   let unit = params.unit || "";
   let style = params.style || "auto";
   let scale = params.scale || "one";
   const sides = app.sides();
-  const asked = params.methods ? params.methods.split(",") : maps.filter((/** @type {any} */ one) => one.usual && !one.long)
-    .map((/** @type {any} */ one) => one.name);
-  let shown = maps.filter((/** @type {any} */ one) => asked.includes(one.name));
+  const asked = params.methods ? params.methods.split(",") : maps.filter((one) => one.usual && !one.long)
+    .map((one) => one.name);
+  let shown = maps.filter((one) => asked.includes(one.name));
   /** @type {any[]} */ let panels = [];
   /** @type {any} */ let run = null;
   let gone = false;
@@ -94,7 +94,7 @@ export function imagePage(root, params, app) {
     drawSplit();
   }
 
-  /** A method's panel, or one for each of two networks. @param {any} method */
+  /** A method's panel, or one for each of two networks. @param {Method} method */
   function place(method) {
     const mine = sides.map((network) => heatPanel(app, { method, photo: app.photo, unit: question(network), network, point, failed, settled: arrived,
       title: sides.length > 1 ? `${method.title} · ${app.nameOf(network)}` : method.title }));
@@ -164,7 +164,7 @@ export function imagePage(root, params, app) {
     }
   }
 
-  /** @param {any} job @param {Element} place @param {(method: string, found: any) => void} each */
+  /** @param {Job} job @param {Element} place @param {(method: string, found: any) => void} each */
   async function tell(job, place, each) {
     const { judged, notes } = await get(`api/jobs/${job.id}/facts`);
     if (gone) return;
@@ -175,15 +175,15 @@ export function imagePage(root, params, app) {
   }
 
   function drawChips() {
-    fill(more, h("span", { class: "label" }, "Methods"), maps.map((/** @type {any} */ one) => h("button", { type: "button",
+    fill(more, h("span", { class: "label" }, "Methods"), maps.map((one) => h("button", { type: "button",
       title: one.line + (one.long ? " (takes seconds)" : ""), "aria-pressed": String(shown.includes(one)), onclick: () => flip(one) }, one.title)));
   }
 
-  /** @param {any} method */
+  /** @param {Method} method */
   function flip(method) {
     const there = shown.includes(method);
-    shown = maps.filter((/** @type {any} */ one) => (one === method ? !there : shown.includes(one)));
-    app.put({ methods: shown.map((/** @type {any} */ one) => one.name).join(",") });
+    shown = maps.filter((one) => (one === method ? !there : shown.includes(one)));
+    app.put({ methods: shown.map((one) => one.name).join(",") });
     forget();
     if (there) {
       panels.filter((panel) => panel.method === method).forEach((panel) => { panel.close(); (panel.node.closest(".pair") || panel.node).remove(); });
@@ -204,12 +204,12 @@ export function imagePage(root, params, app) {
   function drawTools() {
     const place = h("div");
     const select = h("select", { id: "tool", onchange: () => use(select.value) }, h("option", { value: "" }, "choose …"),
-      others.map((/** @type {any} */ one) => h("option", { value: one.name }, one.title)));
+      others.map((one) => h("option", { value: one.name }, one.title)));
     /** @param {string} word */
     function use(word) {
       run?.leave();
       run?.close();
-      const method = others.find((/** @type {any} */ one) => one.name === word);
+      const method = others.find((one) => one.name === word);
       if (!method) { fill(place); return; }
       run = runner(app, method, { inputs: { images: app.photo, ...(unit ? { objective: unit } : {}) }, history: app.history });
       fill(place, run.node);

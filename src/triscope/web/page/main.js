@@ -11,7 +11,7 @@ import { get, post } from "./source.js";
 import { studioPage } from "./studio.js";
 import { unitPage } from "./unit.js";
 
-/** @typedef {(root: HTMLElement, params: Object<string, string>, app: any) => () => void} Page */
+/** @typedef {(root: HTMLElement, params: Object<string, string>, app: App) => () => void} Page */
 
 /** @type {Object<string, [string, Page]>} */ const PAGES = {
   network: ["Network", networkPage],
@@ -28,10 +28,9 @@ let leave = () => {};
 let page = "network";
 /** @type {Object<string, string>} */ let params = {};
 
-/** What pages are given: what is known, and ways from one to another. */
+/** What pages are given: what is known, and ways from one to another. @type {App} */
 const app = {
-  /** @type {any} */
-  about: null,
+  about: /** @type {any} */ (null),
   history: /** @type {any[]} */ ([]),
   network: 0,
   /** The network beside it, or -1. */
@@ -49,19 +48,19 @@ const app = {
   },
   /** @param {(method: any) => boolean} [fits] */
   methods(fits = () => true) { return this.about.methods.filter(fits); },
-  /** Whether a method needs nothing but a network and these. @param {any} method @param {string[]} names */
+  /** Whether a method needs nothing but a network and these. @param {Method} method @param {string[]} names */
   only(method, names) {
-    return method.inputs.every((/** @type {any} */ one) => !one.required || ["network", ...names].includes(one.name));
+    return method.inputs.every((one) => !one.required || ["network", ...names].includes(one.name));
   },
   /** The layer to begin with: the last of maps but a few. */
   goodLayer() {
-    const fine = this.net.layers.filter((/** @type {any} */ one) => one.channels > 0 && one.grid[0] > 1);
-    return fine[Math.floor(fine.length / 3)] || this.net.layers.find((/** @type {any} */ one) => one.channels > 0) || this.net.layers[0];
+    const fine = this.net.layers.filter((one) => one.channels > 0 && one.grid[0] > 1);
+    return fine[Math.floor(fine.length / 3)] || this.net.layers.find((one) => one.channels > 0) || this.net.layers[0];
   },
   unit() { return params.u || params.unit || (this.net.classes.length > 281 ? "281" : this.net.classes.length ? "0" : `${this.goodLayer().name}:0`); },
   /** The class that a unit is, or nothing. @param {string} unit */
   className(unit) { return /^\d+$/.test(unit) ? this.net.classes[Number(unit)] || "" : ""; },
-  /** What a position of a layer sees: (top, left, height, width). @param {any} layer @param {number} row @param {number} col */
+  /** What a position of a layer sees: (top, left, height, width). @param {Layer} layer @param {number} row @param {number} col */
   field(layer, row, col) {
     const [tall, wide] = this.net.size;
     const along = (/** @type {any} */ span, /** @type {number} */ at, /** @type {number} */ limit) => {
@@ -89,22 +88,22 @@ const app = {
     const { photo, network, beside, ...rest } = params;
     history.replaceState(null, "", this.link(page, rest));
   },
-  photoName() { return this.about.photos.find((/** @type {any} */ one) => one.id === this.photo)?.name || this.photo.replace("row-", "picture "); },
+  photoName() { return this.about.photos.find((one) => one.id === this.photo)?.name || this.photo.replace("row-", "picture "); },
   /** The photo to begin an input with: the current one, or another for a second input. @param {string} input */
   firstPhoto(input) {
-    const others = this.about.photos.filter((/** @type {any} */ one) => one.id !== this.photo);
+    const others = this.about.photos.filter((one) => one.id !== this.photo);
     return input === "style" && others.length ? others[others.length - 1].id : this.photo;
   },
   /** @param {number} by */
   nextPhoto(by) {
-    const ids = this.about.photos.map((/** @type {any} */ one) => one.id);
+    const ids = this.about.photos.map((one) => one.id);
     if (ids.length) this.go(page, { ...params, photo: ids[(ids.indexOf(this.photo) + by + ids.length) % ids.length] });
   },
   /** What was last asked to be kept. @type {Promise<any>} */
   keeping: Promise.resolve(),
   /** Keep a change of a unit's note: one after the other, so that none overtakes an earlier one. @param {string} unit @param {any} change */
   keep(unit, change) {
-    const kept = { text: "", star: false, ...this.about.notes[unit], ...change };
+    const kept = { ...(this.about.notes[unit] || { text: "", star: false }), ...change };
     this.about.notes[unit] = kept;
     this.keeping = this.keeping.then(() => post("api/notes", { unit, ...kept })).catch((error) => app.warn(error.message));
     return this.keeping;
@@ -143,14 +142,14 @@ function show() {
 }
 
 function drawBar() {
-  const names = app.about.networks.map((/** @type {any} */ one) => one.name);
+  const names = app.about.networks.map((one) => one.name);
   const pick = (/** @type {string} */ key, /** @type {string} */ label, /** @type {number} */ chosen, /** @type {[number, string][]} */ options) =>
     h("select", { "aria-label": label, title: label, onchange: (/** @type {Event} */ event) => app.go(page, { ...params, [key]: /** @type {any} */ (event.target).value }) },
       options.map(([value, name]) => h("option", { value: value < 0 ? "" : String(value), selected: value === chosen }, name)));
-  const all = names.map((/** @type {string} */ name, /** @type {number} */ i) => [i, name]);
+  const all = names.map((name, i) => /** @type {[number, string]} */ ([i, name]));
   const net = names.length < 2 ? h("b", null, names[0]) : [pick("network", "Network", app.network, all),
     (page === "unit" || page === "image") && pick("beside", "Beside it", app.beside,
-      [[-1, "alone"], ...all.filter(([/** @type {number} */ i]) => i !== app.network).map(([i, name]) => [i, `and ${name}`])])];
+      [[-1, "alone"], ...all.filter(([i]) => i !== app.network).map(([i, name]) => /** @type {[number, string]} */ ([i, `and ${name}`]))])];
   const field = photoField(app, { label: "Photo", value: app.photo ? [app.photo] : [], changed: (ids) => {
     if (ids[0] && ids[0] !== app.photo) app.go(page, { ...params, photo: ids[0] });
   } });

@@ -6,10 +6,10 @@ import { choice, fill, h, keys, seenAs, settled, told } from "./h.js";
 import { address, get, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 
-/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function networkPage(root, params, app) {
-  const layers = app.net.layers.filter((/** @type {any} */ one) => one.channels > 0);
-  let layer = layers.find((/** @type {any} */ one) => one.name === params.layer) || app.goodLayer();
+  const layers = app.net.layers.filter((one) => one.channels > 0);
+  let layer = layers.find((one) => one.name === params.layer) || app.goodLayer();
   let [show, scale, sort, search] = [params.show || "map", params.scale || "unit", params.sort || "index", params.search || ""];
   let hide = params.hide === "1";
   /** @type {any} */ let facts = null;
@@ -37,9 +37,9 @@ export function networkPage(root, params, app) {
   }
 
   function drawStrip() {
-    const widest = Math.max(...layers.map((/** @type {any} */ one) => one.channels));
-    fill(strip, layers.map((/** @type {any} */ one) => {
-      const tall = 6 + 38 * Math.sqrt(one.grid[0] / Math.max(1, ...layers.map((/** @type {any} */ other) => other.grid[0])));
+    const widest = Math.max(...layers.map((one) => one.channels));
+    fill(strip, layers.map((one) => {
+      const tall = 6 + 38 * Math.sqrt(one.grid[0] / Math.max(1, ...layers.map((other) => other.grid[0])));
       const wide = 8 + 30 * (Math.log2(one.channels + 1) / Math.log2(widest + 1));
       return h("button", { type: "button", "aria-current": one === layer ? "true" : null, onclick: () => choose(one),
         title: `${one.type}: ${one.channels} × ${one.grid.join(" × ")}, sees ${one.sees}` },
@@ -141,7 +141,7 @@ export function networkPage(root, params, app) {
     h("span", { class: "box", hidden: true }));
   const values = h("dl", { class: "numbers" });
   fill(lens, magnified, values, app.photo && under);
-  /** @type {{unit: number, layer: string, numbers: import("./colour.js").Numbers} | null} */ let exact = null;
+  /** @type {{unit: number, layer: string, numbers: Numbers} | null} */ let exact = null;
   const fetchExact = settled(async (/** @type {number} */ unit, /** @type {number} */ x, /** @type {number} */ y) => {
     const of = layer.name;
     const sent = await get("api/layer/map", { layer: of, photo: app.photo, network: app.network, channel: unit }).catch(() => null);

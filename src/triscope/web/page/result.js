@@ -4,12 +4,9 @@ import { numbersOf } from "./colour.js";
 import { seenAddress, thumbAddress } from "./form.js";
 import { copyable, fill, h, say, told } from "./h.js";
 import { heatView } from "./heat.js";
-import { act, ask, get, over, watch } from "./source.js";
+import { act, address, ask, get, over, reached, unpacked, watch } from "./source.js";
 
-/**
- * What a job found.
- * @param {any} app @param {import("./source.js").Snapshot} job
- */
+/** What a job found. @param {App} app @param {Job} job */
 export function result(app, job) {
   const node = h("div", { class: "result" });
   show().catch((error) => fill(node, h("p", { class: "note" }, error.message)));
@@ -25,7 +22,7 @@ export function result(app, job) {
   return node;
 }
 
-/** @param {any} app @param {any} job @param {any} facts */
+/** @param {App} app @param {Job} job @param {Found} facts */
 function body(app, job, facts) {
   if (facts.matrix) return matrix(app, facts.matrix);
   if (facts.units) return selection(app, job, facts);
@@ -37,20 +34,21 @@ function body(app, job, facts) {
     alt: `${job.method}: ${facts.details.join("; ") || "the picture that was made"}` });
 }
 
-/** Pictures of the collection, each with its score. @param {any} app @param {any} job @param {any} facts */
+/** Pictures of the collection, each with its score. @param {App} app @param {Job} job @param {Found} facts */
 function gallery(app, job, facts) {
-  const card = (/** @type {any} */ entry, /** @type {number} */ i) => h("li", null,
+  const card = (/** @type {Entry} */ entry, /** @type {number} */ i) => h("li", null,
     h("a", { href: app.link("image", { photo: `row-${entry.row}` }), title: entry.name },
       h("img", { src: `api/jobs/${job.id}/parts/${i}`, alt: entry.name, loading: "lazy" }),
       h("span", { class: "value" }, told(entry.score))));
   return [h("ol", { class: "gallery" }, facts.parts.map(card)), h("p", { class: "detail" }, `Number: ${facts.measure}.`)];
 }
 
-/** What some photos have in common. @param {any} app @param {any} job @param {any} facts */
+/** What some photos have in common. @param {App} app @param {Job} job @param {Found} facts */
 function selection(app, job, facts) {
-  const most = Math.max(...facts.units.map((/** @type {any} */ one) => Math.max(Math.abs(one.low), Math.abs(one.high))));
+  const units = facts.units || [];
+  const most = Math.max(...units.map((one) => Math.max(Math.abs(one.low), Math.abs(one.high))));
   const at = (/** @type {number} */ value) => 50 + (50 * value) / most;
-  const row = (/** @type {any} */ one) => h("tr", null,
+  const row = (/** @type {Telling} */ one) => h("tr", null,
     h("th", { scope: "row" }, h("a", { href: app.link("unit", { u: one.unit.replace(/^output:/, "") }) }, one.name || one.unit)),
     h("td", null, h("span", { class: "interval", "aria-hidden": "true" },
       h("i", { style: { left: `${at(one.low)}%`, width: `${at(one.high) - at(one.low)}%` } }), h("b", { style: { left: `${at(one.difference)}%` } }))),
@@ -58,16 +56,16 @@ function selection(app, job, facts) {
   return [
     h("figure", { class: "mean" }, h("img", { src: `api/jobs/${job.id}/parts/${facts.mean}`, alt: `The mean picture of ${facts.pictures} photos` }),
       h("figcaption", { class: "detail" }, `The mean picture of ${facts.pictures.toLocaleString("en")} photos.`)),
-    facts.units.length > 0 && [h("h3", null, "Units that tell them from the rest"), h("table", { class: "units" }, h("tbody", null, facts.units.map(row))),
+    units.length > 0 && [h("h3", null, "Units that tell them from the rest"), h("table", { class: "units" }, h("tbody", null, units.map(row))),
       h("p", { class: "detail" }, "The difference of the means in standard deviations (Hedges' g), with the interval that holds with a chance of 95% for all units at once. Whoever selects on a map of these units makes them differ.")],
     h("h3", null, "Nearest of the rest"), gallery(app, job, facts),
   ];
 }
 
-/** A table of counts, and the photos of the cell that is chosen. @param {any} app @param {any} table */
+/** A table of counts, and the photos of the cell that is chosen. @param {App} app @param {Matrix} table */
 function matrix(app, table) {
   const place = h("section", { class: "cell", "aria-label": "The photos of a cell" }, h("p", { class: "note" }, "Choose a number, and its photos stand here."));
-  const cells = new Map(table.cells.map((/** @type {any[]} */ cell) => [`${cell[0]},${cell[1]}`, cell]));
+  const cells = new Map(table.cells.map((cell) => [`${cell[0]},${cell[1]}`, cell]));
 
   /** Why this answer, and not the right one. @param {number} row @param {number} col */
   function why(row, col) {
@@ -76,15 +74,16 @@ function matrix(app, table) {
     return right === null || right === given ? String(given) : `${given} - ${right}`;
   }
 
-  /** @param {any} event @param {any[]} cell */
+  /** @param {Event} event @param {Matrix["cells"][0]} cell */
   function open(event, [row, col, count, rows]) {
-    node.querySelectorAll("button[aria-pressed='true']").forEach((/** @type {Element} */ one) => one.setAttribute("aria-pressed", "false"));
-    event.target.setAttribute("aria-pressed", "true");
+    node.querySelectorAll("button[aria-pressed='true']").forEach((one) => one.setAttribute("aria-pressed", "false"));
+    /** @type {Element} */ (event.target).setAttribute("aria-pressed", "true");
     const asked = why(row, col);
-    const question = asked.includes("-") ? `Why ${table.answers[col]}, and not ${app.net.classes[table.labelled[row]]}?` : `Why ${table.answers[col]}?`;
+    const right = asked.includes("-") ? app.net.classes[table.labelled[row] ?? -1] : "";
+    const question = `Why ${table.answers[col]}${right ? `, and not ${right}` : ""}?`;
     fill(place, h("h3", null, `${table.axes[0]} ${table.labels[row]}, ${table.axes[1]} ${table.answers[col]}`),
       h("p", { class: "detail" }, `${count.toLocaleString("en")} photos${count > rows.length ? `, of which ${rows.length} are shown` : ""}, the surest answers first. A photo leads to the question: ${question}`),
-      h("ol", { class: "gallery" }, rows.map((/** @type {number} */ one) => h("li", null,
+      h("ol", { class: "gallery" }, rows.map((one) => h("li", null,
         h("a", { href: app.link("image", { photo: `row-${one}`, unit: asked }), title: question },
           h("img", { src: thumbAddress(`row-${one}`), alt: `${question} Photo ${one}`, loading: "lazy" }))))));
     say(`${count} photos`);
@@ -92,29 +91,26 @@ function matrix(app, table) {
 
   /** @param {string} label @param {number} row */
   const line = (label, row) => h("tr", null, h("th", { scope: "row", title: label }, label), h("td", { class: "value" }, String(table.totals[row])),
-    table.answers.map((/** @type {string} */ answer, /** @type {number} */ col) => {
+    table.answers.map((answer, col) => {
       const cell = cells.get(`${row},${col}`);
       const share = cell ? Math.max(8, Math.round((100 * cell[2]) / table.totals[row])) : 0;
       return h("td", { class: table.right[row] === col ? "right" : null }, cell && h("button", { type: "button", "aria-pressed": "false",
         style: { "--share": `${share}%` }, "aria-label": `${label}, ${answer}: ${cell[2]}`, title: `${label}, ${answer}: ${cell[2]}`,
-        onclick: (/** @type {any} */ event) => open(event, cell) }, String(cell[2])));
+        onclick: (/** @type {Event} */ event) => open(event, cell) }, String(cell[2])));
     }));
   const node = h("div", { class: "matrix" }, h("div", { class: "sheet-of-counts", tabindex: "0", role: "region", "aria-label": "Counts" }, h("table", null,
-    h("thead", null, h("tr", null, h("td"), h("th", { scope: "col" }, "all"), table.answers.map((/** @type {string} */ answer) =>
+    h("thead", null, h("tr", null, h("td"), h("th", { scope: "col" }, "all"), table.answers.map((answer) =>
       h("th", { scope: "col", title: answer }, h("span", null, answer))))), h("tbody", null, table.labels.map(line)))), place);
   return node;
 }
 
-/**
- * A panel that asks one method about one photo and unit.
- * @param {any} app
- * @param {{method: any, photo: string, unit?: string, network?: number, point?: (x: number, y: number) => void,
- *   failed?: (panel: any, why: string) => void, settled?: (panel: any) => void, title?: string}} how
- */
+/** A panel that asks one method about one photo and unit. @param {App} app
+ * @param {{method: any, photo: string, unit?: string, network?: number, point?: (x: number, y: number) => void, failed?: (panel: any, why: string) => void, settled?: (panel: any) => void, title?: string}}
+ * how */
 export function heatPanel(app, { method, photo, unit = "", network = app.network, point, failed, settled, title = method.title }) {
   let stop = () => {};
   let gone = false;
-  /** @type {import("./source.js").Snapshot | null} */ let job = null;
+  /** @type {Job | null} */ let job = null;
   const view = heatView({ label: title || method.title, photo: seenAddress(photo, network), size: app.about.networks[network].size, point });
   const judged = h("p", { class: "judged", hidden: true });
   const below = h("figcaption", null, h("p", null, capital(method.line), "."),
@@ -123,7 +119,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
   const node = h("figure", { class: "panel", "data-method": method.name, "data-network": network },
     title && h("h3", null, title), view.stack, view.legend, view.value, judged, below, foot);
 
-  /** @param {import("./source.js").Snapshot} now */
+  /** @param {Job} now */
   async function hear(now) {
     if (gone) return;
     job = now;
@@ -171,8 +167,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
       if (job && !over(job)) act(job.id, "drop").catch(() => undefined);
     },
   };
-  const inputs = { images: photo, ...(unit && method.inputs.some((/** @type {any} */ one) => one.name === "objective")
-    ? { objective: unit } : {}) };
+  const inputs = { images: photo, ...(unit && method.inputs.some((/** @type {Input} */ one) => one.name === "objective") ? { objective: unit } : {}) };
   ask({ method: method.name, network, inputs }).then((asked) => {
     job = asked;
     if (gone) panel.close();
@@ -181,7 +176,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
   return panel;
 }
 
-/** What stands under a result: the same as, files. @param {any} job @param {any} facts */
+/** What stands under a result: the same as, files. @param {Job} job @param {Found} facts */
 export function foots(job, facts) {
   const notes = facts.notes.map((/** @type {string} */ note) => h("p", { class: "note" }, note));
   const files = facts.forms.filter((/** @type {string} */ form) => form !== ".jpeg");
@@ -195,7 +190,7 @@ export function foots(job, facts) {
   ];
 }
 
-/** The command and the line of Python that ask the same. @param {any} job */
+/** The command and the line of Python that ask the same. @param {Job} job */
 export function sameAs(job) {
   return [job.command ? copyable("the command", job.command)
     : h("p", { class: "note" }, "No command can ask this: the network or the photo was made in Python."),
@@ -204,3 +199,84 @@ export function sameAs(job) {
 
 /** @param {string} text */
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.$/, "");
+
+/** A map in a frame of its own, which is handed it piece by piece: what there is to move first, thumbnails last; a job that
+ * goes on moves the pictures to where they are by then. */
+export function mapStage() {
+  const node = h("iframe", { class: "frame", src: "api/map#bare", title: "The map", sandbox: "allow-scripts allow-downloads" });
+  let [closed, busy, named] = [false, false, false];
+  const notes = { places: "", sheets: "" };
+  /** The job that is shown, and its newest state that is not. @type {any[]} */
+  let [now, next] = [null, null];
+  let open = () => {};
+  /** @type {Promise<void>} */
+  const opened = new Promise((done) => { open = done; });
+
+  /** @param {MessageEvent} event */
+  function hear({ source, data }) {
+    if (source !== node.contentWindow) return;
+    if (data?.triscope === "ready") open();
+    if (data?.triscope === "chosen" && Number.isInteger(data.place) && !data.near) hand("near", data.place).catch(() => undefined);
+  }
+
+  /** @param {string} name @param {number} [number] @returns {Promise<any>} */
+  const fetched = async (name, number) => unpacked(await reached(fetch(address(`api/jobs/${now.id}/pieces/${name}`, { number, v: now.version }))));
+
+  /** @param {string} name @param {any} told */
+  function give(name, told) {
+    const parts = /** @type {Uint8Array[]} */ (Object.values(told.parts || {}));
+    if (!closed) node.contentWindow?.postMessage({ ...told, piece: name }, "*", parts.slice(0, 1).map((part) => part.buffer));
+  }
+
+  /** @param {string} name @param {number} [number] */
+  const hand = async (name, number) => give(name, await fetched(name, number));
+
+  /** @param {"places" | "sheets"} of @param {string} text */
+  function note(of, text) {
+    notes[of] = text;
+    give("note", { text: Object.values(notes).filter(Boolean).join(" ") });
+  }
+
+  /** @param {Job} job */
+  async function show(job) {
+    next = job;
+    if (busy) return;
+    busy = true;
+    while (next && !closed) {
+      [now, next] = [next, null];
+      await round().catch((error) => note("places", error.message));
+    }
+    busy = false;
+  }
+
+  async function round() {
+    const [places] = await Promise.all([fetched("places"), opened]);
+    const { notes: said, sheets } = places;
+    give("places", places);
+    note("places", said.join(" "));
+    if (!named) {
+      named = true;
+      await hand("names");
+      thumbnails(sheets).catch((error) => note("sheets", error.message));
+    }
+    if (over(now)) await hand("cells");
+  }
+
+  /** @param {number} total */
+  async function thumbnails(total) {
+    for (let number = 0; number < total && !closed;) {
+      const told = await fetched("sheet", number);
+      if (told.waiting) {
+        note("sheets", `Thumbnails are being prepared: ${Math.round((100 * told.made) / total)}%.`);
+        await new Promise((done) => { setTimeout(done, 400); });
+      } else {
+        give("sheet", told);
+        number++;
+      }
+    }
+    note("sheets", "");
+  }
+
+  addEventListener("message", hear);
+  return { node, show, close: () => { closed = true; removeEventListener("message", hear); } };
+}

@@ -4,19 +4,17 @@ import { curve } from "./charts.js";
 import { methodForm } from "./form.js";
 import { fill, h, say, told } from "./h.js";
 import { two } from "./heat.js";
-import { mapStage } from "./mapped.js";
-import { capital, result, sameAs } from "./result.js";
+import { capital, mapStage, result } from "./result.js";
 import { act, ask, over, watch } from "./source.js";
 
 const FRAMES = 120; // pictures of the way that are kept, to go back to
 
-/**
- * @param {any} app @param {any} method
- * @param {{fixed?: Object<string, any>, inputs?: any, options?: any, history?: any[], started?: (said: any) => void, network?: number, title?: string}} [how]
- */
+/** @param {App} app @param {Method} method
+ * @param {{fixed?: Object<string, any>, inputs?: any, options?: any, history?: Kept[], started?: (said: any) => void, network?: number, title?: string}}
+ * [how] */
 export function runner(app, method, { fixed = {}, inputs = {}, options = {}, history = [], started, network = app.network, title = "" } = {}) {
   const form = methodForm(app, method, { fixed, inputs, options });
-  /** @type {import("./source.js").Snapshot | null} */ let job = null;
+  /** @type {Job | null} */ let job = null;
   let stop = () => {};
   /** @type {string[]} */ let frames = [];
   /** @type {number[]} */ let scores = [];
@@ -86,7 +84,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     live.alt = `${method.title}, picture ${place + 1} of ${frames.length}`;
   }
 
-  /** @param {import("./source.js").Snapshot} now @param {any} said */
+  /** @param {Job} now @param {any} said */
   async function hear(now, said) {
     if (job?.id === now.id && over(job)) return;
     const before = job?.id === now.id ? job : null;
@@ -107,7 +105,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     }
   }
 
-  /** @param {import("./source.js").Snapshot} now */
+  /** @param {Job} now */
   async function frame(now) {
     const answer = await fetch(`api/jobs/${now.id}/picture?v=${now.version}`);
     if (!answer.ok || job?.id !== now.id) return;
@@ -122,7 +120,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     }
   }
 
-  /** @param {import("./source.js").Snapshot} now @param {any} said */
+  /** @param {Job} now @param {any} said */
   function finished(now, said) {
     const drawn = draws && frames.length > 0;
     if (!now.version) stage?.node.remove(); // there is no map
@@ -147,7 +145,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     fill(compared);
   }
 
-  const pictureOf = (/** @type {any} */ of) => `api/jobs/${of.id}/picture?v=${of.version}`;
+  const pictureOf = (/** @type {Job} */ of) => `api/jobs/${of.id}/picture?v=${of.version}`;
 
   /** The latest picture and an earlier one, a line between them. @param {any} latest @param {any} earlier */
   async function compare(latest, earlier) {
@@ -161,7 +159,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   drawHistory();
   return { node, form, begin, leave, halt, close: () => { stop(); stage?.close(); } };
 
-  /** @param {import("./source.js").Snapshot} now */
+  /** @param {Job} now */
   function words(now) {
     const where = now.total > 1 ? `step ${now.index} of ${now.total}` : "";
     const score = now.score === null ? "" : `, score ${told(now.score)}`;
@@ -176,5 +174,3 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     }
   }
 }
-
-export { sameAs };

@@ -1,23 +1,6 @@
 // Where answers come from: the server that this page was loaded from, by addresses relative to it.
 
-/**
- * @typedef {Object} Snapshot  how far a job is
- * @property {string} id
- * @property {string} state  waiting, running, paused, done, cancelled or failed
- * @property {number} ahead
- * @property {number} index
- * @property {number} total
- * @property {number | null} score
- * @property {Object<string, number>} terms
- * @property {number} seconds
- * @property {number} version
- * @property {string | null} error
- * @property {string} method
- * @property {string | null} command
- * @property {string} python
- */
-
-/** Whether nothing more will come of a job. @param {Snapshot} job */
+/** Whether nothing more will come of a job. @param {Job} job */
 export const over = (job) => ["done", "cancelled", "failed"].includes(job.state);
 
 /** An address with its query. @param {string} path @param {Object<string, any>} [query] */
@@ -39,10 +22,8 @@ export async function get(path, query, signal) {
   return read(await reached(fetch(address(path, query), { signal })));
 }
 
-/**
- * What came as JSON with raw bytes behind it; `parts` has the bytes by their names.
- * @param {Response} answer @returns {Promise<any>}
- */
+/** What came as JSON with raw bytes behind it; `parts` has the bytes by their names. @param {Response} answer
+ * @returns {Promise<any>} */
 export async function unpacked(answer) {
   if (!answer.ok) return read(answer);
   const buffer = await answer.arrayBuffer();
@@ -75,16 +56,12 @@ export async function reached(asked) {
 
 // All jobs of a tab are watched by one stream: a browser has six connections to a host, for all its tabs.
 
-/** @type {Map<string, Set<(job: Snapshot) => void>>} */ const watched = new Map();
+/** @type {Map<string, Set<(job: Job) => void>>} */ const watched = new Map();
 /** @type {EventSource | null} */ let stream = null;
 let reopening = 0;
 
-/**
- * Be told how far a job is, until it is over or the function that comes back is called.
- * @param {Snapshot} job
- * @param {(job: Snapshot) => void} hear
- * @returns {() => void}
- */
+/** Be told how far a job is, until it is over or the function that comes back is called. @param {Job} job
+ * @param {(job: Job) => void} hear @returns {() => void} */
 export function watch(job, hear) {
   hear(job);
   if (over(job)) return () => undefined;
@@ -109,7 +86,7 @@ function open() {
   if (!watched.size || document.hidden) return;
   stream = new EventSource(address("api/events", { jobs: [...watched.keys()].join(",") }));
   stream.onmessage = (message) => {
-    const job = /** @type {Snapshot} */ (JSON.parse(message.data));
+    const job = /** @type {Job} */ (JSON.parse(message.data));
     const ears = watched.get(job.id);
     if (over(job)) watched.delete(job.id);
     for (const hear of [...(ears || [])]) hear(job);
@@ -119,8 +96,8 @@ function open() {
 
 document.addEventListener("visibilitychange", open);
 
-/** Ask a method. @param {Object<string, any>} question @returns {Promise<Snapshot>} */
+/** Ask a method. @param {Object<string, any>} question @returns {Promise<Job>} */
 export const ask = (question) => post("api/jobs", question);
 
-/** Do something to a job: cancel, pause or resume. @param {string} id @param {string} act @returns {Promise<Snapshot>} */
+/** Do something to a job: cancel, pause or resume. @param {string} id @param {string} act @returns {Promise<Job>} */
 export const act = (id, act) => post(`api/jobs/${id}/${act}`);

@@ -5,11 +5,11 @@ import { fill, h, keys, say } from "./h.js";
 import { runner } from "./run.js";
 import { post } from "./source.js";
 
-/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function studioPage(root, params, app) {
-  const all = app.methods((/** @type {any} */ one) => app.about.collection?.pictures || !one.needs.includes("store"));
-  const first = all.find((/** @type {any} */ one) => one.question === "what") || all[0];
-  let now = all.find((/** @type {any} */ one) => one.name === params.method) || first;
+  const all = app.methods((one) => app.about.collection?.pictures || !one.needs.includes("store"));
+  const first = all.find((one) => one.question === "what") || all[0];
+  let now = all.find((one) => one.name === params.method) || first;
   /** @type {any} */ let run = null;
   const place = h("div", { class: "studio" });
   const list = h("nav", { class: "methods", "aria-label": "Methods" });
@@ -28,13 +28,13 @@ export function studioPage(root, params, app) {
   function drawList() {
     const order = ["what", ...Object.keys(app.about.questions).filter((one) => one !== "what")];
     fill(list, order.map((question) => {
-      const mine = all.filter((/** @type {any} */ one) => one.question === question);
-      return mine.length > 0 && [h("h2", null, app.about.questions[question]), h("ul", null, mine.map((/** @type {any} */ one) =>
+      const mine = all.filter((one) => one.question === question);
+      return mine.length > 0 && [h("h2", null, app.about.questions[question]), h("ul", null, mine.map((one) =>
         h("li", null, h("a", { href: app.link("studio", { method: one.name }), "aria-current": one === now ? "page" : null, title: one.line }, one.title))))];
     }));
   }
 
-  /** @param {any} method @param {{inputs?: any, options?: any}} said */
+  /** @param {Method} method @param {{inputs?: any, options?: any}} said */
   function use(method, said) {
     now = method;
     run?.leave();
@@ -56,7 +56,7 @@ export function studioPage(root, params, app) {
       return;
     }
     try {
-      const method = all.find((/** @type {any} */ one) => one.name === found.method);
+      const method = all.find((one) => one.name === found.method);
       if (!method) throw new Error("This picture was made by a method that this page does not show.");
       use(method, found);
       say(`The settings of ${method.title} are restored`);

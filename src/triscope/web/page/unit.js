@@ -7,7 +7,7 @@ import { heatPanel, result } from "./result.js";
 import { runner } from "./run.js";
 import { ask, get, watch } from "./source.js";
 
-/** @param {HTMLElement} root @param {Object<string, string>} params @param {any} app */
+/** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function unitPage(root, params, app) {
   const unit = params.u || app.unit();
   if (!params.u && app.photo && app.net.classes.length) {
@@ -17,22 +17,22 @@ export function unitPage(root, params, app) {
       }
     }).catch(() => undefined);
   }
-  const maps = app.methods((/** @type {any} */ one) => one.heatmap && app.only(one, ["images"]) && takes(one, "objective"));
-  const makers = app.methods((/** @type {any} */ one) => one.question === "what" && app.only(one, ["objective"]));
-  const finders = app.methods((/** @type {any} */ one) => one.question === "which" && app.only(one, ["store", "objective"]) && one.needs.includes("objective"));
-  let method = maps.find((/** @type {any} */ one) => one.name === params.where) || maps[0];
+  const maps = app.methods((one) => one.heatmap && app.only(one, ["images"]) && takes(one, "objective"));
+  const makers = app.methods((one) => one.question === "what" && app.only(one, ["objective"]));
+  const finders = app.methods((one) => one.question === "which" && app.only(one, ["store", "objective"]) && one.needs.includes("objective"));
+  let method = maps.find((one) => one.name === params.where) || maps[0];
   let [style, opacity] = [params.style || "auto", 1];
   /** One for each network that is shown. @type {any[]} */ let panels = [];
   /** @type {any[]} */ let runs = [];
   const sides = app.sides();
-  let toggle = () => undefined;
+  let toggle = () => {};
   const stops = /** @type {(() => void)[]} */ ([]);
   const parts = read(unit);
   const channel = parts ? `${parts.layer}:${parts.channel}` : unit; // collections keep no single positions
-  const layer = parts && app.net.layers.find((/** @type {any} */ one) => one.name === parts.layer);
+  const layer = parts && app.net.layers.find((one) => one.name === parts.layer);
 
   const where = h("div");
-  const select = h("select", { id: "where", onchange: () => use(select.value) }, maps.map((/** @type {any} */ one) =>
+  const select = h("select", { id: "where", onchange: () => use(select.value) }, maps.map((one) =>
     h("option", { value: one.name, selected: one === method }, one.title)));
   const slider = h("input", { type: "range", id: "opacity", min: 0, max: 1, step: 0.05, value: 1,
     oninput: () => { opacity = Number(slider.value); look(); } });
@@ -87,13 +87,13 @@ export function unitPage(root, params, app) {
       star.setAttribute("aria-pressed", String(on));
       star.textContent = on ? "★" : "☆";
     }
-    toggle = () => app.star(key).then(draw);
+    toggle = () => { app.star(key).then(draw); };
     return h("div", { class: "note-field" }, star, text);
   }
 
   /** @param {string} name */
   function use(name) {
-    method = maps.find((/** @type {any} */ one) => one.name === name) || method;
+    method = maps.find((one) => one.name === name) || method;
     select.value = method.name;
     app.put({ where: method === maps[0] ? "" : method.name });
     panels.forEach((panel) => panel.close());
@@ -149,8 +149,8 @@ export function unitPage(root, params, app) {
         title: sides.length > 1 ? app.nameOf(network) : "" }));
       fill(place, runs.map((run) => run.node));
     };
-    const words = h("select", { id: "maker", onchange: () => { now = makers.find((/** @type {any} */ one) => one.name === words.value); start(); } },
-      makers.map((/** @type {any} */ one) => h("option", { value: one.name }, one.title)));
+    const words = h("select", { id: "maker", onchange: () => { now = makers[words.selectedIndex]; start(); } },
+      makers.map((one) => h("option", { value: one.name }, one.title)));
     fill(what, makers.length > 1 && h("div", { class: "controls" }, h("label", { class: "inline", for: "maker" }, h("span", { class: "label" }, "Method"), words)), place);
     start();
   }
@@ -204,8 +204,8 @@ export function unitPage(root, params, app) {
   };
 }
 
-/** @param {any} method @param {string} name */
-const takes = (method, name) => method.inputs.some((/** @type {any} */ one) => one.name === name);
+/** @param {Method} method @param {string} name */
+const takes = (method, name) => method.inputs.some((one) => one.name === name);
 
 /** A channel or neuron taken apart. @param {string} unit */
 function read(unit) {

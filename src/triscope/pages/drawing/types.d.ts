@@ -1,0 +1,100 @@
+// What the modules are given, for the checker of types alone: the server's JSON, and what drawings hold.
+
+interface Colours { signed: number[][]; unsigned: number[][] }
+/** A map (C, h, w). */
+interface Numbers { shape: number[]; values: Float32Array; scale: number; signed: boolean }
+type Place = [left: number, top: number, width: number, height: number];
+
+/** What a page knows of each unit of a layer; where tiles do not lie row by row, their `places`. */
+interface Tiles {
+  count: number; height: number; width: number; signed: boolean; scale: number; layer: string;
+  max: number[]; min: number[]; mean: number[]; peak: [number, number][];
+  tile: [number, number]; columns: number; places?: Place[];
+}
+/** Numbers in a part of a picture: its colours, three channels around grey, or grey levels. */
+interface MapIn { title: string; says: string; place: Place; scale: number; signed: boolean; read: "colours" | "rgb" | "levels" }
+interface MapsDrawing { kind: "maps"; name: string; size: number[]; style: string; maps: MapIn[]; photos?: string[]; levels?: string }
+interface TilesDrawing extends Tiles { kind: "tiles"; name: string; says: string; titles: string[]; read: boolean; places: Place[] }
+interface BarsDrawing { kind: "bars"; titles: string[]; rows: Scored[][] }
+interface Scored { index: number; name: string; score: number; empty?: boolean }
+interface Drawer { label: string; draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void }
+
+interface Net { name: string; size: [number, number]; classes: string[]; layers: Layer[] }
+interface Layer {
+  name: string; type: string; channels: number; grid: [number, number]; parameters: number; sees: string;
+  field: ([size: number, stride: number, offset: number] | null)[]; note: string; filters: boolean;
+}
+interface Input { name: string; kind: string; many: boolean; required: boolean; help: string; words?: string[] }
+interface Setting {
+  name: string; type: string; many: boolean; default: any; choices: string[]; words: string[];
+  range: [number | null, number | null] | null; help: string; recorded: boolean; offered: number[];
+}
+interface Method {
+  name: string; command: string; question: string; summary: string; long: boolean; inputs: Input[]; options: Setting[];
+  title: string; line: string; misleads: string; needs: string[]; kinds: Record<string, string>; selects: string | null;
+  heatmap: boolean; usual: boolean; picture: boolean; gallery: boolean; judged: boolean; page: boolean; mapped: boolean;
+}
+interface Photo { id: string; name: string }
+interface Note { text: string; star: boolean }
+interface Collection { name: string; pictures: number; layers: string[]; indexing: { text: string; error?: string } | null }
+interface About {
+  version: string; networks: Net[]; questions: Record<string, string>; methods: Method[]; photos: Photo[];
+  collection: Collection | null; notes: Record<string, Note>; keepsNotes: boolean; colours: Colours;
+}
+
+/** How far a job is; its state is waiting, running, paused, done, cancelled or failed. */
+interface Job {
+  id: string; state: string; ahead: number; index: number; total: number; score: number | null; terms: Record<string, number>;
+  seconds: number; version: number; error: string | null; method: string; command: string | null; python: string;
+}
+interface Judged { sentence: string; doubt: boolean }
+/** A picture of a collection. */
+interface Entry { row: number; name: string; score: number }
+/** A unit that tells some pictures from the rest. */
+interface Telling { unit: string; name: string; difference: number; low: number; high: number }
+interface Matrix {
+  axes: string[]; labels: string[]; answers: string[]; labelled: (number | null)[]; answered: (number | null)[];
+  totals: number[]; right: (number | null)[]; cells: [row: number, column: number, count: number, rows: number[]][];
+}
+/** What a job found. */
+interface Found {
+  kind: string; notes: string[]; details: string[]; text: string | null; forms: string[]; heatmap: boolean; drawn: boolean;
+  page: boolean; parts: Entry[]; scale: number; signed: boolean; score: number; asked: string; judged: Record<string, Judged>;
+  measure: string; units?: Telling[]; mean: number; pictures: number; matrix?: Matrix;
+}
+
+/** What was asked, as its form says it. */
+interface Said { inputs?: Record<string, any>; options?: Record<string, any> }
+interface Kept { job: Job; said: Said; picture: boolean }
+
+/** What pages are given: what is known, and ways from one to another. */
+interface App {
+  about: About; history: Kept[]; network: number; beside: number; photo: string; readonly net: Net;
+  sides(): number[];
+  nameOf(network: number): string;
+  unitIn(network: number, unit: string): string;
+  methods(fits?: (method: Method) => unknown): Method[];
+  only(method: Method, names: string[]): boolean;
+  goodLayer(): Layer;
+  unit(): string;
+  className(unit: string): string;
+  field(layer: Layer, row: number, col: number): number[];
+  link(to: string, how?: Record<string, any>): string;
+  go(to: string, how?: Record<string, any>): void;
+  put(now: Record<string, any>): void;
+  photoName(): string;
+  firstPhoto(input: string): string;
+  nextPhoto(by: number): void;
+  keeping: Promise<any>;
+  keep(unit: string, change: Partial<Note>): Promise<any>;
+  note(unit: string, text: string): Promise<void>;
+  star(unit: string): Promise<void>;
+  warn(text: string): void;
+}
+
+/** A unit on a static site, and a layer there; `strip` is a picture of its patches. */
+interface FrozenUnit {
+  unit: string; channel: number; title: string; score: number | null; steps: number; notes: string[]; picture: string;
+  strip: string; patches: { name: string; score: number; at: number[] | null }[] | null; command: string;
+}
+interface FrozenLayer { name: string; type: string; channels: number; sees: string; page: string; made: number }
