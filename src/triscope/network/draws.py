@@ -2,14 +2,16 @@
 
 The global generator is the caller's, so that a network may neither move it nor depend on it. While `Draws` is entered,
 every function of torch that draws is given a state of its own, made from a seed, and the generator is put back right
-after it. It is a mode over torch's operators, and only in the thread that entered it. Python's and NumPy's global
-generators cannot be watched in this way: they follow the seed for as long as `Draws` is entered. It slows a pass down,
-so that `Network` enters it once for each network, and from then on only where the network was found to draw.
+after it. It is a mode over torch's operators, and only in the thread that entered it. It slows a pass down, so that
+`Network` enters it once for each network, and from then on only where the network was found to draw.
+
+Python's and NumPy's global generators cannot be watched in this way. A first pass tells whether they were drawn from;
+where they were, they are given a state of their own during the whole of every pass that follows.
 
 **What it does not do.** One generator cannot be two things at once: while an operator draws, another thread that draws
-from the global generator at that very moment gets numbers of this state, and of Python's and NumPy's meanwhile. (Two
-networks asked in two threads wait for each other.) Draws in the parts of a network that are computed again on the way
-back (torch.utils.checkpoint) are not seen.
+from the global generator at that very moment gets numbers of this state, and of Python's and NumPy's during a pass that
+draws from them. (Two networks asked in two threads wait for each other.) Draws in the parts of a network that are
+computed again on the way back (torch.utils.checkpoint) are not seen.
 """
 
 import random
@@ -29,13 +31,18 @@ _AWAY = threading.RLock()
 
 
 class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives the class no types
-    """While entered, what is drawn follows `seed`; `drew` says whether anything was."""
+    """While entered, what is drawn follows `seed`; `drew` says whether anything was.
 
-    def __init__(self, seed: int) -> None:
+    `python` says that Python's and NumPy's generators follow it, too. Otherwise `unseeded` says whether they were drawn
+    from; they are put back to where they were.
+    """
+
+    def __init__(self, seed: int, *, python: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.drew = False
+        self.drew = self.unseeded = False
         self._seed = seed
         self._states: dict[torch.device, Tensor] = {}
+        self._python = python
         self._others: list[tuple[Any, Any]] = []  # Python's and NumPy's, as they were and as they began
 
     @classmethod
@@ -45,21 +52,26 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
 
     def __enter__(self) -> Self:
         """As the class above has it, without its flags: they are the process's, and two threads would mix them up."""
-        _AWAY.acquire()
-        before = _others()
-        random.seed(self._seed)
-        np.random.seed(self._seed % 2**32)  # noqa: NPY002 - the global one is what a network may draw from
-        self._others = [before, _others()]
+        before = begun = _others()
+        if self._python:
+            _AWAY.acquire()
+            random.seed(self._seed)
+            np.random.seed(self._seed % 2**32)  # noqa: NPY002 - the global one is what a network may draw from
+            begun = _others()
+        self._others = [before, begun]
         _push_mode(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _pop_mode()
         before, begun = self._others
-        self.drew = self.drew or not _same(_others(), begun)
-        random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-        _AWAY.release()
+        moved = not _same(_others(), begun)
+        if moved or self._python:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+        self.drew, self.unseeded = self.drew or moved, moved and not self._python
+        if self._python:
+            _AWAY.release()
 
     def __torch_dispatch__(
         self,

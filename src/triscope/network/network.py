@@ -78,7 +78,7 @@ class Network:
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
         self._found: tuple[nn.Module, dict[tuple[int, int], Layers]] | None = None
-        self._drawing: tuple[nn.Module, bool] | None = None
+        self._drawing: tuple[nn.Module, bool, bool] | None = None  # whether it draws, and so from Python's generators
         self.module = self._keeper.module
         self._weights = Weights(self.module)
         self.name = name or type(self.module).__name__
@@ -173,7 +173,7 @@ class Network:
     def _has_layers_of(self, other: "Network") -> None:
         """Take over what was found of a network around the same modules, which differ in their number format alone."""
         twin = self._keeper.get()
-        self._found, self._drawing = (twin, {self.size: other.layers}), (twin, other.random)
+        self._found, self._drawing = (twin, {self.size: other.layers}), (twin, other.random, False)
 
     def layer(self, name: str) -> Layer:
         """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
@@ -222,18 +222,19 @@ class Network:
     @property
     def random(self) -> bool:
         """Whether the network draws random numbers as it answers; found out by its first pass, False before that."""
-        return self._drawing == (self._keeper.get(), True)
+        return self._drawing is not None and self._drawing[:2] == (self._keeper.get(), True)
 
     @contextmanager
-    def _drawn(self, twin: nn.Module, seed: int) -> Iterator[None]:
+    def _drawn(self, twin: nn.Module, seed: int) -> Iterator[Draws | None]:
         """A pass, or several, by a network that may draw: from a generator of its own, made from `seed`."""
         known = self._drawing if self._drawing is not None and self._drawing[0] is twin else None
-        if known == (twin, False):
-            yield
+        if known is not None and not known[1]:
+            yield None
             return
-        with Draws(seed) as draws:
-            yield
-        self._drawing = known or (twin, draws.drew)
+        with Draws(seed, python=known is not None and known[2]) as draws:
+            yield draws
+        if known is None or draws.unseeded:
+            self._drawing = (twin, draws.drew, draws.unseeded)
 
     def look(
         self,
@@ -284,8 +285,10 @@ class Network:
             )
             followed = following(rule) if rule else nullcontext()
             # A mode slows all it sees: the pass alone.
-            with asking(self, images), self._keeper.running(), followed as tally, self._drawn(twin, seed):
+            with asking(self, images), self._keeper.running(), followed as tally, self._drawn(twin, seed) as draws:
                 output = tap.run(twin, self.normalise(images), watch if inner else None, self._interface)
+            if draws and draws.unseeded:  # found out only now
+                return self.look(images, wanted, leaf=leaf, rule=rule, edits=edits, seed=seed)
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
