@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+import triscope as ts
 from benchmarks.quality._made import fill
 from tests.web.browsing import LOOKS, Opened
 from tests.web.conftest import SAME, finished, paint, tiny
@@ -138,7 +139,7 @@ def test_the_table_names_the_rows_of_each_cell(page_of_collection):
 @pytest.fixture
 def large(tmp_path, monkeypatch) -> Store:
     """A collection that counts as a large one, of which nothing was kept."""
-    for name in ("web.microscope", "which.maps.kept", "which.maps.rough"):
+    for name in ("web.collected", "which.maps.kept", "which.maps.rough"):
         monkeypatch.setattr(f"triscope.{name}.WORTH", 0)
     (tmp_path / "photos").mkdir()
     for seed in range(5):
@@ -250,3 +251,31 @@ def test_the_plane_of_a_few_pictures_is_nearly_that_of_all(tmp_path, monkeypatch
     assert min(alike) > 0.98
     assert np.allclose(rough.kept[:2], exact.kept[:2], atol=0.08)
     assert rough_map(store, None) is None
+
+
+def test_two_networks_say_side_by_side_which_photos_do(browser, tmp_path):
+    """Each by a store of its own; what is near a photo is found for both."""
+    (tmp_path / "photos").mkdir()
+    files = [paint(tmp_path / "photos" / f"{seed}.png", seed) for seed in range(5)]
+    networks = [tiny(), tiny("other", 1)]
+    stores = [Store.build(one, tmp_path / "photos", tmp_path / one.name, layers=["3", "output"]) for one in networks]
+    page = serve(Microscope(networks, stores, photos=files[:1]))
+    opened = Opened(browser, page, **LOOKS["wide"])
+    opened.go("#/unit?u=3%3A2&beside=1")
+    opened.page.locator(".column").nth(2).locator(".gallery img").nth(12).wait_for(state="attached")
+    column = opened.page.locator(".column").nth(2)
+    assert column.locator(".scores svg").count() == 2
+    best = [ts.top(store, "3:2").entries()[0]["row"] for store in stores]
+    links = [one.get_attribute("href") for one in column.locator(".found:first-of-type .gallery a:first-of-type").all()]
+    assert any(f"photo=row-{best[0]}&" in f"{link}&" for link in links)
+    assert any(f"photo=row-{best[1]}.1&" in f"{link}&" for link in links)
+    opened.go("#/collection?method=pca&row=2&beside=1")
+    opened.page.locator(".near h3", has_text="by other").wait_for()
+    opened.page.locator(".near .found").nth(1).locator(".gallery img").first.wait_for()
+    opened.go("#/collection?method=pca&row=2&network=1")
+    frame_of(opened.page)
+    opened.page.locator(".near .gallery img").first.wait_for()
+    assert "row-2.1" in opened.page.locator(".near .chosen").get_attribute("src")
+    opened.context.close()
+    page.close()
+    assert opened.said == []

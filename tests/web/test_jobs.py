@@ -160,7 +160,7 @@ def test_background_work_is_done_when_there_is_nothing_else(worker):
     done = []
     worker.background(iter([done.append(1) or 1, 2]))
     one = worker.submit(job(steps(2)))
-    until(lambda: one.over and worker._background is None)
+    until(lambda: one.over and not worker._background)
 
 
 def test_finished_jobs_are_forgotten_in_the_end(worker):

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import time
 
@@ -11,7 +12,7 @@ import pytest
 import triscope as ts
 from tests.processes import TRISCOPE, started
 from tests.web.conftest import paint, tiny
-from triscope.errors import OptionError
+from triscope.errors import OptionError, StoreError
 from triscope.web.microscope import Microscope
 from triscope.web.serving import serve
 
@@ -74,9 +75,51 @@ def test_a_folder_is_indexed_while_questions_are_answered(folder):
     try:
         scope.index(folder, folder / ".triscope")
         until(lambda: scope.store is not None and scope.indexing is None)
-        assert scope.collection()["pictures"] == 3
+        assert scope.collection().facts()["pictures"] == 3
         scope.note("3:1", "stripes", star=True)
         assert (folder / ".triscope/notes.json").is_file()
+    finally:
+        scope.close()
+
+
+def test_each_network_indexes_the_folder_into_a_store_of_its_own(folder):
+    scope = Microscope([tiny(), tiny("other", 1)])
+    try:
+        scope.index(folder, folder / ".triscope")
+        until(lambda: all(one.store is not None and one.indexing is None for one in scope.collections))
+        stores = [scope.require_store(number) for number in (0, 1)]
+        assert stores[0].path == folder / ".triscope"
+        assert re.fullmatch(r"\.triscope-other-[0-9a-f]{8}", stores[1].path.name)
+        for number in (0, 1):
+            found = scope.scores("3:1", number)
+            job = scope.job({"method": "top", "network": number, "inputs": {"objective": "3:1"}})
+            until(lambda job=job: job.over)
+            assert job.result.entries() == ts.top(stores[number], "3:1").entries()
+            each = [scope.score("3:1", f"row-{row}{'.1' if number else ''}", number) for row in range(3)]
+            assert found["most"] == pytest.approx(max(each), rel=1e-2)
+            assert found["least"] == pytest.approx(min(each), rel=1e-2)
+        with pytest.raises(StoreError, match="no such picture"):
+            scope.photo("row-3.1")
+        with pytest.raises(OptionError, match="2 networks"):
+            scope.photo("row-0.7")
+    finally:
+        scope.close()
+    again = Microscope([tiny(), tiny("other", 1)])
+    try:
+        again.worker.background = lambda steps: None
+        again.index(folder, folder / ".triscope")
+        assert [len(one.require_store()) for one in again.collections] == [3, 3]  # before anything is indexed anew
+    finally:
+        again.close()
+
+
+def test_until_a_second_network_has_indexed_anything_it_says_so(folder):
+    scope = Microscope([tiny(), tiny("other", 1)])
+    try:
+        scope.worker.background = lambda steps: None
+        scope.index(folder, folder / "elsewhere")
+        with pytest.raises(StoreError, match="No photo is indexed by other yet"):
+            scope.require_store(1)
     finally:
         scope.close()
 

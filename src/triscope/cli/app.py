@@ -86,6 +86,8 @@ def _run(
     if export is not None:
         from triscope.cli.export import export_site
 
+        if beside or beside_weights:
+            raise OptionError("--export writes the site of one network: leave --beside out, and write one for each.")
         export_site(export, units, layer, source, chosen, console)
         return
     if units is not None or layer:

@@ -27,7 +27,7 @@ __all__ = ["app"]
 def app(
     network: "Network | Sequence[Network]",
     *,
-    store: "Store | None" = None,
+    store: "Store | Sequence[Store] | None" = None,
     photos: Iterable[str | os.PathLike[str]] = (),
     port: int = 0,
     open_page: bool = False,
@@ -37,7 +37,7 @@ def app(
     Of several networks the first is asked, and the others can be chosen on the page. Raises OptionError where the port
     is taken, or starlette and uvicorn are not installed.
 
-    store       a collection, for which images, maps and neighbours
+    store       a collection, for which images, maps and neighbours; of several networks, one for each in their order
     photos      files of photos that the page offers; some of the store's, or the sample photos, if left out
     port        0 is any that is free
     open_page   open it in a browser
@@ -48,9 +48,10 @@ def app(
 
     networks = [network] if isinstance(network, Network) else list(network)
     files = [Path(photo) for photo in photos]
-    if not files and store is not None and store.root is not None:
-        files = some_pictures(store.root)
-    running = serve(Microscope(networks, store, photos=files or samples()), port=port)
+    stores = list(store) if isinstance(store, Sequence) else [store] if store is not None else []
+    if not files and stores and stores[0].root is not None:
+        files = some_pictures(stores[0].root)
+    running = serve(Microscope(networks, stores, photos=files or samples()), port=port)
     if open_page:
         webbrowser.open(running.url)
     return running

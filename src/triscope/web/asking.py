@@ -106,7 +106,8 @@ def _input(
         case StoreInput():
             if declared.name != "store":
                 raise StoreError("Two stores are compared on the command line: `triscope changes`.")
-            return scope.require_store(), scope.require_store()
+            store = scope.require_store(number)
+            return store, store
         case QueryInput():
             photo = scope.photo(_word(value, declared)) if value is not None else None
             return (None, None) if photo is None else (photo.source, photo.spelled)

@@ -185,7 +185,7 @@ class Worker:
         self.jobs: OrderedDict[str, Job] = OrderedDict()
         self._quick: deque[Job | _Call[Any]] = deque()
         self._long: deque[Job] = deque()
-        self._background: Iterator[object] | None = None
+        self._background: deque[Iterator[object]] = deque()
         self._change = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="triscope-worker", daemon=True)
@@ -219,9 +219,9 @@ class Worker:
             self._change.notify()
 
     def background(self, steps: Iterator[object]) -> None:
-        """Take steps of this when there is nothing else to do."""
+        """Take steps of this when there is nothing else to do, and of what was given before it is done."""
         with self._change:
-            self._background = steps
+            self._background.append(steps)
             self._change.notify()
 
     def ahead(self, job: Job) -> int:
@@ -279,8 +279,9 @@ class Worker:
                     if not (self._quick or self._long or self._background or self._closed):
                         self._change.wait(timeout=1.0)
         with suppress(Exception):
-            if isinstance(self._background, Generator):
-                self._background.close()
+            for steps in self._background:
+                if isinstance(steps, Generator):
+                    steps.close()
 
     def _one(self) -> bool:
         """Take the next step of whatever comes first; whether there was anything."""
@@ -300,7 +301,7 @@ class Worker:
                         self._long.remove(long)
                 for other in list(self._long):
                     other.tell()  # they have moved up
-        elif self._background is not None:
+        elif self._background:
             self._in_background()
         else:
             return False
@@ -321,9 +322,8 @@ class Worker:
         return job.advance()
 
     def _in_background(self) -> None:
-        assert self._background is not None
         try:
-            if next(self._background, self) is self:
-                self._background = None
+            if next(self._background[0], self) is self:
+                self._background.popleft()
         except Exception:  # noqa: BLE001 - it tells of its errors itself
-            self._background = None
+            self._background.popleft()

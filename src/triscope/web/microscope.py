@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,14 @@ from triscope.results.drawing import colours
 from triscope.views import predict
 from triscope.web import described
 from triscope.web.asking import read_call
+from triscope.web.collected import Collected, place_beside
 from triscope.web.jobs import Job, Worker
 from triscope.web.map_pieces import MapPieces
 from triscope.web.photos import PhotoFile, Photos, jpeg, seen
 from triscope.web.volumes import Volume, layer_facts, volume
-from triscope.which.maps.kept import WORTH
 from triscope.which.maps.map import Map
-from triscope.which.maps.pca import pca
 from triscope.which.maps.rough import rough_map
-from triscope.which.store import GOOD, Store
+from triscope.which.store import Store
 
 _ANSWERS = 256
 _NOTES = "notes.json"
@@ -50,27 +50,28 @@ class Microscope:
     def __init__(
         self,
         networks: Sequence[Network],
-        store: Store | None = None,
+        store: Store | Sequence[Store] | None = None,
         *,
         photos: Iterable[Path] = (),
         notes: Path | None = None,
     ) -> None:
         self.networks = list(networks)
-        self.store = store
+        stores = [store] if isinstance(store, Store) else list(store or ())
         self.photos = Photos()
         for path in photos:
             self.photos.add_file(path)
         self.worker = Worker()
-        self.indexing: dict[str, Any] | None = None
         self._asked: dict[str, str] = {}
         self._volumes: dict[tuple[int, str, str], Volume] = {}
-        self._notes_at = notes or (store.path / _NOTES if store else None)
+        self._notes_at = notes or (stores[0].path / _NOTES if stores else None)
         self._notes_lock = threading.Lock()
         self.notes: dict[str, dict[str, Any]] = self._read_notes()
         self.worker.soon(self.about)  # so that layers are found before the first visitor asks
         self.maps = MapPieces()
-        if store is not None:
-            self._prepare(store)
+        self.collections = [
+            Collected(network, one, self.maps, self._keep_notes_in)
+            for network, one in zip_longest(self.networks, stores[: len(self.networks)])
+        ]
 
     def network(self, number: Any = 0) -> Network:
         """One of the networks. Raises OptionError where there is none of that number."""
@@ -78,20 +79,31 @@ class Microscope:
             raise OptionError(f"There are {len(self.networks)} networks here, from 0.")
         return self.networks[number]
 
-    def require_store(self) -> Store:
-        """The collection. Raises StoreError where there is none."""
-        if self.store is None:
-            raise StoreError("No collection is open. Start the page with a folder of photos: triscope app FOLDER.")
-        return self.store
+    @property
+    def store(self) -> Store | None:
+        """The collection of the first network, where there is one."""
+        return self.collections[0].store
+
+    @property
+    def indexing(self) -> dict[str, Any] | None:
+        """How far the first network's collection is indexed; None where nothing is to be done."""
+        return self.collections[0].indexing
+
+    def require_store(self, number: int = 0) -> Store:
+        """The collection of a network. Raises StoreError where there is none."""
+        return self.collection(number).require_store()
 
     def photo(self, key: str) -> PhotoFile:
-        """A photo by its id; `row-N` is a picture of the collection. Raises ImageError and StoreError."""
+        """A photo by its id; `row-N` is a picture of the collection, `row-N.K` one of that of network K. Raises
+        ImageError and StoreError.
+        """
         if not key.startswith("row-"):
             return self.photos[key]
-        store, number = self.require_store(), key.removeprefix("row-")
-        if not number.isdecimal() or int(number) >= store.table.count():
+        row, _, network = key.removeprefix("row-").partition(".")
+        store = self.require_store(int(network) if network.isdecimal() else 0)
+        if not row.isdecimal() or int(row) >= store.table.count():
             raise StoreError("The collection has no such picture.")
-        path = store.files([int(number)])[0]
+        path = store.files([int(row)])[0]
         return PhotoFile(key, printable(path.name), path)
 
     def about(self) -> dict[str, Any]:
@@ -102,24 +114,16 @@ class Microscope:
             "questions": described.questions(),
             "methods": described.methods(),
             "photos": self.photos.listed(),
-            "collection": self.collection(),
+            "collections": [one.facts() for one in self.collections],
             "notes": self.notes,
             "keepsNotes": self._notes_at is not None,
             "colours": colours(),
         }
 
-    def collection(self) -> dict[str, Any] | None:
-        """What is known of the collection, and how far indexing is."""
-        if self.store is None:
-            return {"name": "", "pictures": 0, "layers": [], "indexing": self.indexing} if self.indexing else None
-        layers = dict.fromkeys(column.layer for column in self.store.columns)
-        root = self.store.root
-        return {
-            "name": printable(root.name if root else self.store.path.name),
-            "pictures": len(self.store),
-            "layers": list(layers),
-            "indexing": self.indexing,
-        }
+    def collection(self, number: int = 0) -> Collected:
+        """The collection as a network sees it. Raises OptionError where there is no network of that number."""
+        self.network(number)
+        return self.collections[number]
 
     def job(self, data: Mapping[str, Any]) -> Job:
         """The job that a page asks for; one that was asked before, and is at hand, again. Raises TriscopeError."""
@@ -128,7 +132,7 @@ class Microscope:
         if known is not None and known.state in ("waiting", "running", "done") and not data.get("again"):
             return known
         call = read_call(self, data)
-        about = {"method": call.method.name, **call.lines()}
+        about = {"method": call.method.name, "network": data.get("network", 0), **call.lines()}
 
         def steps() -> Iterator[Step[Any]]:
             if issubclass(call.method.returns, Map):
@@ -173,9 +177,9 @@ class Microscope:
             look = network.look(seen(network, self.photo(photo)).images, question.needs)
             return float(question(look)[0])
 
-    def scores(self, unit: str, bins: int = 32) -> dict[str, Any]:
+    def scores(self, unit: str, number: int = 0, bins: int = 32) -> dict[str, Any]:
         """How the collection scores for a unit, as a histogram. For the worker."""
-        store = self.require_store()
+        store = self.require_store(number)
         question = resolve(unit, store.network)
         found = [question(answers).float() for _, answers in store.answers(question.needs)]
         scores = torch.cat(found) if found else torch.zeros(0)
@@ -185,9 +189,9 @@ class Microscope:
         counts = torch.histc(scores, bins, least, most if most > least else least + 1)
         return {"counts": [int(n) for n in counts], "least": least, "most": most, "pictures": len(scores)}
 
-    def best_pictures(self, layer: str) -> list[torch.Tensor]:
+    def best_pictures(self, layer: str, number: int = 0) -> list[torch.Tensor]:
         """For every channel of a layer the picture of the collection that it answers to most. For the worker."""
-        store = self.require_store()
+        store = self.require_store(number)
         column = store.find(layer, "max")
         best = torch.full((column.length,), -torch.inf)
         rows = torch.zeros(column.length, dtype=torch.int64)
@@ -214,54 +218,23 @@ class Microscope:
             self._write_notes()
 
     def index(self, folder: Path, place: Path) -> None:
-        """Index a folder when nothing else is to be done, and ask the store as soon as there is one."""
-        from triscope.which.indexing.index import Pace, Progress, index
-
-        network = self.networks[0]
-        self.indexing = {"done": 0, "total": 0, "text": "looking for pictures", "error": None}
-
-        def steps() -> Iterator[Progress]:
-            try:
-                for progress in index(network, folder, place, pace=Pace(batch=8)):
-                    self.indexing = {"done": progress.done, "total": progress.total, "text": str(progress)}
-                    if self.store is None and progress.stored:
-                        self._open(place, network)
-                    yield progress
-                self._open(place, network)
-                self.indexing = None
-                if self.store is not None:
-                    self._prepare(self.store)
-            except Exception as error:  # noqa: BLE001 - the page says why, and goes on
-                said = str(error) if isinstance(error, TriscopeError) else f"Indexing failed: {error!r}"
-                self.indexing = {"done": 0, "total": 0, "text": "", "error": said}
-
-        self.worker.background(steps())
+        """Index a folder when nothing else is to be done, by one network after the other, each into a store of its own;
+        the stores can be asked as soon as there is something in them.
+        """
+        for number, one in enumerate(self.collections):
+            self.worker.background(one.index(folder, place_beside(place, one.network) if number else place))
 
     def close(self) -> None:
         """Stop the worker, and what is being prepared."""
         self.maps.close()
         self.worker.close()
 
-    def _prepare(self, store: Store) -> None:
-        """Make what the map of a large collection takes, before anybody asks for it; it is kept with the store."""
-
-        def body() -> None:
-            with suppress(TriscopeError):
-                self.maps.thumbnails(pca(store))
-
-        if len(store) >= WORTH:
-            threading.Thread(target=body, name="triscope-map", daemon=True).start()
-
-    def _open(self, place: Path, network: Network) -> None:
-        with suppress(StoreError):
-            store = Store.open(place, network)
-            if store.table.count(GOOD):
-                self.store = store
-                if self._notes_at is None:
-                    self._notes_at = store.path / _NOTES
-                    with self._notes_lock, suppress(OptionError):  # a note that was written before is kept, too
-                        self.notes = self._read_notes() | self.notes
-                        self._write_notes()
+    def _keep_notes_in(self, store: Store) -> None:
+        if self._notes_at is None:
+            self._notes_at = store.path / _NOTES
+            with self._notes_lock, suppress(OptionError):  # a note that was written before is kept, too
+                self.notes = self._read_notes() | self.notes
+                self._write_notes()
 
     def _write_notes(self) -> None:
         """Keep the notes, where there is a place for them. Raises OptionError where it cannot be written."""

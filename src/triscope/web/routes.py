@@ -55,7 +55,7 @@ async def about(request: Request) -> Response:
 
 async def collection(request: Request) -> Response:
     """The collection, and how far indexing is."""
-    return JSONResponse(await run_in_threadpool(scope_of(request).collection))
+    return JSONResponse(await run_in_threadpool(scope_of(request).collection(number_of(request)).facts))
 
 
 async def add_photo(request: Request) -> Response:
@@ -85,7 +85,7 @@ async def photo_thumbnail(request: Request) -> Response:
 
 async def row_thumbnail(request: Request) -> Response:
     """A small copy of a picture of the collection."""
-    store, row = scope_of(request).require_store(), request.path_params["row"]
+    store, row = scope_of(request).require_store(number_of(request)), request.path_params["row"]
     data = await run_in_threadpool(lambda: jpeg(store.thumbnails([row])[0]))
     return Response(data, media_type="image/jpeg", headers=_DAY)
 
@@ -157,7 +157,8 @@ async def scores(request: Request) -> Response:
     def told() -> dict[str, Any]:
         here = scope.score(unit, photo, number) if photo else None
         try:
-            return {"here": here, "histogram": scope.scores(unit) if scope.store is not None else None}
+            known = scope.collection(number).store is not None
+            return {"here": here, "histogram": scope.scores(unit, number) if known else None}
         except (
             StoreError
         ) as error:  # the collection does not keep that layer: what the photo scores is known all the same
@@ -211,5 +212,5 @@ async def _filters(request: Request) -> tuple[dict[str, Any], bytes, str]:
 
 
 async def _best(request: Request) -> tuple[dict[str, Any], bytes, str]:
-    scope, layer = scope_of(request), word_of(request, "layer")
-    return await scope.worker.call(lambda: picture_atlas(scope.best_pictures(layer)))
+    scope, layer, number = scope_of(request), word_of(request, "layer"), number_of(request)
+    return await scope.worker.call(lambda: picture_atlas(scope.best_pictures(layer, number)))

@@ -39,13 +39,13 @@ interface Note { text: string; star: boolean }
 interface Collection { name: string; pictures: number; layers: string[]; indexing: { text: string; error?: string } | null }
 interface About {
   version: string; networks: Net[]; questions: Record<string, string>; methods: Method[]; photos: Photo[];
-  collection: Collection | null; notes: Record<string, Note>; keepsNotes: boolean; colours: Colours;
+  collections: (Collection | null)[]; notes: Record<string, Note>; keepsNotes: boolean; colours: Colours;
 }
 
 /** How far a job is; its state is waiting, running, paused, done, cancelled or failed. */
 interface Job {
   id: string; state: string; ahead: number; index: number; total: number; score: number | null; terms: Record<string, number>;
-  seconds: number; version: number; error: string | null; method: string; command: string | null; python: string;
+  seconds: number; version: number; error: string | null; method: string; network: number; command: string | null; python: string;
 }
 interface Judged { sentence: string; doubt: boolean }
 /** A picture of a collection. */
@@ -70,6 +70,7 @@ interface Kept { job: Job; said: Said; picture: boolean }
 /** What pages are given: what is known, and ways from one to another. */
 interface App {
   about: About; history: Kept[]; network: number; beside: number; photo: string; readonly net: Net;
+  readonly collection: Collection | null;
   sides(): number[];
   nameOf(network: number): string;
   unitIn(network: number, unit: string): string;

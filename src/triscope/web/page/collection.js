@@ -1,9 +1,10 @@
 // The collection: its maps and tables, and what is near a photo.
 
+import { rowId, seenAddress, thumbAddress } from "./form.js";
 import { fill, h } from "./h.js";
-import { result } from "./result.js";
+import { answer } from "./result.js";
 import { runner } from "./run.js";
-import { ask, get, watch } from "./source.js";
+import { get } from "./source.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function collectionPage(root, params, app) {
@@ -34,19 +35,16 @@ export function collectionPage(root, params, app) {
     run.begin();
   }
 
-  /** What is near a photo. @param {string} id */
-  function show(id) {
-    app.put({ row: id.replace("row-", ""), rows: "" });
-    fill(beside, h("h2", null, "Chosen"), h("img", { src: `api/photos/${id}/seen`, alt: "The photo that was chosen", class: "chosen",
-      onerror: (/** @type {any} */ event) => { if (!event.target.src.endsWith("thumbnail")) event.target.src = `api/rows/${id.replace("row-", "")}/thumbnail`; } }),
-      h("p", null, h("a", { class: "button", href: app.link("image", { photo: id }) }, "Ask about it")));
-    for (const one of near) {
-      const part = h("div", { class: "found" });
-      beside.append(part);
-      ask({ method: one.name, network: app.network, inputs: { query: id } }).then((job) => {
-        stops.push(watch(job, (told) => { if (told.state === "done" || told.state === "failed") fill(part, h("h3", null, one.title), result(app, told)); }));
-      }).catch((error) => fill(part, h("p", { class: "note" }, error.message)));
-    }
+  /** What is near a photo, for each network that is shown. @param {number} row */
+  function show(row) {
+    const id = rowId(row, app.network);
+    app.put({ row, rows: "" });
+    const photo = h("img", { src: seenAddress(id, app.network), alt: "The photo that was chosen", class: "chosen" });
+    photo.addEventListener("error", () => { photo.src = thumbAddress(id); }, { once: true }); // its file is not there any more
+    fill(beside, h("h2", null, "Chosen"), photo, h("p", null, h("a", { class: "button", href: app.link("image", { photo: id }) }, "Ask about it")));
+    const sides = app.sides();
+    near.forEach((one) => beside.append(...sides.map((network) => answer(app, { method: one.name, network, inputs: { query: id } },
+      h("h3", null, one.title, sides.length > 1 && h("span", { class: "soft" }, ` by ${app.nameOf(network)}`)), stops))));
   }
 
   const selects = app.methods((one) => one.selects)[0];
@@ -55,11 +53,7 @@ export function collectionPage(root, params, app) {
   function gather(rows) {
     app.put({ row: "", rows: rows.length > 1 && rows.length <= 100 ? rows.join(",") : "" });
     if (!rows.length || !selects) return;
-    const part = h("div", { class: "found" }, h("p", { class: "note" }, "Looking at them …"));
-    fill(beside, h("h2", null, "Selected"), part);
-    ask({ method: selects.name, network: app.network, options: { [selects.selects || ""]: rows } }).then((job) => {
-      stops.push(watch(job, (told) => { if (told.state === "done" || told.state === "failed") fill(part, result(app, told)); }));
-    }).catch((error) => fill(part, h("p", { class: "note" }, error.message)));
+    fill(beside, h("h2", null, "Selected"), answer(app, { method: selects.name, network: app.network, options: { [selects.selects || ""]: rows } }, null, stops));
   }
 
   /** A map in its frame tells which picture was chosen, or which several. @param {MessageEvent} event */
@@ -67,13 +61,13 @@ export function collectionPage(root, params, app) {
     const frame = /** @type {HTMLIFrameElement | null} */ (place.querySelector("iframe"));
     if (!frame || event.source !== frame.contentWindow) return;
     const row = event.data?.triscope === "chosen" ? event.data.row : null;
-    if (Number.isInteger(row) && row >= 0) show(`row-${row}`);
+    if (Number.isInteger(row) && row >= 0) show(row);
     const rows = event.data?.triscope === "picked" ? event.data.rows : null;
     if (Array.isArray(rows) && rows.every((one) => Number.isInteger(one) && one >= 0)) gather(rows);
   }
 
   function draw() {
-    const known = app.about.collection;
+    const known = app.collection;
     title.textContent = known ? known.name || "Collection" : "No collection is open";
     if (known) title.append(h("span", { class: "soft" }, ` ${known.pictures.toLocaleString("en")} photos`));
     const busy = known?.indexing;
@@ -83,13 +77,13 @@ export function collectionPage(root, params, app) {
   }
 
   async function refresh() {
-    const before = app.about.collection?.pictures || 0;
-    app.about.collection = await get("api/collection").catch(() => app.about.collection);
+    const before = app.collection?.pictures || 0;
+    app.about.collections[app.network] = await get("api/collection", { network: app.network }).catch(() => app.collection);
     draw();
-    if (!before && app.about.collection?.pictures) use(now.name);
+    if (!before && app.collection?.pictures) use(now.name);
   }
 
-  if (!app.about.collection) {
+  if (!app.collection) {
     fill(root, title, h("p", null, "Start the page with a folder of photos; it is indexed while you look:"),
       h("div", { class: "line" }, h("code", null, "triscope app ~/photos")),
       h("p", { class: "caption" }, "The photos stay where they are. What the network says of each is kept in a folder .triscope among them."));
@@ -98,8 +92,8 @@ export function collectionPage(root, params, app) {
       split);
     fill(beside, h("p", { class: "note" }, "Choose a photo on a map, and what is near it stands here; draw around some (Lasso), and what they have in common does."));
     addEventListener("message", hear);
-    if (app.about.collection.pictures && now) use(now.name);
-    if (params.row) show(`row-${params.row}`);
+    if (app.collection.pictures && now) use(now.name);
+    if (/^\d+$/.test(params.row || "")) show(Number(params.row));
     else if (/^\d+(,\d+)+$/.test(params.rows || "")) gather(params.rows.split(",").map(Number));
   }
   draw();

@@ -2,7 +2,7 @@
 // by its name.
 
 import { choice, fill, h, say } from "./h.js";
-import { post } from "./source.js";
+import { address, post } from "./source.js";
 
 /** @typedef
  * {{node: any, read: () => {inputs: any, options: any}, set: (said: {inputs?: any, options?: any}) => void, missing: () => string[]}}
@@ -58,7 +58,7 @@ function inputField(app, method, input, value) {
   const id = `in-${method.name}-${input.name}`;
   if (kind === "layer" || kind === "stored layer") {
     const names = kind === "layer" ? app.net.layers.filter((one) => one.channels > 0)
-      .map((one) => one.name) : app.about.collection?.layers || [];
+      .map((one) => one.name) : app.collection?.layers || [];
     const select = h("select", { id }, h("option", { value: "" }, "default"),
       names.map((/** @type {string} */ name) => h("option", { value: name, selected: name === value }, name)));
     return { ...about, node: labelled(label, id, select, input.help), read: () => select.value || undefined,
@@ -130,9 +130,12 @@ function labelled(label, id, control, help) {
 /** @param {string} id @param {number} [network] */
 export const seenAddress = (id, network = 0) => `api/photos/${id}/seen?network=${network}`;
 
+/** The id of a photo of a network's collection. @param {number} row @param {number} network */
+export const rowId = (row, network) => `row-${row}${network ? `.${network}` : ""}`;
+
 /** @param {string} id */
 export const thumbAddress = (id) =>
-  id.startsWith("row-") ? `api/rows/${id.slice(4)}/thumbnail` : `api/photos/${id}/thumbnail`;
+  id.startsWith("row-") ? address(`api/rows/${parseInt(id.slice(4), 10)}/thumbnail`, { network: id.split(".")[1] }) : `api/photos/${id}/thumbnail`;
 
 /** Give the server pictures; those that it takes are at hand then. @param {App} app @param {Iterable<File>} files */
 export async function upload(app, files) {

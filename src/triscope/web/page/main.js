@@ -37,6 +37,7 @@ const app = {
   beside: -1,
   photo: "",
   get net() { return this.about.networks[this.network]; },
+  /** What is known of the photos that the network has indexed, or null. */ get collection() { return this.about.collections[this.network]; },
   /** The networks that are shown: one, or two side by side. */
   sides() { return this.beside < 0 ? [this.network] : [this.network, this.beside]; },
   nameOf: (/** @type {number} */ network) => app.about.networks[network].name,
@@ -148,7 +149,7 @@ function drawBar() {
       options.map(([value, name]) => h("option", { value: value < 0 ? "" : String(value), selected: value === chosen }, name)));
   const all = names.map((name, i) => /** @type {[number, string]} */ ([i, name]));
   const net = names.length < 2 ? h("b", null, names[0]) : [pick("network", "Network", app.network, all),
-    (page === "unit" || page === "image") && pick("beside", "Beside it", app.beside,
+    ["unit", "image", "collection"].includes(page) && pick("beside", "Beside it", app.beside,
       [[-1, "alone"], ...all.filter(([i]) => i !== app.network).map(([i, name]) => /** @type {[number, string]} */ ([i, `and ${name}`]))])];
   const field = photoField(app, { label: "Photo", value: app.photo ? [app.photo] : [], changed: (ids) => {
     if (ids[0] && ids[0] !== app.photo) app.go(page, { ...params, photo: ids[0] });

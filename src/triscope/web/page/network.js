@@ -52,7 +52,7 @@ export function networkPage(root, params, app) {
   function drawControls() {
     const words = /** @type {[string, string][]} */ ([["map", "map"]]);
     if (layer.filters) words.push(["filter", "filter"]);
-    if (app.about.collection?.layers.includes(layer.name)) words.push(["best", "best photo"]);
+    if (app.collection?.layers.includes(layer.name)) words.push(["best", "best photo"]);
     if (!words.some(([word]) => word === show)) show = "map";
     const find = h("input", { type: "search", id: "find", value: search, placeholder: "number or note", spellcheck: "false",
       oninput: settled(() => { search = find.value.trim(); put(); arrange(); }) });

@@ -1,7 +1,7 @@
 // What a job found: a heatmap over its photo, a picture, a table, a gallery, a page of its own.
 
 import { numbersOf } from "./colour.js";
-import { seenAddress, thumbAddress } from "./form.js";
+import { rowId, seenAddress, thumbAddress } from "./form.js";
 import { copyable, fill, h, say, told } from "./h.js";
 import { heatView } from "./heat.js";
 import { act, address, ask, get, over, reached, unpacked, watch } from "./source.js";
@@ -22,9 +22,21 @@ export function result(app, job) {
   return node;
 }
 
+/** A question, and what is found once it is. @param {App} app @param {any} question @param {any} title @param {(() => void)[]} stops
+ * @param {(why: string) => void} [refused] */
+export function answer(app, question, title, stops, refused) {
+  const node = h("div", { class: "found" });
+  const failed = refused || ((/** @type {string} */ why) => fill(node, title, h("p", { class: "note" }, why)));
+  ask(question).then((job) => stops.push(watch(job, (now) => {
+    if (now.state === "done") fill(node, title, result(app, now));
+    else if (now.state === "failed") failed(now.error || "");
+  }))).catch((error) => failed(error.message));
+  return node;
+}
+
 /** @param {App} app @param {Job} job @param {Found} facts */
 function body(app, job, facts) {
-  if (facts.matrix) return matrix(app, facts.matrix);
+  if (facts.matrix) return matrix(app, facts.matrix, job.network);
   if (facts.units) return selection(app, job, facts);
   if (facts.page) return null; // a map is in its frame already
   if (facts.parts.length) return gallery(app, job, facts);
@@ -37,7 +49,7 @@ function body(app, job, facts) {
 /** Pictures of the collection, each with its score. @param {App} app @param {Job} job @param {Found} facts */
 function gallery(app, job, facts) {
   const card = (/** @type {Entry} */ entry, /** @type {number} */ i) => h("li", null,
-    h("a", { href: app.link("image", { photo: `row-${entry.row}` }), title: entry.name },
+    h("a", { href: app.link("image", { photo: rowId(entry.row, job.network) }), title: entry.name },
       h("img", { src: `api/jobs/${job.id}/parts/${i}`, alt: entry.name, loading: "lazy" }),
       h("span", { class: "value" }, told(entry.score))));
   return [h("ol", { class: "gallery" }, facts.parts.map(card)), h("p", { class: "detail" }, `Number: ${facts.measure}.`)];
@@ -62,8 +74,8 @@ function selection(app, job, facts) {
   ];
 }
 
-/** A table of counts, and the photos of the cell that is chosen. @param {App} app @param {Matrix} table */
-function matrix(app, table) {
+/** A table of counts, and the photos of the cell that is chosen. @param {App} app @param {Matrix} table @param {number} network */
+function matrix(app, table, network) {
   const place = h("section", { class: "cell", "aria-label": "The photos of a cell" }, h("p", { class: "note" }, "Choose a number, and its photos stand here."));
   const cells = new Map(table.cells.map((cell) => [`${cell[0]},${cell[1]}`, cell]));
 
@@ -84,8 +96,8 @@ function matrix(app, table) {
     fill(place, h("h3", null, `${table.axes[0]} ${table.labels[row]}, ${table.axes[1]} ${table.answers[col]}`),
       h("p", { class: "detail" }, `${count.toLocaleString("en")} photos${count > rows.length ? `, of which ${rows.length} are shown` : ""}, the surest answers first. A photo leads to the question: ${question}`),
       h("ol", { class: "gallery" }, rows.map((one) => h("li", null,
-        h("a", { href: app.link("image", { photo: `row-${one}`, unit: asked }), title: question },
-          h("img", { src: thumbAddress(`row-${one}`), alt: `${question} Photo ${one}`, loading: "lazy" }))))));
+        h("a", { href: app.link("image", { photo: rowId(one, network), unit: asked }), title: question },
+          h("img", { src: thumbAddress(rowId(one, network)), alt: `${question} Photo ${one}`, loading: "lazy" }))))));
     say(`${count} photos`);
   }
 

@@ -54,11 +54,8 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     live.hidden = scrub.hidden = true;
     fill(found);
     fill(course);
-    if (method.mapped) {
-      stage?.close();
-      stage = mapStage();
-      fill(easel, stage.node);
-    }
+    stage?.close();
+    if (method.mapped) fill(easel, (stage = mapStage()).node);
     const said = form.read();
     started?.(said);
     try {

@@ -7,7 +7,7 @@ import { post } from "./source.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function studioPage(root, params, app) {
-  const all = app.methods((one) => app.about.collection?.pictures || !one.needs.includes("store"));
+  const all = app.methods((one) => app.collection?.pictures || !one.needs.includes("store"));
   const first = all.find((one) => one.question === "what") || all[0];
   let now = all.find((one) => one.name === params.method) || first;
   /** @type {any} */ let run = null;

@@ -3,9 +3,9 @@
 import { histogram } from "./charts.js";
 import { numbersOf } from "./colour.js";
 import { choice, fill, h, keys, settled, told } from "./h.js";
-import { heatPanel, result } from "./result.js";
+import { answer, heatPanel } from "./result.js";
 import { runner } from "./run.js";
-import { ask, get, watch } from "./source.js";
+import { get } from "./source.js";
 
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function unitPage(root, params, app) {
@@ -38,7 +38,6 @@ export function unitPage(root, params, app) {
     oninput: () => { opacity = Number(slider.value); look(); } });
   const what = h("div");
   const which = h("div");
-  const scores = h("div", { class: app.about.collection?.pictures ? "scores" : null });
   const columns = [
     column("Where it looks", "in this photo", h("div", { class: "controls" },
       h("label", { class: "inline", for: "where" }, h("span", { class: "label" }, "Method"), select),
@@ -49,7 +48,7 @@ export function unitPage(root, params, app) {
         look();
       })), where),
     column("What excites it", "made from noise", what),
-    column("Which photos do", app.about.collection?.name ? `in ${app.about.collection.name}${parts?.at ? ", by the whole channel" : ""}` : "in a collection", scores, which),
+    column("Which photos do", app.collection?.name ? `in ${app.collection.name}${parts?.at ? ", by the whole channel" : ""}` : "in a collection", which),
   ];
   const head = h("div", { class: "head" }, h("h1", null, title()), walker(), noteField());
   fill(root, head, h("div", { class: "columns" }, columns));
@@ -155,31 +154,33 @@ export function unitPage(root, params, app) {
     start();
   }
 
-  async function finder() {
-    if (!app.about.collection?.pictures) {
-      fill(which, h("p", { class: "note" }, app.about.collection?.indexing ? "The folder is being indexed; photos appear here when there are some."
-        : "No collection is open. Start with a folder of photos: ", !app.about.collection && h("code", null, "triscope app FOLDER")));
-    } else {
-      const refused = /** @type {string[]} */ ([]);
-      const without = (/** @type {string} */ why) => { // some find for classes, some for channels alone
-        refused.push(why);
-        if (refused.length === finders.length) which.append(h("p", { class: "note" }, refused[0]));
-      };
-      for (const one of finders) {
-        const place = h("div", { class: "found" });
-        which.append(place);
-        ask({ method: one.name, network: app.network, inputs: { objective: channel } }).then((job) => {
-          stops.push(watch(job, (now) => {
-            if (now.state === "done") fill(place, h("h3", null, one.title), result(app, now));
-            else if (now.state === "failed") without(now.error || "");
-          }));
-        }).catch((error) => without(error.message));
+  /** Which photos do, by one network. @param {number} network */
+  function finder(network) {
+    const objective = app.unitIn(network, channel);
+    const [state, scores, list] = [h("p", { class: "note", role: "status" }), h("div"), h("div")];
+    which.append(h("div", null, sides.length > 1 && h("h3", null, app.nameOf(network)), state, scores, list));
+    const refused = /** @type {string[]} */ ([]);
+    const without = (/** @type {string} */ why) => { // some find for classes, some for channels alone
+      refused.push(why);
+      if (refused.length === finders.length) list.append(h("p", { class: "note" }, refused[0]));
+    };
+    const find = (/** @type {Method} */ one) => list.append(answer(app, { method: one.name, network, inputs: { objective } }, h("h3", null, one.title), stops, without));
+    async function begin() {
+      const known = app.about.collections[network];
+      const busy = known?.indexing;
+      fill(state, !known ? ["No collection is open. Start with a folder of photos: ", h("code", null, "triscope app FOLDER")]
+        : busy ? busy.error || `Being indexed${busy.text ? `: ${busy.text}` : " after the other network"}. ${known.pictures ? "" : "Photos appear here when there are some."}` : "");
+      if (known?.pictures) finders.forEach(find);
+      else if (busy && !busy.error) {
+        const timer = setTimeout(() => get("api/collection", { network }).catch(() => known).then((now) => { app.about.collections[network] = now; begin(); }), 1500);
+        stops.push(() => clearTimeout(timer));
       }
+      scores.className = known?.pictures ? "scores" : "";
+      const found = await get("api/scores", { unit: objective, photo: app.photo, network }).catch(() => null);
+      fill(scores, !found ? null : found.histogram ? histogram(found.histogram, found.here)
+        : found.here !== null && h("p", { class: "value" }, `This photo scores ${told(found.here)}.`));
     }
-    const found = await get("api/scores", { unit: channel, photo: app.photo, network: app.network }).catch(() => null);
-    if (!found) return;
-    fill(scores, found.histogram ? histogram(found.histogram, found.here)
-      : found.here !== null && h("p", { class: "value" }, `This photo scores ${told(found.here)}.`));
+    begin();
   }
 
   const end = () => runs.forEach((run) => { run.leave(); run.close(); });
@@ -195,7 +196,7 @@ export function unitPage(root, params, app) {
   if (maps.length) use(method.name);
   settled(loadExact, 0)();
   maker();
-  finder();
+  sides.forEach(finder);
   return () => {
     release();
     panels.forEach((panel) => panel.close());
