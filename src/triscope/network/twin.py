@@ -151,11 +151,16 @@ def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:
 
 def _state(module: nn.Module) -> tuple[object, ...]:
     """What must stay the same for a twin to stay true: the module's parts, their hooks, and where its tensors lie."""
-    parts = tuple(module.modules())  # the modules themselves: held, their identity cannot pass to another
+    parts = {module: None}  # the modules themselves: held, their identity cannot pass to another
     hooks: list[object] = []
     tensors: list[object] = []
-    for part in parts:  # at every question: plain loops, as parts and tensors are hundreds
-        held = vars(part)
+    waiting = [module]
+    while waiting:  # at every question: plain loops, as parts and tensors are hundreds
+        held = vars(waiting.pop())
+        for part in held.get("_modules", {}).values():
+            if part is not None and part not in parts:
+                parts[part] = None
+                waiting.append(part)
         for name in HOOKS:
             if table := held.get(name):
                 hooks += table.values()
@@ -163,7 +168,7 @@ def _state(module: nn.Module) -> tuple[object, ...]:
             for tensor in held.get(name, {}).values():
                 if tensor is not None:
                     tensors += (tensor.data_ptr(), tensor.dtype)
-    return parts, hooks, tensors
+    return tuple(parts), hooks, tensors
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:
