@@ -1,25 +1,25 @@
 """Every example runs by itself, within its length, and writes the pictures it names."""
 
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import PIL.Image
 import pytest
 
-import triscope
+from tests.fewer import fewer
+from tests.processes import ran
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 NAMES = [example.stem for example in EXAMPLES]
-#: Examples that optimise pictures take a number of steps: as few are enough to see that they run.
-FEW_STEPS = {
-    "ascend_classes": lambda: [3],
-    "ascend_inversion": lambda: ["sample:rocket", 2],
-    "style_choices": lambda: ["sample:cat", "sample:brick", 3],
-}
+#: Runs an example as its second line says, in a folder; what it warns of is an error.
+PROGRAM = """
+import runpy, sys, warnings
+warnings.simplefilter("error")
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def look_at(folder: Path) -> None:
@@ -39,9 +39,9 @@ def test_an_example_is_short(example):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)
 def test_an_example_draws(example, tmp_path, monkeypatch, capfd):
-    """In this process: to start Python and torch anew takes longer than most of them do."""
-    words = [str(word) for word in FEW_STEPS.get(example.stem, list)()]
-    monkeypatch.setattr(sys, "argv", [str(example), str(tmp_path), *words])
+    """In this process: to start Python and torch anew takes longer than most of them do. A few steps are enough."""
+    fewer(monkeypatch)
+    monkeypatch.setattr(sys, "argv", [str(example), str(tmp_path)])
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example), run_name="__main__")
     said = capfd.readouterr()
@@ -50,21 +50,11 @@ def test_an_example_draws(example, tmp_path, monkeypatch, capfd):
     look_at(tmp_path)
 
 
-def test_an_example_runs_by_itself_as_its_second_line_says(tmp_path):
-    example = ROOT / "examples" / "compare_filters.py"
-    source = str(Path(triscope.__file__).parents[1])
-    environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
-    done = subprocess.run(
-        [sys.executable, str(example), str(tmp_path)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout
+def test_an_example_runs_by_itself_as_its_second_line_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ran(PROGRAM, str(ROOT / "examples" / "compare_filters.py"), str(tmp_path), fresh=True)
+    assert (code, err) == (0, "")
+    assert out
     look_at(tmp_path)
 
 
