@@ -1,9 +1,11 @@
-"""Benchmarks take too long to be run here, but whoever runs one finds that it can be loaded."""
+"""Benchmarks take too long to be run here, but each can be loaded; and how deep calls go is held."""
 
 import importlib
 from pathlib import Path
 
 import pytest
+
+from benchmarks.depth import calls, measured
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
@@ -16,3 +18,11 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", MODULES)
 def test_a_benchmark_can_be_loaded(name):
     assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize(("name", "frames", "files"), [("saliency", 10, 27), ("stylize", 22, 41)])
+def test_a_call_goes_no_deeper_and_through_no_more_files(name, frames, files):
+    stack, seen = measured(calls()[name])
+    assert stack[0] == "methods/table.py: Method.__call__"
+    assert len(stack) <= frames, stack
+    assert len(seen) <= files, sorted(seen)

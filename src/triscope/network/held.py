@@ -42,13 +42,9 @@ class Held:
         while waiting:
             waiting += self._note(waiting.pop())
 
-    def changed(self) -> bool:
-        """Whether anything was replaced, added or taken away."""
-        return any(self._changes())
-
     def put_back(self) -> None:
         """What was replaced is put back, what was added is taken away."""
-        for container, kept in list(self._changes()):
+        for container, kept in list(self.changes()):
             if isinstance(container, dict):
                 for name in [name for name in container if name not in kept and name != _SWITCHED]:
                     del container[name]
@@ -59,8 +55,8 @@ class Held:
                 container.clear()
                 container.update(kept) if isinstance(container, set) else container.extend(kept)
 
-    def _changes(self) -> Iterator[tuple[Container, Any]]:
-        """The containers that hold something else, with what they have held."""
+    def changes(self) -> Iterator[tuple[Container, Any]]:
+        """The containers in which something was replaced, added or taken away, with what they have held."""
         for held, names, values in self._dicts:
             more = len(names) + (_SWITCHED in held)
             if len(held) != more or not all(map(is_, map(held.get, names), values)):

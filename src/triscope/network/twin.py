@@ -39,7 +39,10 @@ class TwinKeeper:
     def get(self) -> nn.Module:
         """The twin of the module as it is now."""
         with self._lock:
-            return self._current().module
+            twin = self._twin
+            if twin is None or twin.state != _state(self.module) or any(twin.theirs.changes()):
+                twin = self._twin = _Twin(self.module, self.name)
+            return twin.module
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -57,11 +60,6 @@ class TwinKeeper:
         finally:
             with self._lock:
                 self._running -= 1
-
-    def _current(self) -> "_Twin":
-        if self._twin is None or self._twin.state != _state(self.module) or self._twin.theirs.changed():
-            self._twin = _Twin(self.module, self.name)
-        return self._twin
 
 
 class _Twin:
