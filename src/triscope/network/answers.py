@@ -38,6 +38,14 @@ class Answer:
         rows = [one for one in outputs if isinstance(one, Tensor) and one.ndim == 2 and one.shape[1:] == shape]
         return cls(shape, guess(shape or (), rows), why)
 
+    def require_same(self, output: Tensor, network: str) -> None:
+        """Raise NetworkError where an output is of another length than those of the passes that found the layers."""
+        if self.shape and len(self.shape) == 1 and output.ndim == 2 and output.shape[1:] != self.shape:
+            raise NetworkError(
+                f"{network} gives {self.shape[0]} numbers for each of two pictures, and {output.shape[1]} for each of "
+                f"{len(output)}, so they say nothing of a picture. Inner units (LAYER:CHANNEL) can be asked."
+            )
+
 
 def classes_of(network: "Network", answer: Answer) -> int:
     """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""

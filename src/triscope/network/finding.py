@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from triscope.network import tap
 from triscope.network.answers import Answer
+from triscope.network.interface import NoOutput, unreal_numbers
 from triscope.network.layers import Layer, Layers, nearest_rows
 from triscope.network.layout import Layout, alike, guess
 from triscope.network.positions import Reader, Recorder, State, follow, operations
@@ -62,6 +63,7 @@ class _Heard:
     silent: bool
     several: bool = False  # whether it gave more than this tensor, which came first
     regions: bool = False  # whether it was computed from the regions that a detector proposes
+    unreal: str | None = None  # what its numbers are, where they are not real ones
     same: bool = False
     change: Tensor | None = None  # for a guess, where the response changes between the pictures, (h, w)
     kept: Tensor | None = None  # its values, where pictures go one by one
@@ -81,7 +83,7 @@ class _Listener:
         """Told of a module."""
         with torch._C.DisableTorchFunction():  # noqa: SLF001 - nothing of this is part of the pass
             first = tap.first_of(output)
-            if isinstance(first, Tensor) and first.ndim >= 2:
+            if isinstance(first, Tensor) and not _inside_vmap(first) and first.ndim >= 2:
                 self._calls[name] += 1
                 if type(module).__name__ in operations.REGION_MODULES:
                     self.recorder.pooled_regions(first)
@@ -90,6 +92,10 @@ class _Listener:
 
     def note(self, name: str, module: nn.Module, output: Tensor, *, several: bool = False) -> None:
         """What is to be remembered of a tensor; the tensor itself only where pictures go one by one."""
+        if unreal := unreal_numbers(output):
+            shape = () if output.is_nested else tuple(output.shape)
+            self.heard.append(_Heard(name, module, shape, None, None, silent=False, unreal=f"gives {unreal}"))
+            return
         values = output.dequantize() if output.is_quantized else output
         shape, number = tuple(values.shape), self.recorder.number(output)
         rows = bool(shape) and shape[0] == self.pictures
@@ -102,6 +108,11 @@ class _Listener:
         elif self.pictures == 1:
             one.kept = values.detach().clone()
         self.heard.append(one)
+
+
+def _inside_vmap(value: Tensor) -> bool:
+    """Whether a tensor stands for several, in a function of `torch.func`: of modules called there nothing is noted."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(value))  # noqa: SLF001 - there is no other way to tell
 
 
 def _numbers(values: Tensor) -> Any:
@@ -181,6 +192,12 @@ def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor,
         for one, more in zip(heard.calls, again.calls, strict=False):
             one.same = one.same and alike and more.same and not more.silent
         outputs = outputs + again.outputs
+    if not single and heard.calls and (heard.calls[-1].name, heard.calls[-1].shape) == ("output", (2, 2)):
+        with torch.no_grad():
+            alone = ask(twin, normalise(grey))
+        if isinstance(alone, Tensor) and alone.shape[1:] != (2,):  # of two pictures and not of two classes
+            heard.calls.pop()
+            outputs = [NoOutput("it gives as many numbers for each picture as there are pictures")]
     return Findings(heard.calls, heard.record, outputs, size, where, single)
 
 
@@ -261,6 +278,8 @@ def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader, state:
 
 def _judged(one: _Heard, layout: Layout, found: Findings) -> tuple[Layout, str | None]:
     """The layout that a layer is asked by, and what is to be said of it."""
+    if one.unreal:
+        return Layout("other", pictures=False, why=one.unreal), one.unreal
     rows, pictures = one.shape[0] if one.shape else 1, found.pictures
     if not layout.rows_fit(one.shape, pictures):
         each = f"{rows // pictures} rows for each picture"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from triscope.errors import NetworkError
@@ -72,7 +73,20 @@ def take(returned: object, output: Output) -> Tensor | NoOutput:
         return NoOutput(f"its output is a {type(found).__name__} and no tensor; it returns {described(returned)}")
     if found.ndim == 0:
         return NoOutput("it gives one number for all images together")
+    if unreal := unreal_numbers(found):
+        return NoOutput(f"it gives {unreal}; give what they are made of: Network(module, output=...)")
     return found[:, None] if found.ndim == 1 else found
+
+
+def unreal_numbers(values: Tensor) -> str | None:
+    """What the numbers of a tensor are where no gradient, mean or largest can be asked of them; None for real ones."""
+    if values.is_nested or values.layout is not torch.strided:
+        return "a nested tensor" if values.is_nested else f"a tensor that is not dense ({values.layout})"
+    if values.is_complex():
+        return "complex numbers"
+    if values.is_floating_point() or values.is_quantized:
+        return None
+    return "yes or no" if values.dtype == torch.bool else f"whole numbers ({str(values.dtype).removeprefix('torch.')})"
 
 
 def tensors(returned: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -41,6 +41,8 @@ class Layer:
 
     def require_pictures(self) -> None:
         """Raise NetworkError where the layer has not one row for each picture that depends on the picture."""
+        if not self.layout.pictures and self.layout.why:
+            raise NetworkError(f"{self.name} {self.layout.why}, of which nothing can be asked.")
         if not self.layout.pictures:
             near = f" The nearest layer that has one row for each picture is {self.instead}." if self.instead else ""
             raise NetworkError(f"{self.name} {self.note}, so its rows are not pictures.{near}")

@@ -91,8 +91,18 @@ class Look(Mapping[Need, Tensor]):
         return len(self.needs)
 
 
-def require_rows(layer: str, layout: Layout | None, values: Tensor, pictures: int, network: "Network") -> None:
+def require_rows(
+    layers: Iterable[str], layouts: Mapping[str, Layout], kept: Mapping[str, Tensor], network: "Network"
+) -> None:
     """Raise NetworkError where a layer's rows cannot be the pictures that were asked about."""
+    images = kept["input"]
+    for layer in sorted(layers):
+        _require_rows(layer, layouts.get(layer), kept[layer], len(images), network)
+        if layer == "output" and network.answer and images.shape[-2:] == network.size:
+            network.answer.require_same(kept[layer], network.name)
+
+
+def _require_rows(layer: str, layout: Layout | None, values: Tensor, pictures: int, network: "Network") -> None:
     if layout.rows_fit(values.shape, pictures) if layout else values.ndim and len(values) == pictures:
         return
     rows = len(values) if values.ndim else 1

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.answers import classes_of, count_classes, probabilities
+from triscope.network.answers import Answer, classes_of, count_classes, probabilities
 from triscope.network.backward_rules import Rule, following
 from triscope.network.draws import Draws
 from triscope.network.finding import Stated, listen
@@ -130,8 +130,9 @@ class Network:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the network's weights, in which it is asked."""
-        return next(self._floats(), torch.empty(0)).dtype
+        """The precision of the network's weights, in which it is asked: of the first that is more than a vector."""
+        weights = (weight for weight in self._floats() if weight.ndim > 1)
+        return next(weights, next(self._floats(), torch.empty(0))).dtype
 
     @property
     def sha256(self) -> str:
@@ -301,8 +302,8 @@ class Network:
                 f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
             )
         layouts = {name: self._layout(twin, layers[name], (images.shape[-2], images.shape[-1])) for name in inner}
-        for name in sorted(names - {"input"} if not edits else ()):
-            require_rows(name, layouts.get(name), kept[name], len(images), self)
+        if not edits:
+            require_rows(names - {"input"}, layouts, kept, self)
         grids = {name: grid for name, shape in shapes.items() if (grid := layers[name].layout.rows_and_cols(shape))}
         return Look(layouts, wanted, kept, leaves, tally, grids)
 
@@ -317,6 +318,11 @@ class Network:
         twin = self._keeper.get()
         with self._keeper.running(), self._drawn(twin, 0):
             self._interface(twin, inputs)
+
+    @property
+    def answer(self) -> Answer | None:
+        """What was found of its output with its layers; None where nobody has looked for them yet."""
+        return self._found[1][self.size].answer if self._found and self.size in self._found[1] else None
 
     @property
     def takes_one(self) -> bool:

@@ -73,6 +73,11 @@ def indices_of(classes: Classes, network: "Network") -> Classes:
 
 def pick(scores: Tensor, classes: Classes) -> Tensor:
     """The scores of the class, (B, K, ...) -> (B, ...). Raises ObjectiveError where images and classes do not pair."""
+    most = max(map(bound, classes if isinstance(classes, tuple) else (classes,)))
+    if most >= scores.shape[1]:
+        raise ObjectiveError(
+            f"{scores.shape[1]} scores were given for each of {len(scores)} images, and none of {most}."
+        )
     if not isinstance(classes, tuple):
         return scores[:, bound(classes)]
     if len(classes) != len(scores):

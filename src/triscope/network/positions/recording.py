@@ -132,8 +132,8 @@ class Recorder(TorchFunctionMode):
         return result
 
     def _made(self, value: object, known: bool) -> Noted | None:
-        """A tensor that a function gave, under a new number."""
-        if not isinstance(value, Tensor):
+        """A tensor that a function gave, under a new number; nested ones have no shape to be noted."""
+        if not isinstance(value, Tensor) or value.is_nested:
             return None
         number, self._count = self._count, self._count + 1
         self._numbers[id(value)] = TensorWeakRef(value), number
@@ -147,6 +147,8 @@ class Recorder(TorchFunctionMode):
             return type(value)(self._noted(inner) for inner in value)
         if not isinstance(value, Tensor):
             return value
+        if value.is_nested:
+            return None
         number = self.number(value)
         index = value if number is None and not value.is_floating_point() else None
         return Noted(number, tuple(value.shape), index)
