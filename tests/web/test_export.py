@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -43,7 +44,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(folder, tmp_path_factory):
-    return ts.export_app(folder, tmp_path_factory.mktemp("site")).parent
+    store = ts.Store.open(folder.path.parent / "photos", tiny())
+    return ts.export_app(folder, tmp_path_factory.mktemp("site"), maps=[ts.pca(store), ts.tsne(store)]).parent
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +214,32 @@ def test_layers_without_units_are_named_and_a_folder_without_units_is_refused(fo
         ts.export_app(tmp_path / "u", tmp_path / "site")
 
 
+@pytest.mark.parametrize("way", ["file", "http"])
+def test_a_photo_on_a_map_of_the_site_leads_to_the_units_it_activates_most(site, served, folder, browser, way):
+    page = browser.new_page()
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((site / "index.html").as_uri() if way == "file" else f"{served}/index.html")
+    page.locator(".maps a", has_text="PCA").click()
+    page.locator("#count", has_text="3 pictures").wait_for()
+    page.locator("#search").fill("three.png")
+    page.locator("#canvas").focus()
+    page.keyboard.press("Enter")
+    best = [one for one in folder.units if one.patches and one.patches[0].name == "three.png"]
+    leads = page.locator(".leads a")
+    leads.first.wait_for()
+    assert {one.inner_text() for one in leads.all()[: len(best)]} == {one.title or one.unit for one in best[:12]}
+    unit = next(one for one in folder.units if (one.title or one.unit) == leads.first.inner_text())
+    leads.first.click()
+    page.locator("h1", has_text=unit.title or unit.unit).wait_for()
+    page.locator("nav a", has_text="t-SNE").click()
+    page.locator(".kicker a", has_text="All layers").click()
+    page.locator(".layers").wait_for()
+    page.close()
+    assert said == []
+
+
 def test_the_command_makes_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text("from tests.web.conftest import tiny\n\ndef make():\n    return tiny()\n")
@@ -223,6 +251,16 @@ def test_the_command_makes_what_is_missing(tmp_path, monkeypatch):
     assert done.stdout == "site/index.html\n"
     assert len(ts.UnitFolder.open("site/units")) == 4
     assert call(["app", "--export", "again", "--units", "site/units"]).exit_code == 0
+    assert [path.name for path in Path("again").glob("collection*")] == []
+    Path("photos").mkdir()
+    for seed in range(5):
+        paint(Path("photos") / f"{seed}.png", seed)
+    Store.build(tiny(), "photos", layers=["3", "output"])
+    done = call(["app", "photos", "--export", "third", "--units", "site/units", "--map", "tsne"])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"t-SNE of 3: 5 photos, \d\.\d MB, [\d,]+ bytes per photo", done.output)
+    assert [path.name for path in Path("third").glob("collection*")] == ["collection-tsne.html"]
+    assert "name its folder" in call(["app", "--export", "site", "--units", "site/units", "--map", "pca"]).output
     for wrong in (words, [*words, "--layer", "1", "--units", "u"], ["app", "--units", "u"]):
         refused = call(wrong)
         assert refused.exit_code == 1

@@ -50,6 +50,10 @@ def command(name: str) -> click.Command:
             ["--layer"], multiple=True, metavar="LAYER",
             help="for --export without --units: make the units of this layer first, in DIR/units; may be repeated",
         ),
+        click.Option(
+            ["--map", "maps"], multiple=True, type=click.Choice(["pca", "tsne"]),
+            help="for --export with a collection: the maps of its photos; may be repeated  [default: pca]",
+        ),
         click.Option(["--open/--no-open", "open_page"], default=True, show_default=True, help="open a browser"),
     ]  # fmt: skip
     text = """A live page in the browser: every method, interactively, on your network and photos.
@@ -79,6 +83,7 @@ def _run(
     export: str | None,
     units: str | None,
     layer: tuple[str, ...],
+    maps: tuple[str, ...],
     chosen: NetworkChoice,
     console: Console,
 ) -> None:
@@ -88,10 +93,10 @@ def _run(
 
         if beside or beside_weights:
             raise OptionError("--export writes the site of one network: leave --beside out, and write one for each.")
-        export_site(export, units, layer, source, chosen, console)
+        export_site(export, units, layer, source, maps, chosen, console)
         return
-    if units is not None or layer:
-        raise OptionError("--units and --layer say what --export DIR writes; name a folder with --export.")
+    if units is not None or layer or maps:
+        raise OptionError("--units, --layer and --map say what --export DIR writes; name a folder with --export.")
     from triscope.web.microscope import Microscope, samples, some_pictures
     from triscope.web.serving import serve
     from triscope.which.database.location import store_for

@@ -9,7 +9,8 @@ from triscope.cli.units import told
 from triscope.errors import OptionError
 from triscope.images import printable
 from triscope.unit_folder.making import make_units
-from triscope.web.frozen.export import export_app
+from triscope.verbs import METHODS
+from triscope.web.frozen.export import export_app, page_of_map
 from triscope.which.store import Store
 
 _SIZE, _STEPS = 128, 128  # of units that are made for a site
@@ -20,6 +21,7 @@ def export_site(
     units: str | None,
     layers: tuple[str, ...],
     source: str | None,
+    maps: tuple[str, ...],
     chosen: NetworkChoice,
     console: Console,
 ) -> None:
@@ -29,10 +31,13 @@ def export_site(
             "A site shows units: name the folder that `triscope units LAYER -o DIR` made with --units DIR, or the "
             "layers whose units are to be made now with --layer."
         )
+    if maps and source is None:
+        raise OptionError("--map draws the photos of a collection: name its folder or store, too.")
+    network = None if units is not None else chosen.load(console)
+    store = None if source is None else Store.open(source, network)
     if units is None:
+        assert network is not None
         units = str(Path(site) / "units")
-        network = chosen.load(console)
-        store = None if source is None else Store.open(source, network)
         with (
             in_words(),
             closing(
@@ -40,6 +45,12 @@ def export_site(
             ) as steps,
         ):
             told(steps, units, console)
-    first = export_app(units, site)
+    drawn = [] if store is None else [METHODS[name](store) for name in dict.fromkeys(maps or ("pca",))]
+    first = export_app(units, site, maps=drawn)
+    for made in drawn:
+        size = (first.parent / page_of_map(made)).stat().st_size
+        console.note(
+            f"{made.title}: {len(made.rows):,} photos, {size / 1e6:.1f} MB, {size / len(made.rows):,.0f} bytes per photo"
+        )
     console.result({"site": printable(first)}, first)
     console.close(command="app")

@@ -98,4 +98,5 @@ interface FrozenUnit {
   unit: string; channel: number; title: string; score: number | null; steps: number; notes: string[]; picture: string;
   strip: string; patches: { name: string; score: number; at: number[] | null }[] | null; command: string;
 }
+interface FrozenMap { title: string; page: string; pictures: number }
 interface FrozenLayer { name: string; type: string; channels: number; sees: string; page: string; made: number }

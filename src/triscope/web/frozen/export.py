@@ -3,6 +3,7 @@
     site/index.html          the layers
     site/LAYER.html          the units of a layer; LAYER.html#42 is one of them
     site/LAYER/42.webp       the pictures and patches, as in the folder of units
+    site/collection-pca.html a map of the photos of a collection, where one is given
 
 Scripts, styles and data stand in each page; only pictures are files beside it. Each page's policy (CSP) names its one
 script and its one style sheet by their digests and forbids the rest.
@@ -12,6 +13,7 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -31,16 +33,22 @@ from triscope.unit_folder.manifest import name_of
 from triscope.verbs import METHODS
 from triscope.web.described import misleads
 from triscope.web.files import page_files
+from triscope.which.maps.map import Map
+from triscope.which.maps.page import page as map_page
 
 _FEW = 12  # pictures that stand for a layer
+_LEADS = 12  # units that a photo on a map leads to
 
 
-def export_app(units: UnitFolder | str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
+def export_app(
+    units: UnitFolder | str | os.PathLike[str], path: str | os.PathLike[str], *, maps: Sequence[Map] = ()
+) -> Path:
     """Write the units of a network as a static site into the folder `path`; returns its first page.
 
     `units` is a folder that `triscope units` or `UnitFolder.build` made; patches of a collection are shown where it has
-    some. Pages that are there are replaced. Raises StoreError where there are no units, OptionError where the folder
-    cannot be written to.
+    some. `maps` are maps of a collection, each a page with the photos on it (up to 20,000; the others are points) that
+    lead to the units they activate most. Pages that are there are replaced. Raises StoreError where there are no units,
+    OptionError where the folder cannot be written to.
     """
     folder = units if isinstance(units, UnitFolder) else UnitFolder.open(units)
     site = Path(path)
@@ -55,9 +63,31 @@ def export_app(units: UnitFolder | str | os.PathLike[str], path: str | os.PathLi
             own = [one for one in folder.units if one.layer == layer["name"]]
             for one in own:
                 _copy(folder, one, site)
-            write_file(site / layer["page"], _page(folder, layers, own, str(layer["name"])))
-    write_file(site / "index.html", _page(folder, layers, [], ""))
+            write_file(site / layer["page"], _page(folder, layers, own, str(layer["name"]), maps))
+    for made in maps:
+        write_file(site / page_of_map(made), _map_page(folder, made, maps))
+    write_file(site / "index.html", _page(folder, layers, [], "", maps))
     return site / "index.html"
+
+
+def page_of_map(made: Map) -> str:
+    """The name of a map's page."""
+    return f"collection-{made.recipe.method}.html"
+
+
+def _map_page(folder: UnitFolder, made: Map, maps: Sequence[Map]) -> bytes:
+    """The page of a map, whose photos lead to the units that they are the best patches of."""
+    shown = made.page_content()
+    places = {name: place for place, name in enumerate(shown.names)}
+    links: dict[int, list[tuple[int, str, str]]] = {}
+    for one in folder.units:
+        for rank, patch in enumerate(one.patches or ()):
+            if patch.name in places:
+                address = f"{name_of(one.layer)}.html#{one.channel}"
+                links.setdefault(places[patch.name], []).append((rank, one.title or one.unit, address))
+    best = {place: [lead[1:] for lead in sorted(found)[:_LEADS]] for place, found in links.items()}
+    others = [(other.title, page_of_map(other)) for other in maps if other is not made]
+    return map_page(replace(shown, around=(("All layers", "index.html"), *others), links=best))
 
 
 def _layer(folder: UnitFolder, layer: Any) -> dict[str, Any]:
@@ -107,7 +137,9 @@ def _command(folder: UnitFolder, unit: Unit) -> str:
     return printable(shlex.join(words))
 
 
-def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Unit], layer: str) -> bytes:
+def _page(
+    folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Unit], layer: str, maps: Sequence[Map]
+) -> bytes:
     """A page: that of a layer, or without one the first."""
     table = folder.table
     units = [_unit(folder, one) for one in own]
@@ -121,6 +153,7 @@ def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Un
         "few": {} if layer else {one["name"]: _few(folder, one["name"]) for one in layers},
         "total": len(folder),
         "front": "index.html",
+        "maps": [{"title": made.title, "page": page_of_map(made), "pictures": len(made.rows)} for made in maps],
         "store": table.store,
         "options": f"Pictures of {' × '.join(map(str, size))} pixels, at most {steps} steps",
         "misleads": misleads(METHODS["units"]),
@@ -133,7 +166,7 @@ def _page(folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Un
         title=escape(f"{layer} · {network}" if layer else network),
         style=style,
         script=script,
-        plain=_plain(units, layers),
+        plain=_plain(units, layers, maps),
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
     )
     return html.encode()
@@ -145,12 +178,12 @@ def _few(folder: UnitFolder, layer: str) -> list[str]:
     return list(islice(filter(None, (_address(folder, picture) for picture in pictures)), _FEW))
 
 
-def _plain(units: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]]) -> str:
+def _plain(units: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]], maps: Sequence[Map]) -> str:
     """What is shown where no script runs: the pictures of a layer, or the layers."""
     if not units:
-        return "\n".join(
-            f'<p><a href="{escape(one["page"])}">{escape(one["name"])}</a></p>' for one in layers if one["made"]
-        )
+        pages = [(one["page"], one["name"]) for one in layers if one["made"]]
+        pages += [(page_of_map(made), made.title) for made in maps]
+        return "\n".join(f'<p><a href="{escape(page)}">{escape(name)}</a></p>' for page, name in pages)
     return "\n".join(
         f'<figure><img src="{escape(one["picture"])}" alt="{escape(one["title"] or one["unit"])}" loading="lazy">'
         f"<figcaption>{escape(one['title'] or one['unit'])}</figcaption></figure>"

@@ -37,8 +37,8 @@ function drawBar() {
       if (event.key === "Enter" && found) location.hash = addressOf(found);
     } });
   fill(bar, h("a", { class: "brand", href: data.front }, "triscope"), h("span", { class: "net" }, h("b", null, data.network)),
-    h("nav", { "aria-label": "Layers" }, layers.filter((one) => one.made).map((one) => h("a", { href: one.page,
-      "aria-current": one.name === data.layer ? "page" : null }, one.name))), jump,
+    h("nav", { "aria-label": "Pages" }, layers.filter((one) => one.made).map((one) => h("a", { href: one.page,
+      "aria-current": one.name === data.layer ? "page" : null }, one.name)), mapLinks()), jump,
     h("button", { type: "button", class: "quiet", "aria-label": "Keys", title: "Keys (?)", onclick: showKeys }, "?"));
   const titled = units.filter((one) => one.title);
   document.body.append(h("datalist", { id: "names" }, titled.map((one) => h("option", { value: one.title }))));
@@ -139,15 +139,15 @@ function front() {
     h("ul", { class: "layers" }, layers.filter((one) => one.made).map((one) => h("li", null, h("a", { href: one.page },
       h("h2", null, one.name), h("span", { class: "soft" }, `${one.type}, ${one.made} of ${one.channels} units, each sees ${one.sees} pixels`),
       h("span", { class: "few", "aria-hidden": "true" }, data.few[one.name].map((/** @type {string} */ src) => h("img", { src, alt: "", loading: "lazy" }))))))),
+    data.maps.length > 0 && h("p", { class: "maps" }, `Maps of the ${data.maps[0].pictures.toLocaleString("en")} photos: `, mapLinks()),
     left.length > 0 && h("p", { class: "note" }, `Not in this copy: ${left.join(", ")}.`),
     h("p", { class: "caption" }, data.misleads), about());
   return () => {};
 }
 
-function about() {
-  const store = data.store ? ` Patches are of the ${data.store.pictures} photos of ${data.store.name}.` : "";
-  return h("p", { class: "caption" }, `${data.options}.${store} Made by ${data.made_by}.`);
-}
+const mapLinks = () => data.maps.map((/** @type {FrozenMap} */ one) => h("a", { href: one.page }, one.title));
+
+const about = () => h("p", { class: "caption" }, `${data.options}.${data.store ? ` Patches are of the ${data.store.pictures} photos of ${data.store.name}.` : ""} Made by ${data.made_by}.`);
 
 function show() {
   release();

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import sqrt
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from triscope.which.maps.kept import are_numbers, once
 from triscope.which.maps.reduction import Coordinates
 from triscope.which.search.neighbors import embed
 from triscope.which.store import Store
+
+if TYPE_CHECKING:
+    from triscope.which.maps.page import Shown
 
 Form: TypeAlias = Literal["map", "mosaic"]
 
@@ -234,7 +237,13 @@ class Map(Drawn):
         return sample(len(self.rows), SHOWN)
 
     def _page(self) -> bytes:
-        from triscope.which.maps.page import Shown, page
+        from triscope.which.maps.page import page
+
+        return page(self.page_content())
+
+    def page_content(self) -> "Shown":
+        """What its page shows."""
+        from triscope.which.maps.page import Shown
         from triscope.which.maps.page.sprites import sprites_of
 
         kept = self.shown
@@ -247,22 +256,20 @@ class Map(Drawn):
             captions += (f"{len(kept):,} pictures, drawn at random, are shown; the other {len(rest):,} are points.",)
         fields = {name: tuple(self.known[name][place] for place in kept) for name in self.fields}
         rows = self.rows[kept]
-        return page(
-            Shown(
-                title=self.title,
-                captions=captions,
-                names=self.store.names(rows),
-                thumbnails=sprites_of(self.store, rows),
-                places=places[kept],
-                cells=grid,
-                grid=shape,
-                neighbors=nearest_,
-                scores=far,
-                fields=fields,
-                rest=places[rest],
-                color_by=self.color_by,
-                rows=tuple(rows.tolist()),
-            )
+        return Shown(
+            title=self.title,
+            captions=captions,
+            names=self.store.names(rows),
+            thumbnails=sprites_of(self.store, rows),
+            places=places[kept],
+            cells=grid,
+            grid=shape,
+            neighbors=nearest_,
+            scores=far,
+            fields=fields,
+            rest=places[rest],
+            color_by=self.color_by,
+            rows=tuple(rows.tolist()),
         )
 
 

@@ -7,7 +7,7 @@ text. The page's own policy (CSP) names its one script and its one style sheet b
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -24,6 +24,8 @@ from triscope.which.maps.coloring import coloring
 from triscope.which.maps.coloring import shown as text_of
 from triscope.which.maps.page.sprites import Atlases, atlases
 
+_KICKER = "triscope map"
+
 __all__ = ["live_page", "page", "Shown"]
 
 
@@ -38,7 +40,8 @@ class Shown:
     `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are pictures
     shown as points only.
     `color_by` is the field that the page begins with. `rows` are numbers of the pictures: that of the chosen one is
-    told to a page that shows this one in a frame.
+    told to a page that shows this one in a frame. On a site, `around` are other pages (label, address), the first one
+    first, and `links` the pages (label, address) that a picture, by its place, leads to.
     """
 
     title: str
@@ -54,6 +57,8 @@ class Shown:
     rest: NDArray[np.float32]
     color_by: str | None = None
     rows: tuple[int, ...] = ()
+    around: tuple[tuple[str, str], ...] = ()
+    links: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -72,6 +77,8 @@ def page(shown: Shown) -> bytes:
     sprites = shown.thumbnails if isinstance(shown.thumbnails, Atlases) else atlases(shown.thumbnails)
     return _html(
         title=_text(shown.title),
+        around=" · ".join(f'<a href="{escape(address)}">{_text(label)}</a>' for label, address in shown.around)
+        or _KICKER,
         captions="\n".join(f"<p>{_text(caption)}</p>" for caption in shown.captions),
         atlases="\n".join(f'<img class="atlas" alt="" hidden src="{_uri(jpeg)}">' for jpeg in sprites.jpegs),
         data=f'<script type="application/json" id="data">{_json(_data(shown, sprites))}</script>',
@@ -81,7 +88,7 @@ def page(shown: Shown) -> bytes:
 @cache
 def live_page() -> bytes:
     """The page without data: the page that shows it in a frame hands it the map, piece by piece."""
-    return _html(title="Map", captions="", atlases="", data="")
+    return _html(title="Map", around=_KICKER, captions="", atlases="", data="")
 
 
 def _html(**parts: str) -> bytes:
@@ -106,6 +113,9 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
         "color": -1 if shown.color_by is None else [*shown.fields].index(shown.color_by),
         "rest": _numbers(shown.rest, 4),
         "ids": list(shown.rows),
+        "links": {
+            place: [[printable(label), address] for label, address in links] for place, links in shown.links.items()
+        },
         **asdict(sprites.layout),
         "sizes": [number for size in sprites.sizes for number in size],
         "tones": sprites.tones,

@@ -565,6 +565,13 @@ function showChosen(i) {
   const [part, found] = [byId("chosen"), neighborsOf(i)];
   part.querySelector(".subject").replaceChildren(thumb(i, 160), element("p", "name", data.names[i]), facts(i));
   part.querySelector("h3").hidden = !found.length;
+  const leads = (data.links?.[i] || []).map(([label, address]) => {
+    const row = element("li");
+    row.append(Object.assign(element("a", "", label), { href: address }));
+    return row;
+  });
+  part.querySelector(".leads").replaceChildren(...leads);
+  part.querySelector(".near + h3").hidden = !leads.length;
   part.querySelector(".near").replaceChildren(...found.map(nearRow));
   const told = data.fields.map(([name, values]) => (values[i] ? `, ${name} ${values[i]}` : "")).join("");
   const nearby = found.length ? ` Nearest: ${found.slice(0, 3).map(([n]) => data.names[n]).join(", ")}.` : "";
