@@ -135,11 +135,11 @@ function photosOf(unit) {
 /** The layers of the network, with a few pictures of each. */
 function front() {
   const left = layers.filter((one) => !one.made).map((one) => one.name);
-  fill(root, h("h1", null, data.network, h("span", { class: "soft" }, ` ${data.total} units of ${layers.length - left.length} layers`)),
+  fill(root, h("h1", null, data.network, h("span", { class: "soft" }, ` ${data.total} units of ${layers.length - left.length} layer${layers.length - left.length === 1 ? "" : "s"}`)),
     h("ul", { class: "layers" }, layers.filter((one) => one.made).map((one) => h("li", null, h("a", { href: one.page },
       h("h2", null, one.name), h("span", { class: "soft" }, `${one.type}, ${one.made} of ${one.channels} units, each sees ${one.sees} pixels`),
       h("span", { class: "few", "aria-hidden": "true" }, data.few[one.name].map((/** @type {string} */ src) => h("img", { src, alt: "", loading: "lazy" }))))))),
-    data.maps.length > 0 && h("p", { class: "maps" }, `Maps of the ${data.maps[0].pictures.toLocaleString("en")} photos: `, mapLinks()),
+    data.maps.length > 0 && h("p", { class: "photo-maps" }, `Maps of the ${data.maps[0].pictures.toLocaleString("en")} photos: `, mapLinks()),
     left.length > 0 && h("p", { class: "note" }, `Not in this copy: ${left.join(", ")}.`),
     h("p", { class: "caption" }, data.misleads), about());
   return () => {};
