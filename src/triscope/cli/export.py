@@ -49,8 +49,7 @@ def export_site(
     first = export_app(units, site, maps=drawn)
     for made in drawn:
         size = (first.parent / page_of_map(made)).stat().st_size
-        console.note(
-            f"{made.title}: {len(made.rows):,} photos, {size / 1e6:.1f} MB, {size / len(made.rows):,.0f} bytes per photo"
-        )
+        each = f"{size / 1e6:.1f} MB, {size / len(made.rows):,.0f} bytes per photo"
+        console.note(f"{made.title}: {len(made.rows):,} photos, {each}")
     console.result({"site": printable(first)}, first)
     console.close(command="app")
