@@ -86,7 +86,7 @@ def activations(
     values = volume[chosen]
     scale = render.scale_of(values)
     draw = render.signed if bool((values < 0).any()) else render.unsigned
-    titles = units = tuple(f"{layer}:{index}" for index in chosen.tolist())
+    titles = tuple(f"{layer}:{index}" for index in chosen.tolist())
     if values.ndim == 3:
         factor = max(1, -(-_SMALLEST // max(values.shape[1:])))
         pictures = tuple(render.enlarge(draw(one, scale), factor) for one in values)
@@ -99,7 +99,7 @@ def activations(
         titles=titles,
         note=f"{layer}: {shape}; the strongest colour stands for {scale:.3g}.",
         scale=scale,
-        units=units,
+        units=tuple(chosen.tolist()),
     )
 
 

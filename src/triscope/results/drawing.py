@@ -67,9 +67,8 @@ def levels(values: Tensor, limit: Tensor | float, *, signed: bool) -> Tensor:
 
 
 def statistics(values: Tensor) -> dict[str, Any]:
-    """Of each of (N,), (N, h, w) or (N, C, h, w): the largest and smallest number, the mean, where the largest is."""
-    flat = values.reshape(len(values), -1).float()
-    width = values.shape[-1] if values.ndim > 2 else 1
+    """Of each of (N, h, w) or (N, C, h, w): the largest and smallest number, the mean, where the largest is."""
+    flat, width = values.flatten(1).float(), values.shape[-1]
     peak = flat.argmax(1)
     return {
         "max": rounded(flat.amax(1)),

@@ -226,7 +226,7 @@ class Grid(Drawn):
     """Many small pictures of one thing: `values` are raw, `pictures` (3, h, w) are how they are drawn.
 
     `titles` name them, `note` says how they are scaled; `scale` is what the strongest colour stands for, where that is
-    the same in all of them. A vector is drawn as one picture, and `units` name its numbers.
+    the same in all of them. A vector is drawn as one picture; `units` say which channels its numbers are of.
     """
 
     pictures: PerImage[tuple[Tensor, ...]]
@@ -234,7 +234,7 @@ class Grid(Drawn):
     note: str
     columns: int | None = None
     scale: float | None = None
-    units: tuple[str, ...] = ()
+    units: tuple[int, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """How the pictures are scaled."""
@@ -255,38 +255,29 @@ class Grid(Drawn):
         return super().__getitem__(index)
 
     def drawing(self) -> drawings.Drawing | None:
-        """Its pictures with the numbers of each, where there is one for each of the `values`."""
-        values, places, titles = self.values, [drawings.place(tile) for tile in self.montage().tiles], self.titles
-        if values.ndim == 1 and len(places) == 1:
-            places, titles = self._cells(places[0]), self.units
-        if not len(values) == len(places) == len(titles) or (values.ndim == 4 and values.shape[1] not in (1, 3)):
-            return None
-        height, width = values.shape[-2:] if values.ndim > 2 else (1, 1)
-        return {
+        """Its pictures with the numbers of each, where there is one for each of the `values`; or those of a vector."""
+        values, tiles = self.values, self.montage().tiles
+        told = {
             "kind": "tiles",
             "name": self.recipe.method or self.kind,
             "says": self.note,
-            "titles": [printable(title) for title in titles],
             "layer": "",
             "count": len(values),
-            "height": height,
-            "width": width,
-            "places": places,
             "scale": self.scale or 1.0,
             "signed": bool((values < 0).any()),
             "read": self.scale is not None,
-            **drawings.statistics(values),
         }
-
-    def _cells(self, whole: list[int]) -> list[list[int]]:
-        """Where each number of a vector lies in the picture of it: in rows of at most 64."""
-        left, top, width, _ = whole
-        columns = min(64, len(self.values))
-        side = width // columns
-        return [
-            [left + index % columns * side, top + index // columns * side, side, side]
-            for index in range(len(self.values))
-        ]
+        if values.ndim == 1 and len(tiles) == 1 and len(self.units) == len(values):
+            columns = min(64, len(values))
+            side = tiles[0].picture.shape[-1] // columns
+            vector = {"name": f"{printable(self.titles[0])}:", "numbers": self.units, "side": side, "columns": columns}
+            return {**told, "height": 1, "width": 1, "max": drawings.rounded(values), "vector": vector}
+        several = len(values) == len(tiles) == len(self.titles)
+        if values.ndim < 3 or not several or (values.ndim == 4 and values.shape[1] not in (1, 3)):
+            return None
+        titles, places = [printable(title) for title in self.titles], [drawings.place(tile) for tile in tiles]
+        size = {"height": values.shape[-2], "width": values.shape[-1], "titles": titles, "places": places}
+        return {**told, **size, **drawings.statistics(values)}
 
     def montage(self) -> render.Montage:
         """The pictures, row by row."""

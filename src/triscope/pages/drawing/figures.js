@@ -57,6 +57,14 @@ async function maps(place, drawing) {
   drawing.maps.forEach((one, i) => views[i].show(numbersIn(one, pixels), one.says, `${one.title}. ${one.says}`));
 }
 
+/** A drawing of tiles, also where it says no more of a vector than its numbers. @param {any} told @returns {TilesDrawing} */
+function whole(told) {
+  if (!told.vector) return told;
+  const { max, vector: { name, numbers, side, columns } } = /** @type {VectorDrawing} */ (told);
+  return { ...told, min: max, mean: max, peak: max.map(() => [0, 0]), titles: numbers.map((one) => name + one),
+    places: max.map((_, i) => [(i % columns) * side, Math.floor(i / columns) * side, side, side]) };
+}
+
 /** @param {Element} place @param {TilesDrawing} drawing */
 async function tiles(place, drawing) {
   const own = /** @type {HTMLImageElement} */ (place.querySelector("img"));
@@ -97,7 +105,7 @@ for (const place of document.querySelectorAll("[data-drawing]")) {
   const { colours } = /** @type {HTMLElement} */ (document.body).dataset;
   if (colours) useColours(JSON.parse(colours));
   const drawing = JSON.parse(/** @type {HTMLElement} */ (place).dataset.drawing || "");
-  const drawn = drawing.kind === "maps" ? maps(place, drawing) : drawing.kind === "tiles" ? tiles(place, drawing)
+  const drawn = drawing.kind === "maps" ? maps(place, drawing) : drawing.kind === "tiles" ? tiles(place, whole(drawing))
     : put(place, /** @type {BarsDrawing} */ (drawing).rows.map((rows, i) => [drawing.rows.length > 1 && h("h4", null, drawing.titles[i]), bars(rows)]));
   drawn?.catch(() => { // what cannot be drawn is shown as it was
     place.lastElementChild?.remove();

@@ -113,8 +113,6 @@ export function copyable(what, text) {
 
 // The keyboard: what each key does now, and the list of them.
 
-/** @typedef {{key: string, help: string, run: (event: KeyboardEvent) => void}} Key */
-
 /** @type {Key[][]} */ const layers = [];
 
 /** Let keys do something until the function that comes back is called. @param {Key[]} keys @returns {() => void} */

@@ -15,6 +15,8 @@ interface Tiles {
 interface MapIn { title: string; says: string; place: Place; scale: number; signed: boolean; read: "colours" | "rgb" | "levels" }
 interface MapsDrawing { kind: "maps"; name: string; size: number[]; style: string; maps: MapIn[]; photos?: string[]; levels?: string }
 interface TilesDrawing extends Tiles { kind: "tiles"; name: string; says: string; titles: string[]; read: boolean; places: Place[] }
+/** A vector as a picture of squares: the rest of a tiles' drawing follows from that. */
+interface VectorDrawing { kind: "tiles"; max: number[]; vector: { name: string; numbers: number[]; side: number; columns: number } }
 interface BarsDrawing { kind: "bars"; titles: string[]; rows: Scored[][] }
 interface Scored { index: number; name: string; score: number; empty?: boolean }
 interface Drawer { label: string; draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void }
@@ -100,3 +102,9 @@ interface FrozenUnit {
 }
 interface FrozenMap { title: string; page: string; pictures: number }
 interface FrozenLayer { name: string; type: string; channels: number; sees: string; page: string; made: number }
+
+interface MethodForm { node: HTMLElement; read: () => { inputs: any; options: any }; set: (said: Said) => void; missing: () => string[] }
+/** What the network was shown, and what it says. */
+interface CameraFrame { canvas: HTMLCanvasElement; jpeg: Blob | null; answer: Promise<any> }
+type Page = (root: HTMLElement, params: Record<string, string>, app: App) => () => void;
+interface Key { key: string; help: string; run: (event: KeyboardEvent) => void }

@@ -7,8 +7,6 @@ import { fill, h, keys, penOf, seenAs, told } from "./h.js";
 import { address, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 
-/** @typedef {{canvas: HTMLCanvasElement, jpeg: Blob | null, answer: Promise<any>}} Frame  what the network was shown, and what it says */
-
 /** @param {HTMLElement} root @param {Object<string, string>} params @param {App} app */
 export function cameraPage(root, params, app) {
   const layers = app.net.layers.filter((one) => one.channels > 0 && one.grid[0] > 1);
@@ -17,7 +15,7 @@ export function cameraPage(root, params, app) {
   let method = params.method || "";
   let [frozen, gone, rate] = [false, false, 0];
   /** @type {MediaStream | null} */ let stream = null;
-  /** The frame whose answer is shown. @type {Frame | null} */ let last = null;
+  /** The frame whose answer is shown. @type {CameraFrame | null} */ let last = null;
   const video = h("video", { playsinline: true, muted: true, class: "unseen", "aria-hidden": "true" });
   const [rows, cols] = app.net.size;
   const seen = h("canvas", { width: cols, height: rows, role: "img", "aria-label": "What the network sees of the camera" });
@@ -68,7 +66,7 @@ export function cameraPage(root, params, app) {
 
   const spare = [1, 2, 3].map(() => h("canvas", { width: cols, height: rows })); // one shown, two under way
 
-  /** Ask about the middle of what the camera sees now, in the network's size. @returns {Frame} */
+  /** Ask about the middle of what the camera sees now, in the network's size. @returns {CameraFrame} */
   function asked() {
     const canvas = /** @type {HTMLCanvasElement} */ (spare.shift());
     spare.push(canvas);
@@ -77,7 +75,7 @@ export function cameraPage(root, params, app) {
     const scale = Math.max(cols / wide, rows / tall);
     const [w, high] = [cols / scale, rows / scale];
     pen.drawImage(video, (wide - w) / 2, (tall - high) / 2, w, high, 0, 0, cols, rows);
-    /** @type {Frame} */ const mine = { canvas, jpeg: null, answer: Promise.resolve() };
+    /** @type {CameraFrame} */ const mine = { canvas, jpeg: null, answer: Promise.resolve() };
     mine.answer = new Promise((done) => { canvas.toBlob(done, "image/jpeg", 0.9); }).then((/** @type {Blob} */ jpeg) => {
       mine.jpeg = jpeg;
       return reached(fetch(address("api/camera", { layer, method, network: app.network, fit: "keep" }), { method: "POST", body: jpeg }));
@@ -90,7 +88,7 @@ export function cameraPage(root, params, app) {
   async function loop() {
     let before = performance.now();
     let refused = "";
-    /** @type {Frame[]} */ let waiting = [];
+    /** @type {CameraFrame[]} */ let waiting = [];
     while (!frozen && !gone) {
       if (document.hidden || !video.videoWidth) {
         waiting = [];

@@ -4,12 +4,8 @@
 import { choice, fill, h, say } from "./h.js";
 import { address, post } from "./source.js";
 
-/** @typedef
- * {{node: any, read: () => {inputs: any, options: any}, set: (said: {inputs?: any, options?: any}) => void, missing: () => string[]}}
- * Form */
-
 /** The form of a method. `fixed` are inputs that the page gives itself. @param {App} app @param {Method} method
- * @param {{fixed?: Object<string, any>, inputs?: any, options?: any}} [how] @returns {Form} */
+ * @param {{fixed?: Object<string, any>, inputs?: any, options?: any}} [how] @returns {MethodForm} */
 export function methodForm(app, method, { fixed = {}, inputs = {}, options = {} } = {}) {
   const asked = method.inputs.filter((one) =>
     !(one.name in fixed) && !["network", "store"].includes(method.kinds[one.name]));

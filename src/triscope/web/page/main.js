@@ -11,8 +11,6 @@ import { get, post } from "./source.js";
 import { studioPage } from "./studio.js";
 import { unitPage } from "./unit.js";
 
-/** @typedef {(root: HTMLElement, params: Object<string, string>, app: App) => () => void} Page */
-
 /** @type {Object<string, [string, Page]>} */ const PAGES = {
   network: ["Network", networkPage],
   unit: ["Unit", unitPage],
