@@ -51,8 +51,7 @@ async function maps(place, drawing) {
   h("div", { class: "controls" }, choice("Drawn", [["heat", "map"], ["overlay", "over the photo"]], drawing.style, (style) => look({ style })),
     h("label", { class: "inline" }, h("span", { class: "label" }, "Opacity"), slider)),
   pair && h("details", { ontoggle: pair.draw }, h("summary", null, "Compare two, with a line between them"), pair.node), saved(own, drawing.name));
-  const levels = drawing.levels ? h("img", { src: drawing.levels }) : null;
-  const pixels = await pixelsOf(levels || own);
+  const pixels = await pixelsOf(drawing.levels ? h("img", { src: drawing.levels }) : own);
   look({ style: drawing.style });
   drawing.maps.forEach((one, i) => views[i].show(numbersIn(one, pixels), one.says, `${one.title}. ${one.says}`));
 }
@@ -79,8 +78,7 @@ async function tiles(place, drawing) {
     const [row, col] = [Math.floor(y * height), Math.floor(x * width)];
     const middle = { x: Math.floor(left + ((col + 0.5) * wide) / width), y: Math.floor(top + ((row + 0.5) * tall) / height) };
     const here = drawing.read && pixels ? `; here ${told(Number(valueOfColour(drawing, pixels, middle.x, middle.y).toPrecision(2)))} at ${row}, ${col}` : "";
-    const single = height * width === 1;
-    fill(value, single ? `${titles[unit]}: ${told(max[unit])}` : drawing.read
+    fill(value, height * width === 1 ? `${titles[unit]}: ${told(max[unit])}` : drawing.read
       ? `${titles[unit]}: largest ${told(max[unit])} at ${peak[unit].join(", ")}; mean ${told(mean[unit])}${here}`
       : `${titles[unit]}: from ${told(min[unit])} to ${told(max[unit])}`);
   }

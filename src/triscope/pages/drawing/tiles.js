@@ -233,6 +233,11 @@ export function tileCanvas(hands) {
 
   return {
     node: canvas, use, draw, stand,
+    /** Keep the place of a layer's units until they come. @param {Layer} layer */
+    keep({ channels, grid: [height, width] }) {
+      use(null, /** @type {any} */ ({ height, width, max: [], peak: [] }), { whole, plain: true });
+      this.arrange([...Array(channels).keys()], new Set());
+    },
     /** @param {number[]} units @param {Set<number>} starred */
     arrange(units, starred) { order = units; stars = starred; composed = null; if (!units.includes(at)) at = -1; draw(); },
     get at() { return at; },

@@ -41,6 +41,8 @@ export function cameraPage(root, params, app) {
       seenAs(() => seen, "frame.png", "the frame")))), video,
   h("p", { class: "caption" }, "Frames go to triscope on this machine and nowhere else, and none is kept unless you freeze it."));
 
+  if (layers.length) tiles.keep(layers.find((one) => one.name === layer) || layers[0]);
+  fill(classes, h("div", { class: "waiting" }, bars(app.net.classes.slice(0, 5).map((name, index) => ({ index, name, score: 0 })))));
   async function toggle() {
     if (frozen) {
       frozen = false;

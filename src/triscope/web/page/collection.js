@@ -27,7 +27,7 @@ export function collectionPage(root, params, app) {
   function use(word) {
     now = all.find((one) => one.name === word) || now;
     app.put({ method: now.name });
-    split.classList.toggle("mapped", now.page); // before the map is there: what stands beside it must not jump
+    split.classList.toggle("mapped", now.mapped); // before the map is there: what stands beside it must not jump
     run?.leave();
     run?.close();
     run = runner(app, now, { history: app.history });

@@ -26,8 +26,7 @@ let leave = () => {};
 let page = "network";
 /** @type {Object<string, string>} */ let params = {};
 
-/** What pages are given: what is known, and ways from one to another. @type {App} */
-const app = {
+/** What pages are given: what is known, and ways from one to another. @type {App} */ const app = {
   about: /** @type {any} */ (null),
   history: /** @type {any[]} */ ([]),
   network: 0,

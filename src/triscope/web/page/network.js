@@ -85,6 +85,7 @@ export function networkPage(root, params, app) {
     drawStrip();
     note.textContent = "";
     if (!controls.children.length) drawControls();
+    if (!facts) tiles.keep(layer);
     const query = { layer: layer.name, photo: app.photo, network: app.network };
     try {
       if (!app.photo) throw new Error("There is no photo yet: add one above, or drop one here.");

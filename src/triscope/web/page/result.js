@@ -218,11 +218,9 @@ export function mapStage() {
   const node = h("iframe", { class: "frame", src: "api/map#bare", title: "The map", sandbox: "allow-scripts allow-downloads" });
   let [closed, busy, named] = [false, false, false];
   const notes = { places: "", sheets: "" };
-  /** The job that is shown, and its newest state that is not. @type {any[]} */
-  let [now, next] = [null, null];
+  /** The job that is shown, and its newest state that is not. @type {any[]} */ let [now, next] = [null, null];
   let open = () => {};
-  /** @type {Promise<void>} */
-  const opened = new Promise((done) => { open = done; });
+  /** @type {Promise<void>} */ const opened = new Promise((done) => { open = done; });
 
   /** @param {MessageEvent} event */
   function hear({ source, data }) {

@@ -30,8 +30,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   const scrub = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Go back to an earlier picture",
     hidden: true, oninput: () => show(Number(scrub.value)) });
   const course = h("div");
-  /** @type {any} */
-  let stage = null;
+  /** @type {any} */ let stage = null;
   const easel = h("div", { class: "easel" }, live);
   const found = h("div", { class: "outcome" });
   const same = h("div", { class: "same" });
