@@ -1,7 +1,10 @@
-"""`python -m benchmarks.speed [NETWORK ...]`: processor time beside the bare loop and Captum, on one thread."""
+"""Processor time beside the bare loop and Captum, on one thread.
 
+python -m benchmarks.speed [NETWORK ...] [--rounds 21]
+"""
+
+import argparse
 import platform
-import sys
 import warnings
 
 import torch
@@ -9,20 +12,28 @@ import torch
 from benchmarks.speed.cases import CASES, comparisons
 from benchmarks.speed.measure import ROUNDS, compare, rows
 
+#: What can be asked for.
+NETWORKS = tuple(dict.fromkeys(case.network for case in CASES))
 
-def main(wanted: list[str]) -> None:
+
+def main() -> None:
     """Compare, and print each comparison as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(NETWORKS)}; all of them")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    asked = parser.parse_args()
+    if unknown := set(asked.networks).difference(NETWORKS):
+        parser.error(f"{', '.join(sorted(unknown))} is not compared; {', '.join(NETWORKS)} are")
     torch.manual_seed(0)
     torch.set_num_threads(1)  # more would wait for each other wherever the machine has something else to do
     warnings.filterwarnings("ignore", module="captum")  # it says at each call that it sets hooks and gradients
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, 1 thread")
-    print(f"processor time, median of {ROUNDS} interleaved rounds; ratio to the bare loop by hand\n")
+    print(f"processor time, median of {asked.rounds} interleaved rounds; ratio to the bare loop by hand\n")
     for case in CASES:
-        if wanted and case.network not in wanted:
-            continue
-        for name, ways in comparisons(case):
-            print(*rows(compare(name, ways)), sep="\n", flush=True)
+        if case.network in (asked.networks or NETWORKS):
+            for name, ways in comparisons(case):
+                print(*rows(compare(name, ways, asked.rounds)), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
