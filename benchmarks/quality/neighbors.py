@@ -25,6 +25,7 @@ from triscope.which.search.vector_index import Metric, Space, space
 from triscope.which.store import Store
 
 LAYER = "features.12"
+METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 
 
 def labels_that_agree(folder: Path, weights: str, place: Path) -> None:
@@ -44,7 +45,7 @@ def labels_that_agree(folder: Path, weights: str, place: Path) -> None:
         column = store.find(layer)
         found = space(store, column)
         vectors = store.vectors(column, rows)
-        nearest = [found.search(vectors[row], 1, "cosine", without=row).rows[0] for row in rows]
+        nearest = [found.search(vectors[row], 1, "cosine", without=[row]).rows[0] for row in rows]
         ours = 100 * (labels[nearest] == labels).mean()
         centred = torch.cat(independent).flatten(1).float().numpy()
         centred = centred - centred.mean(0)
@@ -59,7 +60,7 @@ def recall(found: Space, queries: torch.Tensor, metric: Metric, skip: int | None
     """How many of the exact search's ten the default search finds."""
     shares = []
     for number, query in enumerate(queries):
-        own = number * skip if skip else None
+        own = [number * skip] if skip else []
         default = found.search(query, 10, metric, without=own).rows
         shares.append(len(np.intersect1d(default, found.search(query, 10, metric, exact=True, without=own).rows)) / 10)
     return float(np.mean(shares))
@@ -99,8 +100,8 @@ def synthetic(place: Path, count: int = 100_000, length: int = 4096) -> None:
     )
     print(f"  first query: default {first:.1f} s, exact {exact_first:.1f} s")
     print(f"  memory of its own: {before:.0f} MB before, {_own_memory():.0f} MB after")
-    for metric in ("cosine", "euclidean"):
-        print(f"  recall@10, {metric}: {recall(found, queries, metric):.4f}")  # type: ignore[arg-type]
+    for metric in METRICS:
+        print(f"  recall@10, {metric}: {recall(found, queries, metric):.4f}")
 
 
 def indexed(place: Path, count: int, length: int = 512) -> None:

@@ -39,7 +39,7 @@ def main(words: list[str]) -> None:
         for way, (asked, precision) in ways.items():
             options: dict[str, Any] = {"size": size, "precision": precision}
             if content:
-                made = ts.stylize(asked, *content, example, tv=0.0, **options)
+                made = ts.stylize(asked, content[0], example, tv=0.0, **options)
             else:
                 made = ts.texture(asked, example, seed=seed, **options)
             losses[way] = bare.judge(made.values)

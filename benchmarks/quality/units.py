@@ -34,7 +34,7 @@ def main(words: list[str]) -> None:
     print(f"{len(photos)} photos\n{'unit':16} {'best photo':>10} {'ascended':>9}")
     for channel in channels:
         score = float(ts.ascend(network, ts.Channel(layer, channel), steps=int(steps[0]) if steps else 256).scores[0])
-        beaten += score > best[channel]
+        beaten += score > float(best[channel])
         print(f"{layer}:{channel:<5} {best[channel]:10.3f} {score:9.3f}", flush=True)
     print(f"{beaten} of {_CHANNELS} beat every photo")
 

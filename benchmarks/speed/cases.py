@@ -30,7 +30,7 @@ class Case:
 
 def features(layers: int) -> Callable[[nn.Module], nn.Module]:
     """The first `layers` of a network's `features`."""
-    return lambda module: module.features[:layers]  # type: ignore[union-attr, index, return-value]
+    return lambda module: module.features[:layers]  # type: ignore[index, return-value]
 
 
 def stages(*names: str) -> Callable[[nn.Module], nn.Module]:
@@ -48,6 +48,9 @@ CASES = (
 
 class Normalise(nn.Module):
     """Images in [0, 1] -> images as the network was trained on them."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: ts.Network) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import torch
@@ -117,9 +118,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     network = ts.load("alexnet", weights="random")
-    module = nn.Sequential(
-        network.module.features, network.module.avgpool, nn.Flatten(), network.module.classifier[:6]
-    ).eval()
+    whole: Any = network.module
+    module = nn.Sequential(whole.features, whole.avgpool, nn.Flatten(), whole.classifier[:6]).eval()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         paths = photos(given.folders, place)

@@ -10,6 +10,7 @@ of one Adam step in float32 with the bare loop's.
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,8 @@ class Bare:
         kept = content_layer(network, STYLE_PRESETS["triscope"])
         self.kept, self.weight = int(kept.rpartition(".")[2]), usual_content_weight(network, kept)
         last = max(self.style if content is None else [*self.style, self.kept])
-        features: nn.Sequential = network.module.features  # type: ignore[assignment]
-        self.features = features[: last + 1].eval().requires_grad_(requires_grad=False)
+        features: Any = network.module.features
+        self.features: nn.Sequential = features[: last + 1].eval().requires_grad_(requires_grad=False)
         self.normalise = network.normalise
         with torch.no_grad():
             self.grams = [self.gram(one) for one in self.run(example)[0]]
@@ -43,7 +44,8 @@ class Bare:
 
     def run(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """The maps of the style layers, and of the content layer."""
-        x, seen, kept = self.normalise(image), [], image
+        x, kept = self.normalise(image), image
+        seen: list[Tensor] = []
         for place, part in enumerate(self.features):
             x = part(x)
             following = self.features[place + 1] if place + 1 < len(self.features) else None

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +87,7 @@ def main(words: list[str]) -> None:
     network = ts.load("pocket")
     few = range(2)
 
-    def together(precision: str) -> tuple[list[Tensor], int]:
+    def together(precision: Literal["auto", "float32"]) -> tuple[list[Tensor], int]:
         made = ts.units(network, layer, channels=f"0-{count - 1}", size=size, steps=steps, precision=precision)
         return [made.values[channel : channel + 1] for channel in few], count
 

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from triscope.network.loading._torchvision import import_torchvision
 
 CLASS, BATCH, ROUNDS = 7, 16, 5
 MASKS = 128
-CUTS = {"orders": 4, "segments": 30, "division": "grid"}
+CUTS: dict[str, Any] = {"orders": 4, "segments": 30, "division": "grid"}
 Ways = dict[str, Callable[[], object]]
 
 

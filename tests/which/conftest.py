@@ -1,6 +1,8 @@
 """A tiny network with random weights, and folders of pictures made of noise."""
 
+import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +28,19 @@ def tiny_network(seed: int = 0) -> Network:
 
 def paint(path: Path, seed: int, size: tuple[int, int] = (40, 56)) -> Path:
     """A picture of coarse noise, so that a JPEG keeps it."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(coarse).resize(size[::-1], PIL.Image.Resampling.BICUBIC).save(path)
+    path.write_bytes(_painted(seed, size, path.suffix))
     return path
+
+
+@cache
+def _painted(seed: int, size: tuple[int, int], suffix: str) -> bytes:
+    """The file, made once: the tests of stores paint the same few hundred pictures thousands of times."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    file = io.BytesIO()
+    picture = PIL.Image.fromarray(coarse).resize(size[::-1], PIL.Image.Resampling.BICUBIC)
+    picture.save(file, PIL.Image.registered_extensions()[suffix.lower()])
+    return file.getvalue()
 
 
 @pytest.fixture
