@@ -236,7 +236,7 @@ def gone(folder: Path) -> None:
 def test_a_result_that_cannot_be_saved_is_kept_in_the_temporary_folder(folder, destination):
     picture = Picture(np_picture())
     gone(folder)
-    with pytest.raises(OptionError, match=r"x\.jpg cannot be written: .* The result is kept in .*x\.jpg\."):
+    with pytest.raises(OptionError, match=r"x\.jpg cannot be written: .* The result is saved in .*x\.jpg\."):
         destination.save(picture)
     (rescued,) = kept()
     assert rescued.name == "x.jpg"
@@ -246,7 +246,7 @@ def test_a_result_that_cannot_be_saved_is_kept_in_the_temporary_folder(folder, d
 def test_a_picture_that_cannot_be_drawn_is_kept_as_its_numbers(folder, destination):
     """As one that holds NaN."""
     picture = Picture(np_picture() * float("nan"))
-    with pytest.raises(OptionError, match=r"The result is kept in .*x\.npy\."):
+    with pytest.raises(OptionError, match=r"The result is saved in .*x\.npy\."):
         destination.save(picture)
     (rescued,) = kept()
     assert np.array_equal(np.load(rescued), picture.values.numpy(), equal_nan=True)

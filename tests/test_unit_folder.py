@@ -127,7 +127,7 @@ def test_a_changed_option_is_refused_by_its_name(tmp_path, changed, word):
     net = network()
     ts.UnitFolder.build(net, "3", tmp_path / "u", channels="0", **OPTIONS)
     before = (tmp_path / "u/units.json").read_bytes()
-    with pytest.raises(OptionError, match=f"was begun with {word} .* is asked now"):
+    with pytest.raises(OptionError, match=f"was started with {word} .* is asked now"):
         ts.UnitFolder.build(net, "3", tmp_path / "u", **(OPTIONS | changed))
     assert (tmp_path / "u/units.json").read_bytes() == before
 
@@ -222,7 +222,7 @@ def test_the_command_makes_a_folder(folder):
     assert call(*words).stdout == "3 units in u\n"
     refused = call(*words, "--steps", "3")
     assert refused.exit_code == 1
-    assert "was begun with steps 2" in refused.output
+    assert "was started with steps 2" in refused.output
     assert call(*words, "--shard", "x").exit_code == 1
     assert "LAYER" in call("units", "-o", "u").output
     net = ts.load("model.py:make")
@@ -260,7 +260,7 @@ def test_whoever_ends_it_what_is_finished_is_kept(folder, sent):
     assert 0 < len(kept) < 40
     assert all(kept.picture(one).exists() for one in kept.units)
     if sent != signal.SIGKILL:
-        ending = f"triscope: interrupted; saved: {len(kept)} units in u; the same command goes on from there"
+        ending = f"triscope: interrupted; saved: {len(kept)} units in u; the same command resumes from there"
         assert said.splitlines()[-1] == ending
     files = pictures(Path("u"))
     done = call(*words, "--channels", "0-12")

@@ -65,7 +65,7 @@ def test_one_class_for_each_image(name):
         alone = ask(name, network, images[index][None], objective=one, **extra)
         torch.testing.assert_close(each[index].values, alone.values, rtol=1e-4, atol=1e-6)
         assert each[index].recipe.objective == str(one)
-    with pytest.raises(ObjectiveError, match="3 classes were asked of 2 images"):
+    with pytest.raises(ObjectiveError, match="3 classes were given for 2 images"):
         ask(name, network, images, objective=ts.Logit([1, 3, 2]), **extra)
 
 

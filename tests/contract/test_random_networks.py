@@ -60,7 +60,7 @@ def test_the_same_question_has_the_same_answer_and_nobody_else_notices(name, kin
     with untouched(module, images):
         again = ask(name, network, images)
     assert torch.equal(first.values, again.values)
-    said = "Sequential draws random numbers as it answers; they follow the seed, 0."
+    said = "Sequential draws random numbers in its forward pass; they follow the seed, 0."
     assert [note == said for note in again.notes].count(True) == (name != "filters")  # which asks nothing
     assert torch.equal(first.values, ask(name, nets.network(module), images).values)
 

@@ -238,7 +238,7 @@ def test_a_count_of_batches_is_nothing_to_miss_or_to_mind():
 def test_tensors_of_another_network_are_named():
     weights = Weights({**small().state_dict(), "7.weight": torch.zeros(2)}, "", Path("some.pth"))
     with pytest.raises(
-        WeightsError, match=r"some\.pth is of another network than Sequential: it also holds 7\.weight\."
+        WeightsError, match=r"some\.pth belongs to another network than Sequential: it also holds 7\.weight\."
     ):
         fit(small(), weights)
 

@@ -83,7 +83,7 @@ def test_what_is_not_clear_is_listed():
     network = ts.Network(Returning(lambda y: {"boxes": y[:, :4], "scores": y}), size=(5, 7))
     with pytest.raises(NetworkError, match=r"returns boxes \(4\), scores \(5\); say which .*output=\"boxes\""):
         network.require_classifier()
-    with pytest.raises(NetworkError, match=r"has no output to be asked: it returns boxes"):
+    with pytest.raises(NetworkError, match=r"has no usable output: it returns boxes"):
         network.look(IMAGES, ["output"])
     assert ts.saliency(network, IMAGES, "body.3:2").values.shape == (
         2,

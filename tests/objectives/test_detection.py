@@ -187,7 +187,7 @@ def test_what_cannot_be_asked_is_said(network, images):
         ts.saliency(nets.network(), torch.rand(1, 3, 5, 7), ts.Box(1, (0, 0, 4, 4)))
     with pytest.raises(NetworkError, match="such as box:15@TOP,LEFT,BOTTOM,RIGHT"):
         ts.saliency(network, images, "dog")
-    with pytest.raises(ObjectiveError, match="3 boxes were asked of 2 images"):
+    with pytest.raises(ObjectiveError, match="3 boxes were given for 2 images"):
         ts.saliency(network, images, ts.Box(1, [(0, 4, 8, 12)] * 3))
     with pytest.raises(ObjectiveError, match=r"no box of image 1 of that class|no box of image 0 of that class"):
         ts.saliency(network, images, ts.Box(1, (0, 0, 1, 1)))

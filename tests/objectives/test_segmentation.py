@@ -161,7 +161,7 @@ def test_a_channel_of_the_output_is_the_class_everywhere(network, images):
 
 def test_what_cannot_be_asked_is_said(network, images):
     for where in ((3, 1, 2, 4), "here", (1, 2, 3), torch.zeros(3, 3), torch.ones(3)):
-        with pytest.raises(ObjectiveError, match=r"Pixels are asked everywhere|at least one above 0"):
+        with pytest.raises(ObjectiveError, match=r"Pixels are taken everywhere|at least one above 0"):
             ts.Pixels(1, where)
     with pytest.raises(ObjectiveError, match=r"rows 0 to 4 and columns 0 to 6"):
         ts.saliency(network, images, "output:1@0,0,9,3")
@@ -227,7 +227,7 @@ def test_on_the_command_line_and_made_again(tmp_path, monkeypatch):
     run = CliRunner().invoke
     two = run(main, ["saliency", "photo.png", "-m", "net.py:make", "-u", "output:dog|cat", "-o", "one.png"])
     assert two.exit_code == 1
-    assert "2 classes were asked of 1 images" in two.output
+    assert "2 classes were given for 1 images" in two.output
     for asked in ([], ["-u", "output:cat"], ["-u", "output:dog@2,3,7,9"]):
         done = run(main, ["saliency", "photo.png", "-m", "net.py:make", *asked, "-o", "one.png", "--force"])
         assert done.exit_code == 0, done.output

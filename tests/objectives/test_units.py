@@ -65,7 +65,7 @@ def test_one_class_for_each_image(linear, images):
     heat = ts.input_x_gradient(linear, images, "4|0|2")
     torch.testing.assert_close(heat.values, (images * WEIGHT[[4, 0, 2]]).sum(1, keepdim=True))
     for count in (2, 4):
-        with pytest.raises(ObjectiveError, match=f"{count} classes were asked of 3 images"):
+        with pytest.raises(ObjectiveError, match=f"{count} classes were given for 3 images"):
             scores(linear, images, ts.Logit(range(count)))
 
 

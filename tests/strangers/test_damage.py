@@ -91,7 +91,7 @@ def columns(**said):
 )  # fmt: skip
 def test_a_description_that_is_none(said, store):
     forge_store(store, **said)
-    assert "what it says of itself cannot be read" in damaged(WORDS[2], store)
+    assert "its description cannot be read" in damaged(WORDS[2], store)
     with pytest.raises(DamagedStore):
         Store.open(store)
     damaged(WORDS[-1], store)

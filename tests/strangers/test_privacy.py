@@ -147,7 +147,7 @@ def test_a_change_in_the_python_file_is_said(home):
         file.write("# another line\n")
     done = call("redo", "x.png", "-m", MODEL, "-o", "y.png")
     assert done.exit_code == 0
-    assert "note: The Python file mine.py:make is not as it was when x.png was made" in done.stderr
+    assert "note: The Python file mine.py:make has changed since x.png was made" in done.stderr
 
 
 def test_the_current_folder_may_lie_above_somebodys_home(home, monkeypatch):

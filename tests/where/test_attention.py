@@ -129,7 +129,7 @@ class Pooled(nn.Module):
 def test_without_a_class_token_the_mean_is_read():
     image = torch.rand(1, 3, 12, 16)
     heat = ts.attention_rollout(nets.network(nets.fill(Pooled()), size=(12, 16)), image)
-    assert heat.notes == ("There is no class token, so that the mean of all tokens was read.",)
+    assert heat.notes == ("There is no class token, so the mean of all tokens was used.",)
     torch.testing.assert_close(heat.values.mean() * 12, torch.tensor(1.0), rtol=0.2, atol=0)
 
 

@@ -207,7 +207,7 @@ def test_interrupting_keeps_what_was_computed(folder, sent):
     kept = len(Store.open("photos"))
     assert 0 < committed < kept < 400
     assert said.splitlines()[-1] == (
-        f"triscope: interrupted; saved: {kept} pictures in photos/.triscope; the same command goes on from there"
+        f"triscope: interrupted; saved: {kept} pictures in photos/.triscope; the same command resumes from there"
     )
 
 

@@ -75,7 +75,7 @@ def test_a_line_for_each_label(folder, tmp_path):
     found = ts.confusion(build(network, folder, tmp_path / "store"))
     known = list(truth(network, folder).values())
     right = [label.replace("_", " ") == answer for label, answer in known if label != "holiday <b>"]
-    assert f"of 30 whose label names a class, {sum(right) / 30:.1%} are answered so" in str(found)
+    assert f"of 30 whose label is a class, {sum(right) / 30:.1%} are classified correctly" in str(found)
     lines = dict(line.split("  ", 1) for line in str(found).splitlines()[1:])
     assert lines.keys() == {"cats", "dogs", "tiger_cat", "holiday <b>"}
     assert re.fullmatch(r"\s*10\s+\D.*", lines["holiday <b>"])  # no share of right answers
@@ -157,7 +157,7 @@ def test_changes_are_those_of_two_networks_asked_one_by_one(folder, tmp_path):
         assert entry["before_correct"] is expected
     sure = [entry["before_certainty"] * entry["after_certainty"] for entry in found.changed]
     assert sure == sorted(sure, reverse=True)
-    assert f"{len(differing)} of 40 images are answered differently by tiny (" in str(found)
+    assert f"{len(differing)} of 40 images are classified differently by tiny (" in str(found)
     assert found.facts["now_right"] == sum(
         entry["before_correct"] is False and entry["after_correct"] for entry in found.changed
     )

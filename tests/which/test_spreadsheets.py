@@ -236,13 +236,13 @@ def test_numbers_are_numbers_and_dates_dates(network, sheet, tmp_path):
 @pytest.mark.parametrize(
     ("where", "words"),
     [
-        ('label = "y"', r"have no field y\. .*A text stands in single quotes: 'y'\.$"),
+        ('label = "y"', r"have no field y\. .*A text must be in single quotes: 'y'\.$"),
         ("jear > 2000", r"have no field jear\. Nearest: year\. They have name, folder, .*, label, year, taken\.$"),
         (
             "year > 'old'",
-            "'year > 'old'' is no condition: .old. cannot be compared with a whole number|cannot be compared",
+            "'year > 'old'' is not a condition: .old. cannot be compared with a whole number|cannot be compared",
         ),
-        ("year >", "is no condition: Expected: an expression"),
+        ("year >", "is not a condition: Expected: an expression"),
         ("1=1) OR (status='error'", "a bracket or a quote is not closed"),
         ("year > 2000 -- ", "a comment stands in it"),
         ("label = 'y", "a bracket or a quote is not closed"),

@@ -103,7 +103,7 @@ def _run(
 
     folder = Path(source) if source is not None else None
     if folder is not None and not folder.is_dir():
-        raise StoreError(f"{printable(source or '')} is no folder: give one with photos, or a store.")
+        raise StoreError(f"{printable(source or '')} is not a folder: give one with photos, or a store.")
     store = _store(folder, chosen)
     network = store.network if store is not None else chosen.load(console)
     networks: list[Network] = [network, *(one.load(console) for one in networks_beside(chosen, beside, beside_weights))]
@@ -117,7 +117,7 @@ def _run(
             microscope.index(origin, place)
     if host not in _LOCAL:
         console.note(
-            f"note: others can reach this page at {host}; it is not encrypted, so that they can also read along"
+            f"note: others can reach this page at {host}; the connection is not encrypted"
         )
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a tab was closed is nothing to tell
     running = serve(microscope, host=host, port=port, token=token, hosts=allow_host)

@@ -168,5 +168,5 @@ def _tell(steps: Generator[Progress], place: Path, console: Console) -> Progress
     finally:
         display.close()
         if (place / "rows.lance").is_dir() and (stored := len(Store.open(place))):
-            console.keep(f"{stored} pictures in {printable(place)}; the same command goes on from there")
+            console.keep(f"{stored} pictures in {printable(place)}; the same command resumes from there")
     return last

@@ -216,5 +216,5 @@ def rescued(stem: str, encode: Callable[[str], bytes], endings: Iterable[str]) -
         except Exception as error:  # noqa: BLE001 - another form may do
             problem = error
         else:
-            return f"The result is kept in {printable(path)}."
-    return f"It could not be kept in the temporary folder either: {problem}"
+            return f"The result is saved in {printable(path)}."
+    return f"It could not be saved in the temporary folder either: {problem}"

@@ -34,7 +34,7 @@ class Size(_Words):
         match = re.fullmatch(r"(\d{1,5})(?:[x,](\d{1,5}))?", text.strip().lower())
         sides = [int(side) for side in match.groups() if side] if match else [0]
         if min(sides) < 1:
-            self.fail(f"{text!r} is no size, such as 64, or 64x96 (rows x columns).", param, ctx)
+            self.fail(f"{text!r} is not a size, such as 64, or 64x96 (rows x columns).", param, ctx)
         return sides[0], sides[-1]
 
 
@@ -48,7 +48,7 @@ class Numbers(_Words):
         try:
             return tuple(float(part) for part in text.split(","))
         except ValueError:
-            self.fail(f"{text!r} is no number, nor numbers with commas between them.", param, ctx)
+            self.fail(f"{text!r} is not a number, nor several separated by commas.", param, ctx)
 
 
 class Classes(_Words):
@@ -67,7 +67,7 @@ class Classes(_Words):
         if text.startswith("["):
             return self._json(text, param, ctx)
         if "," not in text:
-            self.fail(f"There is no file {text!r}, and several names have commas between them.", param, ctx)
+            self.fail(f"There is no file {text!r}; several names are separated by commas.", param, ctx)
         return tuple(name.strip() for name in text.split(","))
 
     def _json(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
@@ -76,5 +76,5 @@ class Classes(_Words):
         except ValueError:
             names = None
         if not names or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            self.fail(f"{text[:40]!r} is no list of names in JSON.", param, ctx)
+            self.fail(f"{text[:40]!r} is not a list of names in JSON.", param, ctx)
         return tuple(names)

@@ -210,7 +210,7 @@ def _on_a_collection(network: "Network", folder: str | None, scratch: Path | Non
     try:
         return [collection.section(collection.variations(network, scratch), None)]
     except TriscopeError as error:
-        console.note(f"note: nothing is shown of a collection: {error}")
+        console.note(f"note: the section on a collection is left out: {error}")
         return []
 
 
@@ -234,7 +234,7 @@ def check(*, store: str, console: Console) -> None:
         console.note(f"{len(found.unknown)} files have no checksum: an older version made them, or indexing was killed")
     console.close(command="check")
     if found.wrong:
-        raise StoreError(f"{place} is damaged; where there is no copy of these files, delete it and index again.")
+        raise StoreError(f"{place} is damaged; if there is no copy of these files, delete it and index again.")
 
 
 @_command(*saying_options())

@@ -98,7 +98,7 @@ def _run(
     for node in last.nodes:
         console.note(node)
     if silent:
-        console.note(f"{silent} sent no gradient back and have no picture; units.json says which")
+        console.note(f"{silent} had no gradient and have no picture; units.json says which")
     console.result(facts, f"{len(folder)} units in {printable(out)}")
     console.close(command="units", network=network.name)
 
@@ -127,4 +127,4 @@ def _keep(out: str, console: Console) -> None:
     except StoreError:
         return
     if count:
-        console.keep(f"{count} units in {printable(out)}; the same command goes on from there")
+        console.keep(f"{count} units in {printable(out)}; the same command resumes from there")

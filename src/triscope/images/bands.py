@@ -50,7 +50,7 @@ def bands_of(image: PIL.Image.Image, bands: int, label: str, max_pixels: int) ->
     except BROKEN as problem:
         raise ImageError(f"{label} is damaged, or of a kind that is not supported ({problem}).") from problem
     require_bands(label, pages if pages > 1 else len(image.getbands()), bands)
-    raise ImageError(f"{label} has {bands} channels, but as {image.mode}, which are no bands: save them as TIFF.")
+    raise ImageError(f"{label} has {bands} channels, but as {image.mode}, which are not bands: save them as TIFF.")
 
 
 def require_bands(label: str, found: int, bands: int) -> None:

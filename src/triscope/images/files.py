@@ -16,7 +16,7 @@ from triscope.errors import TriscopeError
 _CLOSED = {
     errno.ENOENT: "does not exist",
     errno.EACCES: "may not be read: permission denied",
-    errno.EISDIR: "is a folder, and a file is wanted here",
+    errno.EISDIR: "is a folder, and a file is needed here",
     errno.ELOOP: "is a link that leads back to itself",
 }
 
@@ -36,7 +36,7 @@ def open_regular(path: str | os.PathLike[str], error: type[TriscopeError]) -> io
             raise error(f"{label} is a link to a file that does not exist.") from problem
         raise error(f"{label} {_CLOSED.get(problem.errno or 0, f'cannot be opened: {problem.strerror}')}.") from problem
     except ValueError as problem:
-        raise error(f"{label} is no file name: it holds a zero byte.") from problem
+        raise error(f"{label} is not a file name: it holds a zero byte.") from problem
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise error(f"{label} is not a regular file but a pipe or device; copy its content into a file first.")

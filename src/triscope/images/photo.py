@@ -135,7 +135,7 @@ def resize(pixels: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bic
 
 def _from_file(path: str, background: Color, max_pixels: int, bands: int | None) -> Photo:
     if path.startswith(("http://", "https://")):
-        raise ImageError(f"{printable(path)} is an address, and a file is wanted here; download it first.")
+        raise ImageError(f"{printable(path)} is an address, and a file is needed here; download it first.")
     label = printable(path)
     with open_regular(path, ImageError) as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
@@ -157,7 +157,7 @@ def _decoded(data: bytes, label: str, background: Color, max_pixels: int, bands:
 def _from_tensor(tensor: Tensor, bands: int | None) -> Photo:
     pixels = _checked(tensor, bands)
     if len(pixels) != 1:
-        raise ImageError(f"One picture is wanted here, and the tensor holds {len(pixels)}; pass them one by one.")
+        raise ImageError(f"One picture is needed here, and the tensor holds {len(pixels)}; pass them one by one.")
     pixels = pixels.float()
     return Photo(pixels if bands else pixels.expand(-1, 3, -1, -1).contiguous(), "tensor")
 

@@ -51,12 +51,12 @@ def require_place(path: Path) -> None:
         if there is not None and stat.S_ISDIR(there):
             raise OptionError(f"{printable(path)} is a folder; name a file in it.")
         if there is not None and not stat.S_ISREG(there):
-            raise OptionError(f"{printable(path)} is a pipe or device and no file; write to stdout (-) instead.")
+            raise OptionError(f"{printable(path)} is a pipe or device, not a file; write to stdout (-) instead.")
         require_folder(path.parent)
     except OSError as error:
         raise OptionError(f"{printable(path)} cannot be written: {error.strerror}.") from error
     except ValueError as error:
-        raise OptionError(f"{printable(path)} is no file name: it holds a zero byte.") from error
+        raise OptionError(f"{printable(path)} is not a file name: it holds a zero byte.") from error
 
 
 def require_folder(folder: Path) -> None:

@@ -33,7 +33,7 @@ from triscope.results import Drawn, Grid, ImageNote, NetworkNote, Recipe, Result
 R = TypeVar("R", bound=Result)
 _EMPTY = inspect.Parameter.empty
 _SHOWN = "{} reads {} channels; pictures show {}. Others are shown with Network(..., show=(red, green, blue))."
-_DRAWS = "{} draws random numbers as it answers; they follow the seed, {}."
+_DRAWS = "{} draws random numbers in its forward pass; they follow the seed, {}."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Journal:
 
 def _no_journal(path: Path) -> OptionError:
     return OptionError(
-        f"{printable(path)} is no checkpoint of a judgement that can be read; name a file that does not exist yet."
+        f"{printable(path)} is not a checkpoint of a judgement that can be read; name a file that does not exist yet."
     )
 
 

@@ -79,7 +79,7 @@ def judge(
     if (images is None) is (collection is None):
         raise OptionError("Judge some images, or a collection: name one of the two (--collection DIR).")
     if labels is not None and collection is None:
-        raise OptionError("labels say what is known of a collection; name one (--collection DIR).")
+        raise OptionError("labels describe a collection; name one (--collection DIR).")
     if collection is not None:
         photos = collected(network, LabelledPhotos(network, collection, labels, fit), objective)
     else:

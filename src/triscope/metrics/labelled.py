@@ -146,7 +146,7 @@ def _number(name: str, told: Any) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise StoreError(f"The box of {name} holds {printable(str(told))!r}, which is no number of pixels.")
+        raise StoreError(f"The box of {name} holds {printable(str(told))!r}, which is not a number of pixels.")
     return value
 
 

@@ -46,7 +46,7 @@ def no_gradient(
     missing = f"{question} has no gradient at {layer} of {network.name}"
     if "CheckpointError" in (type(error).__name__, *(base.__name__ for base in type(error).__mro__)):
         return NetworkError(
-            f"{missing}: a part of it is run by a checkpoint, which computes it again otherwise than it was asked. "
+            f"{missing}: a part of it runs in a gradient checkpoint, which computes it again without the backward rule. "
             "Switch checkpointing off."
         )
     if (reason := _reason(network)) and (error is not None or _comes_before(network, layer, asked.needs)):
@@ -55,7 +55,7 @@ def no_gradient(
         told = str(error).strip().splitlines() or [type(error).__name__]
         return NetworkError(f"{missing}: {told[0].rstrip('.')}.")
     return NetworkError(
-        f"{question} does not depend on {layer} of {network.name}; ask for a layer that comes before it."
+        f"{question} does not depend on {layer} of {network.name}; choose a layer that comes before it."
     )
 
 

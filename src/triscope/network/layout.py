@@ -98,7 +98,7 @@ class Layout:
         """What a layer gave for several pictures, of what it gave for each. Raises NetworkError where they mix."""
         dim = self.order.along_pictures(values[0].shape) if self.order else 0
         if dim is None:
-            raise NetworkError("This layer's numbers can be asked for one picture at a time only.")
+            raise NetworkError("This layer can be used with one picture at a time only.")
         return torch.cat(list(values), dim)
 
     def view(

@@ -222,7 +222,7 @@ class Network:
 
     @property
     def random(self) -> bool:
-        """Whether the network draws random numbers as it answers; found out by its first pass, False before that."""
+        """Whether the network draws random numbers in a pass; known after its first one, False before that."""
         return self._drawing is not None and self._drawing[:2] == (self._keeper.get(), True)
 
     @contextmanager
@@ -297,9 +297,9 @@ class Network:
                 kept["output"] = tap.as_leaf(output) if "output" in leaves else output
         if unseen := sorted(names - kept.keys()):
             if unseen == ["output"] and isinstance(output, NoOutput):
-                raise NetworkError(f"{self.name} has no output to be asked: {output.why}.")
+                raise NetworkError(f"{self.name} has no usable output: {output.why}.")
             raise NetworkError(
-                f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so there is nothing to see there."
+                f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so they have no activations here."
             )
         layouts = {name: self._layout(twin, layers[name], (images.shape[-2], images.shape[-1])) for name in inner}
         if not edits:

@@ -101,13 +101,13 @@ def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> 
         return images
     several: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
     if not several:
-        raise ImageError("There is no picture to look at: the list of images is empty.")
+        raise ImageError("There is no picture: the list of images is empty.")
     parts = [_fitted(image, preprocess, channels, fit) for image in several]
     sizes = {tuple(part.images.shape[-2:]) for part in parts}
     if len(sizes) > 1:
         shown = ", ".join(sorted(f"{height} x {width}" for height, width in sizes))
         raise ImageError(
-            f"Pictures of several sizes ({shown}) do not make one batch; ask one at a time, or with fit='crop'."
+            f"Pictures of several sizes ({shown}) do not make one batch; give one at a time, or use fit='crop'."
         )
     return ImageBatch(
         torch.cat([part.images for part in parts]),

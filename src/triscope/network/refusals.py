@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def asking(network: "Network", images: Tensor) -> Iterator[None]:
     """Errors of the module become one sentence about the image; the caller's autocast does not reach in."""
     if images.ndim != 4:
-        raise NetworkError(f"{network.name} is asked about images (B, C, H, W); these are {tuple(images.shape)}.")
+        raise NetworkError(f"{network.name} takes images (B, C, H, W); these are {tuple(images.shape)}.")
     if images.shape[1] != network.channels:
         raise NetworkError(f"{network.name} reads images of {network.channels} channels; these have {images.shape[1]}.")
     try:

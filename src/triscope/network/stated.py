@@ -39,7 +39,7 @@ def require_known(details: Details) -> None:
     """Raise NetworkError for what is no detail: a word that was misspelled."""
     known = Details.__annotations__
     if strange := [name for name in details if name not in known]:
-        raise NetworkError(f"A Network is not told {strange[0]!r}.{nearest(strange[0], [*_OFTEN, *known])}")
+        raise NetworkError(f"A Network has no argument {strange[0]!r}.{nearest(strange[0], [*_OFTEN, *known])}")
 
 
 def preprocessing(size: int | tuple[int, int] | None, details: Details) -> Preprocess:

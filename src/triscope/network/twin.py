@@ -120,7 +120,7 @@ def _copied(module: nn.Module, name: str) -> tuple[nn.Module, Mapping[int, Any]]
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise NetworkError(
-                f"{name} cannot be copied, and triscope asks only a copy ({reason}). Take what cannot be copied out of "
+                f"{name} cannot be copied, and triscope runs only a copy ({reason}). Take what cannot be copied out of "
                 "the module, or give it a __deepcopy__."
             ) from error
         leave_out_watchers(module, memo)
@@ -174,8 +174,7 @@ def _refuse_closed(module: nn.Module, name: str) -> None:
     for path, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise NetworkError(
-                f"{name} holds a scripted or traced module ({path or 'itself'}), which cannot be looked "
-                "into; give the original module."
+                f"{name} holds a scripted or traced module ({path or 'itself'}), which cannot be inspected; give the original module."
             )
     lazy = (path for path, value in module.named_parameters() if isinstance(value, nn.UninitializedParameter))
     if path := next(lazy, None):

@@ -78,7 +78,7 @@ class Box(Objective):
         """The same question with class names turned into indices. Raises NetworkError where there are no boxes."""
         if network.task != "boxes":
             raise NetworkError(
-                f"{self} asks for a box, and {network.name} is not known as a detector; see ts.detections, and say "
+                f"{self} is a box, and {network.name} is not declared as a detector; see ts.detections, and say "
                 'Network(..., task="boxes", output=).'
             )
         return replace(self, classes=indices_of(self.classes, network))
@@ -109,7 +109,7 @@ class Box(Objective):
         boxes, scores = output[..., :SIDES], output[..., SIDES:]
         wanted = torch.tensor(self.box, dtype=torch.float64).to(boxes).view(-1, 1, SIDES)
         if len(wanted) not in (1, len(boxes)):
-            raise ObjectiveError(f"{len(wanted)} boxes were asked of {len(boxes)} images; give one, or one for each.")
+            raise ObjectiveError(f"{len(wanted)} boxes were given for {len(boxes)} images; give one, or one for each.")
         return pick(scores.transpose(1, 2), self.classes), overlap(boxes.detach(), wanted)
 
     def __str__(self) -> str:
@@ -215,7 +215,7 @@ def asked_of_each(output: Tensor) -> Box:
     """
     corners, classes, scores = best_boxes(output, 1)
     if scores.shape[1] == 0 or not bool((scores > 0).all()):
-        raise ObjectiveError("No box was detected, so there is none to ask about; ask an inner unit, LAYER:CHANNEL.")
+        raise ObjectiveError("No box was detected, so there is none to explain; use an inner unit, LAYER:CHANNEL.")
     boxes = tuple(tuple(round(side, 2) for side in row) for row in corners[:, 0].tolist())
     indices = tuple(classes[:, 0].tolist())
     return Box(indices[0], boxes[0]) if len(boxes) == 1 else Box(indices, boxes)

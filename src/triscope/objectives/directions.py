@@ -107,7 +107,7 @@ class Direction(Spatial):
         """
         if not self.name:
             raise ObjectiveError(
-                "A direction is kept by its name, and this one has none: Direction(layer, vector, NAME)."
+                "A direction is saved under its name, and this one has none: Direction(layer, vector, NAME)."
             )
         text, place = str(self), _file(path)
         known = load_directions(place) if place.exists() else {}
@@ -172,8 +172,7 @@ class NamedDirection(Objective):
         """The direction of that name. Raises ObjectiveError where there is none."""
         if str(self) not in known:
             raise ObjectiveError(
-                f"There is no direction {self}.{nearest(str(self), known)} Direction(LAYER, VECTOR, NAME).save() keeps "
-                f"one, in {FILE} of the current folder or of a store."
+                f"There is no direction {self}.{nearest(str(self), known)} Direction(LAYER, VECTOR, NAME).save() saves one, in {FILE} of the current folder or of a store."
             )
         return known[str(self)]
 
@@ -195,7 +194,7 @@ def load_directions(path: str | os.PathLike[str]) -> dict[str, Direction]:
     try:
         return {text: _named(text, vector, label) for text, vector in safetensors.torch.load(data).items()}
     except (SafetensorError, KeyError, ValueError) as problem:
-        raise ObjectiveError(f"{label} is no file of directions, or a damaged one.") from problem
+        raise ObjectiveError(f"{label} is not a file of directions, or is damaged.") from problem
 
 
 def located(objective: Objective, folder: Path) -> Objective:
@@ -267,13 +266,13 @@ def _named(text: str, vector: Tensor, label: str) -> Direction:
     """A direction out of a file. Raises ObjectiveError where it is none, or goes by another name."""
     found = parse_direction(text) if text.isprintable() else None
     if found is None or str(found) != text:
-        raise ObjectiveError(f"{label} holds {printable(text[:100])!r}, which is no direction's name, LAYER/NAME.")
+        raise ObjectiveError(f"{label} holds {printable(text[:100])!r}, which is not the name of a direction, LAYER/NAME.")
     return Direction(found.layer, _checked(text, vector, label), found.name)
 
 
 def _checked(text: str, vector: Tensor, label: str) -> Tensor:
     if vector.ndim != 1 or not 0 < len(vector) <= _LONGEST or not vector.is_floating_point():
-        raise ObjectiveError(f"{label} holds {text} in the shape {tuple(vector.shape)}, which is no vector of numbers.")
+        raise ObjectiveError(f"{label} holds {text} in the shape {tuple(vector.shape)}, which is not a vector of numbers.")
     vector = vector.float()
     if not vector.isfinite().all():
         raise ObjectiveError(f"{label} holds {text} with numbers that are not finite.")

@@ -82,7 +82,7 @@ def pick(scores: Tensor, classes: Classes) -> Tensor:
         return scores[:, bound(classes)]
     if len(classes) != len(scores):
         raise ObjectiveError(
-            f"{len(classes)} classes were asked of {len(scores)} images; give one class, or one for each."
+            f"{len(classes)} classes were given for {len(scores)} images; give one class, or one for each."
         )
     return scores[range(len(scores)), torch.tensor(list(map(bound, classes)), device=scores.device)]
 

@@ -89,7 +89,7 @@ class Pixels(Spatial):
         if network.task != "maps" or len(shape) != 3:
             raise NetworkError(
                 f"{self} asks for pixels of a class, and the output of {network.name} is not one map of scores for "
-                f"each class{f', but {_sides(shape)}' if shape else ''}. Ask a class by its name or index alone."
+                f"each class{f', but {_sides(shape)}' if shape else ''}. Use the name or index of a class alone."
             )
         return replace(self, classes=indices_of(self.classes, network))
 
@@ -101,7 +101,7 @@ class Pixels(Spatial):
         if empty := (~weights.flatten(1).any(1)).nonzero().flatten().tolist():
             name = classes_text(self.of(empty[0]).classes)
             place = "Here" if len(weights) == 1 else f"In image {empty[0]}"
-            raise ObjectiveError(f"{place} no position is predicted as class {name}; output:{name} asks all positions.")
+            raise ObjectiveError(f"{place} no position is predicted as class {name}; output:{name} covers all positions.")
         return replace(self, weights=weights)
 
     def of(self, image: int) -> "Pixels":
@@ -199,7 +199,7 @@ def _region(where: object) -> Region:
             return top, left, bottom, right
     given = f"a tensor {_sides(where.shape)}" if isinstance(where, Tensor) else repr(where)
     raise ObjectiveError(
-        'Pixels are asked everywhere (None), where they are "predicted", in (top, left, bottom, right) of the output, '
+        'Pixels are taken everywhere (None), where they are "predicted", in (top, left, bottom, right) of the output, '
         f"or in a mask (H, W); not in {given}."
     )
 

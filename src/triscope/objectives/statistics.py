@@ -118,8 +118,8 @@ class TextureDistance(Targeted):
         target = self.targets[need].to(found)
         if target.shape[1:] != found.shape[1:] or len(target) not in (1, len(found)):
             raise ObjectiveError(
-                f"The Gram matrix of {need.layer} was {sides(target)} when the target was looked at, and is "
-                f"{sides(found)} here; ask the same network."
+                f"The Gram matrix of {need.layer} was {sides(target)} for the target, and is "
+                f"{sides(found)} here; use the same network."
             )
         return self._apart(need, found, target)
 
@@ -242,7 +242,7 @@ class Diversity(Objective):
 def _matrix(layer: str, values: Tensor) -> Tensor:
     if values.ndim != 3:
         raise ObjectiveError(
-            f"{layer} is {sides(values)}, and a Gram matrix is made of maps; ask a layer that has positions."
+            f"{layer} is {sides(values)}, and a Gram matrix is made of maps; use a layer that has positions."
         )
     return values
 

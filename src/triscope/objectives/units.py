@@ -65,8 +65,7 @@ class Logit(Objective):
         """The same question with class names turned into indices."""
         if self.form != "logit" and network.task in ("embedding", "number"):
             raise ObjectiveError(
-                f"{self} asks for a probability, and {network.name} gives {_GIVES[network.task]} for an image; ask for "
-                "the number itself, without prob:, or say what it is: Network(..., task=)."
+                f"{self} asks for a probability, and {network.name} gives {_GIVES[network.task]} for an image; use the number itself, without prob:, or state what it is: Network(..., task=)."
             )
         network.require_classifier()
         return Logit(indices_of(self.classes, network), self.form, network.task)
@@ -242,7 +241,7 @@ def _scores(output: Tensor) -> Tensor:
     if output.ndim != 2:
         raise NetworkError(
             f"A class score needs an output of one row per image, (B, K); this network gives {tuple(output.shape)}. "
-            "Ask an inner unit instead, such as LAYER:CHANNEL."
+            "Use an inner unit instead, such as LAYER:CHANNEL."
         )
     return output
 

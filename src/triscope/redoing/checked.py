@@ -60,7 +60,7 @@ class _Reading:
         if self.recipe.objective is not None and not any(
             isinstance(declared.input, ObjectiveInput) for declared in verb.inputs.values()
         ):
-            raise OptionError(f"{verb.name} asks no question, and one is recorded")
+            raise OptionError(f"{verb.name} has no objective, and one is recorded")
         if self.parts:
             part, count = next(iter(self.parts.items()))
             what = f" as {part!r}" if part else ""
@@ -95,7 +95,7 @@ class _Reading:
             case ImageInput() as image:
                 return self._word(name, image, required=declared.required)
             case _:
-                raise OptionError(f"{self.verb.name} is asked about a {name}, of which recipes say nothing")
+                raise OptionError(f"{self.verb.name} is asked about a {name}, which recipes do not record")
         return None
 
     def _store(self, name: str) -> None:
@@ -110,13 +110,12 @@ class _Reading:
         value = self.options.pop(name, None)
         if value is not None:
             raise RecipeError(
-                f"This was made from the collection {printable(str(value)[:_LONGEST])}, of whose photos a recipe says "
-                f"nothing; ask again with {self.verb.command} --{name}."
+                f"This was made from the collection {printable(str(value)[:_LONGEST])}, whose photos a recipe does not record; run it again with {self.verb.command} --{name}."
             )
 
     def _objective(self, *, required: bool) -> Any:
         if self.recipe.objective is None and required:
-            raise OptionError(f"{self.verb.name} needs a question, and none is recorded")
+            raise OptionError(f"{self.verb.name} needs an objective, and none is recorded")
         text = self.recipe.objective
         if text is None or not has_no_text(text):
             return None if text is None else among(unit(text), from_text(self.recipe.directions))
@@ -132,7 +131,7 @@ class _Reading:
         row, pictures = self.options.pop(name, None), self.parts.pop("", 0)
         if (pictures != 1) if row is None else (type(row) is not int or pictures):
             raise OptionError(
-                f"{self.verb.name} was asked about one picture, or one row; a vector or an array is in no file"
+                f"{self.verb.name} needs one picture, or one row; recipes do not record vectors and arrays"
             )
         return row
 

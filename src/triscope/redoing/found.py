@@ -39,7 +39,7 @@ def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
     """The file that has the recorded hash."""
     name, made = _told(note.name), printable(png)
     if note.sha256 is None:
-        raise RecipeError(f"{made} was made from {name}, which was no file, so it cannot be made again.")
+        raise RecipeError(f"{made} was made from {name}, which was not a file, so it cannot be made again.")
     places = list(_places(note, png, given))
     found = [place for place in places if _is(place.is_file)]
     for place in found:
@@ -48,9 +48,9 @@ def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
     if found:
         raise RecipeError(f"{printable(found[0])} has changed since {made} was made from it.")
     if not places:
-        raise RecipeError(f"{made} was made from {name}, which is no file; say with --image where its picture is.")
+        raise RecipeError(f"{made} was made from {name}, which is not a file; give its picture with --image.")
     looked = " and ".join(_told(place) for place in places)
-    raise RecipeError(f"The picture {name} was looked for at {looked}, and is not there; say where it is with --image.")
+    raise RecipeError(f"The picture {name} was looked for at {looked}, and is not there; give its path with --image.")
 
 
 def _places(note: ImageNote, png: Path, given: Path | None) -> Iterator[Path]:
@@ -86,8 +86,7 @@ def find_store(recipe: Recipe, png: Path, given: Path | None, name: str = "store
             return place
     looked = " and ".join(dict.fromkeys(_told(place) for place in places[:2]))
     raise RecipeError(
-        f"The store {_told(recorded)} that {printable(png)} was made from was looked for at {looked}, and is not "
-        "there; say where it is with --store."
+        f"The store {_told(recorded)} that {printable(png)} was made from was looked for at {looked}, and is not there; give its path with --store."
     )
 
 

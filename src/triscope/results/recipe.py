@@ -93,7 +93,7 @@ class Recipe:
         try:
             return _read(json.loads(text, parse_constant=_no_number))
         except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, _Wrong) else "it is no JSON object as triscope writes it"
+            reason = str(error) if isinstance(error, _Wrong) else "it is not a JSON object as triscope writes it"
             raise RecipeError(
                 f"This recipe cannot be read: {reason}. It is damaged, or another version of triscope made it."
             ) from error
@@ -239,7 +239,7 @@ def _digest(known: dict[str, Any]) -> str | None:
 
 
 def _no_number(word: str) -> float:
-    raise _Wrong(f"it holds {word}, which is no number")
+    raise _Wrong(f"it holds {word}, which is not a number")
 
 
 def _shown(value: object, most: int = 40) -> str:

@@ -48,7 +48,7 @@ class UnitFolder:
         """Make a picture for every channel of some layers, and put them into a folder.
 
         What is there already is not made again: it may be interrupted, and goes on where it was. Raises OptionError
-        where the folder was begun with other options, StoreError where it was made by another network.
+        where the folder was started with other options, StoreError where it was made by another network.
 
         store       a collection: the k patches that activate each channel most are kept as well
         shard       (i, n): only the i-th of n parts, so that n processes can share the work

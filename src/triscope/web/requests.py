@@ -46,5 +46,5 @@ async def json_of(request: Request) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise OptionError("This is no JSON.") from error
     if not isinstance(data, dict):
-        raise OptionError("This is no JSON object.")
+        raise OptionError("This is not a JSON object.")
     return data

@@ -66,7 +66,7 @@ async def _full(request: Request, error: Exception) -> Response:
 
 async def _missing(request: Request, error: Exception) -> Response:
     del request, error
-    return JSONResponse({"error": "There is no such thing here."}, 404)
+    return JSONResponse({"error": "This address does not exist."}, 404)
 
 
 async def _large(request: Request, error: Exception) -> Response:

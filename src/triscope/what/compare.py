@@ -72,7 +72,7 @@ def regularisers(
 def _joined(parts: Mapping[str, SynthesisedImage], lost: Sequence[str]) -> Comparison:
     names, made = tuple(parts), list(parts.values())
     if len(made[-1]) > 1:
-        raise ObjectiveError("regularisers compares pictures of one unit; ask one class at a time.")
+        raise ObjectiveError("regularisers compares pictures of one unit; give one class at a time.")
     return Comparison(
         torch.cat([part.values for part in made]),
         scores=torch.cat([part.scores for part in made]),

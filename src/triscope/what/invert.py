@@ -203,7 +203,7 @@ def _plan(
         look = network.look(images.images, layers, seed=seed)
     silent = [name for name in layers if not look[Need(name)].flatten(1).any(1).all()]
     if silent:
-        raise ObjectiveError(f"{silent[0]} of {network.name} is silent on this picture: there is nothing to draw from.")
+        raise ObjectiveError(f"{silent[0]} of {network.name} has only zeros for this picture: there is nothing to reconstruct.")
     asked = -(LogDistance if settings.distance == "log" else FeatureDistance).from_activations(look, layers)
     rows, cols = images.images.shape[-2:]
     drawn = (Fourier if settings.canvas == "fourier" else Pixels)(rows, cols, network.channels)
@@ -221,7 +221,7 @@ def _plan(
 def _ascended(plan: AscentSpec, pictures: int, starts: int) -> Generator[Step[SynthesisedImage]]:
     """The steps of so many pictures: from noise, or, each by itself, from what comes of several noises."""
     several = min(starts, plan.steps // (2 * _SHORTEST))
-    # A job that was begun with fewer steps, from one noise, goes on as it began.
+    # A job that was started with fewer steps, from one noise, goes on as it began.
     plain = saved_steps(plan.checkpoint) is not None and saved_steps(beside(plan.checkpoint, "start0")) is None
     if several < 2:
         _require_plain(plan if pictures == 1 else _alone(plan, 0), starts)

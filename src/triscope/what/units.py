@@ -139,7 +139,7 @@ class LayerUnits:
         for channel in channels:
             Channel(layer.name, channel).bind(network)
         if not channels:
-            raise ObjectiveError(f"{name} of {network.name} has no channels that could be asked; see network.layers.")
+            raise ObjectiveError(f"{name} of {network.name} has no channels; see network.layers.")
         return cls(network, layer.name, channels, layer.name == "output" and layer.grid in ((1, 1), None))
 
     def objective(self, channels: Sequence[int]) -> Objective:

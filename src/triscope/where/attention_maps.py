@@ -77,7 +77,7 @@ class AttentionMaps:
 
     def notes(self, tally: NonlinearityCount, grid: "TokenGrid") -> tuple[str, ...]:
         """What a reader should know of how the map was read."""
-        notes = [] if grid.prefix else ["There is no class token, so that the mean of all tokens was read."]
+        notes = [] if grid.prefix else ["There is no class token, so the mean of all tokens was used."]
         if unlike := tally.others[_UNLIKE]:
             notes.append(f"Attentions {_UNLIKE} were left out: {unlike}.")
         return tuple(notes)

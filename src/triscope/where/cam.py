@@ -122,5 +122,5 @@ def _notes(target: Target, maps: Sequence[LayerMaps], chosen: bool, weights: Wei
             f"Made of {one.name} ({size}), the last layer of maps that the score depends on; layer= names another."
         )
     if weights == "eigen":
-        notes.append("EigenCAM does not look at what is asked: its map is the same for every unit.")
+        notes.append("EigenCAM ignores the unit: its map is the same for every unit.")
     return notes

@@ -125,5 +125,5 @@ def _require_maps(network: Network, name: str) -> None:
         network.layer(name).channels  # noqa: B018 - says what to do about tokens whose grid is not known
         raise NetworkError(
             f"{name} of {network.name} gives a vector, and class activation maps are made of a layer with maps or "
-            "tokens, such as the one that is taken without layer=."
+            "tokens, such as the default."
         )

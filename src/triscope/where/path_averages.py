@@ -157,7 +157,7 @@ def expected_gradients(
     target = Target.of(network, images, objective)
     if references is None:
         raise OptionError(
-            "Expected gradients need references, the images that the ways start from: references=[...], or --reference "
+            "Expected gradients need references, the baseline images: references=[...], or --reference "
             "FILE, several times."
         )
     starts = _like(references, target.images)[:, None].expand(-1, len(target), -1, -1, -1)

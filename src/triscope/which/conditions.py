@@ -34,7 +34,7 @@ def as_lance(where: str, fields: Mapping[str, str]) -> str:
         kind = fields[name] if name else kind
         told.append(_typed(token, kind) if token.startswith("'") else token)
     if depth or "'" in tokens or "--" in "".join(token for token in tokens if token[:1] not in "'`"):
-        raise StoreError(f"{where!r} is no condition: a bracket or a quote is not closed, or a comment stands in it.")
+        raise StoreError(f"{where!r} is not a condition: a bracket or a quote is not closed, or it contains a comment.")
     return "".join(told)
 
 
@@ -47,14 +47,14 @@ def explained(where: str, fields: Mapping[str, str]) -> Iterator[None]:
         reason = str(error.__cause__ or error)
         if found := _UNKNOWN.search(reason):
             name = found[1].strip('"`')
-            hint = f" A text stands in single quotes: '{name}'." if f'"{name}"' in where else ""
+            hint = f" A text must be in single quotes: '{name}'." if f'"{name}"' in where else ""
             raise StoreError(
                 f"The pictures have no field {printable(name)}.{nearest(name, fields)} They have {', '.join(fields)}."
                 f"{hint}"
             ) from error
         if "Invalid user input" not in reason:
             raise
-        raise StoreError(f"{where!r} is no condition: {_reason(reason)}.") from error
+        raise StoreError(f"{where!r} is not a condition: {_reason(reason)}.") from error
 
 
 def _reason(text: str) -> str:

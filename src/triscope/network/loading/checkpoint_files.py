@@ -81,7 +81,7 @@ def open_weights(path: str | os.PathLike[str]) -> Weights:
         elif start.startswith(b"\x80"):
             content = _from_torch(file, file, label)
         else:
-            raise WeightsError(f"{label} is not a file of weights: known are .safetensors and what torch.save writes.")
+            raise WeightsError(f"{label} is not a file of weights: supported are .safetensors and files of torch.save.")
         tensors = _tensors(content, label)
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -105,7 +105,7 @@ def fit(module: nn.Module, weights: Weights) -> frozenset[str]:
     unexpected = [name for name in given if name not in wanted]
     if unexpected:
         also = f", and lacks {_some(missing)}" if missing else ""
-        raise WeightsError(f"{label} is of another network than {kind}: it also holds {_some(unexpected)}{also}.")
+        raise WeightsError(f"{label} belongs to another network than {kind}: it also holds {_some(unexpected)}{also}.")
     for name, tensor in given.items():
         if tensor.shape != wanted[name].shape:
             raise WeightsError(
@@ -195,7 +195,7 @@ def _refusal(names: Iterable[str], label: str) -> str:
         return f"{label} holds a whole pickled module ({module}), and opening that would run its code; {_ADVICE}."
     if strange:
         return (
-            f"{label} asks to run or build {printable(strange[0][:80])}, which is no part of any weights; "
+            f"{label} asks to run or build {printable(strange[0][:80])}, which does not belong in a file of weights; "
             "use a file that holds a state_dict alone, or safetensors."
         )
     return ""
@@ -231,13 +231,13 @@ def _plain(name: str, tensor: Tensor, label: str) -> Tensor:
     if packed or repeated or not dense:
         raise WeightsError(
             f"{label} holds {printable(name)} in a form that is not supported ({tensor.dtype}, {tensor.layout}); "
-            "dense tensors of plain floats or integers are wanted."
+            "dense tensors of plain floats or integers are needed."
         )
     if not tensor.is_floating_point():
         return tensor.detach()
     tensor = tensor.detach().to(torch.float32)
     if not tensor.isfinite().all():
-        raise WeightsError(f"{label} is spoilt: its tensor {printable(name)} holds NaN or infinite values.")
+        raise WeightsError(f"{label} is unusable: its tensor {printable(name)} holds NaN or infinite values.")
     return tensor
 
 

@@ -126,7 +126,7 @@ def _unconfirmed(source: Source, label: str) -> NetworkError:
     python = _PYTHON.fullmatch(source.name)
     if python is None and not is_published(source.name):
         return NetworkError(
-            f"{label} was made by {printable(source.name)!r}, which is no network that this version of triscope knows."
+            f"{label} was made by {printable(source.name)!r}, which is not a network that this version of triscope knows."
         )
     told, words = source.name, [repr(_told(source.name))]
     if python:
@@ -138,7 +138,7 @@ def _unconfirmed(source: Source, label: str) -> NetworkError:
         f"{label} was made by {told}",
         options_for(dataclasses.asdict(source)),
         f"ts.load({', '.join(words)})",
-        "no file is run or read because another names it; where you know and trust it, say where it is",
+        "no file is run or read only because another names it; if you know and trust it, name it yourself",
     )
 
 
@@ -147,7 +147,7 @@ def _compare_code(source: Source, network: Network, label: str) -> None:
     code = (network.source or {}).get("code")
     if source.code is not None and code != source.code:
         warnings.warn(
-            f"The Python file {_told(source.name)} is not as it was when {label} was made; its weights are compared.",
+            f"The Python file {_told(source.name)} has changed since {label} was made; its weights are compared.",
             TriscopeWarning,
             stacklevel=3,
         )

@@ -153,10 +153,10 @@ def read_classes(file: str) -> list[str]:
         names = [line.strip() for line in data.decode("utf-8-sig").rstrip().splitlines()]
     except UnicodeDecodeError as error:
         raise NetworkError(
-            f"{printable(file)} is no text: the names of classes stand in it, one in each line."
+            f"{printable(file)} is not a text file with the names of classes, one in each line."
         ) from error
     if not names or len(names) > _MOST_CLASSES or len(data) > _MOST_BYTES:
-        raise NetworkError(f"{printable(file)} holds {len(names)} names of classes; one stands in each line.")
+        raise NetworkError(f"{printable(file)} holds {len(names)} names of classes; give one in each line.")
     return names
 
 

@@ -151,7 +151,7 @@ class _Run:
         if saved.steps != self.plan.steps:
             before = saved.options.get("steps", str(saved.steps))
             now = self.plan.options.get("steps", self.plan.steps)
-            sentence = f"Begun with {before} steps, and gone on to {now}; {now} at once may make another picture."
+            sentence = f"Begun with {before} steps, and continued to {now}; {now} in one job may give another picture."
             self.notes.append((sentence, list(range(len(self.best)))))
 
     def _boundary(self, octave: int) -> int:
@@ -219,7 +219,7 @@ class _Run:
         )
         if self.asker.silent.all():
             raise ObjectiveError(
-                f"{silence}: the unit may be dead. Start from another seed or picture, or ask another unit."
+                f"{silence}: the unit may be dead. Start from another seed or picture, or choose another unit."
             )
         self.notes.append((f"{silence}.", self.asker.silent.nonzero().flatten().tolist()))
         warnings.warn(self.result().notes[-1], TriscopeWarning, stacklevel=2)

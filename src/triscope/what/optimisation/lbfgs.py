@@ -151,7 +151,7 @@ class _Minimiser:
         score = float(answer.scores)
         if math.isnan(self.first_score) and not answer.finite():
             raise NetworkError(
-                f"{answer.culprit()} is not a finite number on the very first picture, so there is no way up from it."
+                f"{answer.culprit()} is not a finite number on the first picture, so the optimisation cannot start."
             )
         sound = self.sound(answer)
         self.first_score = score if math.isnan(self.first_score) else self.first_score

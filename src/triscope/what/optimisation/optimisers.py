@@ -91,7 +91,7 @@ class FirstOrder(Optimiser):
         if not self._memory:
             if not fine.all():
                 raise NetworkError(
-                    f"{answer.culprit()} is not a finite number on the very first picture, so there is no way up."
+                    f"{answer.culprit()} is not a finite number on the first picture, so the optimisation cannot start."
                 )
             self._memory = {"factor": torch.ones(len(numbers), device=numbers.device), "before": numbers}
             self._memory |= self._start(numbers)

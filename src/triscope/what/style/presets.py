@@ -185,7 +185,7 @@ def content_layer(network: Network, preset: StylePreset, named: str | None = Non
         return _found(network, "features.6")
     maps = _maps(network)
     if not maps:
-        raise ObjectiveError(f"{network.name} has no layer of maps whose content could be kept.")
+        raise ObjectiveError(f"{network.name} has no layer of maps for the content.")
     return maps[len(maps) * 2 // 3]
 
 

@@ -269,7 +269,7 @@ def _checked(content: ImageBatch, style: Sequence[ImageBatch]) -> list[str]:
         if one.images.shape == content.images.shape and torch.equal(one.images, content.images):
             raise OptionError(
                 f"{one.sources[0].name} is both the content and the style, so there is nothing to transfer; give "
-                "another style, or ask for its texture."
+                "another style, or use texture."
             )
     if is_plain(content.images):
         return [f"{content.sources[0].name} is one colour all over: only the style can be seen."]
@@ -292,7 +292,7 @@ def _covers(masks: Sequence[ImageBatch], style: Sequence[ImageBatch], photo: Ten
         cover = resize(seen.images.float().mean(1, keepdim=True), (rows, cols)).clamp(0, 1)
         if float(cover.max()) < 1 / 255:
             raise ImageError(
-                f"The mask {name} is black all over, so its style goes nowhere; paint white where it is to go."
+                f"The mask {name} is black all over, so its style is used nowhere; make it white where the style is wanted."
             )
         covers.append(cover)
     return covers

@@ -57,7 +57,7 @@ class RelevanceRule:
         """Raise NetworkError where there was no layer with weights."""
         if not tally.followed:
             raise NetworkError(
-                f"Relevance is handed down by layers with weights, and {network} has none on the way to this unit. Use "
+                f"Relevance is passed back by layers with weights, and {network} has none on the way to this unit. Use "
                 "input-x-gradient instead."
             )
 

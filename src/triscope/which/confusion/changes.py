@@ -138,4 +138,4 @@ def _caption(store: Store, other: Store, changed: int, shared: int, better: int,
     if names[0] == names[1]:
         names = [f"{one.about.network} ({one.about.sha256[:8]})" for one in (store, other)]
     judged = f": {better:,} are right now, {worse:,} are wrong now" if better or worse else ""
-    return f"{changed:,} of {shared:,} images are answered differently by {names[0]} and by {names[1]}{judged}."
+    return f"{changed:,} of {shared:,} images are classified differently by {names[0]} and by {names[1]}{judged}."

@@ -49,9 +49,9 @@ def confusion(
     parts = tabulate(labels, known["answer"], rows, known["certainty"])
     judged = [correct for correct in known["correct"] if correct is not None] if label == store.about.label else []
     facts = {"images": len(rows), "judged": len(judged), "correct": sum(judged)}
-    caption = f"{len(rows):,} images by {label} and by the answer of {store.about.network}"
+    caption = f"{len(rows):,} images by {label} and by the predicted class of {store.about.network}"
     if judged:
-        caption += f"; of {len(judged):,} whose label names a class, {sum(judged) / len(judged):.1%} are answered so"
+        caption += f"; of {len(judged):,} whose label is a class, {sum(judged) / len(judged):.1%} are classified correctly"
     return Confusion(
         store=store, title="Confusion", captions=(f"{caption}.",), axes=(label, "answer"), facts=facts, **parts
     )

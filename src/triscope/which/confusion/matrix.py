@@ -99,7 +99,7 @@ class Confusion(Drawn):
         return bool(self.members)
 
     def text(self) -> str:
-        """A line for each label: how many images, how many of them are answered so, and the commonest other answers."""
+        """A line for each label: how many images, how many of them are classified correctly, and the commonest other answers."""
         return str(self)
 
     def __str__(self) -> str:
@@ -204,8 +204,8 @@ def answered(store: Store) -> None:
     if kept is None:
         raise store.missing("output")
     raise StoreError(
-        f"{printable(store.path)} holds {kept.length} numbers of the output for each image and no answers; "
-        + ("index it again to add them." if kept.length > 1 else "an answer is one of several classes.")
+        f"{printable(store.path)} holds {kept.length} numbers of the output for each image and no predicted classes; "
+        + ("index it again to add them." if kept.length > 1 else "a predicted class is one of several.")
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _IN_CELL = 60  # images of one cell,
 _IN_PAGE = 3000  # and of all cells together, that are shown
 _SHADES = 10
-_HOW = "The colour of a cell is its share of the row, a frame marks the right answer, and a number leads to its images."
+_HOW = "The colour of a cell is its share of the row, a frame marks correct predictions, and a number leads to its images."
 
 
 def page(matrix: "Confusion") -> bytes:
@@ -107,7 +107,7 @@ def _sections(matrix: "Confusion", rows: list[int], columns: list[int]) -> str:
             f"{_text(matrix.axes[0])} <b>{_text(matrix.labels[row])}</b>, {_text(matrix.axes[1])} "
             f"<b>{_text(matrix.answers[column])}</b>"
         )
-        count = f"{len(members):,} images, the surest answers first" if len(members) > 1 else "1 image"
+        count = f"{len(members):,} images, the most certain first" if len(members) > 1 else "1 image"
         made.append(
             f'<section class="cell" id="c{row}-{column}"><h2>{heading}</h2><p>{count}. <a href="#matrix">Back to the '
             f"table</a></p><ul>{figures}</ul>{more}</section>"

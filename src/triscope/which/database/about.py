@@ -96,7 +96,7 @@ class About:
             _check_columns(about, kinds, whole=whole)
         except (_Wrong, RecursionError) as error:
             reason = str(error) if isinstance(error, _Wrong) else "it is nested too deeply"
-            raise damaged(table.folder, f"what it says of itself cannot be read ({printable(reason)})") from error
+            raise damaged(table.folder, f"its description cannot be read ({printable(reason)})") from error
         # What a list said of its pictures is changed in two steps, between which a process may have been killed.
         told = tuple(name for name in about.fields if kinds.get(name, ("", 0))[1] is None)
         return replace(about, network=printable(about.network), fields=told)
@@ -130,14 +130,14 @@ def _read(text: str) -> About:
     except ValueError as error:
         raise error if isinstance(error, _Wrong) else _Wrong("it is no JSON") from error
     if not isinstance(known, dict):
-        raise _Wrong("it is no JSON object")
+        raise _Wrong("it is not a JSON object")
     if type(known.get("format")) is int and known["format"] != _FORMAT:
         raise StoreError(
             f"This store has format {known['format']}; this version of triscope reads {_FORMAT}. Index again."
         )
     listed = known.get("columns")
     if not isinstance(listed, list) or not all(isinstance(column, dict) for column in listed):
-        raise _Wrong("columns are no list of columns")
+        raise _Wrong("columns are not a list of columns")
     columns = tuple(Column(**_values(Column, column)) for column in listed)
     known.setdefault("kind", "folder" if known.get("root") else "list")  # version 0.1 did not say
     about = About(**_values(About, known, without="columns"), columns=columns)
@@ -210,4 +210,4 @@ def _check_columns(about: About, kinds: Mapping[str, tuple[str, int | None]], *,
 
 
 def _no_number(word: str) -> float:
-    raise _Wrong(f"it holds {word}, which is no number")
+    raise _Wrong(f"it holds {word}, which is not a number")

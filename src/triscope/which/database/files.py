@@ -42,7 +42,7 @@ def step_back(folder: Path) -> bool:
     with writing(folder):
         empty[0].rename(empty[0].with_suffix(".damaged"))
     warnings.warn(
-        f"The newest version of {printable(folder)} was cut short, as by a power cut; the one before it is used. "
+        f"The newest version of {printable(folder)} was cut short, as by a power cut; the previous one is used. "
         "Index again "
         "to add what is missing.",
         TriscopeWarning,

@@ -26,7 +26,7 @@ def asking(folder: Path, where: str | None = None, schema: "pa.Schema | None" = 
             raise
         raise_interruption(error)
         if where is not None and _is_to_blame(where, schema, error):
-            raise StoreError(f"{where!r} is no condition on this store: {reason_of(error)}.") from error
+            raise StoreError(f"{where!r} is not a condition on this store: {reason_of(error)}.") from error
         if isinstance(error, PermissionError) or "permission denied" in str(error).lower():
             raise StoreError(f"{printable(folder)} may not be read: permission denied.") from error
         missing = re.search(r"Not found: \S*?([^/\s]+),", str(error))

@@ -84,4 +84,4 @@ def store_for(collection: object, path: str | os.PathLike[str] | None) -> Path:
     root = collection.root if isinstance(collection, Collection) else collection
     if isinstance(root, str | os.PathLike) and Path(root).is_dir():
         return Path(root) / DEFAULT_NAME
-    raise StoreError("Say where the store is to be: a collection that is no folder has no place of its own.")
+    raise StoreError("Give the store's folder: a collection that is not a folder has no default place for one.")

@@ -123,8 +123,8 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
     inner = list(dict.fromkeys(name for name, _ in wanted))
     if "output" in inner and network.task == "boxes":
         raise StoreError(
-            f"A store keeps no detected boxes, which are as many as a picture has things, and {network.name} gives "
-            "boxes as its output. Name an inner layer, or none for those that stand for the network."
+            f"A store keeps no detected boxes, whose number varies, and {network.name} gives "
+            "boxes as its output. Name an inner layer, or none for a few representative ones."
         )
     for name in inner:
         _ = network.layer(name).channels  # refuses what is neither maps nor a vector

@@ -83,7 +83,7 @@ def load_projection(folder: Path, name: str) -> Projection:
     try:
         return Projection.from_bytes(data)
     except (TypeError, SafetensorError) as error:
-        raise damaged(folder, f"its file {name} is no projection") from error
+        raise damaged(folder, f"its file {name} is not a projection") from error
 
 
 def project(projection: Projection, column: Column, vectors: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float32]]:

@@ -89,7 +89,7 @@ def left_out(store: Store) -> tuple[str, ...]:
     count = store.table.count("status = 'error'")
     if not count:
         return ()
-    return (f"{count:,} more picture{'s' if count > 1 else ''} could not be used and stand nowhere on it.",)
+    return (f"{count:,} more picture{'s' if count > 1 else ''} could not be used and are not on it.",)
 
 
 def plane(values: Tensor) -> Tensor:

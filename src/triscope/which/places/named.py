@@ -22,6 +22,6 @@ def place_of(path: str) -> Place:
         if found[1] == "tar":
             return member(container, inner)
         if not inner.isdecimal():
-            raise ImageError(f"{printable(path)} is no row of {printable(container)}.")
+            raise ImageError(f"{printable(path)} is not a row of {printable(container)}.")
         return row_of(container, int(inner))
     return RemoteFile(path) if is_url(path) else LocalFile(path)

@@ -64,7 +64,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         ) from error
     except ValueError as error:
         raise StoreError(
-            f"{scheme}:// is no kind of address that fsspec knows; s3://, gs://, az://, hf:// and https:// are some."
+            f"{scheme}:// is not a kind of address that fsspec knows; s3://, gs://, az://, hf:// and https:// are some."
         ) from error
     return cast("tuple[Any, str]", found)
 

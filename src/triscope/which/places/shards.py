@@ -158,7 +158,7 @@ def samples(shard: str) -> Iterator[_Sample]:
         raise StoreError(str(error)) from error
     except (tarfile.TarError, EOFError) as error:
         raise StoreError(
-            f"{label} is no plain tar file, or is cut short ({printable(str(error))}); a compressed one has to be "
+            f"{label} is not a plain tar file, or is cut short ({printable(str(error))}); a compressed one has to be "
             "unpacked (gunzip), because images are read from the middle of it."
         ) from error
 
@@ -223,7 +223,7 @@ def _expanded(source: str) -> Iterator[str]:
         return
     first, last = int(found[1]), int(found[2])
     if not 0 <= last - first < _MOST_SHARDS:
-        raise StoreError(f"{printable(source)} is no range of shards: {{000..999}} counts from the first to the last.")
+        raise StoreError(f"{printable(source)} is not a range of shards: {{000..999}} counts from the first to the last.")
     for number in range(first, last + 1):
         yield from _expanded(f"{source[: found.start()]}{number:0{len(found[1])}}{source[found.end() :]}")
 

@@ -36,7 +36,7 @@ def nearest(
     if asked.ndim != 2 or asked.shape[1] != column.length:
         raise StoreError(f"Vectors of {column.layer} are (Q, {column.length}); these are {tuple(asked.shape)}.")
     if not asked.isfinite().all():
-        raise StoreError("Some of these vectors hold values that are no finite numbers; leave those vectors out.")
+        raise StoreError("Some of these vectors hold values that are not finite numbers; leave those vectors out.")
     if k < 1:
         raise StoreError(f"At least one neighbour is asked for, not {k}.")
     hits = space(store, column).search_all(asked, k, metric, where=where, exact=exact)

@@ -150,7 +150,7 @@ def selection(
     chosen = _chosen(store, rows, where)
     columns = [store.find(layer)] if layer else _columns(store)
     if any(column.pool == "pixels" for column in columns):
-        raise OptionError("Pixels are no units: name a layer of the network that the store keeps.")
+        raise OptionError("Pixels are not units: name a layer of the network that the store keeps.")
     found = _units(store, columns, chosen)[:units] if units else []
     mean, shown = _mean_picture(store, chosen)
     notes = [] if shown == len(chosen) else [f"The mean picture is that of {shown:,} of the {len(chosen):,} pictures."]

@@ -67,8 +67,7 @@ def top(
     """
     if any(isinstance(term, Box) for _, term in terms_of(objective)):
         raise StoreError(
-            "A store keeps no detected boxes, which are as many as a picture has things. Ask for them picture by "
-            f"picture (predict, saliency, occlusion: {objective}), or ask the store for a unit of a layer it keeps."
+            "A store keeps no detected boxes, whose number varies. Use single pictures (predict, saliency, occlusion: {objective}), or a unit of a layer that the store keeps."
         )
     parts = (
         Best.none(k)
