@@ -143,11 +143,11 @@ def test_the_sides_of_pictures_and_of_the_input_are_told_apart():
     ("words", "told"),
     [
         (["--input-size", "big"], "is not a size, such as 64, or 64x96"),
-        (["--mean", "a,b"], "no number, nor numbers with commas"),
+        (["--mean", "a,b"], "not a number, nor several"),
         (["--mean", "0.5,0.5,0.5", "--std", "0.1,0.1"], "one number per channel, or one for all"),
         (["--mean", "123,116,103", "--std", "58,57,57"], "divide both by 255: mean=(0.4824, 0.4549, 0.4039)"),
         (["--classes", "nowhere.txt"], "There is no file 'nowhere.txt'"),
-        (["--classes", "cat.png"], "is no text"),
+        (["--classes", "cat.png"], "is not a text file"),
         (["--output-key", "gone"], "no 'gone'"),
     ],
 )

@@ -39,7 +39,7 @@ def filters(
 
     Values (N, C, h, w), as the network holds them. The first layer of a colour network is drawn in colour, with zero as
     grey. Deeper filters are drawn as one map per input channel, one row per filter, positive values red and negative
-    ones blue. Several networks are shown side by side. Raises NetworkError if there is not a convolution.
+    ones blue. Several networks are shown side by side. Raises NetworkError if there is no convolution.
 
     scale   draw each filter at its own full contrast (each), or all filters at one scale (layer)
     most    maximum number of filters, and of input channels of a deeper filter

@@ -187,10 +187,10 @@ def test_another_job_s_checkpoint_is_refused(photos, tmp_path):
     with pytest.raises(ts.TriscopeError, match="its steps was 3, and is 4 now"):
         ask(photos, steps=4, checkpoint=str(journal))
     journal.write_text("shopping list\n")
-    with pytest.raises(ts.TriscopeError, match="no checkpoint of a judgement"):
+    with pytest.raises(ts.TriscopeError, match="not a checkpoint of a judgement"):
         ask(photos, checkpoint=str(journal))
     journal.write_text("shopping list")
-    with pytest.raises(ts.TriscopeError, match="no checkpoint of a judgement"):
+    with pytest.raises(ts.TriscopeError, match="not a checkpoint of a judgement"):
         ask(photos, checkpoint=str(journal))
     assert journal.read_text() == "shopping list"
 

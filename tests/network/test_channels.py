@@ -133,7 +133,7 @@ def test_pictures_of_other_channels_are_refused(tmp_path, monkeypatch):
             network.prepare(picture)
     with pytest.raises(ImageError, match="has 4 channels, and the network reads 6"):
         network.prepare(tiff(levels(4), photometric="minisblack", planarconfig="contig", metadata=None))
-    with pytest.raises(ImageError, match="CMYK, which are no bands"):
+    with pytest.raises(ImageError, match="CMYK, which are not bands"):
         bands(4).prepare(PIL.Image.fromarray(levels(4), "CMYK"))
     monkeypatch.setitem(__import__("sys").modules, "tifffile", None)
     six = tiff(levels(6), photometric="minisblack", planarconfig="contig", metadata=None)

@@ -245,7 +245,7 @@ class Inside(nn.Module):
 
 
 RESULTS = {
-    "maps": (lambda y: y, r"gives 6 x 3 x 5 numbers .* not one score per class: ask a unit of its output"),
+    "maps": (lambda y: y, r"gives 6 x 3 x 5 numbers .* not one score per class: use a unit of its output"),
     "dict of maps": (lambda y: {"out": y}, "gives 6 x 3 x 5 numbers"),
     "tuple": (lambda y: (y, y.mean((2, 3))), r"returns 0 \(6 x 3 x 5\), 1 \(6\); say which is the output"),
     "one number": (lambda y: y.mean(), "one number for all images together"),
@@ -265,7 +265,7 @@ def test_a_network_that_is_no_classifier_answers_about_inner_units(kind):
         with pytest.raises(NetworkError, match=why):
             ask()
     if kind in ("tuple", "one number", "nothing"):
-        with pytest.raises(NetworkError, match="has no output to be asked"):
+        with pytest.raises(NetworkError, match="has no usable output"):
             network.look(images, ["output"])
     else:
         assert network.look(images, ["output"])["output"].shape == (2, 6, 3, 5)

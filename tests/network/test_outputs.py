@@ -179,5 +179,5 @@ def test_an_error_in_the_users_code_names_its_line():
 
 
 def test_what_is_not_known_of_a_network_is_refused_with_what_is_near():
-    with pytest.raises(NetworkError, match=r"is not told 'resise'\. Nearest: resize"):
+    with pytest.raises(NetworkError, match=r"has no argument 'resise'\. Nearest: resize"):
         ts.Network(nn.Flatten(), resise=40)

@@ -84,7 +84,7 @@ def test_what_stops_a_gradient_is_named_with_its_line(kind, way):
 
 def test_inner_units_before_the_stop_can_be_asked():
     assert ts.saliency(ts.Network(Detached(), size=32), IMAGES, ts.unit("one:1")).values.any()
-    with pytest.raises(NetworkError, match="ask for a layer that comes before it"):
+    with pytest.raises(NetworkError, match="choose a layer that comes before it"):
         ts.grad_cam(ts.Network(Detached(), size=32), IMAGES, ts.unit("one:1"), layer="two")
 
 
@@ -97,7 +97,7 @@ def test_checkpoints_that_are_not_reentrant_are_asked(way):
 
 
 def test_a_layer_inside_a_checkpoint_has_a_sentence():
-    with pytest.raises(NetworkError, match=r"run by a checkpoint, .* Switch checkpointing off"):
+    with pytest.raises(NetworkError, match=r"runs in a gradient checkpoint, .* Switch checkpointing off"):
         WAYS["grad_cam"](ts.Network(Checkpointed(), size=32))
 
 

@@ -183,7 +183,7 @@ def test_what_cannot_be_asked_is_said(network, images):
         ts.Box(1, (1, 2, 3, 4), iou=0)
     with pytest.raises(ObjectiveError, match="has no class 'bus'"):
         ts.saliency(network, images, ts.Box("bus", (0, 4, 8, 12)))
-    with pytest.raises(NetworkError, match="not known as a detector"):
+    with pytest.raises(NetworkError, match="not declared as a detector"):
         ts.saliency(nets.network(), torch.rand(1, 3, 5, 7), ts.Box(1, (0, 0, 4, 4)))
     with pytest.raises(NetworkError, match="such as box:15@TOP,LEFT,BOTTOM,RIGHT"):
         ts.saliency(network, images, "dog")

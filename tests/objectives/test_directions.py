@@ -237,7 +237,7 @@ def test_hostile_files_are_refused(network, images, vectors):
 @pytest.mark.parametrize("data", [b"", b"\x80\x02cos\nsystem\n", b"\xff" * 64, b'\x08\0\0\0\0\0\0\0{"a":1}  '])
 def test_what_is_no_such_file_is_refused(network, images, data):
     Path(FILE).write_bytes(data)
-    with pytest.raises(ObjectiveError, match="no file of directions, or a damaged one"):
+    with pytest.raises(ObjectiveError, match="not a file of directions, or is damaged"):
         ts.saliency(network, images, "0/x")
 
 

@@ -60,7 +60,7 @@ def test_gradients_are_those_of_finite_differences(count):
 
 def test_other_shapes_and_layers_are_refused():
     distance = FeatureDistance.from_activations({LAYER: torch.rand(1, 4, 3, 5)})
-    with pytest.raises(ObjectiveError, match="1 x 4 x 3 x 5 when the target"):
+    with pytest.raises(ObjectiveError, match="1 x 4 x 3 x 5 for the target"):
         distance({LAYER: torch.rand(1, 4, 3, 4)})
     with pytest.raises(LayerNotFound, match="conv"):
         distance.bind(network())

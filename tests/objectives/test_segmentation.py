@@ -175,7 +175,7 @@ def test_what_cannot_be_asked_is_said(network, images):
         ts.saliency(network, images, ts.Pixels(1, torch.ones(2, 5, 7)))
     rare = ts.Network(nn.Sequential(nn.Conv2d(3, 2, 1, bias=False)), size=(5, 7))
     rare.module[0].weight.data = torch.tensor([[1.0, 1, 1], [0, 0, 0]])[:, :, None, None]
-    with pytest.raises(ObjectiveError, match="no position is predicted as class 1; output:1 asks all positions"):
+    with pytest.raises(ObjectiveError, match="no position is predicted as class 1; output:1 covers all positions"):
         ts.saliency(rare, torch.ones(1, 3, 5, 7), "output:1@predicted")
 
 

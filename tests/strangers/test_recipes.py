@@ -196,5 +196,5 @@ def test_a_question_that_follows_from_a_layer_is_asked_again(folder, made):
     assert Path("again.png").read_bytes() == Path("d.png").read_bytes()
     forge_picture(folder / "y.png", recipe_of(folder / "d.png") | {"objective": "Energy('1')"})
     Path("again.png").unlink()
-    assert "can only be asked again in Python" in sentence(redo(folder / "y.png"))
+    assert "can only be computed again in Python" in sentence(redo(folder / "y.png"))
     assert not Path("again.png").exists()

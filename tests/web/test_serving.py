@@ -49,7 +49,7 @@ def test_the_command_prints_an_address_indexes_the_folder_and_ends_with_ctrl_c(f
 
 def test_a_folder_that_is_none_and_a_host_without_a_token_are_refused_with_a_sentence(folder):
     for words, said in (
-        ([os.fspath(folder / "nothing")], "is no folder"),
+        ([os.fspath(folder / "nothing")], "is not a folder"),
         (["--host", "0.0.0.0", "--no-token", "--no-open"], "not served without its token"),
     ):
         with started(TRISCOPE, "app", *words) as process:

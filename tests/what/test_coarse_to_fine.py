@@ -545,7 +545,7 @@ def test_bad_masks_each_have_a_sentence(net):
         ts.stylize(net, content, style, halves())
     with pytest.raises(OptionError, match="a mask is one picture of the content's shape"):
         ts.stylize(net, content, style, torch.ones(1, 1, 40, 40))
-    with pytest.raises(ImageError, match="black all over, so its style goes nowhere"):
+    with pytest.raises(ImageError, match="black all over, so its style is used nowhere"):
         ts.stylize(net, content, style, torch.zeros(1, 1, SIZE, 40))
     with pytest.raises(OptionError, match="ask for wasserstein with the preset triscope"):
         ts.texture(net, style, preset="gatys2015", statistics="wasserstein")

@@ -126,7 +126,7 @@ def test_a_job_that_is_done_and_saved_needs_its_checkpoint_no_more(run, name):
     assert more.exit_code == 0, more.output
     (told,) = json.loads(more.stdout)["results"]
     assert told["steps"] == told["of"]
-    assert any("gone on to 5" in note for note in told["notes"])
+    assert any("continued to 5" in note for note in told["notes"])
     assert list(Path().glob("job*")) == []
 
 

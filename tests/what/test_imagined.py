@@ -179,7 +179,7 @@ def test_a_silent_layer_has_nothing_to_draw_from():
     dead = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     nn.init.zeros_(dead[0].weight)
     nn.init.constant_(dead[0].bias, -1)
-    with pytest.raises(ObjectiveError, match="1 of Sequential is silent on this picture"):
+    with pytest.raises(ObjectiveError, match="1 of Sequential has only zeros for this picture"):
         ts.invert(Network(dead, size=SIZE), torch.rand(1, 3, SIZE, SIZE), "1")
 
 

@@ -331,7 +331,7 @@ def test_a_map_is_not_made_of_what_has_no_maps():
         ts.grad_cam(network, image, 1, layer="8")
     with pytest.raises(NetworkError, match="an inner layer, not of the input of Sequential"):
         ts.grad_cam(network, image, 1, layer="input")
-    with pytest.raises(NetworkError, match="does not depend on 3 of Sequential; ask for a layer that comes before"):
+    with pytest.raises(NetworkError, match="does not depend on 3 of Sequential; choose a layer that comes before"):
         ts.grad_cam(network, image, "0:2", layer="3")
     flat = nets.network(nets.linear(torch.rand(2, 3, 5, 7)))
     with pytest.raises(NetworkError, match="Use saliency or occlusion instead"):

@@ -107,7 +107,7 @@ def test_what_cannot_be_subtracted_is_refused():
     with pytest.raises(OptionError, match="compares two networks, and 1 was given"):
         ts.difference(first, image, 1)
     named = [nets.network(nets.fill(nets.cnn()), classes=list(names)) for names in ("abcde", "edcba")]
-    with pytest.raises(ObjectiveError, match="have other classes"):
+    with pytest.raises(ObjectiveError, match="have different classes"):
         ts.difference(named, image, 1)
     assert ts.difference(named, image, "3:2").values.shape == (1, 1, 5, 7)
     with pytest.raises(OptionError, match="method names 'compare', which makes no heatmap"):

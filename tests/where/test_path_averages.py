@@ -133,7 +133,7 @@ def test_expected_gradients_sum_to_the_difference_from_the_mean_reference():
     scores = network.look(references, ["output"])[ts.Need("output")][:, 2]
     torch.testing.assert_close(heat.differences, heat.scores - scores.mean())
     assert heat.errors.item() < 0.15
-    with pytest.raises(OptionError, match="need references, the images"):
+    with pytest.raises(OptionError, match="need references, the baseline images"):
         ts.expected_gradients(network, image, 2)
 
 

@@ -190,7 +190,7 @@ def test_a_store_without_classes_is_told_how_to_keep_them(folder, tmp_path):
     with pytest.raises(LayerNotKept, match="bare does not keep output"):
         ts.changes(full, bare)
     one = Network(torch.nn.Sequential(named().module, torch.nn.Linear(5, 1)), size=32, name="one")
-    with pytest.raises(StoreError, match="an answer is one of several classes"):
+    with pytest.raises(StoreError, match="a predicted class is one of several"):
         ts.confusion(build(one, folder, tmp_path / "one"))
 
 

@@ -244,7 +244,7 @@ def test_numbers_are_numbers_and_dates_dates(network, sheet, tmp_path):
         ),
         ("year >", "is not a condition: Expected: an expression"),
         ("1=1) OR (status='error'", "a bracket or a quote is not closed"),
-        ("year > 2000 -- ", "a comment stands in it"),
+        ("year > 2000 -- ", "it contains a comment"),
         ("label = 'y", "a bracket or a quote is not closed"),
     ],
 )

@@ -116,9 +116,7 @@ def _run(
         if origin is not None:
             microscope.index(origin, place)
     if host not in _LOCAL:
-        console.note(
-            f"note: others can reach this page at {host}; the connection is not encrypted"
-        )
+        console.note(f"note: others can reach this page at {host}; the connection is not encrypted")
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a tab was closed is nothing to tell
     running = serve(microscope, host=host, port=port, token=token, hosts=allow_host)
     console.result({"url": running.url}, running.url)

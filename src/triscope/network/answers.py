@@ -51,12 +51,11 @@ def classes_of(network: "Network", answer: Answer) -> int:
     """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
     if network.missing:
         raise NetworkError(
-            f"The classifier of {network.name} is missing from its weights ({', '.join(sorted(network.missing))}), so it has no scores of classes. Use an inner unit, such as LAYER:CHANNEL, or give complete weights."
+            f"The classifier of {network.name} is missing from its weights ({', '.join(sorted(network.missing))}), so "
+            "it has no scores of classes. Use an inner unit, such as LAYER:CHANNEL, or give complete weights."
         )
     if answer.shape is None:
-        raise NetworkError(
-            f"{network.name} has no scores of classes: {answer.why}. Use an inner unit, LAYER:CHANNEL."
-        )
+        raise NetworkError(f"{network.name} has no scores of classes: {answer.why}. Use an inner unit, LAYER:CHANNEL.")
     if len(answer.shape) != 1:
         boxes = network.task == "boxes"
         unit = "box:15@TOP,LEFT,BOTTOM,RIGHT" if boxes else "output:15, output:15@predicted or output:15@10,20"

@@ -46,8 +46,8 @@ def no_gradient(
     missing = f"{question} has no gradient at {layer} of {network.name}"
     if "CheckpointError" in (type(error).__name__, *(base.__name__ for base in type(error).__mro__)):
         return NetworkError(
-            f"{missing}: a part of it runs in a gradient checkpoint, which computes it again without the backward rule. "
-            "Switch checkpointing off."
+            f"{missing}: a part of it runs in a gradient checkpoint, whose second computation differs from the "
+            "first. Switch checkpointing off."
         )
     if (reason := _reason(network)) and (error is not None or _comes_before(network, layer, asked.needs)):
         return NetworkError(f"{missing}: {reason}.")

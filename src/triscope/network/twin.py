@@ -174,7 +174,8 @@ def _refuse_closed(module: nn.Module, name: str) -> None:
     for path, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise NetworkError(
-                f"{name} holds a scripted or traced module ({path or 'itself'}), which cannot be inspected; give the original module."
+                f"{name} holds a scripted or traced module ({path or 'itself'}), which cannot be inspected; give the "
+                "original module."
             )
     lazy = (path for path, value in module.named_parameters() if isinstance(value, nn.UninitializedParameter))
     if path := next(lazy, None):

@@ -172,7 +172,8 @@ class NamedDirection(Objective):
         """The direction of that name. Raises ObjectiveError where there is none."""
         if str(self) not in known:
             raise ObjectiveError(
-                f"There is no direction {self}.{nearest(str(self), known)} Direction(LAYER, VECTOR, NAME).save() saves one, in {FILE} of the current folder or of a store."
+                f"There is no direction {self}.{nearest(str(self), known)} Direction(LAYER, VECTOR, NAME).save() saves "
+                f"one, in {FILE} of the current folder or of a store."
             )
         return known[str(self)]
 
@@ -266,13 +267,17 @@ def _named(text: str, vector: Tensor, label: str) -> Direction:
     """A direction out of a file. Raises ObjectiveError where it is none, or goes by another name."""
     found = parse_direction(text) if text.isprintable() else None
     if found is None or str(found) != text:
-        raise ObjectiveError(f"{label} holds {printable(text[:100])!r}, which is not the name of a direction, LAYER/NAME.")
+        raise ObjectiveError(
+            f"{label} holds {printable(text[:100])!r}, which is not the name of a direction, LAYER/NAME."
+        )
     return Direction(found.layer, _checked(text, vector, label), found.name)
 
 
 def _checked(text: str, vector: Tensor, label: str) -> Tensor:
     if vector.ndim != 1 or not 0 < len(vector) <= _LONGEST or not vector.is_floating_point():
-        raise ObjectiveError(f"{label} holds {text} in the shape {tuple(vector.shape)}, which is not a vector of numbers.")
+        raise ObjectiveError(
+            f"{label} holds {text} in the shape {tuple(vector.shape)}, which is not a vector of numbers."
+        )
     vector = vector.float()
     if not vector.isfinite().all():
         raise ObjectiveError(f"{label} holds {text} with numbers that are not finite.")

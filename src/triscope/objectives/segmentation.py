@@ -101,7 +101,9 @@ class Pixels(Spatial):
         if empty := (~weights.flatten(1).any(1)).nonzero().flatten().tolist():
             name = classes_text(self.of(empty[0]).classes)
             place = "Here" if len(weights) == 1 else f"In image {empty[0]}"
-            raise ObjectiveError(f"{place} no position is predicted as class {name}; output:{name} covers all positions.")
+            raise ObjectiveError(
+                f"{place} no position is predicted as class {name}; output:{name} covers all positions."
+            )
         return replace(self, weights=weights)
 
     def of(self, image: int) -> "Pixels":

@@ -101,7 +101,9 @@ class Similarity(Spatial):
         """The target as rows, (B or 1, C)."""
         target = self.target.vector if isinstance(self.target, Direction) else self.target
         if not _is_vector(target):
-            raise ObjectiveError(f"{self} compares with something that is not a vector yet; call objective.bind(network) first.")
+            raise ObjectiveError(
+                f"{self} compares with something that is not a vector yet; call objective.bind(network) first."
+            )
         vectors = _pointing(target).to(values).view(-1, target.shape[-1])
         if len(vectors) not in (1, len(values)):
             raise ObjectiveError(f"{len(vectors)} vectors were given for {len(values)} images; give one, or one each.")

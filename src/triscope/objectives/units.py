@@ -65,7 +65,8 @@ class Logit(Objective):
         """The same question with class names turned into indices."""
         if self.form != "logit" and network.task in ("embedding", "number"):
             raise ObjectiveError(
-                f"{self} asks for a probability, and {network.name} gives {_GIVES[network.task]} for an image; use the number itself, without prob:, or state what it is: Network(..., task=)."
+                f"{self} asks for a probability, and {network.name} gives {_GIVES[network.task]} for an image; use the "
+                "number itself, without prob:, or state what it is: Network(..., task=)."
             )
         network.require_classifier()
         return Logit(indices_of(self.classes, network), self.form, network.task)

@@ -65,7 +65,8 @@ def redo(
         result: Result = verb(**arguments)
     if has_no_text(recipe.objective) and recipe.objective != result.recipe.objective:
         raise RecipeError(
-            f"{printable(png)} was made for {printable(str(recipe.objective)[:200])}, which can only be computed again in Python."
+            f"{printable(png)} was made for {printable(str(recipe.objective)[:200])}, which can only be computed again "
+            "in Python."
         )
     if isinstance(result, Heatmap) and recipe.style:
         result = result.styled(recipe.style)

@@ -110,7 +110,8 @@ class _Reading:
         value = self.options.pop(name, None)
         if value is not None:
             raise RecipeError(
-                f"This was made from the collection {printable(str(value)[:_LONGEST])}, whose photos a recipe does not record; run it again with {self.verb.command} --{name}."
+                f"This was made from the collection {printable(str(value)[:_LONGEST])}, whose photos a recipe does not "
+                f"record; run it again with {self.verb.command} --{name}."
             )
 
     def _objective(self, *, required: bool) -> Any:

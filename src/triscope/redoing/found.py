@@ -86,7 +86,8 @@ def find_store(recipe: Recipe, png: Path, given: Path | None, name: str = "store
             return place
     looked = " and ".join(dict.fromkeys(_told(place) for place in places[:2]))
     raise RecipeError(
-        f"The store {_told(recorded)} that {printable(png)} was made from was looked for at {looked}, and is not there; give its path with --store."
+        f"The store {_told(recorded)} that {printable(png)} was made from was looked for at {looked}, and is not "
+        "there; give its path with --store."
     )
 
 

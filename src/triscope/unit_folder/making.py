@@ -211,7 +211,8 @@ def _agreed(known: Table | None, wanted: Table, folder: Path) -> Table:
     for name, (old, new) in differing.items():
         if old != new:
             raise OptionError(
-                f"{label} was started with {name} {_word(old)}, and {name} {_word(new)} is given now: keep the former, or name another folder."
+                f"{label} was started with {name} {_word(old)}, and {name} {_word(new)} is given now: keep the former, "
+                "or name another folder."
             )
     names = {layer["name"] for layer in known.layers}
     return replace(known, layers=(*known.layers, *(one for one in wanted.layers if one["name"] not in names)))
@@ -223,7 +224,8 @@ def _with_store(table: Table, said: Mapping[str, Any], folder: Path) -> Table:
         if table.store is not None and table.store.get(name) != said[name]:
             word = "the store" if name == "name" else "k"
             raise OptionError(
-                f"{printable(folder)} was started with {word} {_word(table.store.get(name))}, and {_word(said[name])} is given now: keep the former, or name another folder."
+                f"{printable(folder)} was started with {word} {_word(table.store.get(name))}, and {_word(said[name])} "
+                "is given now: keep the former, or name another folder."
             )
     grown = table.store is not None and table.store.get("pictures") != said["pictures"]
     known = tuple(replace(one, patches=None) if grown else one for one in table.units)

@@ -85,7 +85,9 @@ def check(data: bytes) -> None:
     except PIL.Image.DecompressionBombError:
         pixels = MAX_PIXELS + 1
     except Exception as error:
-        raise ImageError("This is not a PNG, JPEG, WebP or GIF that can be read; convert it to one of these.") from error
+        raise ImageError(
+            "This is not a PNG, JPEG, WebP or GIF that can be read; convert it to one of these."
+        ) from error
     if pixels > MAX_PIXELS:
         raise ImageError(f"This picture is too large: up to {MAX_PIXELS // 10**6} million pixels are taken.")
 

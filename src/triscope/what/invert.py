@@ -203,7 +203,9 @@ def _plan(
         look = network.look(images.images, layers, seed=seed)
     silent = [name for name in layers if not look[Need(name)].flatten(1).any(1).all()]
     if silent:
-        raise ObjectiveError(f"{silent[0]} of {network.name} has only zeros for this picture: there is nothing to reconstruct.")
+        raise ObjectiveError(
+            f"{silent[0]} of {network.name} has only zeros for this picture: there is nothing to reconstruct."
+        )
     asked = -(LogDistance if settings.distance == "log" else FeatureDistance).from_activations(look, layers)
     rows, cols = images.images.shape[-2:]
     drawn = (Fourier if settings.canvas == "fourier" else Pixels)(rows, cols, network.channels)

@@ -78,7 +78,8 @@ def _weights(network: Network, images: Tensor, layer: str | None) -> tuple[Tenso
     if weights.ndim == 4:
         if len(weights) != 1:
             raise NetworkError(
-                f"The tokens of {network.name} attend to each other within {len(weights)} windows there, which are not maps of the picture. Use relevance, or a layer after an attention of all tokens."
+                f"The tokens of {network.name} attend to each other within {len(weights)} windows there, which are not "
+                "maps of the picture. Use relevance, or a layer after an attention of all tokens."
             )
         weights = weights[0]
     return weights, f"{len(rule.maps)} of the pass, on the way to {layer or 'output'}"

@@ -227,6 +227,7 @@ def _same_question(objective: Objective, first: Network, second: Network) -> Obj
     reads_classes = any(need.layer == "output" for need in objective.needs)
     if reads_classes and first.classes and second.classes and first.classes != second.classes:
         raise ObjectiveError(
-            f"{first.name} and {second.name} have other classes, so that one class cannot be asked of both; use an inner unit that both have."
+            f"{first.name} and {second.name} have different classes, so one class cannot be compared; use an "
+            "inner unit that both have."
         )
     return objective.bind(second)

@@ -170,7 +170,8 @@ class Spreadsheet:
         read = "" if self._is_workbook or len(header) == 1 else f", read with {between} between them,"
         raise StoreError(
             f"{self.name} names no pictures that are there. Its columns{read} are: "
-            f"{', '.join(map(printable, header))}. Call the one that holds the paths `path`; they are relative to the folder of the file."
+            f"{', '.join(map(printable, header))}. Call the one that holds the paths `path`; they are relative to the "
+            "folder of the file."
         )
 
     def _find_columns(self, header: Sequence[str]) -> list[_Column]:

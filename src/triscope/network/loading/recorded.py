@@ -126,7 +126,8 @@ def _unconfirmed(source: Source, label: str) -> NetworkError:
     python = _PYTHON.fullmatch(source.name)
     if python is None and not is_published(source.name):
         return NetworkError(
-            f"{label} was made by {printable(source.name)!r}, which is not a network that this version of triscope knows."
+            f"{label} was made by {printable(source.name)!r}, which is not a network that this version of triscope "
+            "knows."
         )
     told, words = source.name, [repr(_told(source.name))]
     if python:

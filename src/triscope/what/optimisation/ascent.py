@@ -151,7 +151,9 @@ class _Run:
         if saved.steps != self.plan.steps:
             before = saved.options.get("steps", str(saved.steps))
             now = self.plan.options.get("steps", self.plan.steps)
-            sentence = f"Begun with {before} steps, and continued to {now}; {now} in one job may give another picture."
+            sentence = (
+                f"Started with {before} steps, and continued to {now}; {now} in one job may give another picture."
+            )
             self.notes.append((sentence, list(range(len(self.best)))))
 
     def _boundary(self, octave: int) -> int:

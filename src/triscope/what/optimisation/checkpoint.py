@@ -73,7 +73,8 @@ def read_checkpoint(path: Path, identity: Mapping[str, Part], options: Mapping[s
     if saved.steps > steps:
         before, now = saved.options.get("steps", str(saved.steps)), worded(options).get("steps", str(steps))
         raise OptionError(
-            f"{name} is the checkpoint of a job of more steps: steps was {before}, and is {now}. A job can be continued with more steps, not with fewer; name another file, or delete it."
+            f"{name} is the checkpoint of a job of more steps: steps was {before}, and is {now}. A job can be "
+            "continued with more steps, not with fewer; name another file, or delete it."
         )
     known = saved.identity
     other = [key for key, part in identity.items() if key not in known or not part.agrees(known[key])]

@@ -292,7 +292,8 @@ def _covers(masks: Sequence[ImageBatch], style: Sequence[ImageBatch], photo: Ten
         cover = resize(seen.images.float().mean(1, keepdim=True), (rows, cols)).clamp(0, 1)
         if float(cover.max()) < 1 / 255:
             raise ImageError(
-                f"The mask {name} is black all over, so its style is used nowhere; make it white where the style is wanted."
+                f"The mask {name} is black all over, so its style is used nowhere; make it white where the style is "
+                "wanted."
             )
         covers.append(cover)
     return covers

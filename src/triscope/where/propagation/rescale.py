@@ -130,7 +130,9 @@ class Rescale(_Differences):
         shapes = [one.shape for one in call.tensors()]
         same = recorded and (recorded.name, [one.shape for one in recorded.tensors]) == (call.name, shapes)
         if tally.returning or recorded is None or not same:
-            why = "computes parts of the pass again in the backward pass" if tally.returning else "computes other things"
+            why = (
+                "computes parts of the pass again in the backward pass" if tally.returning else "computes other things"
+            )
             raise NetworkError(
                 f"DeepLIFT compares each operation with the same one of the baseline, and the network {why}. Switch "
                 "checkpointing off, or use integrated-gradients instead."

@@ -51,7 +51,9 @@ def confusion(
     facts = {"images": len(rows), "judged": len(judged), "correct": sum(judged)}
     caption = f"{len(rows):,} images by {label} and by the predicted class of {store.about.network}"
     if judged:
-        caption += f"; of {len(judged):,} whose label is a class, {sum(judged) / len(judged):.1%} are classified correctly"
+        caption += (
+            f"; of {len(judged):,} whose label is a class, {sum(judged) / len(judged):.1%} are classified correctly"
+        )
     return Confusion(
         store=store, title="Confusion", captions=(f"{caption}.",), axes=(label, "answer"), facts=facts, **parts
     )

@@ -99,7 +99,7 @@ class Confusion(Drawn):
         return bool(self.members)
 
     def text(self) -> str:
-        """A line for each label: how many images, how many of them are classified correctly, and the commonest other answers."""
+        """A line for each label: how many images, the share classified correctly, and the most common other classes."""
         return str(self)
 
     def __str__(self) -> str:

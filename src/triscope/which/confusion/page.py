@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _IN_CELL = 60  # images of one cell,
 _IN_PAGE = 3000  # and of all cells together, that are shown
 _SHADES = 10
-_HOW = "The colour of a cell is its share of the row, a frame marks correct predictions, and a number leads to its images."
+_HOW = (
+    "The colour of a cell is its share of the row, a frame marks correct predictions, and a number leads to its images."
+)
 
 
 def page(matrix: "Confusion") -> bytes:

@@ -90,7 +90,8 @@ def damaged(folder: Path, what: str) -> DamagedStore:
     """
     store = printable(folder.parent if folder.suffix == ".lance" else folder)
     return DamagedStore(
-        f"{store} is damaged: {what}. `triscope check {store}` says which of its files have changed; if there is no copy of them, delete that folder and index again."
+        f"{store} is damaged: {what}. `triscope check {store}` says which of its files have changed; if there is no "
+        "copy of them, delete that folder and index again."
     )
 
 

@@ -223,7 +223,9 @@ def _expanded(source: str) -> Iterator[str]:
         return
     first, last = int(found[1]), int(found[2])
     if not 0 <= last - first < _MOST_SHARDS:
-        raise StoreError(f"{printable(source)} is not a range of shards: {{000..999}} counts from the first to the last.")
+        raise StoreError(
+            f"{printable(source)} is not a range of shards: {{000..999}} counts from the first to the last."
+        )
     for number in range(first, last + 1):
         yield from _expanded(f"{source[: found.start()]}{number:0{len(found[1])}}{source[found.end() :]}")
 

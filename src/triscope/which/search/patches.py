@@ -50,7 +50,8 @@ def patches(
     """
     if not isinstance(objective, Channel | Neuron):
         raise ObjectiveError(
-            f"patches cuts out what one unit sees, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN; {objective} is not one. `top` takes any."
+            f"patches cuts out what one unit sees, LAYER:CHANNEL or LAYER:CHANNEL@ROW,COLUMN; {objective} is not one. "
+            "`top` takes any."
         )
     best = reduce(Best.__add__, _answers(store, objective, k, where), Best.none(k))
     rows = best.rows.tolist()

@@ -67,7 +67,8 @@ def top(
     """
     if any(isinstance(term, Box) for _, term in terms_of(objective)):
         raise StoreError(
-            "A store keeps no detected boxes, whose number varies. Use single pictures (predict, saliency, occlusion: {objective}), or a unit of a layer that the store keeps."
+            "A store keeps no detected boxes, whose number varies. Use single pictures (predict, saliency, occlusion: "
+            "{objective}), or a unit of a layer that the store keeps."
         )
     parts = (
         Best.none(k)
