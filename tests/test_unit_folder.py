@@ -198,7 +198,7 @@ def test_a_store_adds_the_patches_of_each_channel(tmp_path, store):
     found = {one.unit: [patch.name for patch in one.patches] for one in again.units if one.layer == "3"}
     assert found == {unit: list(ts.patches(grown, unit, k=3).names) for unit in found}
     assert any("red.png" in names for names in found.values())
-    with pytest.raises(OptionError, match="begun with k 3"):
+    with pytest.raises(OptionError, match="started with k 3"):
         ts.UnitFolder.build(net, "3", tmp_path / "u", store=store, k=4, **OPTIONS)
 
 

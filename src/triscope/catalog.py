@@ -77,7 +77,7 @@ METHODS = (
         "attention_rollout",
         "triscope.where.attention",
         "where",
-        "how much of each patch reaches the answer through attention",
+        "how much of each patch reaches the output through attention",
     ),
     Entry("gradient_attention", "triscope.where.attention", "where", "the attention that raises the score"),
     Entry(
@@ -111,7 +111,7 @@ METHODS = (
         "selection",
         "triscope.which.search.selection",
         "which",
-        "the mean image of some images of a store, and the units that tell them from the rest",
+        "the mean image of some images of a store, and the units that distinguish them",
     ),
     Entry("pca", "triscope.which.maps.pca", "which", "the images of a store on their first two principal components"),
     Entry(
@@ -142,9 +142,9 @@ TOOLS = (
     Tool("check", "tools", "which", "compare a store's files with their checksums"),
     Tool("layers", "tools", "view", "the layers: type, output, parameters, receptive field"),
     Tool("app", "app", "tool", "a live page: every method on your network and photos"),
-    Tool("report", "tools", "tool", "one image through everything, as one HTML file"),
-    Tool("redo", "tools", "tool", "make a saved result again from the recipe it carries"),
-    Tool("doctor", "tools", "tool", "versions, devices, precision, where weights are kept"),
+    Tool("report", "tools", "tool", "every method on one image, as one HTML file"),
+    Tool("redo", "tools", "tool", "compute a saved result again from the recipe in its file"),
+    Tool("doctor", "tools", "tool", "versions, devices, precision, where weights are stored"),
     Tool("completion", "completion", "tool", "shell completion of commands and options"),
 )
 
