@@ -142,7 +142,7 @@ TOOLS = (
     Tool("check", "tools", "which", "compare a store's files with their checksums"),
     Tool("layers", "tools", "view", "the layers: type, output, parameters, receptive field"),
     Tool("app", "app", "tool", "a live page: every method on your network and photos"),
-    Tool("report", "tools", "tool", "every method on one image, as one HTML file"),
+    Tool("report", "tools", "tool", "a report on one image, as one HTML file"),
     Tool("redo", "tools", "tool", "compute a saved result again from the recipe in its file"),
     Tool("doctor", "tools", "tool", "versions, devices, precision, where weights are stored"),
     Tool("completion", "completion", "tool", "shell completion of commands and options"),

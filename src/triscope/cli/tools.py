@@ -151,9 +151,10 @@ def report(
     target: Target,
     console: Console,
 ) -> None:
-    """Every method on one image, as one self-contained HTML file; several images make one file each.
+    """A report on one image, as one self-contained HTML file: predictions, filters, heatmaps, generated images,
+    neighbours.
 
-    A folder, a pattern or a store stands for all its images.
+    Several images make one file each. A folder, a pattern or a store stands for all its images.
     """
     import torch
 

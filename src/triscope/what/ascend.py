@@ -61,7 +61,8 @@ def ascend(
     size          side of the image, in pixels  [default: the network's usual size]
     steps         number of steps
     seed          random seed of the initial noise and of the random views
-    regulariser   what keeps the image natural; natural is fourier with random views and light total variation
+    regulariser   what keeps the image natural; it sets the defaults of the options from canvas to contribution-clip;
+                  natural is fourier with random views and light total variation
     diverse       number of images to make, pushed apart from each other
     octaves       number of image sizes to optimise at, from coarse to fine
     optimiser     adam, momentum, or lbfgs (which allows neither random views nor diverse images)

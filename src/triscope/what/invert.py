@@ -158,7 +158,8 @@ def invert(
     Values (B, C, H, W) in [0, 1], with the relative error of the activations. Several layers are matched together.
     Raises ObjectiveError if all activations of a layer are zero for the image.
 
-    preset        natural, or mahendran: the paper's objective and optimiser
+    preset        natural, or the paper's objective and optimiser (mahendran); it sets the defaults of the options from
+                  canvas to schedule
     every_stage   make one image for each of a few layers that represent the network, from the first to the last
     steps         number of steps for each image
     octaves       number of image sizes to optimise at, from coarse to fine, all shown to the network at the last

@@ -95,7 +95,8 @@ def units(
     steps         maximum number of steps per image
     tolerance     stop an image early once 16 steps add less than this fraction of its score's rise; 0 takes all steps
     seed          random seed of the initial noise, which all images share, and of the random views
-    regulariser   what keeps the images natural, as in ascend
+    regulariser   what keeps the images natural; it sets the defaults of the options from canvas to contribution-clip,
+                  as in ascend
     precision     number format: float32, bfloat16, or auto (bfloat16 if the processor supports it natively)
     batch         number of images optimised at once
     """

@@ -19,8 +19,8 @@ class TextureLoss:
     layers        layers whose texture is matched: names, or aliases such as relu3_1  [default: those of the preset]
     statistics    the statistics of these layers to match: Gram matrices (gram), means and covariances (covariance), or
                   the normal distributions that these define (wasserstein)
-    preset        layers and weights: triscope (relative, for any network), or those of a paper
-    pooling       max or average; the preset's if left out
+    preset        layers, weights and pooling: triscope (relative weights, for any network), or those of a paper
+    pooling       pooling of the network: max or average  [default: that of the preset]
     """
 
     layers: tuple[str, ...] | None = None
@@ -37,8 +37,9 @@ class StyleLoss(TextureLoss):
     content_layers    content layer  [default: that of the preset]
     content_weight    weight of the content  [default: that of the preset]
     style_weight      weight of the style  [default: that of the preset]
-    tv                weight of the total variation prior, the sum of squared differences of neighbouring pixels; the
-                      preset's if left out, and some where the network looks at every fourth pixel only, as AlexNet does
+    tv                weight of the total variation prior, the sum of squared differences of neighbouring pixels
+                      [default: that of the preset, or a small weight for networks whose first layer has a stride of 4,
+                      such as AlexNet]
     blend             relative weights of the styles, in their order  [default: equal]
     """
 
