@@ -273,7 +273,7 @@ def test_redo_says_that_stdin_cannot_be_read_again(folder):
     ask("saliency", "-", stdin=Path("cat.png").read_bytes())
     done = ask("redo", "stdin.saliency.png")
     assert done.exit_code == 1
-    assert "no file" in done.stderr
+    assert "not a file" in done.stderr
 
 
 def test_redo_of_a_picture_without_a_recipe(folder):

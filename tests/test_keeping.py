@@ -256,7 +256,7 @@ def test_a_picture_that_cannot_be_drawn_is_kept_as_its_numbers(folder, destinati
 def test_where_nothing_can_be_kept_that_is_said(folder, destination, monkeypatch):
     gone(folder)
     monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OptionError, match=r"could not be kept in the temporary folder either: .*No space left"):
+    with pytest.raises(OptionError, match=r"could not be saved in the temporary folder either: .*No space left"):
         destination.save(Picture(np_picture()))
 
 

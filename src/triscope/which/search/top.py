@@ -68,7 +68,7 @@ def top(
     if any(isinstance(term, Box) for _, term in terms_of(objective)):
         raise StoreError(
             "A store keeps no detected boxes, whose number varies. Use single pictures (predict, saliency, occlusion: "
-            "{objective}), or a unit of a layer that the store keeps."
+            f"{objective}), or a unit of a layer that the store keeps."
         )
     parts = (
         Best.none(k)
