@@ -127,7 +127,7 @@ def test_a_changed_option_is_refused_by_its_name(tmp_path, changed, word):
     net = network()
     ts.UnitFolder.build(net, "3", tmp_path / "u", channels="0", **OPTIONS)
     before = (tmp_path / "u/units.json").read_bytes()
-    with pytest.raises(OptionError, match=f"was started with {word} .* is asked now"):
+    with pytest.raises(OptionError, match=f"was started with {word} .* is given now"):
         ts.UnitFolder.build(net, "3", tmp_path / "u", **(OPTIONS | changed))
     assert (tmp_path / "u/units.json").read_bytes() == before
 

@@ -68,7 +68,7 @@ def test_filters_of_several_networks_stand_side_by_side(network):
 
 
 def test_filters_that_are_not_there(network):
-    with pytest.raises(NetworkError, match="2 of tiny is no convolution"):
+    with pytest.raises(NetworkError, match="2 of tiny is not a convolution"):
         ts.filters(network, "2")
     with pytest.raises(LayerNotFound, match="no layer 'conv'"):
         ts.filters(network, "conv")

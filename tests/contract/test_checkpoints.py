@@ -245,7 +245,7 @@ def test_a_job_cannot_be_given_fewer_steps(name, tmp_path):
     last(name, tmp_path / "job")
     fewer = JOBS[name]["steps"] - 1
     with pytest.raises(
-        OptionError, match=rf"steps was {JOBS[name]['steps']}, and is {fewer}\. A job can be given more"
+        OptionError, match=rf"steps was {JOBS[name]['steps']}, and is {fewer}\. A job can be continued with more"
     ):
         last(name, tmp_path / "job", steps=fewer)
 

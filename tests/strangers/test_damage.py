@@ -143,11 +143,11 @@ def test_a_condition_is_blamed_for_itself_and_damage_on_the_store(store):
     wrong = ("nme = 'x'", "name =", "CAST(name AS INT) = 3", "1 / 0 = 1", "name", "1=1) OR (status='error'", "1=1 -- ")
     for where in wrong:
         said = sentence(call(*WORDS[4], "--where", where))
-        assert "no condition" in said or "no field" in said
+        assert "not a condition" in said or "no field" in said
         assert "damaged" not in said
     (data,) = files(store, "data")
     data.write_bytes(data.read_bytes()[:2000])
-    assert "no condition" not in damaged([*WORDS[4], "--where", "name = '1.png'"], store)
+    assert "not a condition" not in damaged([*WORDS[4], "--where", "name = '1.png'"], store)
 
 
 # What `check` finds

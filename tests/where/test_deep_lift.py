@@ -263,7 +263,7 @@ class Checkpointed(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "message"), [(Branching(), "computes other things"), (Checkpointed(), "again on the way back")]
+    ("module", "message"), [(Branching(), "computes other things"), (Checkpointed(), "again in the backward pass")]
 )
 def test_what_cannot_be_compared_is_refused(module, message):
     image = torch.ones(1, 3, 5, 7)

@@ -122,7 +122,7 @@ def test_what_is_no_selection_is_refused(store):
         ts.selection(store, rows=[1, 99])
     with pytest.raises(StoreError, match="No picture of the store meets"):
         ts.selection(store, where="folder = 'fish'")
-    with pytest.raises(OptionError, match="Pixels are no units"):
+    with pytest.raises(OptionError, match="Pixels are not units"):
         ts.selection(store, "input", rows=[1, 2])
 
 
