@@ -103,24 +103,6 @@ class Asked:
         return found.clone()
 
 
-def layers(asked: Asked) -> None:
-    """They are listed; what each answers for three pictures together it answers for each alone."""
-    found = asked.network.layers
-    repr(found)
-    repr(asked.network)
-    if found.single or asked.network.random:
-        return
-    with torch.no_grad():
-        together = asked.network.look(asked.images, asked.askable)
-        for place in range(len(asked.images)):
-            alone = asked.network.look(asked.images[place : place + 1], asked.askable)
-            for name in asked.askable:
-                one, shape = alone[name], (found[name].channels, *(found[name].grid or ()))
-                if found[name].layout.kind != "vector" and tuple(one.shape[1:]) != shape:
-                    raise Wrong(f"{name}: {tuple(one.shape[1:])}, not {shape}")
-                close(together[name][place : place + 1], one, 10 * NEARLY, f"{name} in a batch")
-
-
 def _exact(asked: Asked) -> Asked:
     """The same network in double precision.
 
@@ -137,10 +119,29 @@ def _in_either_precision(question: Callable[[Asked], None]) -> Callable[[Asked],
         try:
             question(asked)
         except Wrong:
-            question(Asked(asked.known, ROUNDED))
+            if question is not layers:
+                question(Asked(asked.known, ROUNDED))
             question(_exact(asked))
 
     return ask
+
+
+def layers(asked: Asked) -> None:
+    """They are listed; what each answers for three pictures together it answers for each alone."""
+    found = asked.network.layers
+    repr(found)
+    repr(asked.network)
+    if found.single or asked.network.random:
+        return
+    with torch.no_grad():
+        together = asked.network.look(asked.images, asked.askable)
+        for place in range(len(asked.images)):
+            alone = asked.network.look(asked.images[place : place + 1], asked.askable)
+            for name in asked.askable:
+                one, shape = alone[name], (found[name].channels, *(found[name].grid or ()))
+                if found[name].layout.kind != "vector" and tuple(one.shape[1:]) != shape:
+                    raise Wrong(f"{name}: {tuple(one.shape[1:])}, not {shape}")
+                close(together[name][place : place + 1], one, 10 * NEARLY, f"{name} in a batch")
 
 
 @_in_either_precision
@@ -196,7 +197,7 @@ def _same(asked: Asked, heat: ts.Heatmap, wanted: Tensor, scores: Tensor, what: 
 
 
 def _same_in_double_precision(asked: Asked, heat: ts.Heatmap, what: str) -> None:
-    """The gradient of a picture among others is what it is alone; pictures that are mixed differ in any precision."""
+    """Of a picture among others it is what it is alone: pictures that are mixed differ in any precision."""
     exact, images = _exact(asked).network, asked.images.double()
     together = ts.saliency(exact, images, heat.objective)
     alone = ts.saliency(exact, images[:1], heat[0].objective)
@@ -321,7 +322,7 @@ def positions(asked: Asked) -> None:
 
 
 COLUMNS: Mapping[str, Callable[[Asked], None]] = {
-    "layers": layers,
+    "layers": _in_either_precision(layers),
     "class": class_saliency,
     "inner": inner_saliency,
     "guided": guided,
