@@ -36,6 +36,8 @@ def photos(folders: list[Path], place: Path, count: int = 400, side: int = 500) 
             sources.append(to_pil(open_photo(path).pixels))
         except ImageError:
             continue
+    if not sources:
+        raise SystemExit(f"{', '.join(map(str, folders))}: no photos there; folders inside are not looked into.")
     made = []
     for number in range(count):
         image = sources[number % len(sources)]
