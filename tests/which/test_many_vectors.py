@@ -290,7 +290,14 @@ def test_the_best_of_all_blocks_are_the_best_of_all(count, blocks):
     for some, where in zip(scores.split(blocks, 1), places.split(blocks), strict=True):
         best.add(some, where)
     expected = places[scores.topk(min(count, sum(blocks))).indices]
-    assert np.sort(best.places).tolist() == expected.sort().values.tolist()
+    assert np.sort(best.places()).tolist() == expected.sort().values.tolist()
+
+
+def test_what_has_no_score_is_never_among_the_best():
+    best = Best(2, 3)
+    best.add(torch.tensor([[1.0, 2, 3, 4, 5], [-torch.inf] * 5]), torch.arange(5))
+    best.add(torch.tensor([[0.0, 9], [-torch.inf, 1]]), torch.arange(5, 7))
+    assert [sorted(places.tolist()) for places in best.places()] == [[3, 4, 6], [6]]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ _ROWS = 1000  # in a cell, on the average
 _SAMPLE = 64  # rows per cell that the centres are found from
 _ROUNDS = 8
 _BLOCK = 65_536
-_TOGETHER = 128  # directions: their products with a share of a million rows take 20 MB
+_TOGETHER = 128  # directions: their products with a share of a million rows take 40 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,21 +69,24 @@ class Cells:
         return self._highest(torch.mv(rows, direction.to(rows.dtype)).float(), spans, count)
 
     def near_all(self, directions: Tensor, share: float, count: int) -> Iterator[Tensor]:
-        """What `near` finds for each of directions (Q, d). Each cell is multiplied with all that look into it."""
-        for some in torch.split(directions, _TOGETHER):
-            spans = self._nearest_spans(some, share)
+        """What `near` finds for each of directions (Q, d). Each cell is multiplied once, with all that look into it.
+
+        In float32, since of products in bfloat16 PyTorch keeps machine code for each of the many shapes.
+        """
+        for some in torch.split(directions.float(), _TOGETHER):
+            found = self._nearest_spans(some, share)
             asking: dict[int, list[int]] = {}  # the directions that look into a cell, by its start
-            for number, looked_into in enumerate(spans):
-                for span in looked_into:
+            for number, spans in enumerate(found):
+                for span in spans:
                     asking.setdefault(span.start, []).append(number)
-            ends = {span.start: span.stop for looked_into in spans for span in looked_into}
-            products: list[dict[int, Tensor]] = [{} for _ in spans]
-            asked = some.to(self.rows.dtype)
+            ends = {span.start: span.stop for spans in found for span in spans}
+            products: list[dict[int, Tensor]] = [{} for _ in found]
             for start, numbers in asking.items():
-                for number, values in zip(numbers, asked[numbers] @ self.rows[start : ends[start]].T, strict=True):
+                rows = self.rows[start : ends[start]].float()
+                for number, values in zip(numbers, some[numbers] @ rows.T, strict=True):
                     products[number][start] = values
-            for looked_into, found in zip(spans, products, strict=True):
-                yield self._highest(torch.cat([found[span.start] for span in looked_into]).float(), looked_into, count)
+            for spans, by_start in zip(found, products, strict=True):
+                yield self._highest(torch.cat([by_start[span.start] for span in spans]), spans, count)
 
     def _nearest_spans(self, directions: Tensor, share: float) -> list[list[slice]]:
         """The rows of the cells nearest to each of directions (Q, d), so many cells that they hold a `share` of all."""

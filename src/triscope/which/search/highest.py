@@ -27,13 +27,12 @@ class Best:
         self._least: NDArray[np.float32] = np.full((queries, 1), -np.inf, np.float32)
 
     def add(self, scores: Tensor, places: Tensor) -> None:
-        """The finite scores (Q, n), float32, of what stands at places (n,)."""
+        """The scores (Q, n), float32, of what stands at places (n,); what has the score -inf is left aside."""
         values = scores.contiguous().numpy()
         higher = np.flatnonzero(values > self._least)
         who, where = np.divmod(higher, values.shape[1])
         many = np.bincount(who, minlength=len(values))
         column = np.arange(len(higher)) - np.repeat(many.cumsum() - many, many)
-        # Rows are filled up to the longest with what is never among the highest: there are `count` others by then.
         more = np.full((len(values), many.max(initial=0)), -np.inf, np.float32)
         at = np.zeros(more.shape, np.int64)
         more[who, column] = values.ravel()[higher]
@@ -46,7 +45,6 @@ class Best:
             self._places = np.take_along_axis(self._places, order, 1)
             self._least = self._scores.min(1, keepdims=True)
 
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """The places (Q, count), or (Q, n) where there are fewer."""
-        return self._places
+    def places(self) -> list[NDArray[np.int64]]:
+        """The places for each query: `count`, or all where there are fewer."""
+        return [places[scores > -np.inf] for places, scores in zip(self._places, self._scores, strict=True)]

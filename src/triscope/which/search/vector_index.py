@@ -88,18 +88,18 @@ class Space(StoredVectors):
             asked = queries @ self._strongest
             places = [near.numpy() for near in cells.near_all(asked, _SHARE, max(count, _BY_CELLS))]
         else:
-            places = [*self._scan_all(queries, count, metric, where, exact=exact)]
+            places = self._scan_all(queries, count, metric, where, exact=exact)
         return [self._exactly(query, self.rows[some], k, metric) for query, some in zip(queries, places, strict=True)]
 
     def _scan_all(
         self, queries: Tensor, count: int, metric: Metric, where: str | None, *, exact: bool
-    ) -> NDArray[np.int64]:
-        """The places (Q, count) with the best scores for each of queries (Q, D), seen from the mean."""
+    ) -> list[NDArray[np.int64]]:
+        """The places with the `count` best scores for each of queries (Q, D), seen from the mean."""
         allowed = None if where is None else self._allowed(where)
         best = Best(len(queries), count)
         for places, products in self._products(queries, allowed, exact=exact):
             best.add(self._ranked(products, self.lengths[places], metric), places)
-        return best.places
+        return best.places()
 
     def _products(self, queries: Tensor, allowed: Tensor | None, *, exact: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Block by block, the places (n,) of the pictures, or of those allowed, and their products (Q, n), float32."""
