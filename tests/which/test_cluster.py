@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import triscope as ts
 from tests.clusters import killed_at_random, simulated
 from tests.which.conftest import paint, tiny_network
 from tests.which.test_indexing import build, contents
@@ -91,6 +92,15 @@ def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_pa
     assert sum("1 of them unusable" in told for told in last.nodes) == 1
     assert last.rate > 0
     assert f"{socket.gethostname()} (" in last.nodes[0]
+
+
+def test_a_network_of_torchvision_is_loaded_by_workers(cluster, tmp_path):
+    for number in range(3):
+        paint(tmp_path / "photos" / f"{number}.jpg", number)
+    network = ts.load("squeezenet1_1", weights="random")
+    pace = Pace(workers=Cluster(cluster[0].address, actors=1))
+    *_, last = index(network, tmp_path / "photos", layers=["features.12"], pace=pace)
+    assert last.stored == 3
 
 
 def test_a_network_that_cannot_be_sent_and_a_cluster_that_is_not_there_are_said(folder, cluster, tmp_path):

@@ -1,5 +1,7 @@
 """Asking one store again and again: the network is copied once, and memory stays level."""
 
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 
 import triscope as ts
 from tests.which.conftest import paint
+from triscope.which.database.freed import give_back
 from triscope.which.indexing import decoding
 from triscope.which.store import Store
 
@@ -35,6 +38,20 @@ def test_the_network_is_copied_once(network, photos, tmp_path, monkeypatch, prec
     again = [ts.neighbors(store, path, layer).values for path in store.files([1, 3]) for layer in ("3", "7", "input")]
     assert len(copies) == 1
     assert all(one.equal(other) for one, other in zip(first, again, strict=True))
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="malloc is glibc's there")
+def test_what_a_long_job_has_freed_is_given_back():
+    def mapped() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    small = [bytearray(3000) for _ in range(60_000)]
+    fence = bytearray(3000)  # above what is freed, which therefore stays with the process
+    del small
+    before = mapped()
+    give_back()
+    assert before - mapped() > 100e6
+    assert len(fence) == 3000
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 from triscope.cluster.settings import Cluster, first_line
 from triscope.errors import ClusterError
 from triscope.network import Network
+from triscope.network.loading._torchvision import import_torchvision
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +49,8 @@ class Worker:
         import ray
         from ray import cloudpickle
 
+        if b"torchvision" in self._packed:
+            import_torchvision()
         # Of the driver, as this class is. Unpacked here and not by Ray: what a node cannot load is an error of this
         # call, told with the node.
         module, settings, threads, work = cloudpickle.loads(self._packed)

@@ -16,6 +16,7 @@ from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.which.database.arrow import Field
 from triscope.which.database.durable import damaged, write_durably
+from triscope.which.database.freed import give_back
 from triscope.which.database.projections import RANK, Projection, fit
 from triscope.which.database.schema import Column
 from triscope.which.database.table import Table
@@ -36,6 +37,8 @@ def fit_projections(folder: Path, table: Table, columns: Sequence[Column], *, re
             name = f"pca-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
             write_durably(folder / name, data)
             table.add(projection_fields(column, projection, name), column.name, partial(project, projection, column))
+            del projection, data
+            give_back()
 
 
 def searchable(column: Column) -> bool:

@@ -22,7 +22,8 @@ from triscope.objectives.base import Need
 from triscope.which.collection import Collection, Entry
 from triscope.which.database.about import About
 from triscope.which.database.durable import locked
-from triscope.which.database.location import store_for
+from triscope.which.database.freed import give_back
+from triscope.which.database.location import rows_folder, store_for
 from triscope.which.database.table import Table
 from triscope.which.indexing.adding import begin, pending
 from triscope.which.indexing.cluster import RayComputer
@@ -107,6 +108,7 @@ def index(
     collection = collection if isinstance(collection, Collection) else Collection(collection)
     folder = store_for(collection, path)
     with locked(folder):
+        is_new = not rows_folder(folder).is_dir()
         table = open_table(
             folder,
             network,
@@ -116,7 +118,8 @@ def index(
             precision=precision,
             exact=exact_preprocess,
         )
-        begin(folder, table, network, layers, maps)
+        if not is_new:
+            begin(folder, table, network, layers, maps)
     pace = replace(pace, batch=1) if network.layers.single else pace
     job = _Job.of(network, collection, folder, table, shard, pace)
     yield from job.run()
@@ -132,6 +135,7 @@ def index(
                 addition.join(table)
     if refit or job.is_whole():
         job.committer.finish(refit=refit)
+    give_back()
     yield job.progress()
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from triscope.which.database.freed import give_back
 from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import projected_name
 from triscope.which.search.cells import Cells
@@ -154,7 +155,11 @@ class Space(StoredVectors):
     @cached_property
     def _cells(self) -> Cells | None:
         """Those that are kept; they are looked for once."""
-        return Cells.recall(*self.copies, len(self), COARSE) if self.large and self.projection is not None else None
+        if not self.large or self.projection is None:
+            return None
+        kept = Cells.recall(*self.copies, len(self), COARSE)
+        give_back()
+        return kept
 
     @cached_property
     def _strongest(self) -> Tensor:
@@ -168,6 +173,8 @@ class Space(StoredVectors):
         self._cells = Cells.of(torch.cat(directions))
         self._cells.keep(*self.copies)
         self._scans.clear()
+        del directions
+        give_back()
 
     def _candidates(
         self, query: Tensor, count: int, metric: Metric, where: str | None, *, exact: bool
