@@ -121,7 +121,8 @@ def _needed(preprocess: Preprocess) -> int:
 def _resize(array: NDArray[np.uint8], tall: int, wide: int, how: str) -> NDArray[np.uint8]:
     """A picture (H, W, 3) of 8 bits at another size, with antialiasing."""
     writable = array if array.flags.writeable else array.copy()  # PyTorch warns of others
-    channels_first = torch.from_numpy(writable).permute(2, 0, 1)[None]
+    # A batch of one with strides of its own, by which PyTorch sees that colours lie side by side, and leaves them so.
+    channels_first = torch.from_numpy(writable)[None].permute(0, 3, 1, 2)
     resized = F.interpolate(channels_first, (tall, wide), mode=how, align_corners=False, antialias=True)
     pixels: NDArray[np.uint8] = resized[0].permute(1, 2, 0).numpy()
     return pixels
