@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.quality._made import fill
+from triscope.which.database.projections import RANK
 from triscope.which.search.vector_index import Space
 
 _EXPONENT = 1.2
@@ -64,6 +65,8 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
+    if min(given.count, given.length) <= RANK:
+        parser.error(f"more than {RANK} vectors, of more than {RANK} numbers: searches of fewer have no cells")
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
         measure(given.store or Path(folder), given.count, given.length, given.queries)
