@@ -236,6 +236,15 @@ def test_the_pieces_of_a_map_say_what_its_page_does(page_of_collection):
         assert client.get(f"/api/jobs/{other}/pieces/places").status_code == 400
 
 
+def test_a_layer_that_is_not_kept_is_told_with_the_command_that_adds_it(page_of_collection):
+    scope = page_of_collection.microscope
+    job = scope.job({"method": "top", "inputs": {"objective": "0:1"}})
+    while not job.over:
+        threading.Event().wait(0.01)
+    assert "To add it: triscope index " in job.error
+    assert job.error.endswith("--layer 0")
+
+
 def test_the_plane_of_a_few_pictures_is_nearly_that_of_all(tmp_path, monkeypatch):
     """Of vectors along two strong directions and many weak ones, the places agree but for signs."""
     monkeypatch.setattr("triscope.which.maps.kept.WORTH", 100)

@@ -124,6 +124,18 @@ def test_until_a_second_network_has_indexed_anything_it_says_so(folder):
         scope.close()
 
 
+def test_a_folder_without_photos_is_said_to_have_none(tmp_path):
+    scope = Microscope([tiny()])
+    try:
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "empty" / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+        scope.index(tmp_path / "empty", tmp_path / "store")
+        assert until(lambda: scope.indexing and scope.indexing["error"]).startswith("empty holds no image")
+        assert scope.about()["collections"][0]["indexing"]["error"]
+    finally:
+        scope.close()
+
+
 def test_why_a_folder_cannot_be_indexed_is_told(tmp_path):
     scope = Microscope([tiny()])
     try:

@@ -69,9 +69,12 @@ class Collected:
                     self._open(place)
                 yield progress
             self._open(place)
+            if self.store is None:
+                name = printable(folder.absolute().name)
+                self.indexing = _progress(error=f"{name} holds no image that can be read; add some and start again.")
+                return
             self.indexing = None
-            if self.store is not None:
-                self._prepare(self.store)
+            self._prepare(self.store)
         except Exception as error:  # noqa: BLE001 - the page says why, and goes on
             said = str(error) if isinstance(error, TriscopeError) else f"Indexing failed: {error!r}"
             self.indexing = _progress(error=said)

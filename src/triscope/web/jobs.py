@@ -18,10 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from triscope.errors import TriscopeError
+from triscope.errors import LayerNotKept, TriscopeError
 from triscope.methods import Step
 from triscope.results import Drawn
 from triscope.results.animation import Frames
+from triscope.which.advice import with_command
 
 T = TypeVar("T")
 State: TypeAlias = Literal["waiting", "running", "paused", "done", "cancelled", "failed"]
@@ -101,7 +102,7 @@ class Job:
                 self._steps = self.start()
             step = next(self._steps, None)
         except TriscopeError as error:
-            self._end("failed", str(error))
+            self._end("failed", with_command(error) if isinstance(error, LayerNotKept) else str(error))
             return False
         except Exception as error:  # noqa: BLE001 - a job that fails must not take the worker with it
             self._end("failed", f"This failed in a way that triscope did not expect: {error!r}")
