@@ -119,7 +119,7 @@ def _in_either_precision(question: Callable[[Asked], None]) -> Callable[[Asked],
         try:
             question(asked)
         except Wrong:
-            if question is not layers:
+            if question not in (layers, store):
                 question(Asked(asked.known, ROUNDED))
             question(_exact(asked))
 
@@ -330,7 +330,7 @@ COLUMNS: Mapping[str, Callable[[Asked], None]] = {
     "ascend class": ascend_class,
     "ascend inner": ascend_inner,
     "invert": invert,
-    "store": store,
+    "store": _in_either_precision(store),
     "positions": positions,
 }
 

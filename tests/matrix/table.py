@@ -33,7 +33,7 @@ def write(found: Mapping[str, Cells], order: Iterable[str], versions: str) -> No
         for verdict in _MARKS
     }
     counted = (
-        f"{len(rows)} networks, {sum(counts.values())} cells: {counts['fine']} fine, {counts['refused']} refused, "
+        f"{len(rows)} networks, {sum(counts.values())} cells: {counts['fine']} passed, {counts['refused']} not supported, "
         f"{counts['wrong']} wrong, {counts['error']} with any other error, {counts['slow']} too slow. {versions}\n"
     )
     text = PAGE.read_text("utf-8")
