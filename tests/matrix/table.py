@@ -33,8 +33,9 @@ def write(found: Mapping[str, Cells], order: Iterable[str], versions: str) -> No
         for verdict in _MARKS
     }
     counted = (
-        f"{len(rows)} networks, {sum(counts.values())} cells: {counts['fine']} passed, {counts['refused']} not supported, "
-        f"{counts['wrong']} wrong, {counts['error']} with any other error, {counts['slow']} too slow. {versions}\n"
+        f"{len(rows)} networks, {sum(counts.values())} cells: {counts['fine']} passed, {counts['refused']} not "
+        f"supported, {counts['wrong']} wrong, {counts['error']} with any other error, {counts['slow']} too slow. "
+        f"{versions}\n"
     )
     text = PAGE.read_text("utf-8")
     for part, content in (("counts", counted), ("table", head + "".join(lines)), ("reasons", _reasons(rows))):
