@@ -91,17 +91,21 @@ def _entry(name: str) -> Iterator[str]:
 
 
 def write_pages(app: Sphinx) -> None:
-    """Write the pages, before they are read."""
+    """Write the pages, before they are read; those of sections that have gone are removed."""
     top = Path(app.srcdir)
     folder = top / _NAMES
     folder.mkdir(exist_ok=True)
+    gone = set(folder.glob("*.rst"))
     for heading, names in sections((top / f"{INDEX}.md").read_text("utf-8")):
         lines = [heading, "=" * len(heading), ""]
         for name in names:
             lines += _entry(name)
         page, text = folder / f"{slug(heading)}.rst", "\n".join(lines)
+        gone.discard(page)
         if not page.exists() or page.read_text("utf-8") != text:
             page.write_text(text, "utf-8")
+    for page in gone:
+        page.unlink()
 
 
 def link_names(app: Sphinx, name: str, source: list[str]) -> None:
