@@ -117,8 +117,8 @@ function resize() {
   Object.assign(state, { width, height });
   canvas.width = Math.round(width * sharp);
   canvas.height = Math.round(height * sharp);
-  Object.assign(dots.canvas, { width: canvas.width, height: canvas.height });
-  dotted = new ImageData(Math.max(1, canvas.width), Math.max(1, canvas.height));
+  dotted = new ImageData(Math.max(1, canvas.width), Math.max(1, canvas.height)); // hidden, it is of no size
+  Object.assign(dots.canvas, { width: dotted.width, height: dotted.height });
   const room = Math.sqrt((width * height) / Math.max(1, count + data.rest.length / 20));
   state.basic = bounded(0.8 * room, 6, 96);
   state.fitted = fitView(false).scale;
