@@ -26,7 +26,7 @@ async function pixelsOf(image) {
 }
 
 /** The picture as its command writes it. @param {HTMLImageElement} image @param {string} name */
-const saved = (image, name) => !framed && h("p", { class: "files" }, "Save ", h("a", { href: image.src, download: `${name}.png` }, "png"),
+const saved = (image, name) => !framed && h("p", { class: "files" }, "Save ", h("a", { href: image.src, download: `${name}.png` }, "PNG"),
   " with its recipe");
 
 /** @param {Element} place @param {MapsDrawing} drawing */
