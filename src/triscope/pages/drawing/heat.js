@@ -98,7 +98,7 @@ export function two(all) {
   const pick = (/** @type {string} */ label, /** @type {number} */ chosen) => h("select", { "aria-label": label, onchange: draw },
     all.map((one, i) => h("option", { value: String(i), selected: i === chosen }, one.label)));
   const selects = [pick("Left", 0), pick("Right", 1)];
-  const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Where the line lies", oninput: draw });
+  const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Position of the dividing line", oninput: draw });
   const canvas = h("canvas", { width: 448, height: 448, role: "img" });
   function draw() {
     const pen = penOf(canvas);

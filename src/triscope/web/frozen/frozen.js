@@ -47,7 +47,7 @@ function drawBar() {
 /** The picture of a unit, or that there is none. @param {FrozenUnit} unit @param {boolean} [large] */
 function pictureOf(unit, large = false) {
   if (!unit.picture) return h("span", { class: "none" }, large ? "no picture" : "silent");
-  return h("img", { src: unit.picture, alt: large ? `What excites ${nameOf(unit)} most` : "", loading: large ? "eager" : "lazy" });
+  return h("img", { src: unit.picture, alt: large ? `What activates ${nameOf(unit)} most` : "", loading: large ? "eager" : "lazy" });
 }
 
 function wall() {
@@ -64,7 +64,7 @@ function wall() {
     const shown = order();
     fill(list, shown.map((one) => h("li", null, h("a", { href: addressOf(one), "data-unit": String(one.channel), "aria-label": `${nameOf(one)}${one.score === null ? ", silent" : `, score ${told(one.score)}`}` },
       pictureOf(one), h("span", { class: "under", "aria-hidden": "true" }, one.title || String(one.channel))))));
-    note.textContent = shown.length === units.length ? "" : shown.length ? `${shown.length} of ${units.length}` : "No unit is left: take the search or the hiding back.";
+    note.textContent = shown.length === units.length ? "" : shown.length ? `${shown.length} of ${units.length}` : "No unit matches: clear the search, or show the silent units.";
     list.dataset.drawn = String(shown.length);
   }
   const layer = layers[here];
@@ -100,20 +100,20 @@ function single(unit) {
   fill(root, h("div", { class: "head" },
     h("h1", null, nameOf(unit), unit.title && h("span", { class: "soft" }, ` class ${unit.unit}`)),
     h("div", { class: "walker", role: "group", "aria-label": "Neighbouring units" },
-      h("a", { href: addressOf(beside(-1)), class: "button", "aria-label": "The unit before" }, "‹"),
+      h("a", { href: addressOf(beside(-1)), class: "button", "aria-label": "Previous unit" }, "‹"),
       h("a", { href: "#", class: "button" }, "layer"),
-      h("a", { href: addressOf(beside(1)), class: "button", "aria-label": "The next unit" }, "›"))),
+      h("a", { href: addressOf(beside(1)), class: "button", "aria-label": "Next unit" }, "›"))),
   h("div", { class: "columns" },
-    h("section", { class: "column" }, h("h2", null, "What excites it", h("span", { class: "soft" }, " made from noise")),
+    h("section", { class: "column" }, h("h2", null, "What activates it", h("span", { class: "soft" }, " made from noise")),
       h("div", { class: "large" }, pictureOf(unit, true)),
       h("dl", { class: "numbers" }, facts.map(([word, text]) => h("div", null, h("dt", null, word), h("dd", null, text)))),
       unit.notes.map((note) => h("p", { class: "note" }, note)),
       h("h3", null, "The same as"), copyable("the command", unit.command)),
-    h("section", { class: "column which" }, h("h2", null, "Which photos do", data.store && h("span", { class: "soft" }, ` of ${data.store.pictures}`)),
+    h("section", { class: "column which" }, h("h2", null, "Photos that activate it most", data.store && h("span", { class: "soft" }, ` of ${data.store.pictures}`)),
       photosOf(unit))));
   const to = (/** @type {number} */ by) => { location.hash = addressOf(beside(by)); };
   return keys([
-    { key: "ArrowLeft", help: "the unit before", run: () => to(-1) },
+    { key: "ArrowLeft", help: "the previous unit", run: () => to(-1) },
     { key: "ArrowRight", help: "the next unit", run: () => to(1) },
     { key: "Escape", help: "all units of the layer", run: () => { location.hash = ""; } },
   ]);
@@ -129,7 +129,7 @@ function photosOf(unit) {
     h("span", { class: "patch", role: "img", "aria-label": patch.name, title: patch.name, style: cut(i) }),
     h("span", { class: "value" }, told(patch.score))))),
   count > 2 && curve(unit.patches.map((patch) => patch.score), "Scores, best first"),
-  h("p", { class: "detail" }, data.layer === "output" ? "Whole photos, and what the class scores there." : "Each is what the unit sees where it answers most strongly, and its value there.")];
+  h("p", { class: "detail" }, data.layer === "output" ? "Whole photos, each with the score of the class." : "Each patch is what the unit sees where it is most active, with its value there.")];
 }
 
 /** The layers of the network, with a few pictures of each. */
@@ -169,7 +169,7 @@ function layerAt(by) {
 keys([
   { key: "?", help: "these keys", run: showKeys },
   { key: "/", help: "jump to a unit", run: () => document.getElementById("jump")?.focus() },
-  { key: "[", help: "the layer before", run: () => layerAt(-1) },
+  { key: "[", help: "the previous layer", run: () => layerAt(-1) },
   { key: "]", help: "the next layer", run: () => layerAt(1) },
 ]);
 drawBar();

@@ -143,12 +143,12 @@ export function cameraPage(root, params, app) {
       await video.play();
       loop();
     } catch (error) {
-      state.textContent = `There is no camera to be used (${/** @type {Error} */ (error).message || "it was refused"}).`;
+      state.textContent = `No camera is available (${/** @type {Error} */ (error).message || "it was refused"}).`;
     }
   }
 
   const stop = () => stream?.getTracks().forEach((track) => track.stop());
-  const release = keys([{ key: "f", help: "freeze this frame, or go on", run: toggle }]);
+  const release = keys([{ key: "f", help: "freeze this frame, or resume", run: toggle }]);
   begin();
   return () => {
     gone = true;

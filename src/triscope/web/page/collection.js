@@ -90,7 +90,7 @@ export function collectionPage(root, params, app) {
   } else {
     fill(root, title, state, h("div", { class: "controls" }, h("label", { class: "inline", for: "view" }, h("span", { class: "label" }, "View"), select)),
       split);
-    fill(beside, h("p", { class: "note" }, "Choose a photo on a map, and what is near it stands here; draw around some (Lasso), and what they have in common does."));
+    fill(beside, h("p", { class: "note" }, "Choose a photo on the map to see its neighbours here, or draw around some (Lasso) to see what they have in common."));
     addEventListener("message", hear);
     if (app.collection.pictures && now) use(now.name);
     if (/^\d+$/.test(params.row || "")) show(Number(params.row));

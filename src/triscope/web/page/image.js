@@ -36,7 +36,7 @@ export function imagePage(root, params, app) {
   const name = app.photoName();
   const takenFor = sides.map(() => h("div"));
   fill(root, h("h1", null, name || "No photo", h("span", { class: "soft" }, ` as ${sides.map(app.nameOf).join(" and ")} ${sides.length > 1 ? "see" : "sees"} it`)),
-    h("div", { class: sides.length > 1 ? "subject double" : "subject" }, photo, h("div", null, h("h2", null, "Taken for"), h("div", { class: sides.length > 1 ? "taken two-of" : "taken" }, takenFor), classes, unitField())),
+    h("div", { class: sides.length > 1 ? "subject double" : "subject" }, photo, h("div", null, h("h2", null, "Prediction"), h("div", { class: sides.length > 1 ? "taken two-of" : "taken" }, takenFor), classes, unitField())),
     h("h2", null, "Where it looks"),
     h("div", { class: "controls" }, choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over the photo"]], style, look),
       choice("Scale", [["one", "one for all"], ["own", "each its own"]], scale, (word) => {
@@ -73,7 +73,7 @@ export function imagePage(root, params, app) {
   function drawClasses() {
     takenFor.forEach((place, i) => fill(place, sides.length > 1 && h("h3", null, app.nameOf(sides[i])),
       h("div", { class: rows[i][0]?.empty ? "waiting" : null }, bars(rows[i], { chosen: unit || rows[0][0]?.name, pick: (row) => about(unit === row.name ? "" : row.name) }))));
-    fill(classes, h("p", { class: "help" }, "A share is not the chance of being right: shown something that is none of its classes, a network divides the same 100% over them."),
+    fill(classes, h("p", { class: "help" }, "A probability is not the chance of being right: for a photo of none of its classes, the network still divides 100% among them."),
       unit && h("a", { class: "button", href: app.link("unit", { u: unit }) }, "More about this unit"));
   }
 
@@ -156,7 +156,7 @@ export function imagePage(root, params, app) {
         judgements.push(one);
         one.stop = watch(job, async (now) => {
           one.job = now;
-          if (now.state === "failed") fill(place, h("p", { class: "note" }, `No numbers judge these maps. ${now.error}`));
+          if (now.state === "failed") fill(place, h("p", { class: "note" }, `These maps could not be judged. ${now.error}`));
           else if (now.state === "done") await tell(now, place, (method, found) => { known.set(key(method), found); mine.find((panel) => panel.method.name === method)?.judge(found); });
           else if (!over(now)) fill(place, h("p", { class: "note" }, `Being judged by numbers: ${now.index} of ${now.total || "…"}`));
         });
@@ -231,7 +231,7 @@ export function imagePage(root, params, app) {
   }
   const release = keys([
     { key: "s", help: "maps alone, or over the photo", run: () => look(style === "overlay" ? "heat" : "overlay") },
-    { key: ", ArrowLeft", help: "the photo before", run: () => app.nextPhoto(-1) },
+    { key: ", ArrowLeft", help: "the previous photo", run: () => app.nextPhoto(-1) },
     { key: ". ArrowRight", help: "the next photo", run: () => app.nextPhoto(1) },
   ]);
   return () => {

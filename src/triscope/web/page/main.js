@@ -108,12 +108,12 @@ let page = "network";
   },
   /** @param {string} unit @param {string} text */
   async note(unit, text) {
-    if (await this.keep(unit, { text })) say("The note is kept");
+    if (await this.keep(unit, { text })) say("Note saved");
   },
   /** @param {string} unit */
   async star(unit) {
     const star = !this.about.notes[unit]?.star;
-    if (await this.keep(unit, { star })) say(star ? "Starred" : "No star any more");
+    if (await this.keep(unit, { star })) say(star ? "Starred" : "Star removed");
   },
   /** @param {string} text */
   warn(text) {
@@ -175,7 +175,7 @@ function everywhere() {
     { key: "c", help: "the camera", run: () => app.go("camera") },
     { key: "l", help: "copy the address of what is shown", run: () => navigator.clipboard.writeText(location.href).then(() => say("copied")) },
     { key: "e", help: "save the picture that is shown", run: () => /** @type {any} */ (root.querySelector(".files a"))?.click() },
-    { key: ", .", help: "the photo before, the next one", run: (event) => app.nextPhoto(event.key === "," ? -1 : 1) },
+    { key: ", .", help: "the previous photo, the next one", run: (event) => app.nextPhoto(event.key === "," ? -1 : 1) },
     { key: "g", help: "the next page", run: () => app.go(names[(names.indexOf(page) + 1) % names.length]) },
   ]);
   const take = async (/** @type {Iterable<File>} */ files) => {

@@ -27,7 +27,7 @@ export function networkPage(root, params, app) {
   const controls = h("div", { class: "controls" });
   fill(root, title, strip, controls, h("div", { class: "split" }, h("section", { "aria-label": "Units" }, stage, note,
     h("div", { class: "legend wide" }, legend, ends), h("p", { class: "files" }, "Save ", seenAs(() => tiles.node, "layer.png"))), lens),
-  h("p", { class: "caption" }, "A map shows where a channel answers, never what to. Colours come from 8 bits, the numbers beside are exact."));
+  h("p", { class: "caption" }, "A map shows where a channel is active, not what it detects. Colours have 8 bits; the numbers beside them are exact."));
 
   /** @param {number} unit @param {number} x @param {number} y */
   function open(unit, x, y) {
@@ -130,7 +130,7 @@ export function networkPage(root, params, app) {
     if (sort === "star") units.sort((a, b) => Number(Boolean(notes[name(b)])) - Number(Boolean(notes[name(a)])) || a - b);
     else if (rank) units.sort((a, b) => rank[b] - rank[a] || a - b);
     tiles.arrange(units, starred);
-    note.textContent = units.length ? "" : "No unit is left: take the search or the hiding back.";
+    note.textContent = units.length ? "" : "No unit matches: clear the search, or show the silent units.";
     tiles.node.setAttribute("aria-label", `${units.length} units of ${layer.name}. Arrows move, Enter opens, * stars.`);
   }
 
@@ -189,7 +189,7 @@ export function networkPage(root, params, app) {
   }
 
   const release = keys([
-    { key: "[", help: "the layer before", run: () => walk(-1) },
+    { key: "[", help: "the previous layer", run: () => walk(-1) },
     { key: "]", help: "the next layer", run: () => walk(1) },
     { key: "ArrowLeft ArrowRight ArrowUp ArrowDown", help: "walk through the units", run: () => {
       tiles.node.focus();

@@ -68,15 +68,15 @@ function selection(app, job, facts) {
   return [
     h("figure", { class: "mean" }, h("img", { src: `api/jobs/${job.id}/parts/${facts.mean}`, alt: `The mean picture of ${facts.pictures} photos` }),
       h("figcaption", { class: "detail" }, `The mean picture of ${facts.pictures.toLocaleString("en")} photos.`)),
-    units.length > 0 && [h("h3", null, "Units that tell them from the rest"), h("table", { class: "units" }, h("tbody", null, units.map(row))),
-      h("p", { class: "detail" }, "The difference of the means in standard deviations (Hedges' g), with the interval that holds with a chance of 95% for all units at once. Whoever selects on a map of these units makes them differ.")],
+    units.length > 0 && [h("h3", null, "Units that differ most from the rest"), h("table", { class: "units" }, h("tbody", null, units.map(row))),
+      h("p", { class: "detail" }, "The difference of the means in standard deviations (Hedges' g), with the interval that holds with a chance of 95% for all units at once. Photos that were selected on a map of these units differ in them by construction.")],
     h("h3", null, "Nearest of the rest"), gallery(app, job, facts),
   ];
 }
 
 /** A table of counts, and the photos of the cell that is chosen. @param {App} app @param {Matrix} table @param {number} network */
 function matrix(app, table, network) {
-  const place = h("section", { class: "cell", "aria-label": "The photos of a cell" }, h("p", { class: "note" }, "Choose a number, and its photos stand here."));
+  const place = h("section", { class: "cell", "aria-label": "The photos of a cell" }, h("p", { class: "note" }, "Choose a number to see its photos here."));
   const cells = new Map(table.cells.map((cell) => [`${cell[0]},${cell[1]}`, cell]));
 
   /** Why this answer, and not the right one. @param {number} row @param {number} col */
@@ -94,7 +94,7 @@ function matrix(app, table, network) {
     const right = asked.includes("-") ? app.net.classes[table.labelled[row] ?? -1] : "";
     const question = `Why ${table.answers[col]}${right ? `, and not ${right}` : ""}?`;
     fill(place, h("h3", null, `${table.axes[0]} ${table.labels[row]}, ${table.axes[1]} ${table.answers[col]}`),
-      h("p", { class: "detail" }, `${count.toLocaleString("en")} photos${count > rows.length ? `, of which ${rows.length} are shown` : ""}, the surest answers first. A photo leads to the question: ${question}`),
+      h("p", { class: "detail" }, `${count.toLocaleString("en")} photos${count > rows.length ? `, of which ${rows.length} are shown` : ""}, the most confident first. Choose a photo to ask: ${question}`),
       h("ol", { class: "gallery" }, rows.map((one) => h("li", null,
         h("a", { href: app.link("image", { photo: rowId(one, network), unit: asked }), title: question },
           h("img", { src: thumbAddress(rowId(one, network)), alt: `${question} Photo ${one}`, loading: "lazy" }))))));
@@ -205,7 +205,7 @@ export function foots(job, facts) {
 /** The command and the line of Python that ask the same. @param {Job} job */
 export function sameAs(job) {
   return [job.command ? copyable("the command", job.command)
-    : h("p", { class: "note" }, "No command can ask this: the network or the photo was made in Python."),
+    : h("p", { class: "note" }, "No command can do this: the network or the photo was made in Python."),
   copyable("the line of Python", job.python)];
 }
 

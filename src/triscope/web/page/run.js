@@ -121,7 +121,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
     const drawn = draws && frames.length > 0;
     if (!now.version) stage?.node.remove(); // there is no map
     fill(found, result(app, now), method.long && frames.length > 2 && h("p", { class: "files" }, "Save ",
-      h("a", { href: `api/jobs/${now.id}/animation`, download: `${method.name}-way.webp` }, "the way there as a moving webp")));
+      h("a", { href: `api/jobs/${now.id}/animation`, download: `${method.name}-way.webp` }, "the steps as an animated WebP")));
     found.classList.toggle("told", drawn);
     fill(same);
     if (now.index && said) {

@@ -13,7 +13,7 @@ export function address(path, query = {}) {
 /** @param {Response} answer */
 async function read(answer) {
   const data = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Error((data && data.error) || `The page was not answered (${answer.status}).`);
+  if (!answer.ok) throw new Error((data && data.error) || `The request failed (${answer.status}).`);
   return data;
 }
 

@@ -47,8 +47,8 @@ export function unitPage(root, params, app) {
         app.put({ style: word === "auto" ? "" : word });
         look();
       })), where),
-    column("What excites it", "made from noise", what),
-    column("Which photos do", app.collection?.name ? `in ${app.collection.name}${parts?.at ? ", by the whole channel" : ""}` : "in a collection", which),
+    column("What activates it", "made from noise", what),
+    column("Photos that activate it most", app.collection?.name ? `in ${app.collection.name}${parts?.at ? ", by the whole channel" : ""}` : "in a collection", which),
   ];
   const head = h("div", { class: "head" }, h("h1", null, title()), walker(), noteField());
   fill(root, head, h("div", { class: "columns" }, columns));
@@ -68,9 +68,9 @@ export function unitPage(root, params, app) {
     if (!parts || !layer) return null;
     const to = (/** @type {number} */ by) => `${parts.layer}:${(parts.channel + by + layer.channels) % layer.channels}${parts.at ? `@${parts.at}` : ""}`;
     return h("div", { class: "walker", role: "group", "aria-label": "Neighbouring units" },
-      h("a", { href: app.link("unit", { u: to(-1) }), class: "button", "aria-label": "The unit before" }, "‹"),
+      h("a", { href: app.link("unit", { u: to(-1) }), class: "button", "aria-label": "Previous unit" }, "‹"),
       h("a", { href: app.link("network", { layer: parts.layer }), class: "button" }, "layer"),
-      h("a", { href: app.link("unit", { u: to(1) }), class: "button", "aria-label": "The next unit" }, "›"),
+      h("a", { href: app.link("unit", { u: to(1) }), class: "button", "aria-label": "Next unit" }, "›"),
       parts.at && h("a", { href: app.link("unit", { u: `${parts.layer}:${parts.channel}` }), class: "button" }, "whole channel"));
   }
 
@@ -154,7 +154,7 @@ export function unitPage(root, params, app) {
     start();
   }
 
-  /** Which photos do, by one network. @param {number} network */
+  /** Photos that activate it most, by one network. @param {number} network */
   function finder(network) {
     const objective = app.unitIn(network, channel);
     const [state, scores, list] = [h("p", { class: "note", role: "status" }), h("div"), h("div")];
