@@ -23,7 +23,7 @@ def test_a_note_from_before_the_folder_was_indexed_is_kept_in_its_store(folder):
     scope.note("1:2", "edges", star=True)
     store = Store.build(network, folder, layers=["1"])
     (store.path / "notes.json").write_text(json.dumps({"3:0": {"text": "older", "star": False}}))
-    scope._open(store.path, network)
+    scope.collection()._open(store.path)
     scope.close()
     again = Microscope([network], Store.open(folder, network))
     again.close()

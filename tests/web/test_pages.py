@@ -306,7 +306,7 @@ def test_the_way_of_an_ascent_is_saved_as_a_moving_picture(opened):
     opened.page.get_by_label("steps", exact=True).fill("60")
     opened.page.get_by_label("size", exact=True).fill("64")
     opened.page.locator("button.main").click()
-    link = opened.page.locator(".files a", has_text="the way there")
+    link = opened.page.locator(".files a", has_text="the steps as")
     link.wait_for()
     with opened.page.expect_download() as saved:
         link.click()

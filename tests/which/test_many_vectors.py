@@ -328,7 +328,7 @@ def test_many_vectors_are_asked_about_in_one_call(found, queries):
     assert ts.nearest(store, queries[:0], "1")[0].shape == (0, 10)
     with pytest.raises(StoreError, match=r"Vectors of 1 are \(Q, 300\); these are \(300,\)"):
         ts.nearest(store, queries[0], "1")
-    with pytest.raises(StoreError, match="no finite numbers"):
+    with pytest.raises(StoreError, match="not finite numbers"):
         ts.nearest(store, queries.where(queries < queries.max(), torch.inf), "1")
 
 
