@@ -1,6 +1,7 @@
 """Hooks of the user's: those that only watch hear nothing of our questions; those that are part of the network stay."""
 
 import functools
+import importlib
 
 import pytest
 import torch
@@ -209,3 +210,52 @@ def test_what_runs_before_a_module_stays(wrap):
     module.eval()
     images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(everything_of(ts.Network(module, size=12))[1], module(images))
+
+
+CAPTURING = """
+import contextvars
+from torch import nn
+
+noted = contextvars.ContextVar("noted", default=None)
+
+
+def hook(module, given, output):
+    if (found := noted.get()) is not None:
+        found.append(output)
+
+
+class Capturing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images):
+        if not getattr(self, "hooked", False):
+            for part in self.body:
+                part.register_forward_hook(hook)
+            self.hooked = True
+        token = noted.set([])
+        self.body(images)
+        first, second = noted.get()
+        noted.reset(token)
+        return self.head(first.mean((2, 3)) + second.mean((2, 3)))
+"""
+
+
+@pytest.mark.parametrize("called_before", [False, True])
+def test_hooks_of_the_library_that_made_the_network_stay(tmp_path, monkeypatch, called_before):
+    """As those of transformers: installed in the first pass, they note hidden states, which the network reads."""
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "capturing_library.py").write_text(CAPTURING)
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    module = importlib.import_module("capturing_library").Capturing().eval()
+    images = torch.rand(2, 3, 12, 12)
+    if called_before:
+        module(images)
+    network = ts.Network(module, size=12)
+    with torch.no_grad():
+        for _ in range(3):
+            answer = network.look(images, ["output"])["output"]
+            assert torch.allclose(answer, module(images), atol=1e-6)
+    assert all(len(part._forward_hooks) == 1 for part in module.body)

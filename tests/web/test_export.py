@@ -156,7 +156,7 @@ def test_units_are_sorted_found_and_hidden(browser, site, folder):
         assert shown() == [4]
         page.fill("#find", "nothing like this")
         page.wait_for_selector(".wall[data-drawn='0']", state="attached")
-        assert "No unit is left" in page.locator("main").inner_text()
+        assert "No unit matches" in page.locator("main").inner_text()
         opened.go("output.html")
         page.fill("#jump", "boat")
         page.press("#jump", "Enter")

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from triscope.network.user_hooks import HOOKS
+
 _ATOMS = (bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size)
 _SEQUENCES = (list, set, deque, tuple, frozenset)
 _CLOSED = (FunctionType, BuiltinFunctionType, MethodType, ModuleType)
-#: What every module has. Parts and hooks are looked at elsewhere (`triscope.network.twin`).
+#: What every module has; of that, what it is made of and its hooks are looked at.
 _MACHINERY = frozenset(vars(nn.Module()))
 _PARTS = ("_parameters", "_buffers", "_modules")
 _SWITCHED = "training"  # a twin is not in training, whatever the module is
@@ -36,6 +38,7 @@ class Held:
     def __init__(self, module: nn.Module) -> None:
         self.written: list[Written] = []
         self._dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []  # with their keys, and values
+        self._bare: list[dict[str, Any]] = []  # tables of parts and hooks that are empty
         self._others: list[tuple[list[Any] | set[Any] | deque[Any], list[Any]]] = []
         self._seen: dict[int, object] = {}  # held, so that an identity stays that of one object
         waiting: list[object] = [module]
@@ -61,6 +64,8 @@ class Held:
             more = len(names) + (_SWITCHED in held)
             if len(held) != more or not all(map(is_, map(held.get, names), values)):
                 yield held, dict(zip(names, values, strict=True))
+        if any(self._bare):
+            yield from ((table, {}) for table in self._bare if table)
         for container, kept in self._others:
             if len(container) != len(kept) or not all(map(is_, container, kept)):
                 yield container, kept
@@ -83,11 +88,15 @@ class Held:
         return list(value) if isinstance(value, _SEQUENCES) else [getattr(value, "__dict__", None)]
 
     def _note_module(self, held: dict[str, Any]) -> Sequence[object]:
-        tables = [held[name] for name in _PARTS if held.get(name)]
-        for table in (held, *tables):
-            self._note_dict(table)
+        parts, hooks = ([held[name] for name in names if name in held] for names in (_PARTS, HOOKS))
+        self._note_dict(held)
+        for table in (*parts, *hooks):
+            if table:
+                self._note_dict(table)
+            else:
+                self._bare.append(table)
         own = [inner for name, inner in held.items() if name not in _MACHINERY]
-        return [*own, *(inner for table in tables for inner in table.values())]
+        return [*own, *(inner for table in parts for inner in table.values())]
 
     def _note_dict(self, held: dict[Any, Any]) -> None:
         names = [name for name in held if name != _SWITCHED]

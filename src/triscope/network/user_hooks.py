@@ -3,7 +3,8 @@
 What a hook returns, or writes into an output, is part of the network. One that notes what passes by is not, and would
 note our questions, too. Nothing says which is which, so its code is read: it is left out where all it can return is
 None, and all that it writes is outside of the module. Whatever is in doubt stays, and is called. Hooks that run before
-a module (weight and spectral norm, pruning) stay in any case.
+a module (weight and spectral norm, pruning) stay in any case, and so do hooks of the library that made the network:
+those of transformers note hidden states, which the network then reads.
 """
 
 import dis
@@ -11,6 +12,7 @@ import functools
 import types
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,6 +23,8 @@ HOOKS = (*_TABLES, "_forward_pre_hooks", "_backward_pre_hooks")
 _NOTING = frozenset(("append", "appendleft", "extend", "update", "insert", "__setitem__"))
 _SKIPPED = frozenset(("RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL", "PRECALL", "CACHE", "NOP", "NOT_TAKEN"))
 _MOST = 10_000  # objects that are looked through
+#: Where packages are installed.
+_INSTALLED = ("site-packages", "dist-packages")
 
 
 def leave_out_watchers(module: nn.Module, copies: Mapping[int, Any]) -> None:
@@ -29,12 +33,13 @@ def leave_out_watchers(module: nn.Module, copies: Mapping[int, Any]) -> None:
     Of the others, what they enclose of the module is the copy's.
     """
     own: set[int] | None = None
+    libraries = {type(part).__module__.partition(".")[0] for part in module.modules()} - {"torch"}
     for part in module.modules():
         ours = copies.get(id(part))
         for table in _TABLES if isinstance(ours, nn.Module) else ():
             for key, hook in list(getattr(part, table).items()):
                 own = _objects_of(module) if own is None else own
-                if _watches(hook, own):
+                if _watches(hook, own) and not _is_of(libraries, hook):
                     for name in [name for name in vars(ours) if name.startswith(table)]:
                         vars(ours)[name].pop(key, None)
                 elif isinstance(hook, types.FunctionType) and key in getattr(ours, table):
@@ -50,6 +55,16 @@ def _watches(hook: object, own: set[int]) -> bool:
     if any(id(one) in own for one in (*enclosed, *bound)):
         return False
     return _returns_nothing(function.__code__, bool(bound)) and _writes_elsewhere(function.__code__, bool(bound))
+
+
+def _is_of(libraries: set[str], hook: object) -> bool:
+    """Whether a hook is a function of one of these packages, and that is installed: no file of the user's."""
+    function, _ = _function(hook)
+    return (
+        function is not None
+        and function.__module__.partition(".")[0] in libraries
+        and any(folder in Path(function.__code__.co_filename).parts for folder in _INSTALLED)
+    )
 
 
 def _function(hook: object) -> tuple[types.FunctionType | None, list[object]]:
