@@ -30,7 +30,13 @@ class Case:
 
 def features(layers: int) -> Callable[[nn.Module], nn.Module]:
     """The first `layers` of a network's `features`."""
-    return lambda module: module.features[:layers]  # type: ignore[index, return-value]
+
+    def trunk(module: nn.Module) -> nn.Module:
+        found = module.get_submodule("features")
+        assert isinstance(found, nn.Sequential)
+        return found[:layers]
+
+    return trunk
 
 
 def stages(*names: str) -> Callable[[nn.Module], nn.Module]:

@@ -90,7 +90,8 @@ def loader(module: nn.Module, paths: list[Path]) -> Tensor:
 def decoded(module: nn.Module, paths: list[Path], dtype: torch.dtype) -> Callable[[], Tensor]:
     """The module alone, on batches of 64 that are ready."""
     own = copy.deepcopy(module).to(dtype)
-    batches = torch.stack(list(Files(paths))).to(dtype).split(64)  # type: ignore[call-overload]
+    files = Files(paths)
+    batches = torch.stack([files[number] for number in range(len(files))]).to(dtype).split(64)
 
     def forward() -> Tensor:
         with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+
+from training.distillation.lessons import Lesson
+from training.distillation.stretch import Stretch
 
 PHOTOS = 12
 
@@ -45,3 +49,22 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     save_file({name: value.half() for name, value in squeezenet1_1().state_dict().items()}, path)
     return path
+
+
+@pytest.fixture
+def killed_after_a_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Begins a training that is killed when it has taken one step."""
+    learn = Stretch.learn
+
+    def killed(stretch: Stretch, lesson: Lesson, temperature: float) -> float:
+        if stretch.step == 1:
+            raise KeyboardInterrupt
+        return learn(stretch, lesson, temperature)
+
+    def begin(train: Callable[[], object]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Stretch, "learn", killed)
+            with pytest.raises(KeyboardInterrupt):
+                train()
+
+    return begin

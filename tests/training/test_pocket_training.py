@@ -1,6 +1,7 @@
 """The recipe of the pocket network: folding, resuming, labelling once, and going on from a weights file alone."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -323,7 +324,7 @@ def test_a_stretch_begins_from_a_weights_file_or_from_its_trunk(
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tiny_photos: Path, tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_photos: Path, tiny_teacher: Path, tmp_path: Path, killed_after_a_step: Callable[[Callable[[], object]], None]
 ) -> None:
     def start(name: str) -> dict[str, Tensor]:
         words = f"--photos {tiny_photos} --teacher {tiny_teacher} --run {tmp_path / name} --steps 2 --batch 4"
@@ -332,17 +333,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         return load_file(tmp_path / name / "pocket.safetensors")
 
     whole = start("whole")
-    learn = Run.learn
-
-    def killed(run: Run, *rest: object) -> float:
-        if run.step == 1:
-            raise KeyboardInterrupt
-        return learn(run, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "learn", killed)
-        with pytest.raises(KeyboardInterrupt):
-            start("killed")
+    killed_after_a_step(lambda: start("killed"))
     halves = start("killed")
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
     PocketAlexNet().load_state_dict(expand(halves))

@@ -68,7 +68,7 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
         moved = not _same(_others(), begun)
         if moved or self._python:
             random.setstate(before[0])
-            np.random.set_state(before[1])  # noqa: NPY002
+            np.random.set_state(before[1])  # noqa: NPY002 - the global one is the caller's, and is put back
         self.drew, self.unseeded = self.drew or moved, moved and not self._python
         if self._python:
             _AWAY.release()
@@ -105,7 +105,7 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
 
 def _others() -> tuple[Any, Any]:
     """The states of Python's and NumPy's global generators."""
-    return random.getstate(), np.random.get_state()  # noqa: NPY002
+    return random.getstate(), np.random.get_state()  # noqa: NPY002 - whether the global one moves is the question
 
 
 def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

@@ -105,13 +105,14 @@ class Held:
 
 def write(ours: Written, theirs: Written) -> None:
     """Give a copy the numbers, or the state, of what it is a copy of."""
-    if isinstance(ours, Tensor):
-        ours.copy_(theirs)  # type: ignore[arg-type]
-    elif isinstance(ours, torch.Generator):
-        ours.set_state(theirs.get_state())  # type: ignore[union-attr]
-    elif isinstance(ours, random.Random):
-        ours.setstate(theirs.getstate())  # type: ignore[union-attr]
-    elif isinstance(ours, np.random.Generator):
-        ours.bit_generator.state = theirs.bit_generator.state  # type: ignore[union-attr]
-    else:
-        np.copyto(ours, theirs)  # type: ignore[arg-type]
+    match ours, theirs:
+        case Tensor(), Tensor():
+            ours.copy_(theirs)
+        case torch.Generator(), torch.Generator():
+            ours.set_state(theirs.get_state())
+        case random.Random(), random.Random():
+            ours.setstate(theirs.getstate())
+        case np.random.Generator(), np.random.Generator():
+            ours.bit_generator.state = theirs.bit_generator.state
+        case np.ndarray(), np.ndarray():
+            np.copyto(ours, theirs)

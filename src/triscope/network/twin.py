@@ -10,7 +10,7 @@ statistics, a memory (see `triscope.network.held`). Hooks of the user's that onl
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -22,7 +22,7 @@ from triscope.errors import NetworkError
 from triscope.network import tap
 from triscope.network.held import Held, write
 from triscope.network.memory_format import tokens_first
-from triscope.network.user_hooks import HOOKS, leave_out_watchers
+from triscope.network.user_hooks import leave_out_watchers
 
 
 class TwinKeeper:
@@ -40,7 +40,7 @@ class TwinKeeper:
         """The twin of the module as it is now."""
         with self._lock:
             twin = self._twin
-            if twin is None or twin.state != _state(self.module) or any(twin.theirs.changes()):
+            if twin is None or _memory(twin.tensors) != twin.memory or any(twin.theirs.changes()):
                 twin = self._twin = _Twin(self.module, self.name)
             return twin.module
 
@@ -70,7 +70,9 @@ class _Twin:
         tap.install(self.module)
         tokens_first(self.module)
         # Looked at only now: a part that is copied as itself holds our taps as well.
-        self.state, self.theirs, self._ours = _state(module), Held(module), Held(self.module)
+        self.theirs, self._ours = Held(module), Held(self.module)
+        self.tensors = list(parameters_and_buffers(module))
+        self.memory = _memory(self.tensors)
         weights = {id(weight) for weight in module.parameters()}
         self._written = [
             # `.data` has a version of its own, so a pass under way in another thread does not see a change.
@@ -147,26 +149,9 @@ def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:
     return chain(module.parameters(), module.buffers())
 
 
-def _state(module: nn.Module) -> tuple[object, ...]:
-    """What must stay the same for a twin to stay true: the module's parts, their hooks, and where its tensors lie."""
-    parts = {module: None}  # the modules themselves: held, their identity cannot pass to another
-    hooks: list[object] = []
-    tensors: list[object] = []
-    waiting = [module]
-    while waiting:  # at every question: plain loops, as parts and tensors are hundreds
-        held = vars(waiting.pop())
-        for part in held.get("_modules", {}).values():
-            if part is not None and part not in parts:
-                parts[part] = None
-                waiting.append(part)
-        for name in HOOKS:
-            if table := held.get(name):
-                hooks += table.values()
-        for name in ("_parameters", "_buffers"):
-            for tensor in held.get(name, {}).values():
-                if tensor is not None:
-                    tensors += (tensor.data_ptr(), tensor.dtype)
-    return tuple(parts), hooks, tensors
+def _memory(tensors: Iterable[Tensor]) -> list[object]:
+    """Where the numbers of tensors lie, and in what format: `module.half()` and `.to(device)` move them."""
+    return [(tensor.data_ptr(), tensor.dtype) for tensor in tensors]
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:

@@ -60,6 +60,12 @@ class Figure:
     sources: tuple[tuple[str, bytes], ...] = ()
     drawing: Drawing | None = None
 
+    @classmethod
+    def of_tiles(cls, drawn: Drawn, title: str, png: bytes, caption: str, caution: str, command: str) -> "Figure":
+        """The mosaic that a result is drawn as, of maps or filters."""
+        mosaic, drawing = Mosaic.of(drawn), drawn.drawing()
+        return cls(title, png, caption, caution, command, sharp=True, mosaic=mosaic, drawing=drawing)
+
 
 @dataclass(frozen=True)
 class Bars:

@@ -14,7 +14,7 @@ from triscope.methods import Method
 from triscope.network import Box
 from triscope.objectives.base import Need
 from triscope.objectives.units import Neuron
-from triscope.reporting.blocks import Bars, Block, Figure, Mosaic, Note, Section, Table, Volume, Volumes, each, percent
+from triscope.reporting.blocks import Bars, Block, Figure, Note, Section, Table, Volume, Volumes, each, percent
 from triscope.reporting.imagined import ascended, compared, fooled, inverted, textured
 from triscope.reporting.judged import by_eight_methods
 from triscope.reporting.subject import Subject
@@ -66,7 +66,8 @@ def first_filters(subject: Subject) -> Iterator[Block]:
     """The filters that lie on the pixels."""
     grid, png, command = subject.ask(filters)
     count, _, rows, cols = grid.values.shape
-    yield Figure(
+    yield Figure.of_tiles(
+        grid,
         f"{count} filters of {rows} × {cols} pixels",
         png,
         "The patterns that the first convolution compares every patch of the image with: edges, gratings and colours "
@@ -74,9 +75,6 @@ def first_filters(subject: Subject) -> Iterator[Block]:
         "Each filter is drawn with its own contrast, so a weak one looks as strong as any; and only filters that are "
         "applied to pixels can be viewed like this.",
         command,
-        sharp=True,
-        mosaic=Mosaic.of(grid),
-        drawing=grid.drawing(),
     )
 
 
@@ -259,16 +257,7 @@ def _maps(subject: Subject, name: str) -> Block:
         caption = (
             f"All {count:,} activations, one square each; {alive:,} are not zero. This layer has no spatial positions."
         )
-        return Figure(
-            f"{name}: {count:,} units",
-            png,
-            caption,
-            caution,
-            command,
-            sharp=True,
-            mosaic=Mosaic.of(grid),
-            drawing=grid.drawing(),
-        )
+        return Figure.of_tiles(grid, f"{name}: {count:,} units", png, caption, caution, command)
     most = _how_many(count, values[0].numel())
     grid, png, command = subject.ask(activations, layer=name, order="response", most=most)
     rows, cols = values.shape[1:]
@@ -276,16 +265,7 @@ def _maps(subject: Subject, name: str) -> Block:
     scale = grid.note.rpartition("; ")[2].capitalize()
     first = ", ".join(title.rpartition(":")[2] for title in grid.titles[:3])
     caption = f"{shown}, strongest mean first (channels {first}, …), {rows} × {cols} each. {scale}"
-    return Figure(
-        f"{name}: {count:,} maps",
-        png,
-        caption,
-        caution,
-        command,
-        sharp=True,
-        mosaic=Mosaic.of(grid),
-        drawing=grid.drawing(),
-    )
+    return Figure.of_tiles(grid, f"{name}: {count:,} maps", png, caption, caution, command)
 
 
 def _how_many(count: int, positions: int) -> int:

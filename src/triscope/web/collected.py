@@ -75,7 +75,7 @@ class Collected:
                 return
             self.indexing = None
             self._prepare(self.store)
-        except Exception as error:  # noqa: BLE001 - the page says why, and goes on
+        except Exception as error:  # noqa: BLE001 - in a thread of its own nobody else hears of it: the page says why
             said = str(error) if isinstance(error, TriscopeError) else f"Indexing failed: {error!r}"
             self.indexing = _progress(error=said)
 

@@ -47,7 +47,7 @@ class Thumbnails:
                     return
         except TriscopeError as error:
             self.error = str(error)
-        except Exception as error:  # noqa: BLE001 - the map is of use without them, and says why it has none
+        except Exception as error:  # noqa: BLE001 - in a thread of its own nobody else hears of it: the map says why
             self.error = f"The thumbnails cannot be made: {error!r}"
 
 
