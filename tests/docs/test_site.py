@@ -22,7 +22,7 @@ LOOKED_AT = (
     "docs/lecture",
     "docs/methods/relevance",
     "docs/reference/index",
-    "docs/reference/names/questions",
+    "docs/reference/names/objectives",
     "docs/gallery/index",
     "docs/gallery/where",
     "docs/matrix",
