@@ -323,12 +323,16 @@ def _calls(heard: Iterable[_Heard]) -> Mapping[str, int]:
 
 def _sizes(twin: nn.Module) -> Mapping[nn.Module, int]:
     """How many numbers the parameters of each module and its parts are, each parameter once."""
-    modules = dict(twin.named_modules(remove_duplicate=False))
-    held: dict[nn.Module, dict[int, int]] = {module: {} for module in modules.values()}
-    for path, parameter in twin.named_parameters(remove_duplicate=False):
-        parts = path.split(".")[:-1]
-        for depth in range(len(parts) + 1):
-            held[modules[".".join(parts[:depth])]][id(parameter)] = parameter.numel()
+    held: dict[nn.Module, dict[int, int]] = {}
+
+    def gather(module: nn.Module) -> dict[int, int]:
+        if module not in held:
+            held[module] = {id(parameter): parameter.numel() for parameter in module.parameters(recurse=False)}
+            for part in module.children():
+                held[module] |= gather(part)
+        return held[module]
+
+    gather(twin)
     return {module: sum(counts.values()) for module, counts in held.items()}
 
 
@@ -339,6 +343,6 @@ def _size(module: nn.Module) -> int:
 
 def _aliases(twin: nn.Module) -> dict[str, str]:
     """Other names under which a module is registered, to the name its tap carries."""
-    first = {id(module): tap.layer_name(path) for path, module in twin.named_modules()}
-    names = ((tap.layer_name(path), first[id(module)]) for path, module in twin.named_modules(remove_duplicate=False))
-    return {name: tapped for name, tapped in names if name != tapped}
+    first: dict[nn.Module, str] = {}
+    names = ((tap.layer_name(path), module) for path, module in twin.named_modules(remove_duplicate=False))
+    return {name: tapped for name, module in names if (tapped := first.setdefault(module, name)) != name}

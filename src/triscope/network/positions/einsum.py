@@ -1,7 +1,7 @@
 """`torch.einsum` of numbers that have places: its letters say along which dimensions they lie, and what is added up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -45,7 +45,7 @@ def contracted(
         return None
     others = [one for one in found if one is not most]
     pairs = any(one.after - most.after for one in placed) or _still_pairs(most, others)
-    return replace(most.state, pairs=pairs)
+    return most.state.with_codes(most.state.codes, pairs=pairs)
 
 
 def _still_pairs(one: _Spread, others: Sequence[_Spread]) -> bool:
@@ -66,7 +66,7 @@ def _spread(state: Scattered, names: Sequence[str], result: Sequence[str]) -> _S
     codes = codes.reshape(codes.shape[: len(kept)])
     lengths = iter(codes.shape)
     codes = codes.reshape([next(lengths) if name in dims else 1 for name in result])
-    return _Spread(replace(left, codes=codes), before, _differing(codes, result))
+    return _Spread(left.with_codes(codes), before, _differing(codes, result))
 
 
 def _differing(codes: Tensor, names: Sequence[str]) -> frozenset[str]:

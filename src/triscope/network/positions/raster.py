@@ -33,7 +33,7 @@ class Raster:
         if not set(self.dims) <= set(order):
             return None
         batch, row, col = (order.index(dim) for dim in self.dims)
-        return replace(self, batch_dim=batch, row_dim=row, col_dim=col)
+        return Raster(self.field, batch, row, col, self.source, self.margins)
 
 
 _NONE = ((0, 0), (0, 0))
@@ -48,6 +48,8 @@ def pointwise(before: Before, output: Noted, args: Arguments, kwargs: Named) -> 
     first, shape = max(before, key=lambda known: (len(known[1]), _count(*known)))
     if output.ndim != len(shape) or any(output.shape[dim] != shape[dim] for dim in first.dims):
         return None
+    if len(before) == 1:
+        return first
     rows, cols = first.field.rows, first.field.cols
     for raster, _ in before:
         rows = rows and raster.field.rows and rows.union(raster.field.rows)

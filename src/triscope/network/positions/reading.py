@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -37,7 +36,7 @@ class Reader:
         _, codes = self._codes[id(state.codes)]
         key = (codes.numpy().tobytes(), *codes.shape, *shape, state.rows, state.cols, state.source, state.pairs)
         if key not in self._known:
-            state = replace(state, codes=codes)
+            state = state.with_codes(codes)
             found = raster(state, shape)
             straight = _straight(found, shape, self._pictures) if found else None
             self._known[key] = straight or _ordered(state, shape, self._pictures)

@@ -7,10 +7,10 @@ slower, and nothing is worked out inside of the modes that a pass may be run in.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from weakref import ref
 
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import TensorWeakRef
 
 from triscope.network.positions import operations
 from triscope.network.positions.noted import Noted, flat
@@ -38,13 +38,16 @@ class Name:
 
 Record: TypeAlias = list[Call | Name]
 
+#: What most arguments are that are no tensors: to ask for their type is quicker than `isinstance`.
+_PLAIN = frozenset({int, float, bool, str, slice, type(None)})
+
 
 class Recorder(TorchFunctionMode):
     """While entered, every function that is called on `images`, or on what was computed from them, is recorded."""
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()
-        self._numbers: dict[int, tuple[TensorWeakRef, int]] = {}  # by identity, which another may have afterwards
+        self._known: dict[int, tuple[ref[Tensor], Noted]] = {}  # by identity, which another may have afterwards
         self._count = 0
         self._lost: set[int] = set()
         self._regions: set[int] = set()
@@ -53,8 +56,13 @@ class Recorder(TorchFunctionMode):
 
     def number(self, tensor: Tensor) -> int | None:
         """The number of a tensor; None where it does not depend on the images, as far as is known."""
-        known = self._numbers.get(id(tensor))
-        return known[1] if known is not None and known[0]() is tensor else None
+        known = self._met(tensor)
+        return None if known is None else known.number
+
+    def _met(self, value: object) -> Noted | None:
+        """A tensor that depends on the images, as it was noted when it was made."""
+        known = self._known.get(id(value))
+        return known[1] if known is not None and known[0]() is value else None
 
     def lost(self, number: int | None) -> bool:
         """Whether it is known already that the places of a tensor are not: a function that is not known made it."""
@@ -78,20 +86,17 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        met = [
-            (number, value)
-            for value in flat((*args, *kwargs.values()))
-            if isinstance(value, Tensor) and (number := self.number(value)) is not None
-        ]
+        given = flat((*args, *kwargs.values()))
+        met = [noted for value in given if (noted := self._met(value)) is not None]
         if not met:
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         # What is put together number by number stays where it is for as long as one of the inputs is followed.
         some = any if name in operations.POINTWISE else all
-        known = name in operations.KNOWN and some(number not in self._lost for number, _ in met)
+        known = name in operations.KNOWN and some(one.number not in self._lost for one in met)
         if name in operations.COPYING and isinstance(whole := getattr(args[0], "_base", None), Tensor):
             return self._copied(func, args, kwargs, whole, known)
-        call = self._call(func, name, [value for _, value in met], args, kwargs) if known else None  # may change it
+        call = self._call(func, name, tuple(met), args, kwargs) if known else None  # may change it
         result = func(*args, **kwargs)
         if name in operations.CONSTANT:
             return result
@@ -101,19 +106,18 @@ class Recorder(TorchFunctionMode):
         base = getattr(args[0], "_base", None) if writes else None
         if isinstance(base, Tensor) and self.number(base) is None:  # written into a part of something new
             outputs = (*outputs, self._made(base, known=False))
-        if name in operations.REGIONS or (self._regions and any(number in self._regions for number, _ in met)):
+        if name in operations.REGIONS or (self._regions and any(one.number in self._regions for one in met)):
             self._regions.update(one.number for one in outputs if one is not None and one.number is not None)
         if call and any(outputs):
             self.record.append(call(outputs))
         return result
 
     def _call(
-        self, func: Any, name: str, inputs: Sequence[Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, func: Any, name: str, inputs: tuple[Noted, ...], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Callable[[tuple[Noted | None, ...]], Call]:
         """The entry of a call, but for its outputs: written down before what it is given may change."""
-        before = tuple(self._noted(value) for value in inputs)
         given = (self._noted(tuple(args)), {key: self._noted(value) for key, value in kwargs.items()})
-        return lambda outputs: Call(func, name, before, outputs, *given)
+        return lambda outputs: Call(func, name, inputs, outputs, *given)
 
     def _copied(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], whole: Tensor, known: bool) -> Any:
         """A tensor copied into a part of another: `args` of the entry are the whole, where the part is, what is copied.
@@ -136,19 +140,22 @@ class Recorder(TorchFunctionMode):
         if not isinstance(value, Tensor) or value.is_nested:
             return None
         number, self._count = self._count, self._count + 1
-        self._numbers[id(value)] = TensorWeakRef(value), number
+        noted = Noted(number, tuple(value.shape))
+        self._known[id(value)] = ref(value), noted
         if not known:
             self._lost.add(number)
-        return Noted(number, tuple(value.shape))
+        return noted
 
     def _noted(self, value: Any) -> Any:
         """An argument, with its tensors noted."""
-        if type(value) in (tuple, list):
-            return type(value)(self._noted(inner) for inner in value)
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is tuple or kind is list:
+            return kind([self._noted(inner) for inner in value])
         if not isinstance(value, Tensor):
             return value
         if value.is_nested:
             return None
-        number = self.number(value)
-        index = value if number is None and not value.is_floating_point() else None
-        return Noted(number, tuple(value.shape), index)
+        index = None if value.is_floating_point() else value
+        return self._met(value) or Noted(None, tuple(value.shape), index)

@@ -9,7 +9,7 @@ them, as the patches do that Swin merges; where all the places of a picture are 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -57,6 +57,10 @@ class Scattered:
         """How many places there are in a picture."""
         return self.rows * self.cols
 
+    def with_codes(self, codes: Tensor, *, pairs: bool | None = None) -> "Scattered":
+        """Other codes on the same grid."""
+        return Scattered(codes, self.rows, self.cols, self.source, self.pairs if pairs is None else pairs)
+
     def reduced(self, dim: int | Sequence[int], keepdim: bool) -> "Scattered":
         """What is left of the places where dimensions are added up."""
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
@@ -67,7 +71,7 @@ class Scattered:
             cells = codes[codes != NOWHERE] % self.places
             if cells.numel() and bool((cells == cells[0]).all()):  # one place where there were many
                 codes = torch.full_like(codes, NOWHERE)
-        return replace(self, codes=codes)
+        return self.with_codes(codes)
 
 
 def scattered(raster: Raster, shape: Sequence[int]) -> Scattered:
@@ -118,7 +122,7 @@ def moved(
     except (RuntimeError, TypeError, IndexError, ValueError):
         return []
     made = flat((results,))
-    return [replace(first, codes=compact(one)) if isinstance(one, Tensor) else None for one in made]
+    return [first.with_codes(compact(one)) if isinstance(one, Tensor) else None for one in made]
 
 
 def written(
@@ -136,7 +140,7 @@ def written(
         codes[index] = (value.codes if value else nowhere).expand(length)
     except (RuntimeError, TypeError, IndexError, ValueError):
         return None
-    return replace(one, codes=squeezed(codes))
+    return one.with_codes(squeezed(codes))
 
 
 def reshaped(state: Scattered, before: Sequence[int], after: Sequence[int]) -> Scattered | None:
@@ -155,7 +159,7 @@ def reshaped(state: Scattered, before: Sequence[int], after: Sequence[int]) -> S
         aside += 1
     codes = state.codes.view(state.codes.shape[: len(before) - aside]).expand(before[: len(before) - aside])
     codes = compact(codes.reshape(after[: len(after) - aside]))
-    return replace(state, codes=codes.view(*codes.shape, *(1,) * aside))
+    return state.with_codes(codes.view(*codes.shape, *(1,) * aside))
 
 
 def blocks(
@@ -175,7 +179,7 @@ def blocks(
         return None
     if bool((count > 1).any()):
         return None
-    return replace(state, codes=torch.where(made > 0, made - 1, NOWHERE).int())
+    return state.with_codes(torch.where(made > 0, made - 1, NOWHERE).int())
 
 
 def compact(codes: Tensor) -> Tensor:
@@ -201,7 +205,7 @@ def strongest(states: Sequence[tuple[Scattered, tuple[int, ...]]], output: Noted
     more = output.ndim - len(shape)
     codes = state.codes.view(*(1,) * more, *state.codes.shape) if more > 0 else state.codes
     fits = more >= 0 and all(code in (1, length) for code, length in zip(codes.shape, output.shape, strict=True))
-    return replace(state, codes=codes, pairs=any(one.pairs for one, _ in states)) if fits else None
+    return state.with_codes(codes, pairs=any(one.pairs for one, _ in states)) if fits else None
 
 
 def product(
@@ -222,7 +226,7 @@ def product(
         return None
     more = output.ndim - found.codes.ndim
     codes = found.codes.view(*(1,) * more, *found.codes.shape) if more >= 0 else found.codes
-    return replace(found, codes=codes, pairs=bool(rows and cols))
+    return found.with_codes(codes, pairs=bool(rows and cols))
 
 
 def sampled(state: Scattered, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, out: Pair) -> Scattered | None:
@@ -234,7 +238,7 @@ def sampled(state: Scattered, kernel: Pair, stride: Pair, padding: Pair, dilatio
     for axis in (0, 1):
         middle = torch.arange(out[axis]) * stride[axis] - padding[axis] + (kernel[axis] - 1) // 2 * dilation[axis]
         codes = codes.index_select(2 + axis, middle.clamp(0, codes.shape[2 + axis] - 1))
-    return replace(state, codes=codes)
+    return state.with_codes(codes)
 
 
 def resampled(state: Scattered, shape: Sequence[int], output: Sequence[int]) -> Scattered | None:
@@ -244,12 +248,12 @@ def resampled(state: Scattered, shape: Sequence[int], output: Sequence[int]) -> 
     if len(shape) != 4 or len(output) != 4:
         return None
     first = state.codes.flatten()[0] // state.places
-    straight = raster(replace(state, codes=state.codes - first * state.places), shape)  # one of several pictures
+    straight = raster(state.with_codes(state.codes - first * state.places), shape)  # one of several pictures
     if straight is not None and straight.dims == (0, 2, 3):
         found = scattered(Raster(WHOLE), output)
-        return replace(found, codes=found.codes + first * found.places)
+        return found.with_codes(found.codes + first * found.places)
     codes = state.codes.expand(-1, -1, *shape[2:]).double()
-    return replace(state, codes=squeezed(F.interpolate(codes, tuple(output[2:]), mode="nearest").int()))
+    return state.with_codes(squeezed(F.interpolate(codes, tuple(output[2:]), mode="nearest").int()))
 
 
 def raster(state: Scattered, shape: Sequence[int]) -> Raster | None:
