@@ -149,3 +149,42 @@ def test_small_numbers_are_searched_in_their_own_precision_where_vectors_are_map
     assert many.names == few.names
     torch.testing.assert_close(many.values, few.values)
     assert few.values.std() > 0.01
+
+
+class Filtered(Scaled):
+    """Its maps pass a filter of frequencies, or are multiplied by an inverse matrix: neither exists in bfloat16."""
+
+    def __init__(self, how):
+        super().__init__(1.0)
+        self.how = how
+
+    def forward(self, x):
+        maps = self.relu(self.conv(x))
+        if self.how == "fourier":
+            maps = torch.fft.irfft2(torch.fft.rfft2(maps)[..., :3], s=maps.shape[-2:])
+        else:
+            side = torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)
+            maps = maps @ torch.linalg.inv(side * 2)
+        return self.head(maps.mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["fourier", "inverse"])
+def test_a_network_that_does_not_run_in_bfloat16_is_run_in_float32_and_that_is_said(how, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("triscope.network.variants.precision.native_bfloat16", lambda device: True)
+    net = network(Filtered(how))
+    with pytest.warns(ts.TriscopeWarning, match=f"{net.name} does not run in bfloat16 .*, so it is run in float32"):
+        store = ts.Store.build(net, photos(5), tmp_path / "store", layers=["head"], exact_preprocess=True)
+    exact = ts.Store.build(net, photos(5), tmp_path / "exact", layers=["head"], **EXACT)
+    assert store.vectors(store.columns[0], range(5)).equal(exact.vectors(exact.columns[0], range(5)))
+    close(store.vectors(store.columns[0], range(5)), live(net, store, "head", "none"))
+    with pytest.warns(ts.TriscopeWarning, match="so it is run in float32"):
+        units = ts.units(net, ["conv"], channels="0", size=32, steps=2)
+    assert units.values.equal(ts.units(net, ["conv"], channels="0", size=32, steps=2, precision="float32").values)
+
+
+def test_a_network_that_runs_in_bfloat16_is_run_in_it_without_a_word(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("triscope.network.variants.precision.native_bfloat16", lambda device: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ts.TriscopeWarning)
+        store = ts.Store.build(network(Scaled(1.0)), photos(5), tmp_path / "store", layers=["head"])
+    assert store.about.precision == "bfloat16"

@@ -28,8 +28,8 @@ def asking(network: "Network", images: Tensor) -> Iterator[None]:
             yield
     except (TypeError, AttributeError, KeyError) as error:
         raise NetworkError(
-            f"{network.name} stopped in its own code ({type(error).__name__}: {_reason(error)}{_place(error)}). If it "
-            "is not called with images (B, C, H, W) alone, say how: Network(m, call=lambda m, x: m(x, ...))."
+            f"{network.name} stopped in its own code ({type(error).__name__}: {first_line(error)}{_place(error)}). If "
+            "it is not called with images (B, C, H, W) alone, say how: Network(m, call=lambda m, x: m(x, ...))."
         ) from error
     except REFUSALS as error:
         if len(images) > 1 and network.takes_one:
@@ -38,7 +38,7 @@ def asking(network: "Network", images: Tensor) -> Iterator[None]:
             ) from error
         rows, cols = images.shape[-2:]
         raise NetworkError(
-            f"{network.name} cannot run on an image of {rows} x {cols} pixels ({_reason(error)}{_place(error)}). "
+            f"{network.name} cannot run on an image of {rows} x {cols} pixels ({first_line(error)}{_place(error)}). "
             f"{_advice(network, images, str(error))}"
         ) from error
 
@@ -111,7 +111,7 @@ def no_autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, enabled=False) if on else nullcontext()
 
 
-def _reason(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of what an error says."""
     text = str(error).strip()
     return text.splitlines()[0].rstrip(".") if text else type(error).__name__
@@ -128,7 +128,7 @@ def stopped(what: str, error: Exception) -> NetworkError:
     if isinstance(error, SyntaxError) and error.filename:
         lines = [f"line {error.lineno} of {Path(error.filename).name}: {(error.text or '').strip()}"]
     told = f" ({'; '.join(lines)})" if lines else ""
-    return NetworkError(f"{what} stopped with {type(error).__name__}: {_reason(error)}{told}.")
+    return NetworkError(f"{what} stopped with {type(error).__name__}: {first_line(error)}{told}.")
 
 
 def own_lines(error: Exception, most: int) -> list[str]:
