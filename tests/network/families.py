@@ -194,7 +194,10 @@ def places_missed(network: Network, layers: Sequence[str]) -> dict[str, int]:
         changes = _local(torch.cat([look[layer] - before[layer] for look in looks]).float())
         least = 1e-4 * float(before[layer].abs().max())  # less than that is rounding, or the same everywhere
         right = [
-            any(_within_one(cell, where, change.shape, network.size, coarsest[layer]) for cell in _most_changed(change))
+            any(
+                _within_one(_seen_from(network, layer, cell), where, change.shape, network.size, coarsest[layer])
+                for cell in _most_changed(change)
+            )
             for change, (where, _) in zip(changes, patches, strict=True)
             if change.max() > least and change.max() - change.min() > 1e-3 * change.max()
         ]
@@ -228,6 +231,15 @@ def _coarsest(network: Network) -> dict[str, tuple[int, int]]:
             smallest = min(smallest, layer.grid)
             found[name] = smallest
     return found
+
+
+def _seen_from(network: Network, layer: str, cell: Sequence[float]) -> Sequence[float]:
+    """The cell in whose middle lies the middle of what `cell` sees: padding on one side alone moves one off the other."""
+    field = network.layers[layer].receptive_field
+    return [
+        place + (span.offset + (span.size - span.stride) / 2) / span.stride if span else place
+        for place, span in zip(cell, (field.rows, field.cols), strict=True)
+    ]
 
 
 def _within_one(
