@@ -234,7 +234,7 @@ def _coarsest(network: Network) -> dict[str, tuple[int, int]]:
 
 
 def _seen_from(network: Network, layer: str, cell: Sequence[float]) -> Sequence[float]:
-    """The cell in whose middle lies the middle of what `cell` sees: padding on one side alone moves one off the other."""
+    """The cell in whose middle lies the middle of what `cell` sees: padding on one side moves one off the other."""
     field = network.layers[layer].receptive_field
     return [
         place + (span.offset + (span.size - span.stride) / 2) / span.stride if span else place
