@@ -20,6 +20,7 @@ from triscope.images import read_image
 from triscope.network import Images
 from triscope.results import Drawn
 from triscope.results.notebook import frame
+from triscope.which.database.freed import give_back
 from triscope.which.database.schema import Column
 from triscope.which.maps.coloring import coloring, shown
 from triscope.which.maps.grid_assignment import cells
@@ -239,7 +240,9 @@ class Map(Drawn):
     def _page(self) -> bytes:
         from triscope.which.maps.page import page
 
-        return page(self.page_content())
+        made = page(self.page_content())
+        give_back()
+        return made
 
     def page_content(self) -> "Shown":
         """What its page shows."""

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from triscope.errors import StoreError
 from triscope.methods import Range, Step, method
+from triscope.which.database.freed import give_back
 from triscope.which.maps.kept import are_numbers, keep, recall
 from triscope.which.maps.map import Form, Map, check_field
 from triscope.which.maps.pca import left_out, look_up, plane
@@ -101,6 +102,7 @@ def tsne(
     for done, divergence, values in _run(found, near, steps, seed):
         yield Step(done, steps, -divergence, {"divergence": divergence}, made(values))
     keep(store, key, {"values": values, "score": torch.tensor(-divergence, dtype=torch.float64)})
+    give_back()
 
 
 def _run(found: Coordinates, perplexity: float, steps: int, seed: int) -> Iterator[tuple[int, float, Tensor]]:

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from triscope.errors import StoreError
 from triscope.which.database.durable import write_durably
 from triscope.which.search.highest import highest
+from triscope.which.search.products import products
 
 _ROWS = 1000  # in a cell, on the average
 _SAMPLE = 64  # rows per cell that the centres are found from
@@ -66,12 +67,12 @@ class Cells:
         (spans,) = self._nearest_spans(direction[None], share)
         # One product for all is quicker than a hundred small ones.
         rows = torch.cat([self.rows[span] for span in spans])
-        return self._highest(torch.mv(rows, direction.to(rows.dtype)).float(), spans, count)
+        return self._highest(products(rows, direction), spans, count)
 
     def near_all(self, directions: Tensor, share: float, count: int) -> Iterator[Tensor]:
         """What `near` finds for each of directions (Q, d). Each cell is multiplied once, with all that look into it.
 
-        In float32, since of products in bfloat16 PyTorch keeps machine code for each of the many shapes.
+        In float32: in bfloat16 a kernel would be compiled for each of the many shapes (see `products`).
         """
         for some in torch.split(directions.float(), _TOGETHER):
             found = self._nearest_spans(some, share)
@@ -80,12 +81,12 @@ class Cells:
                 for span in spans:
                     asking.setdefault(span.start, []).append(number)
             ends = {span.start: span.stop for spans in found for span in spans}
-            products: list[dict[int, Tensor]] = [{} for _ in found]
+            scores: list[dict[int, Tensor]] = [{} for _ in found]
             for start, numbers in asking.items():
                 rows = self.rows[start : ends[start]].float()
                 for number, values in zip(numbers, some[numbers] @ rows.T, strict=True):
-                    products[number][start] = values
-            for spans, by_start in zip(found, products, strict=True):
+                    scores[number][start] = values
+            for spans, by_start in zip(found, scores, strict=True):
                 yield self._highest(torch.cat([by_start[span.start] for span in spans]), spans, count)
 
     def _nearest_spans(self, directions: Tensor, share: float) -> list[list[slice]]:
@@ -99,9 +100,9 @@ class Cells:
             for cells, some in zip(order.tolist(), many, strict=True)
         ]
 
-    def _highest(self, products: Tensor, spans: list[slice], count: int) -> Tensor:
+    def _highest(self, scores: Tensor, spans: list[slice], count: int) -> Tensor:
         places = torch.cat([self.places[span] for span in spans])
-        return places[highest(products, count)]
+        return places[highest(scores, count)]
 
     @classmethod
     def recall(cls, folder: Path, name: str, count: int, length: int) -> "Cells | None":

@@ -21,6 +21,7 @@ from triscope.which.database.schema import Column
 from triscope.which.database.stored_projections import projected_name
 from triscope.which.search.cells import Cells
 from triscope.which.search.highest import Best, highest
+from triscope.which.search.products import few_shapes, products
 from triscope.which.search.stored_vectors import COARSE, COARSE_FROM, StoredVectors
 from triscope.which.search.tally import ScanTally
 
@@ -98,8 +99,8 @@ class Space(StoredVectors):
         """The places with the `count` best scores for each of queries (Q, D), seen from the mean."""
         allowed = None if where is None else self._allowed(where)
         best = Best(len(queries), count)
-        for places, products in self._products(queries, allowed, exact=exact):
-            best.add(self._ranked(products, self.lengths[places], metric), places)
+        for places, found in self._products(queries, allowed, exact=exact):
+            best.add(self._ranked(found, self.lengths[places], metric), places)
         return best.places()
 
     def _products(self, queries: Tensor, allowed: Tensor | None, *, exact: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -116,10 +117,9 @@ class Space(StoredVectors):
         matrix, asked = self.whole, queries
         if self.projection is not None and not exact:
             matrix, asked = self.short, queries @ self.projection.directions.T
-        asked = asked.to(matrix.dtype)
-        for some in torch.split(places, max(_FEWEST, _AT_ONCE // max(len(queries), 1))):
+        for some in torch.split(places, max(_FEWEST, _AT_ONCE // max(few_shapes(len(queries)), 1))):
             block = matrix[some[0] : some[-1] + 1] if allowed is None else matrix.index_select(0, some)
-            yield some, (asked @ block.T).float()
+            yield some, products(block, asked)
 
     def _exactly(self, query: Tensor, rows: NDArray[np.int64], k: int, metric: Metric, how: str = "") -> Hits:
         """The k best of some rows by their exact scores."""
@@ -196,8 +196,8 @@ class Space(StoredVectors):
         if allowed is None:
             self._scans.add()
         places = torch.arange(len(self)) if allowed is None else allowed
-        products = torch.cat([torch.empty(0), *(torch.mv(block, query) for block in self.blocks(allowed))])
-        guess = self._ranked(products - self.mean @ query, self.lengths[places], metric)
+        found = torch.cat([torch.empty(0), *(torch.mv(block, query) for block in self.blocks(allowed))])
+        guess = self._ranked(found - self.mean @ query, self.lengths[places], metric)
         picked: NDArray[np.int64] = self.rows[places[highest(guess, count)].numpy()]
         return picked
 
@@ -251,7 +251,7 @@ class Space(StoredVectors):
 
     def _guess(self, matrix: Tensor, query: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
         """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
-        return self._ranked(torch.mv(matrix, query.to(matrix.dtype)).float(), lengths, metric)
+        return self._ranked(products(matrix, query), lengths, metric)
 
     def _ranked(self, products: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
         if metric == "euclidean":
