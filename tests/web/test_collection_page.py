@@ -273,6 +273,7 @@ def test_two_networks_say_side_by_side_which_photos_do(browser, tmp_path):
     opened.go("#/unit?u=3%3A2&beside=1")
     opened.page.locator(".column").nth(2).locator(".gallery img").nth(12).wait_for(state="attached")
     column = opened.page.locator(".column").nth(2)
+    column.locator(".scores svg").nth(1).wait_for(state="attached")
     assert column.locator(".scores svg").count() == 2
     best = [ts.top(store, "3:2").entries()[0]["row"] for store in stores]
     links = [one.get_attribute("href") for one in column.locator(".found:first-of-type .gallery a:first-of-type").all()]

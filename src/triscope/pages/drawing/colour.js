@@ -1,6 +1,6 @@
 // Numbers to colours, as the library draws them: its colour maps come with the page's first answer.
 
-import { penOf } from "./h.js";
+import { fill, h, penOf } from "./h.js";
 
 /** @type {Colours} */ let maps = { signed: [], unsigned: [] };
 
@@ -133,11 +133,17 @@ export function valueAt(numbers, x, y) {
   return { value: found, row, col };
 }
 
-/** The legend: a bar of colours. @param {HTMLCanvasElement} canvas @param {boolean} signed @param {boolean} rgb */
-export function paintLegend(canvas, signed, rgb = false) {
-  Object.assign(canvas, { width: 256, height: 1 });
-  const pen = penOf(canvas);
-  const image = pen.createImageData(256, 1);
-  for (let i = 0; i < 256; i++) image.data.set([...(rgb ? [i, i, i] : coloursOf(signed)[i]), 255], 4 * i);
-  pen.putImageData(image, 0, 0);
+/** The legend of a map: its colours, and the words below them. @param {string} [kind] */
+export function legendBar(kind = "legend") {
+  const bar = h("canvas", { class: "scale", width: 256, height: 1, "aria-hidden": "true" });
+  const ends = h("p", { class: "ends" });
+  /** @param {boolean} signed @param {string[]} words  from left to right @param {boolean} [rgb] */
+  function paint(signed, words, rgb = false) {
+    const pen = penOf(bar);
+    const image = pen.createImageData(256, 1);
+    for (let i = 0; i < 256; i++) image.data.set([...(rgb ? [i, i, i] : coloursOf(signed)[i]), 255], 4 * i);
+    pen.putImageData(image, 0, 0);
+    fill(ends, words.map((word) => h("span", null, word)));
+  }
+  return { node: h("div", { class: kind }, bar, ends), paint };
 }

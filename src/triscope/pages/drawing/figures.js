@@ -1,7 +1,7 @@
 // Figures that hold their own numbers: drawn from them where scripts run; else the pictures in them stay.
 
 import { bars } from "./charts.js";
-import { numbersIn, paintLegend, useColours, valueOfColour } from "./colour.js";
+import { legendBar, numbersIn, useColours, valueOfColour } from "./colour.js";
 import { choice, fill, h, penOf, settled, told } from "./h.js";
 import { heatView, two } from "./heat.js";
 import { tileCanvas } from "./tiles.js";
@@ -68,7 +68,7 @@ function whole(told) {
 async function tiles(place, drawing) {
   const own = /** @type {HTMLImageElement} */ (place.querySelector("img"));
   const value = h("p", { class: "value" }, drawing.says);
-  const bar = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
+  const legend = legendBar();
   const { max, min, mean, peak, titles, height, width } = drawing;
   const all = titles.map((_, i) => i);
   /** @type {ImageData | null} */ let pixels = null;
@@ -84,13 +84,12 @@ async function tiles(place, drawing) {
   }
   const canvas = tileCanvas({ hover: tell, open: tell, star: () => undefined, name: (unit) => titles[unit], largest: 150 });
   const by = { as: all, max: all.toSorted((a, b) => max[b] - max[a]), mean: all.toSorted((a, b) => mean[b] - mean[a]) };
-  put(place, h("div", { class: "stage" }, canvas.node), drawing.read && h("div", { class: "legend" }, bar,
-    h("p", { class: "ends" }, h("span", null, drawing.signed ? told(-drawing.scale) : "0"), h("span", null, told(drawing.scale)))), value,
+  put(place, h("div", { class: "stage" }, canvas.node), drawing.read && legend.node, value,
   h("div", { class: "controls" }, drawing.read && choice("Sort by", [["as", "as drawn"], ["max", "largest"], ["mean", "mean"]], "as",
     (word) => canvas.arrange(by[/** @type {"as"} */ (word)], new Set())), saved(own, drawing.name)));
   canvas.node.setAttribute("aria-label", drawing.name);
   canvas.node.addEventListener("pointerleave", () => fill(value, drawing.says));
-  if (drawing.read) paintLegend(bar, drawing.signed);
+  legend.paint(drawing.signed, [drawing.signed ? told(-drawing.scale) : "0", told(drawing.scale)]);
   canvas.use(null, drawing, { whole: true, plain: true });
   canvas.arrange(all, new Set());
   pixels = await pixelsOf(own);

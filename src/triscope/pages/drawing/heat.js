@@ -1,6 +1,6 @@
 // A heatmap over its photo: coloured, read under the pointer; and two pictures in one.
 
-import { meanOf, paint, paintLegend, valueAt } from "./colour.js";
+import { legendBar, meanOf, paint, valueAt } from "./colour.js";
 import { fill, h, penOf, seenAs, told } from "./h.js";
 
 /** The view of one map: `stack` is the photo and the map over it, `legend` its colours, `value` what stands below them.
@@ -17,8 +17,7 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
   const image = h("img", { src: photo, alt: "", class: "under" });
   const stack = h("div", { class: "stack", style: size && { "aspect-ratio": `${size[1]} / ${size[0]}` }, onpointermove: moved,
     onpointerleave: () => left() }, image, canvas, frame, cross);
-  const bar = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
-  const ends = h("p", { class: "ends" });
+  const legend = legendBar();
   const value = h("p", { class: "value" }, "…");
 
   /** @param {PointerEvent} event */
@@ -52,13 +51,11 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
     paint(canvas, numbers, { clear, scale });
     canvas.style.opacity = String(now.opacity);
     stack.classList.toggle("over", clear);
-    paintLegend(bar, numbers.signed, rgb);
-    fill(ends, h("span", null, numbers.signed ? told(-scale) : "0"), numbers.signed && h("span", null, "0"),
-      h("span", null, told(scale)));
+    legend.paint(numbers.signed, numbers.signed ? [told(-scale), "0", told(scale)] : ["0", told(scale)], rgb);
   }
 
   return {
-    stack, legend: h("div", { class: "legend" }, bar, ends), value, read,
+    stack, legend: legend.node, value, read,
     /** The numbers, and what is said of them while nothing is pointed at. @param {Numbers} found
      * @param {string} said @param {string} [name] */
     show(found, said, name) {
@@ -73,10 +70,7 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
     /** Show a box, in pixels of the picture; none without. @param {number[] | null} found @param {number[]} of */
     box(found, of) {
       frame.hidden = !found;
-      if (!found) return;
-      const [top, left, tall, wide] = found;
-      Object.assign(frame.style, { top: `${(100 * top) / of[0]}%`, left: `${(100 * left) / of[1]}%`,
-        height: `${(100 * tall) / of[0]}%`, width: `${(100 * wide) / of[1]}%` });
+      if (found) boxOn(frame, found, of);
     },
     /** What is seen, without box and cross. @param {CanvasRenderingContext2D} pen @param {number} wide @param {number} tall */
     drawInto(pen, wide, tall) {
@@ -90,6 +84,12 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
     /** How many times the mean magnitude gets the strongest colour, if the map has a scale of its own. */
     get times() { return numbers && mean ? numbers.scale / mean : 0; },
   };
+}
+
+/** Lay a frame around a part (top, left, height, width) of a picture of that size. @param {HTMLElement} frame
+ * @param {number[]} part @param {number[]} size */
+export function boxOn(frame, part, size) {
+  ["top", "left", "height", "width"].forEach((side, i) => frame.style.setProperty(side, `${(100 * part[i]) / size[i % 2]}%`));
 }
 
 /** Two pictures in one, with a line between them that is moved by a slider.

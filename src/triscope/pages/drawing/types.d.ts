@@ -44,6 +44,17 @@ interface About {
   collections: (Collection | null)[]; notes: Record<string, Note>; keepsNotes: boolean; colours: Colours;
 }
 
+/** What a map shows; numbers of its pictures run on from one to the next. `neighbors` are as many for each, -1 where there is none. */
+interface MapData {
+  count: number; names: string[]; fields: MapField[]; color: number; places: ArrayLike<number>; rest: ArrayLike<number>;
+  cells: ArrayLike<number>; grid: [rows: number, columns: number]; neighbors: number[]; scores: (number | null)[]; ids: ArrayLike<number>;
+  links: Record<number, [label: string, address: string][]>; tile: number; columns: number; rows: number; sizes: number[]; tones: string[];
+}
+/** What each picture has, its place in the legend, and the legend. */
+type MapField = [name: string, values: string[], places: number[], legend: MapColour[]];
+type MapColour = [value: string, count: number, colour: string];
+interface MapView { scale: number; x: number; y: number }
+
 /** How far a job is; its state is waiting, running, paused, done, cancelled or failed. */
 interface Job {
   id: string; state: string; ahead: number; index: number; total: number; score: number | null; terms: Record<string, number>;

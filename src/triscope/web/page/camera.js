@@ -1,7 +1,7 @@
 // The camera: what the network says of every frame, as it comes.
 
 import { bars } from "./charts.js";
-import { numbersOfLevels, paint, paintLegend } from "./colour.js";
+import { legendBar, numbersOfLevels, paint } from "./colour.js";
 import { upload } from "./form.js";
 import { fill, h, keys, penOf, seenAs, told } from "./h.js";
 import { address, reached, unpacked } from "./source.js";
@@ -23,8 +23,7 @@ export function cameraPage(root, params, app) {
   const stack = h("div", { class: "stack" }, seen, heat);
   const classes = h("div", { class: "classes" });
   const state = h("p", { class: "note" }, "Asking for the camera …");
-  const legend = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
-  const ends = h("p", { class: "ends" });
+  const legend = legendBar("legend wide");
   const tiles = tileCanvas({ hover: () => undefined, star: () => undefined, name: (unit) => `${layer}:${unit}`,
     open: (unit) => freeze().then((id) => app.go("unit", { u: `${layer}:${unit}`, photo: id })) });
   const pickLayer = h("select", { id: "cam-layer", onchange: () => { layer = pickLayer.value; app.put({ layer, method }); } },
@@ -37,7 +36,7 @@ export function cameraPage(root, params, app) {
     h("label", { class: "inline", for: "cam-layer" }, h("span", { class: "label" }, "Layer"), pickLayer),
     h("label", { class: "inline", for: "cam-method" }, h("span", { class: "label" }, "Where it looks"), pickMethod), hold, state),
   h("div", { class: "split left" }, h("figure", { class: "panel" }, stack, classes), h("section", { "aria-label": "Units" }, h("div", { class: "stage" }, tiles.node),
-    h("div", { class: "legend wide" }, legend, ends), h("p", { class: "files" }, "Save ", seenAs(() => tiles.node, "layer.png", "the maps"),
+    legend.node, h("p", { class: "files" }, "Save ", seenAs(() => tiles.node, "layer.png", "the maps"),
       seenAs(() => seen, "frame.png", "the frame")))), video,
   h("p", { class: "caption" }, "Frames go to triscope on this machine and nowhere else, and none is kept unless you freeze it."));
 
@@ -131,8 +130,7 @@ export function cameraPage(root, params, app) {
     if (!found.parts.levels) return;
     tiles.use(found.parts.levels, found.maps, { whole: true, plain: false });
     tiles.arrange([...Array(found.maps.count).keys()], new Set());
-    paintLegend(legend, found.maps.signed);
-    fill(ends, h("span", null, found.maps.signed ? told(-found.maps.scale) : "0"), h("span", null, told(found.maps.scale)));
+    legend.paint(found.maps.signed, [found.maps.signed ? told(-found.maps.scale) : "0", told(found.maps.scale)]);
   }
 
   async function begin() {

@@ -28,7 +28,6 @@ export function collectionPage(root, params, app) {
     now = all.find((one) => one.name === word) || now;
     app.put({ method: now.name });
     split.classList.toggle("mapped", now.mapped); // before the map is there: what stands beside it must not jump
-    run?.leave();
     run?.close();
     run = runner(app, now, { history: app.history });
     fill(place, run.node);
@@ -100,7 +99,6 @@ export function collectionPage(root, params, app) {
   return () => {
     clearTimeout(timer);
     removeEventListener("message", hear);
-    run?.leave();
     run?.close();
     stops.forEach((stop) => stop());
   };

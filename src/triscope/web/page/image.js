@@ -207,7 +207,6 @@ export function imagePage(root, params, app) {
       others.map((one) => h("option", { value: one.name }, one.title)));
     /** @param {string} word */
     function use(word) {
-      run?.leave();
       run?.close();
       const method = others.find((one) => one.name === word);
       if (!method) { fill(place); return; }
@@ -239,7 +238,6 @@ export function imagePage(root, params, app) {
     release();
     forget();
     panels.forEach((panel) => panel.close());
-    run?.leave();
     run?.close();
   };
 }

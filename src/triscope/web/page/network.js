@@ -1,8 +1,9 @@
 // The network: its layers from the first to the last, and all units of one of them for a photo.
 
-import { numbersOf, paint, paintLegend, valueAt } from "./colour.js";
+import { legendBar, numbersOf, paint, valueAt } from "./colour.js";
 import { seenAddress } from "./form.js";
 import { choice, fill, h, keys, seenAs, settled, told } from "./h.js";
+import { boxOn } from "./heat.js";
 import { address, get, reached, unpacked } from "./source.js";
 import { tileCanvas } from "./tiles.js";
 
@@ -20,13 +21,12 @@ export function networkPage(root, params, app) {
   const tiles = tileCanvas({ hover, open: (unit, x, y) => open(unit, x, y), star: (unit) => app.star(name(unit)).then(arrange), name });
   const stage = h("div", { class: "stage" }, tiles.node);
   const note = h("p", { class: "note", role: "status" });
-  const legend = h("canvas", { class: "scale", width: 1, height: 1, "aria-hidden": "true" });
-  const ends = h("p", { class: "ends" });
+  const legend = legendBar("legend wide");
   const title = h("h1");
   const lens = h("aside", { class: "lens", "aria-label": "The unit under the pointer" });
   const controls = h("div", { class: "controls" });
   fill(root, title, strip, controls, h("div", { class: "split" }, h("section", { "aria-label": "Units" }, stage, note,
-    h("div", { class: "legend wide" }, legend, ends), h("p", { class: "files" }, "Save ", seenAs(() => tiles.node, "layer.png"))), lens),
+    legend.node, h("p", { class: "files" }, "Save ", seenAs(() => tiles.node, "layer.png"))), lens),
   h("p", { class: "caption" }, "A map shows where a channel is active, not what it detects. Colours have 8 bits; the numbers beside them are exact."));
 
   /** @param {number} unit @param {number} x @param {number} y */
@@ -111,11 +111,9 @@ export function networkPage(root, params, app) {
   }
 
   function drawLegend() {
-    legend.hidden = show !== "map";
-    paintLegend(legend, facts.signed);
-    const top = scale === "layer" ? told(facts.scale) : "each unit's largest";
-    fill(ends, show !== "map" ? [] : [h("span", null, facts.signed ? (scale === "layer" ? told(-facts.scale) : "its negative") : "0"),
-      facts.signed && h("span", null, "0"), h("span", null, top)]);
+    legend.node.hidden = show !== "map";
+    const [least, most] = scale === "layer" ? [told(-facts.scale), told(facts.scale)] : ["its negative", "each unit's largest"];
+    legend.paint(facts.signed, facts.signed ? [least, "0", most] : ["0", most]);
   }
 
   function arrange() {
@@ -175,11 +173,8 @@ export function networkPage(root, params, app) {
   function frame(at) {
     const box = /** @type {HTMLElement} */ (under.querySelector(".box"));
     const found = app.field(layer, at.row, at.col);
-    box.hidden = !found || !facts || facts.height * facts.width === 1;
-    if (!found) return;
-    const [rows, cols] = app.net.size;
-    Object.assign(box.style, { top: `${(100 * found[0]) / rows}%`, left: `${(100 * found[1]) / cols}%`,
-      height: `${(100 * found[2]) / rows}%`, width: `${(100 * found[3]) / cols}%` });
+    box.hidden = !facts || facts.height * facts.width === 1;
+    boxOn(box, found, app.net.size);
   }
 
   /** @param {number} by */

@@ -153,7 +153,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   }
 
   drawHistory();
-  return { node, form, begin, leave, halt, close: () => { stop(); stage?.close(); } };
+  return { node, form, begin, leave, halt, close: () => { leave(); stop(); stage?.close(); } };
 
   /** @param {Job} now */
   function words(now) {

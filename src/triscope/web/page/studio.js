@@ -37,7 +37,6 @@ export function studioPage(root, params, app) {
   /** @param {Method} method @param {{inputs?: any, options?: any}} said */
   function use(method, said) {
     now = method;
-    run?.leave();
     run?.close();
     title.textContent = method.title;
     run = runner(app, method, { ...said, history: app.history, started: (read) =>
@@ -76,7 +75,6 @@ export function studioPage(root, params, app) {
   return () => {
     release();
     root.removeEventListener("drop", dropped);
-    run?.leave();
     run?.close();
   };
 }

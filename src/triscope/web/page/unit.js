@@ -183,14 +183,14 @@ export function unitPage(root, params, app) {
     begin();
   }
 
-  const end = () => runs.forEach((run) => { run.leave(); run.close(); });
+  const end = () => runs.forEach((run) => run.close());
   const cycle = () => use(maps[(maps.indexOf(method) + 1) % maps.length].name);
   const release = keys([
     { key: "b", help: "the next method of where", run: cycle },
     { key: "1 2 3", help: "to a column", run: (event) => columns[Number(event.key) - 1]?.focus() },
     { key: "s", help: "the map alone, or over the photo", run: () => { style = style === "overlay" ? "heat" : "overlay"; look(); } },
     { key: "r", help: "run what makes a picture", run: () => runs.forEach((run) => run.begin()) },
-    { key: "Escape", help: "cancel, or back to the layer", run: () => runs.forEach((run) => run.leave()) },
+    { key: "Escape", help: "cancel", run: () => runs.forEach((run) => run.leave()) },
     { key: "*", help: "star", run: () => toggle() },
   ]);
   if (maps.length) use(method.name);

@@ -1,7 +1,13 @@
 """A map of pictures as one HTML page that asks nothing of any network.
 
 What is shown is data: names and labels travel as JSON in a script element that no browser runs, and reach the page as
-text. The page's own policy (CSP) names its one script and its one style sheet by their digests and forbids the rest.
+text. The page's own policy (CSP) names its one script and its one style sheet by their digests and forbids the rest. The script
+is made of modules:
+
+    map          pointers and keys, and the data that the page is given
+    map_panel    what stands around the canvas: the chosen picture, a selection, search, legend
+    map_drawing  what the canvas shows
+    map_view     where pictures are on the canvas, and how the view moves
 """
 
 import base64
@@ -20,6 +26,8 @@ from numpy.typing import NDArray
 from triscope._version import __version__
 from triscope.images import printable
 from triscope.pages import policy, style_sheet
+from triscope.pages.bundle import bundled
+from triscope.pages.drawing import drawing_files
 from triscope.which.maps.coloring import coloring
 from triscope.which.maps.coloring import shown as text_of
 from triscope.which.maps.page.sprites import Atlases, atlases
@@ -92,12 +100,24 @@ def live_page() -> bytes:
 
 
 def _html(**parts: str) -> bytes:
-    script, style = _file("map.js"), style_sheet(Path(__file__).with_name("map.css"))
+    script, style = _script(), style_sheet(Path(__file__).with_name("map.css"))
     allowed = policy(images="data: blob:", style=style, script=script)
     html = Template(_file("map.html")).substitute(
         policy=allowed, version=__version__, style=style, script=script, **parts
     )
     return html.encode()
+
+
+@cache
+def _script() -> str:
+    """The page's one script; nothing in it can end the element that holds it."""
+    own, drawing = map_scripts(), drawing_files()
+    return bundled("map.js", lambda name: own.get(name) or drawing[name].decode()).replace("</", "<\\/")
+
+
+def map_scripts() -> dict[str, str]:
+    """The modules of the page by their names; they import those that draw as well."""
+    return {one.name: one.read_text("utf-8") for one in Path(__file__).parent.glob("*.js")}
 
 
 def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
