@@ -89,7 +89,8 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
 /** Lay a frame around a part (top, left, height, width) of a picture of that size. @param {HTMLElement} frame
  * @param {number[]} part @param {number[]} size */
 export function boxOn(frame, part, size) {
-  ["top", "left", "height", "width"].forEach((side, i) => frame.style.setProperty(side, `${(100 * part[i]) / size[i % 2]}%`));
+  const [top, left, height, width] = part.map((pixels, i) => `${(100 * pixels) / size[i % 2]}%`);
+  Object.assign(frame.style, { top, left, height, width });
 }
 
 /** Two pictures in one, with a line between them that is moved by a slider.
