@@ -1,8 +1,8 @@
 """A map of pictures as one HTML page that asks nothing of any network.
 
 What is shown is data: names and labels travel as JSON in a script element that no browser runs, and reach the page as
-text. The page's own policy (CSP) names its one script and its one style sheet by their digests and forbids the rest. The script
-is made of modules:
+text. The page's own policy (CSP) names its one script and its one style sheet by their digests and forbids the rest.
+The script is made of modules:
 
     map          pointers and keys, and the data that the page is given
     map_panel    what stands around the canvas: the chosen picture, a selection, search, legend
