@@ -26,8 +26,8 @@ def by_eight_methods(subject: Subject) -> Iterator[Block]:
     yield Figure(
         f"{len(shown.methods)} methods",
         png,
-        f"Bright or red pixels raise the score of {best}{share}, blue ones lower it. Each map has its own scale: the "
-        "strongest colour stands for the number given with it, in that method's own unit."
+        f"Bright or red pixels raise the score of {best}{share}, blue ones lower it. All maps have one scale, from "
+        "nothing to each map's own strongest value, which is given with it: methods differ in their units."
         f"{''.join(f' {note}' for note in shown.notes)}",
         _CAUTION,
         command,
