@@ -13,6 +13,7 @@ from torch import nn
 import triscope as ts
 from tests import nets
 from triscope.where import fills, lime, rise, superpixels
+from triscope.where.target import kept_answers
 
 CLASSES = [3, 17]
 
@@ -325,3 +326,38 @@ def test_a_network_that_takes_one_order_in_memory_is_asked_in_it():
     free = torch.nn.Sequential(viewing.conv, torch.nn.ReLU(), torch.nn.Flatten(), viewing.head)
     found = [ts.occlusion(ts.Network(one, size=(5, 7)), images, 1, window=3).values for one in (viewing, free)]
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize(
+    "method", [ts.occlusion, functools.partial(ts.rise, masks=40), functools.partial(ts.lime, samples=40)]
+)
+def test_a_map_of_another_class_needs_no_more_passes_where_answers_are_kept(method):
+    shown = []
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Conv2d(3, 4, 5, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+
+        def forward(self, images):
+            shown.append(len(images))
+            return self.inner(images)
+
+    torch.manual_seed(0)
+    module = Counting()
+    module(torch.rand(1, 3, 32, 32))
+    network = ts.Network(module, size=32)
+    image = torch.rand(1, 3, 32, 32)
+    apart = [method(network, image, ts.Logit(unit)).values for unit in (1, 2)]
+    shown.clear()
+    with kept_answers():
+        first = method(network, image, ts.Logit(1)).values
+        passes = sum(shown)
+        second = method(network, image, ts.Logit(2)).values
+    assert passes > 20
+    assert sum(shown) - passes <= 2  # the image itself, once more
+    assert torch.equal(first, apart[0])
+    assert torch.equal(second, apart[1])
+    shown.clear()
+    method(network, image, ts.Logit(2))
+    assert sum(shown) >= passes  # nothing is kept afterwards

@@ -17,6 +17,7 @@ from triscope.network import ImageBatch, Network
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.units import Logit
 from triscope.results import Heatmap
+from triscope.where.target import kept_answers
 
 
 class Explainer(Protocol):
@@ -52,8 +53,9 @@ class ImageJudge:
     def of(self, explainer: Explainer, numbers: Sequence[Number]) -> list[float]:
         """The numbers of a method's map, NaN where one does not apply."""
         explain = partial(self._explain, explainer)
-        values = explain(self.network, self.image.images[0])
-        return [self._number(number, values, explain, explainer) for number in numbers]
+        with kept_answers():
+            values = explain(self.network, self.image.images[0])
+            return [self._number(number, values, explain, explainer) for number in numbers]
 
     def of_baseline(self, name: str, numbers: Sequence[Number]) -> list[float]:
         """The numbers of a map that knows nothing of the network."""

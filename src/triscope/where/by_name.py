@@ -12,6 +12,7 @@ from triscope.methods import Method, methods_of
 from triscope.network import ImageBatch, Network
 from triscope.objectives.base import Objective
 from triscope.results import Heatmap
+from triscope.where.target import kept_answers
 
 #: What is shown, compared and judged where nobody says which methods: one or two of each family.
 USUAL_METHODS = (
@@ -27,7 +28,8 @@ def kept_maps() -> Iterator[None]:
     """Within, `map_of` makes no map twice: for a comparison and a judgement of the same images, one after the other."""
     token = _KEPT.set([])
     try:
-        yield
+        with kept_answers():
+            yield
     finally:
         _KEPT.reset(token)
 

@@ -4,8 +4,10 @@ Methods that change a picture again and again - hide a part of it, add noise, wa
 copies one by one; they are answered in batches of a bounded size, each by the question of the image it was made of.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -30,6 +32,9 @@ H = TypeVar("H", bound=Heatmap)
 
 #: Networks that were found to take pictures in one order in memory only.
 _ONE_ORDER: WeakSet[Network] = WeakSet()
+
+_ANSWERS: ContextVar[dict[tuple[object, ...], Activations] | None] = ContextVar("answers", default=None)
+_MOST_KEPT = 2**22  # numbers of answers that are kept, 16 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +83,7 @@ class Target:
     def ask(self, pictures: Tensor, images: Sequence[int]) -> Tensor:
         """The scores (n,) of pictures (n, C, H, W), each asked what the image of that number is asked."""
         with without_gradients(self.network.device):
-            return scores_of(self.objective, looked_at(self.network, pictures, self.objective.needs), images)
+            return scores_of(self.objective, answers(self.network, pictures, self.objective.needs), images)
 
     def differentiate(self, pictures: Tensor, images: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The scores (n,), and their gradients at the pictures (n, C, H, W)."""
@@ -116,6 +121,38 @@ def looked_at(network: Network, pictures: Tensor, needs: Iterable[Need], leaf: s
         except NetworkError:  # some networks call `view`, which takes one order in memory only
             _ONE_ORDER.add(network)
     return network.look(pictures, needs, leaf=leaf)
+
+
+@contextmanager
+def kept_answers() -> Iterator[None]:
+    """Within, images that are asked about again are not passed through the network again.
+
+    For maps of several classes by one method: occlusion, RISE and the like hide the same parts of an image for each.
+    """
+    if _ANSWERS.get() is not None:
+        yield
+        return
+    token = _ANSWERS.set({})
+    try:
+        yield
+    finally:
+        _ANSWERS.reset(token)
+
+
+def answers(network: Network, pictures: Tensor, needs: Iterable[Need]) -> Activations:
+    """What pictures (n, C, H, W) give for `needs`; as it was before, where answers are kept and these were asked."""
+    needs, kept = frozenset(needs), _ANSWERS.get()
+    if kept is None or network.random or pictures.device.type != "cpu":
+        return looked_at(network, pictures, needs)
+    numbers = pictures.contiguous().view(torch.uint8).numpy()
+    key = (network, needs, pictures.shape, hashlib.sha256(numbers.data).digest())
+    if key not in kept:
+        look = looked_at(network, pictures, needs)
+        found = {need: look[need] for need in needs}
+        if sum(value.numel() for known in (found, *kept.values()) for value in known.values()) > _MOST_KEPT:
+            return found
+        kept[key] = found
+    return kept[key]
 
 
 def scores_of(objective: Objective, activations: Activations, images: Sequence[int]) -> Tensor:
