@@ -1,6 +1,7 @@
 """Which Ray cluster computes, and what each actor takes of it."""
 
 import math
+import os
 import socket
 import warnings
 from collections.abc import Iterator
@@ -87,8 +88,11 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
         _knock(address or "")
+        if address is None and not _last_answers():
+            address = "local"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
@@ -96,6 +100,19 @@ def _connect(ray: Any, address: str | None) -> None:
         raise ClusterError(
             f"The Ray cluster {address or 'of this machine'} cannot be reached: {first_line(error)}."
         ) from error
+
+
+def _last_answers() -> bool:
+    """Whether the cluster that was started last on this machine is there, where one was. Ray would go on trying to
+    reach one that was killed, as the file that names it stays behind.
+    """
+    from ray._private.utils import read_ray_address
+
+    try:
+        _knock(read_ray_address() or "")
+    except OSError:
+        return False
+    return True
 
 
 def _knock(address: str) -> None:
