@@ -6,7 +6,8 @@ Photos of 500 pixels are made of those of the folders, 500 of them, and the othe
 by threads (the network with ACTORS threads) and by ACTORS Ray actors (the network with one thread in each), and the
 other half by the latter first, so that what others do on the machine meets both alike. Starting is left out: time runs
 from the first batch that is done until all are committed. The network is AlexNet with random weights, and its last
-hidden layer is kept.
+hidden layer is kept. Beside the time it is told what processor time was used until then, by this process, by the actors
+and by Ray's own processes, which says something on a busy machine, too.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import os
 import tempfile
 import time
 import warnings
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -43,25 +46,61 @@ def main() -> None:
         halves = _halves(given.folders, place, given.photos)
         print(f"{given.photos:,} photos, {given.actors} threads for the network in all", flush=True)
         seconds: dict[str, list[float]] = {way: [] for way in ways}
+        used = {way: Counter[str]() for way in ways}
         for number in range(2 * given.rounds):
             for way in sorted(ways, reverse=number % 2 == 0):  # threads and Ray, then Ray and threads
-                took = measured(network, halves[number % 2], place / f"{way}-{number}", ways[way])
+                took, processor = measured(network, halves[number % 2], place / f"{way}-{number}", ways[way])
                 seconds[way].append(took)
-                print(f"  {way:8} {1 / took:6.1f} photos/s", flush=True)
+                used[way] += processor
+                told = ", ".join(f"{who} {1000 * spent:.2f}" for who, spent in processor.items())
+                print(f"  {way:8} {1 / took:6.1f} photos/s; ms of processors a photo: {told}", flush=True)
     threads, ray = (sum(seconds[way]) / len(seconds[way]) for way in ways)
     shares = ", ".join(f"{one / other:.2f}" for one, other in zip(seconds["Ray"], seconds["threads"], strict=True))
     print(f"Ray takes {ray / threads:.2f} times as long as threads (of each half: {shares})")
+    print(f"and {used['Ray'].total() / used['threads'].total():.2f} times as much of the processors")
 
 
-def measured(network: ts.Network, paths: list[Path], place: Path, workers: Cluster | None) -> float:
-    """Seconds a photo, from the first batch that is done until all are committed."""
-    first: tuple[int, float] | None = None
+def measured(
+    network: ts.Network, paths: list[Path], place: Path, workers: Cluster | None
+) -> tuple[float, Counter[str]]:
+    """Seconds a photo, from the first batch that is done until all are committed, and processors' seconds a photo."""
+    first: tuple[int, float, dict[int, float]] | None = None
+    spent: dict[int, float] = {}
+    kinds: dict[int, str] = {}
     for step in index(network, paths, place, layers=[LAYER], pace=Pace(workers=workers)):
+        for process, (kind, seconds) in _processes().items():
+            spent[process], kinds[process] = seconds, kind
         if step.done and first is None:
-            first = step.done, time.perf_counter()
+            first = step.done, time.perf_counter(), dict(spent)
         if first is not None and step.stored == len(paths):
-            return (time.perf_counter() - first[1]) / (len(paths) - first[0])
+            count, used = len(paths) - first[0], Counter[str]()
+            for process, seconds in spent.items():
+                used[kinds[process]] += (seconds - first[2].get(process, 0.0)) / count
+            return (time.perf_counter() - first[1]) / count, used
     raise RuntimeError("Not all photos were stored.")
+
+
+def _processes() -> dict[int, tuple[str, float]]:
+    """This process and those below it: what each is, and what processor time it has used, in seconds."""
+    found: dict[int, tuple[int, str, float]] = {}
+    tick = os.sysconf("SC_CLK_TCK")
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError):
+                name, _, rest = (folder / "stat").read_text("utf-8").partition("(")[2].rpartition(")")
+                fields = rest.split()
+                found[int(folder.name)] = int(fields[1]), name, (int(fields[11]) + int(fields[12])) / tick
+    own, more = {os.getpid()}, {os.getpid()}
+    while more:
+        more = {process for process, (parent, *_) in found.items() if parent in more} - own
+        own |= more
+    return {process: (_kind(process, found[process][1]), found[process][2]) for process in own & found.keys()}
+
+
+def _kind(process: int, name: str) -> str:
+    if process == os.getpid():
+        return "driver"
+    return "actors" if name.startswith("ray::Worker") else "Ray"
 
 
 def _halves(folders: list[Path], place: Path, count: int) -> list[list[Path]]:
