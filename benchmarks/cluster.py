@@ -81,7 +81,7 @@ def measured(
 
 
 def _processes() -> dict[int, tuple[str, float]]:
-    """This process and those below it: what each is, and what processor time it has used, in seconds."""
+    """What each process is, of this one and those below it, and what processor time it has used, in seconds."""
     found: dict[int, tuple[int, str, float]] = {}
     tick = os.sysconf("SC_CLK_TCK")
     for folder in Path("/proc").iterdir():
