@@ -15,7 +15,6 @@ import os
 import tempfile
 import time
 import warnings
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,23 +45,23 @@ def main() -> None:
         halves = _halves(given.folders, place, given.photos)
         print(f"{given.photos:,} photos, {given.actors} threads for the network in all", flush=True)
         seconds: dict[str, list[float]] = {way: [] for way in ways}
-        used = {way: Counter[str]() for way in ways}
+        used = dict.fromkeys(ways, 0.0)
         for number in range(2 * given.rounds):
             for way in sorted(ways, reverse=number % 2 == 0):  # threads and Ray, then Ray and threads
                 took, processor = measured(network, halves[number % 2], place / f"{way}-{number}", ways[way])
                 seconds[way].append(took)
-                used[way] += processor
+                used[way] += sum(processor.values())
                 told = ", ".join(f"{who} {1000 * spent:.2f}" for who, spent in processor.items())
                 print(f"  {way:8} {1 / took:6.1f} photos/s; ms of processors a photo: {told}", flush=True)
     threads, ray = (sum(seconds[way]) / len(seconds[way]) for way in ways)
     shares = ", ".join(f"{one / other:.2f}" for one, other in zip(seconds["Ray"], seconds["threads"], strict=True))
     print(f"Ray takes {ray / threads:.2f} times as long as threads (of each half: {shares})")
-    print(f"and {used['Ray'].total() / used['threads'].total():.2f} times as much of the processors")
+    print(f"and {used['Ray'] / used['threads']:.2f} times as much of the processors")
 
 
 def measured(
     network: ts.Network, paths: list[Path], place: Path, workers: Cluster | None
-) -> tuple[float, Counter[str]]:
+) -> tuple[float, dict[str, float]]:
     """Seconds a photo, from the first batch that is done until all are committed, and processors' seconds a photo."""
     first: tuple[int, float, dict[int, float]] | None = None
     spent: dict[int, float] = {}
@@ -73,9 +72,9 @@ def measured(
         if step.done and first is None:
             first = step.done, time.perf_counter(), dict(spent)
         if first is not None and step.stored == len(paths):
-            count, used = len(paths) - first[0], Counter[str]()
-            for process, seconds in spent.items():
-                used[kinds[process]] += (seconds - first[2].get(process, 0.0)) / count
+            count, used = len(paths) - first[0], dict.fromkeys(kinds.values(), 0.0)
+            for process, until in spent.items():
+                used[kinds[process]] += (until - first[2].get(process, 0.0)) / count
             return (time.perf_counter() - first[1]) / count, used
     raise RuntimeError("Not all photos were stored.")
 
