@@ -21,6 +21,7 @@ from torch import nn
 
 import triscope
 import triscope as ts
+from tests.tabbing import walk
 from triscope.cli import main
 from triscope.errors import ImageError, NetworkError, TriscopeError
 from triscope.images import open_photo
@@ -615,8 +616,10 @@ def test_a_browser_opens_it_without_a_request_or_a_complaint(made, browser, tmp_
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.evaluate(axe)
     barriers = page.evaluate("axe.run().then(found => found.violations.map(one => [one.id, one.nodes.length]))")
+    reached = walk(page)
     page.close()
     assert barriers == []
+    assert reached == ([], [])
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     assert said == []
     light = sum(map(int, re.findall(r"\d+", paper)[:3])) > 600

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 import triscope as ts
 from tests import processes
+from tests.tabbing import walk
 from tests.web.conftest import HOSTILE, paint, tiny
 from triscope.cli import main
 from triscope.errors import StoreError
@@ -96,6 +97,7 @@ def test_every_page_suits_everybody_and_asks_nothing_from_elsewhere(browser, bas
             opened.page.wait_for_function("() => [...document.images].every((one) => one.complete && one.naturalWidth)")
             found = [(one["id"], one["nodes"][0]["html"][:120]) for one in axe.run(opened.page).response["violations"]]
             assert found == [], name
+            assert walk(opened.page) == ([], []), name
             width = opened.page.evaluate("document.documentElement.scrollWidth")
             assert width <= LOOKS[look]["viewport"]["width"], f"{name} is wider than the window"
         assert opened.said == []

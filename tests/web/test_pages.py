@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import PIL.Image
 import pytest
 
+from tests.tabbing import walk
 from tests.web.browsing import LOOKS, PAGES, Opened
 from tests.web.conftest import HOSTILE, SAME
 from triscope.methods import METHODS, ImagesArg, NetworkArg, Step, method
@@ -40,26 +41,22 @@ def test_no_page_breaks_a_rule_of_accessibility_says_anything_or_asks_another_ho
         page.context.close()
 
 
-def test_every_control_is_reached_by_keyboard(opened):
-    for name in ("network", "unit", "image", "studio"):
-        opened.show(name)
-        wanted = opened.page.evaluate(
-            """() => [...document.querySelectorAll(['button', 'select', 'input', 'a[href]', 'summary',
-            'canvas[tabindex]'].map((one) => `main ${one}`).join())]
-            .filter((one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0).length"""
-        )
-        opened.page.evaluate("document.getElementById('main').focus()")
-        reached = opened.page.evaluate("0")
-        seen = set()
-        for _ in range(wanted + 5):
-            opened.page.keyboard.press("Tab")
-            inside = opened.page.evaluate(
-                """() => { const one = document.activeElement; if (!one.closest('main')) return 0;
-                one.dataset.reached = '1'; return document.querySelectorAll('[data-reached]').length; }"""
-            )
-            seen.add(inside)
-            reached = max(reached, inside)
-        assert reached >= wanted, name
+@pytest.mark.parametrize("look", ["wide", "phone"])
+def test_every_control_is_reached_by_tab_and_shows_it(browser, running, look):
+    """On every page, from its bar to the last link; nothing keeps the focus, a frame least of all."""
+    page = Opened(browser, running, **LOOKS[look])
+    try:
+        found = {}
+        for name in PAGES:
+            page.show(name)
+            if name == "collection":
+                frame = page.page.frame_locator("iframe.frame")
+                frame.locator("#count", has_text="picture").wait_for()
+                frame.locator("#as-mosaic:enabled").wait_for()
+            found[name] = walk(page.page)
+        assert found == {name: ([], []) for name in PAGES}
+    finally:
+        page.context.close()
 
 
 def test_the_layers_are_walked_by_keys_and_a_unit_is_opened_with_its_position(opened):

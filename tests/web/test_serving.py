@@ -171,3 +171,11 @@ def test_memory_is_flat_over_many_requests(client):
     ask(10)
     before = ask(10)
     assert ask(60) - before < 120
+
+
+def test_networks_of_one_name_are_numbered():
+    scope = Microscope([tiny(), tiny("tiny", 1), tiny("other")])
+    try:
+        assert [one["name"] for one in scope.about()["networks"]] == ["tiny (1)", "tiny (2)", "other"]
+    finally:
+        scope.close()

@@ -12,12 +12,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from tests.tabbing import walk
 from triscope.which.maps.page import Shown, page
 from triscope.which.maps.page.sprites import LIMIT, atlases, tile_side
 
 SETTLED = (
     "new Promise(done => { const look = () => triscopeMap.moving ? requestAnimationFrame(look) : done(); look(); })"
 )
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 HOSTILE = (
     "<script>window.pwned = 1</script>",
     "</script><img src=x onerror='window.pwned=2'>",
@@ -273,6 +275,16 @@ def test_the_keyboard_alone_is_enough(opened):
     assert one.page.input_value("#search") == "m0"
 
 
+@pytest.mark.parametrize("size", ["wide", "phone"])
+def test_every_control_is_reached_by_tab_and_shows_it(opened, size):
+    one = opened(shown(25, color_by="label"), **(PHONE if size == "phone" else {"color_scheme": "light"}))
+    one.page.focus("#canvas")
+    one.page.keyboard.press("Enter")
+    one.page.keyboard.press("x")
+    one.settle()
+    assert walk(one.page) == ([], [])
+
+
 def test_arrows_walk_from_picture_to_picture_and_each_is_announced(opened):
     one = opened(shown(25))
     said = one.page.locator("#said")
@@ -324,9 +336,6 @@ def test_every_picture_is_reached_by_arrows(opened, mosaic):
             one.page.keyboard.press("ArrowLeft" if line % 2 else "ArrowRight")
         one.page.keyboard.press("ArrowDown")
     assert reached == {*range(20)}
-
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 def test_on_a_phone_the_selection_is_a_sheet_and_a_finger_scrolls_past_the_map(opened):

@@ -256,16 +256,25 @@ class Microscope:
 
     @cached_property
     def _network_facts(self) -> list[dict[str, Any]]:
-        return [_facts_of(network) for network in self.networks]
+        return [_facts_of(network, name) for network, name in zip(self.networks, _names(self.networks), strict=True)]
 
 
-def _facts_of(network: Network) -> dict[str, Any]:
+def _names(networks: Sequence[Network]) -> list[str]:
+    """What networks are called on the page: those of one name, such as one with two sets of weights, are numbered."""
+    names = [printable(network.name) for network in networks]
+    return [
+        f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]
+
+
+def _facts_of(network: Network, name: str) -> dict[str, Any]:
     layers = layer_facts(network)
     classes = next((layer["channels"] for layer in layers if layer["name"] == "output"), 0)
     with suppress(TriscopeError):
         classes = network.require_classifier()
     return {
-        "name": printable(network.name),
+        "name": name,
         "size": list(network.size),
         "classes": [printable(network.class_name(index)) for index in range(classes)],
         "layers": layers,

@@ -137,13 +137,15 @@ document.addEventListener("keydown", (event) => {
   found.run(event);
 });
 
+/** @type {Record<string, string>} */ const ARROWS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" };
+
 /** Show the list of keys. */
 export function showKeys() {
   const rows = layers.toReversed().flat().filter((one) => one.help);
   const dialog = h("dialog", { class: "keys", "aria-labelledby": "keys-title", onclose: () => dialog.remove() },
     h("h2", { id: "keys-title" }, "Keys"),
     h("dl", null, rows.map((one) => h("div", null,
-      h("dt", null, one.key.split(" ").map((name) => h("kbd", null, name.replace("Arrow", "")))), h("dd", null, one.help)))),
+      h("dt", null, one.key.split(" ").map((name) => h("kbd", null, ARROWS[name] || name))), h("dd", null, one.help)))),
     h("form", { method: "dialog" }, h("button", null, "Close")));
   document.body.append(dialog);
   dialog.showModal();

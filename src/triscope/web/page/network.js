@@ -61,7 +61,7 @@ export function networkPage(root, params, app) {
         h("option", { value: word, selected: word === sort }, text)));
     const silent = facts ? facts.max.filter((/** @type {number} */ top, /** @type {number} */ i) => top === 0 && facts.min[i] === 0).length : 0;
     const box = h("input", { type: "checkbox", id: "hide", checked: hide, onchange: () => { hide = box.checked; put(); arrange(); } });
-    fill(controls, choice("Show", words, show, (word) => { show = word; put(); load(); }),
+    fill(controls, words.length > 1 && choice("Show", words, show, (word) => { show = word; put(); load(); }),
       choice("Scale", [["unit", "each unit"], ["layer", "layer"]], scale, (word) => { scale = word; put(); load(); }),
       h("label", { class: "inline", for: "sort" }, h("span", { class: "label" }, "Sort by"), sorts),
       h("label", { class: "inline", for: "find" }, h("span", { class: "label" }, "Find"), find),
@@ -101,6 +101,7 @@ export function networkPage(root, params, app) {
       drawControls();
       drawLegend();
       arrange();
+      if (getComputedStyle(lens).display !== "none") hover(0, (facts.peak[0][1] + 0.5) / facts.width, (facts.peak[0][0] + 0.5) / facts.height);
     } catch (error) {
       if (mine !== asked) return;
       facts = laid = null;
@@ -139,7 +140,7 @@ export function networkPage(root, params, app) {
   const under = h("div", { class: "stack small" }, h("img", { src: app.photo ? seenAddress(app.photo, app.network) : "data:,", alt: "" }),
     h("span", { class: "box", hidden: true }));
   const values = h("dl", { class: "numbers" });
-  fill(lens, magnified, values, app.photo && under);
+  fill(lens, magnified, app.photo && under, values);
   /** @type {{unit: number, layer: string, numbers: Numbers} | null} */ let exact = null;
   const fetchExact = settled(async (/** @type {number} */ unit, /** @type {number} */ x, /** @type {number} */ y) => {
     const of = layer.name;

@@ -147,7 +147,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
     try {
       const [sent, facts] = await Promise.all([get(`api/jobs/${job.id}/numbers`), get(`api/jobs/${job.id}/facts`)]);
       if (gone) return;
-      const words = `${facts.asked}: score ${told(facts.score)}, ${job.seconds.toFixed(2)} s`;
+      const words = `${facts.asked}: score ${told(facts.score)}, ${job.seconds.toFixed(2)}\u00a0s`;
       view.show(numbersOf(sent), words, `${title || method.title}. ${words}. ${method.line}`);
       fill(foot, ...foots(job, facts));
       panel.ready = true;

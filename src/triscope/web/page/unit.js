@@ -177,6 +177,7 @@ export function unitPage(root, params, app) {
       }
       scores.className = known?.pictures ? "scores" : "";
       const found = await get("api/scores", { unit: objective, photo: app.photo, network }).catch(() => null);
+      scores.className = found?.histogram ? "scores" : "";
       fill(scores, !found ? null : found.histogram ? histogram(found.histogram, found.here)
         : found.here !== null && h("p", { class: "value" }, `This photo scores ${told(found.here)}.`));
     }

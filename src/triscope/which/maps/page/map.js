@@ -273,9 +273,9 @@ async function start() {
   part("button", "as-mosaic").disabled = !saved;
   usePlaces();
   useCells();
+  useNames();
   resize();
   listen();
-  useNames();
   if (!saved) addEventListener("message", ({ source, data: told }) => { if (source === parent) PIECES[told?.piece]?.(told); });
   const sheets = /** @type {HTMLImageElement[]} */ ([...document.querySelectorAll("img.atlas")]);
   await Promise.all(sheets.map((image) => image.decode()));

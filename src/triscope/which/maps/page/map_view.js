@@ -129,7 +129,7 @@ export function resize() {
   state.basic = bounded(0.8 * Math.sqrt((width * height) / Math.max(1, data.count + data.rest.length / 20)), 6, 96);
   state.fitted = fitView(false).scale;
   state.view = before ? { ...view, x: view.x + (width - before) / 2, y: view.y + (height - tall) / 2 } : fitView();
-  draw();
+  frames.paint(performance.now()); // at once: a canvas of a new size is empty
 }
 
 // Moving
