@@ -199,17 +199,6 @@ function listen() {
 
 // What the page is given: at once, or piece by piece
 
-/** The next piece that the page around this one hands over. @param {string} kind @returns {Promise<any>} */
-function handed(kind) {
-  return new Promise((done) => {
-    addEventListener("message", function hear({ source, data: told }) {
-      if (source !== parent || told?.piece !== kind) return;
-      removeEventListener("message", hear);
-      done(told);
-    });
-  });
-}
-
 /** @param {Uint8Array} bytes */
 const floats = ({ buffer, byteOffset, byteLength }) => new Float32Array(buffer, byteOffset, byteLength / 4);
 
@@ -218,10 +207,15 @@ const integers = ({ buffer, byteOffset, byteLength }) => new Int32Array(buffer, 
 
 /** @type {Record<string, (told: any) => void>} */
 const PIECES = {
-  places({ parts }) {
-    if (parts.places.byteLength !== 8 * data.count) return;
+  places({ parts, tile, columns, rows }) {
+    const [places, rest] = [floats(parts.places), floats(parts.rest)];
+    if (!begun) {
+      Object.assign(data, { tile, columns, rows, places, rest, ids: integers(parts.rows), sizes: Array(places.length).fill(tile) });
+      return begin();
+    }
+    if (places.length !== 2 * data.count) return;
     const fitted = whole() && !moves.view;
-    Object.assign(data, { places: floats(parts.places), rest: floats(parts.rest) });
+    Object.assign(data, { places, rest });
     near.clear();
     usePlaces(JOURNEY);
     state.fitted = fitView(false).scale;
@@ -256,27 +250,31 @@ const PIECES = {
   note({ text }) { part("p", "note").textContent = text; },
 };
 
-async function start() {
-  document.body.classList.toggle("bare", location.hash === "#bare"); // in a page that says itself what this is
-  const saved = document.getElementById("data")?.textContent;
-  if (saved) Object.assign(data, JSON.parse(saved));
-  else {
-    const places = handed("places");
-    tell({ triscope: "ready" });
-    const { parts, tile, columns, rows } = await places;
-    const sizes = Array(parts.places.byteLength / 4).fill(tile);
-    Object.assign(data, { tile, columns, rows, sizes, places: floats(parts.places), rest: floats(parts.rest), ids: integers(parts.rows) });
-  }
+let begun = false;
+
+function begin() {
+  begun = true;
   data.count = data.places.length / 2;
   marks.lit = new Uint8Array(data.count).fill(1);
   canvas.setAttribute("aria-label", `Map of ${pictures(data.count)}`);
-  part("button", "as-mosaic").disabled = !saved;
+  part("button", "as-mosaic").disabled = !data.cells.length;
   usePlaces();
   useCells();
   useNames();
   resize();
   listen();
-  if (!saved) addEventListener("message", ({ source, data: told }) => { if (source === parent) PIECES[told?.piece]?.(told); });
+}
+
+async function start() {
+  document.body.classList.toggle("bare", location.hash === "#bare"); // in a page that says itself what this is
+  const saved = document.getElementById("data")?.textContent;
+  if (!saved) {
+    addEventListener("message", ({ source, data: told }) => { if (source === parent) PIECES[told?.piece]?.(told); });
+    tell({ triscope: "ready" });
+    return;
+  }
+  Object.assign(data, JSON.parse(saved));
+  begin();
   const sheets = /** @type {HTMLImageElement[]} */ ([...document.querySelectorAll("img.atlas")]);
   await Promise.all(sheets.map((image) => image.decode()));
   sheets.forEach((image, place) => addSheet(place, image));
