@@ -16,7 +16,7 @@ from training.distillation.photos import read_held_out, read_photos, split
 from training.pocket.compare import measures as answered
 from training.pocket.compare import paired
 from training.pocket.gradients import cells, kept, rank_correlation, rough
-from training.pocket.robust import RISE, SIDE, norms, reach, worsened
+from training.pocket.robust import RISE, SIDE, adversarial, norms, radius
 from training.pocket.run import Plan, Run
 from training.pocket.student import Student
 
@@ -37,14 +37,14 @@ class Linear(nn.Module):
 
 
 def test_the_reach_grows_with_the_stretch_and_the_picture() -> None:
-    assert reach(2.0, SIDE, 0.0) == 0
-    assert reach(2.0, SIDE, RISE) == reach(2.0, SIDE, 1.0) == 2.0
-    assert reach(2.0, SIDE // 2, 1.0) == 1.0
+    assert radius(2.0, SIDE, 0.0) == 0
+    assert radius(2.0, SIDE, RISE) == radius(2.0, SIDE, 1.0) == 2.0
+    assert radius(2.0, SIDE // 2, 1.0) == 1.0
 
 
 def test_half_of_a_batch_is_moved_and_no_further_than_asked() -> None:
     images, answers = torch.randn(7, 3, 8, 8), torch.full((7, 2), 0.5)
-    moved = worsened(Linear(), images, answers, 1.0, 0.3, seed=1, half=False)
+    moved = adversarial(Linear(), images, answers, 1.0, 0.3, seed=1, half=False)
     assert torch.equal(moved[3:], images[3:])
     assert float(norms(moved - images)[:3].min()) > 0.2
     assert float(norms(moved - images).max()) <= 0.3 + 1e-5
@@ -53,14 +53,14 @@ def test_half_of_a_batch_is_moved_and_no_further_than_asked() -> None:
 def test_the_step_goes_where_a_linear_network_does_worst() -> None:
     network, images = Linear(), torch.randn(8, 3, 8, 8)
     answers = F.one_hot(torch.zeros(8, dtype=torch.int64), 2).float()
-    shift = (worsened(network, images, answers, 1.0, 0.5, seed=1, half=False) - images)[:4]
+    shift = (adversarial(network, images, answers, 1.0, 0.5, seed=1, half=False) - images)[:4]
     worst = (network.layer.weight[1] - network.layer.weight[0]).detach().expand(4, -1)
     assert float(F.cosine_similarity(shift.flatten(1), worst).min()) > 0.8  # the rest is the random start
 
 
 def test_moving_teaches_the_network_nothing() -> None:
     network = Linear()
-    worsened(network, torch.randn(4, 3, 8, 8), torch.full((4, 2), 0.5), 1.0, 0.3, seed=1, half=False)
+    adversarial(network, torch.randn(4, 3, 8, 8), torch.full((4, 2), 0.5), 1.0, 0.3, seed=1, half=False)
     assert all(weight.grad is None for weight in network.parameters())
 
 

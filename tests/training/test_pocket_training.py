@@ -16,8 +16,8 @@ from training.distillation.lessons import Lessons, Style, coloured, mixed
 from training.distillation.photos import boxes, order, read_photos, split
 from training.distillation.teacher import SIZE, Teacher, balance, normalise, surveyed
 from training.pocket.optimiser import SLOW, SLOW_LAYERS, optimisers, orthogonal
-from training.pocket.run import Plan, Run, export, prior, settle, unlike
-from training.pocket.student import NORMED, Student, folded, quieted, reheaded, unfolded
+from training.pocket.run import Plan, Run, export, prior, settle, similarity_loss
+from training.pocket.student import NORMED, Student, denoised, folded, reheaded, unfolded
 from training.pocket.train import arguments, main
 from triscope.network.loading.pocket import PocketAlexNet, expand
 
@@ -72,14 +72,14 @@ def test_going_on_starts_with_rows_as_long_as_a_new_students(student: Student) -
         assert_close(rows, torch.full_like(rows, 2**0.5))
 
 
-def test_quiet_filters_answer_the_same_and_are_shorter() -> None:
+def test_denoised_filters_give_the_same_outputs_and_have_a_smaller_norm() -> None:
     smooth = F.avg_pool2d(images(16, size=70), 7, stride=1)
     filters = torch.randn(8, 3, 11, 11)
-    quiet = quieted(filters, smooth, noise=1e-4)
+    quiet = denoised(filters, smooth, noise=1e-4)
     before, after = F.conv2d(smooth, filters), F.conv2d(smooth, quiet)
     assert (after - before).std() < 0.05 * before.std()
     assert quiet.norm() < 0.9 * filters.norm()
-    assert_close(quieted(filters, images(64), noise=1e-9), filters, rtol=1e-4, atol=1e-4)
+    assert_close(denoised(filters, images(64), noise=1e-9), filters, rtol=1e-4, atol=1e-4)
 
 
 def test_no_class_is_likelier_than_another_once_the_prior_is_off() -> None:
@@ -137,7 +137,7 @@ def alike(ours: Tensor, theirs: Tensor) -> float:
 def test_a_new_head_wants_a_trunk(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         arguments(["--photos", ".", "--teacher", "t", "--run", "r", "--new-head"])
-    assert "name the file with --start" in capsys.readouterr().err
+    assert "name it with --start" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("muon", [0.0, 0.02])
@@ -287,11 +287,11 @@ def test_what_is_mixed_has_half_of_the_other_at_most() -> None:
     assert torch.equal(pixels[0], torch.zeros(3, 32, 32))
 
 
-def test_likenesses_agree_where_neighbours_do() -> None:
+def test_the_similarity_loss_is_zero_where_neighbours_agree() -> None:
     vectors = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
     turned = torch.linalg.qr(torch.randn(32, 8, generator=torch.Generator().manual_seed(1)))[0]
-    assert unlike(3 * vectors @ turned.T + 1, vectors) < 1e-5  # the same likenesses, in another space
-    assert unlike(vectors.roll(1, 0), vectors) > 0.1
+    assert similarity_loss(3 * vectors @ turned.T + 1, vectors) < 1e-5  # the same similarities, in another space
+    assert similarity_loss(vectors.roll(1, 0), vectors) > 0.1
 
 
 @pytest.mark.parametrize("new_head", [False, True])

@@ -1,4 +1,4 @@
-"""What the student is shown at each step, made from a seed and the step's number alone."""
+"""Training batches: crops, augmentation and targets, determined by the seed and the step number alone."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Lesson:
-    """Images (B, 3, S, S) ready for the student, the answers (B, 1000), rows adding up to 1, and features (B, N)."""
+    """A batch: normalised images (B, 3, S, S), target probabilities (B, 1000), the teacher's features (B, N)."""
 
     images: Tensor
     answers: Tensor
@@ -29,21 +29,21 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Style:
-    """How crops become lessons."""
+    """How crops become batches: temperature of the targets, and augmentation."""
 
-    temperature: float = 2.0  # of the teacher's answers
-    truth: float = 0.1  # weight of a known class against the teacher's answer
-    plain: float = 0.25  # share of batches in which pictures are not mixed
-    blend: float = 0.4  # share in which they are blended; in the rest they get a box of another
-    colour: float = 0.25  # spread of brightness; saturation's is twice that
+    temperature: float = 2.0  # of the teacher's softmax
+    truth: float = 0.1  # weight of a known class in the targets, against the teacher
+    plain: float = 0.25  # share of batches without mixing
+    blend: float = 0.4  # share of batches with mixup; the rest get CutMix
+    colour: float = 0.25  # range of the brightness factor; that of saturation is twice as wide
 
 
 class Lessons:
-    """Steps of `batch` crops, the teacher shown what the student is shown.
+    """Batches of `batch` crops; teacher and student see the same crops.
 
-    Crops and mixtures are new in every second epoch and told again in the next, so that the teacher, which costs as
-    much as the student's step, is asked for half of them. The first epoch shows each photo once, later ones as often
-    as its weight says.
+    Crops and mixtures are new in every second epoch and reused in the next with the teacher's cached outputs, since the
+    teacher costs as much as the student's step. The first epoch shows each photo once, later ones in proportion to its
+    weight.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class Lessons:
         self.per_epoch = len(photos) // self.batch
         self._boxes = lru_cache(maxsize=2)(lambda k: boxes(photos, k, seed))
         self._order = lru_cache(maxsize=2)(self._drawn)
-        self.remembered: dict[int, tuple[Tensor, Tensor]] = {}  # what the teacher said of lessons to be told again
+        self.remembered: dict[int, tuple[Tensor, Tensor]] = {}  # the teacher's outputs for batches that will be reused
 
-    def told(self, step: int) -> int:
-        """The number of a step's lesson: epochs 2e and 2e + 1 tell the same ones."""
+    def number_of(self, step: int) -> int:
+        """The number of a step's batch: epochs 2e and 2e + 1 have the same ones."""
         epoch, place = divmod(step, self.per_epoch)
         return epoch // 2 * self.per_epoch + place
 
     def chosen(self, number: int) -> tuple[np.ndarray, int]:
-        """The photos of a lesson and the number of their crop."""
+        """The photos of a batch and the number of their crop."""
         epoch, place = divmod(number, self.per_epoch)
         return self._order(epoch)[place * self.batch : (place + 1) * self.batch], epoch
 
@@ -70,14 +70,14 @@ class Lessons:
         return order(self.weights if epoch else np.ones(len(self.photos)), epoch, self.seed)
 
     def pixels(self, step: int, size: int) -> Tensor:
-        """The crops of a step: uint8 (B, 3, S, S), S no less than the teacher wants."""
-        number = self.told(step)
+        """The crops of a step: uint8 (B, 3, S, S), S at least the teacher's size."""
+        number = self.number_of(step)
         indices, k = self.chosen(number)
         return cut(self.photos, indices, self._boxes(k), max(size, SIZE), seed=number)
 
     def lesson(self, step: int, pixels: Tensor, size: int, device: torch.device) -> Lesson:
-        """The step's pixels, flipped, mixed and coloured, of `size` for the student, and what the teacher says."""
-        number = self.told(step)
+        """The step's augmented crops, at `size` for the student, with the targets from the teacher."""
+        number = self.number_of(step)
         indices, _ = self.chosen(number)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         flipped = torch.rand(len(indices), generator=generator) < 0.5
@@ -87,22 +87,24 @@ class Lessons:
         truth[classes >= 0] = F.one_hot(classes[classes >= 0], CLASSES).float()
         pixels, truth = mixed(pixels.to(device).float(), truth.to(device), self.style, generator)
 
-        logits, features = self.remembered.pop(number) if number in self.remembered else self._asked(step, pixels)
+        logits, features = (
+            self.remembered.pop(number) if number in self.remembered else self._teacher_outputs(step, pixels)
+        )
         answers = torch.softmax(logits / self.style.temperature, dim=1)
         answers = answers * (1 - self.style.truth * truth.sum(dim=1, keepdim=True)) + self.style.truth * truth
         again = torch.Generator().manual_seed(self.seed * 1_000_003 + step + 1)
         images = coloured(resized(pixels, size), self.style.colour, again)
         return Lesson(images, answers, features)
 
-    def _asked(self, step: int, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """What the teacher says; remembered where it is told again."""
+    def _teacher_outputs(self, step: int, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's outputs, cached where the batch will be reused."""
         said: tuple[Tensor, Tensor] = self.teacher(resized(pixels, SIZE))
         if step // self.per_epoch % 2 == 0:
-            self.remembered[self.told(step)] = said
+            self.remembered[self.number_of(step)] = said
         return said
 
     def ahead(self, step: int, size: Callable[[int], int], workers: int = 1) -> Iterator[tuple[int, int, Tensor]]:
-        """(step, size, pixels) for ever, from `step` on; `size()` is asked just before a step's pixels are cut."""
+        """Endless (step, size, pixels) from `step` on; `size()` is called just before a step's crops are cut."""
         with ThreadPoolExecutor(workers) as pool:
             waiting: deque[tuple[int, int, Future[Tensor]]] = deque()
             while True:
@@ -116,7 +118,7 @@ class Lessons:
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:
-    """Pixels (B, 3, S, S) at another size, smoothed where they shrink."""
+    """Pixels (B, 3, S, S) at another size, antialiased when downsampling."""
     if pixels.shape[-1] == size:
         return pixels
     smaller = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
@@ -124,9 +126,9 @@ def resized(pixels: Tensor, size: int) -> Tensor:
 
 
 def mixed(pixels: Tensor, truth: Tensor, style: Style, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each picture with its neighbour in the batch: as it is, a blend (mixup), or with a box of the other (CutMix).
+    """Mix each image with its neighbour in the batch: not at all, by mixup, or by CutMix.
 
-    The neighbour has half at most. `truth` (B, classes) is mixed alike.
+    The neighbour's share is at most a half. `truth` (B, classes) is mixed in the same proportion.
     """
     kind = float(torch.rand((), generator=generator))
     if kind < style.plain:
@@ -146,9 +148,9 @@ def mixed(pixels: Tensor, truth: Tensor, style: Style, generator: torch.Generato
 
 
 def coloured(pixels: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Pixels (B, 3, H, W), 0 to 255, channels last -> float32 without mean and spread.
+    """Pixels (B, 3, H, W), 0 to 255, channels last -> normalised float32, with random colour.
 
-    Brightness and saturation are drawn per image. One 3 x 3 matrix per image does both, and the normalisation with it.
+    Brightness and saturation are drawn per image. One 3 x 3 matrix per image applies both and the normalisation.
     """
     batch, _, height, width = pixels.shape
     draw = 1 + strength * (2 * torch.rand(2, batch, 1, 1, generator=generator) - 1)

@@ -1,7 +1,7 @@
-"""The training photos: decoded once into memory, cropped again and again.
+"""The training photos, decoded once into memory, and their crops.
 
-A photo folder holds tars of pictures and an `index.csv` with the columns `shard, member, imagenet_class_index` (empty
-where the class is not known). A crop is named by its photo and a number k: the same pair is the same box for ever.
+A photo folder holds tar files of images and an `index.csv` with the columns `shard, member, imagenet_class_index`
+(empty where the class is not known). A crop is identified by its photo and a number k: one pair is always one box.
 """
 
 import csv
@@ -22,7 +22,7 @@ FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling
 
 @dataclass(frozen=True)
 class Photos:
-    """Pictures in memory as RGB Pillow images, and their ImageNet classes (-1 where not known)."""
+    """Photos in memory as RGB Pillow images, and their ImageNet classes (-1 where not known)."""
 
     images: list[Image.Image]
     classes: np.ndarray
@@ -31,7 +31,7 @@ class Photos:
         return len(self.images)
 
     def subset(self, indices: np.ndarray) -> "Photos":
-        """The photos at `indices`, sharing the pictures."""
+        """The photos at `indices`, without copying the images."""
         return Photos([self.images[i] for i in indices], self.classes[indices])
 
 
@@ -48,9 +48,9 @@ def read_held_out(folder: Path, count: int) -> Photos:
 
 
 def split(photos: Photos, held_out: int) -> tuple[Photos, Photos]:
-    """(for training, for watching): `held_out` of the photos whose class is known are kept out of training.
+    """(training photos, held-out photos): `held_out` of the photos whose class is known are held out.
 
-    The same ones for the same photos and number, whatever the seed: in a chain of stretches none is ever trained on.
+    The choice does not depend on the seed, so that all stages of a training hold out the same photos.
     """
     watched = _watched(photos.classes, held_out)
     return photos.subset(np.setdiff1d(np.arange(len(photos)), watched)), photos.subset(watched)
@@ -96,7 +96,7 @@ def boxes(photos: Photos, k: int, seed: int) -> np.ndarray:
 def cut(photos: Photos, indices: np.ndarray, crops: np.ndarray, size: int, seed: int | None = None) -> Tensor:
     """The crops of the photos at `indices`, resized with antialiasing: uint8 (B, 3, size, size), channels last.
 
-    With a `seed`, each by a filter drawn from soft to sharp: small photos enlarged are softer than those met later.
+    With a `seed`, each with a random filter from soft to sharp: upsampled small photos are softer than images in use.
     """
     pixels = np.empty((len(indices), size, size, 3), dtype=np.uint8)
     drawn = (
@@ -110,7 +110,7 @@ def cut(photos: Photos, indices: np.ndarray, crops: np.ndarray, size: int, seed:
 
 
 def centre(image: Image.Image, size: int) -> Tensor:
-    """The middle square of a picture: uint8 (3, size, size). The short side is resized to `size`."""
+    """The centre crop of an image: uint8 (3, size, size). The short side is resized to `size`."""
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
@@ -120,9 +120,9 @@ def centre(image: Image.Image, size: int) -> Tensor:
 
 
 def order(weights: np.ndarray, epoch: int, seed: int) -> np.ndarray:
-    """The photos of `epoch`, in order: as many as there are weights, drawn in proportion to them.
+    """The photos of `epoch`, in order: as many as there are weights, sampled in proportion to them.
 
-    A photo of weight w, where the mean weight is 1, comes w times, rounded up or down (systematic sampling).
+    With a mean weight of 1, a photo of weight w occurs w times, rounded up or down (systematic sampling).
     """
     draw = np.random.default_rng((seed, 1_000_000 + epoch))
     count = len(weights)

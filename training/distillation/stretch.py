@@ -1,4 +1,4 @@
-"""One stretch of training: its plan, and a student with all that is needed to go on after a kill."""
+"""A training stage: its schedule, and a student with the state needed to resume from a checkpoint."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from torch.optim import Optimizer
 from training.distillation.lessons import Lesson
 from triscope.network.variants.precision import native_bfloat16
 
-AVERAGE_EVERY, AVERAGE_KEEP = 8, 0.97  # the average looks back over about 270 steps
+AVERAGE_EVERY, AVERAGE_KEEP = 8, 0.97  # an exponential moving average over about 270 steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How a stretch goes: its length in hours or in steps, picture sizes with their share of it, and the rate.
+    """The schedule of a stage: its length in hours or steps, image sizes with their share of it, and the learning rate.
 
-    `warm_up` is the number of steps over which the rate rises, `fall` the share of the stretch over which it falls.
+    `warm_up` is the number of steps over which the rate rises, `fall` the share of the stage over which it decays.
     """
 
     hours: float
@@ -30,18 +30,18 @@ class Plan:
     warm_up: int = 200
 
     def progress(self, step: int, seconds: float) -> float:
-        """How much of the stretch is done, 0 to 1."""
+        """The share of the stage that is done, 0 to 1."""
         return min(1.0, step / self.steps if self.steps else seconds / (3600 * self.hours))
 
     def size(self, progress: float) -> int:
-        """The side of the pictures in pixels."""
+        """The side length of the images in pixels."""
         for size, share in self.sizes:
             if (progress := progress - share) < 0:
                 return size
         return self.sizes[-1][0]
 
     def rate(self, step: int, progress: float) -> float:
-        """The learning rate as a share of its peak: up over the first steps, level, then down in a line to zero."""
+        """The learning rate as a share of its peak: linear warm-up, constant, then linear decay to zero."""
         return min(1.0, (step + 1) / self.warm_up, (1 - progress) / self.fall)
 
 
@@ -61,19 +61,19 @@ class Stretch(ABC):
 
     @abstractmethod
     def losses(self, lesson: Lesson, temperature: float) -> tuple[Tensor, Tensor]:
-        """The cross-entropy of the answers at `temperature`, and the other losses, weighed."""
+        """The cross-entropy with the targets at `temperature`, and the other losses, weighted."""
 
     @abstractmethod
     def keep(self, images: list[Tensor], path: Path) -> nn.Module:
-        """Write the averaged student as the weights file at `path`, and return it; `images` are plain crops."""
+        """Write the averaged student's weights to `path`, and return it; `images` are crops without augmentation."""
 
     @property
     def progress(self) -> float:
-        """How much of the plan is done, 0 to 1."""
+        """The share of the plan that is done, 0 to 1."""
         return self.plan.progress(self.step, self.seconds)
 
     def learn(self, lesson: Lesson, temperature: float) -> float:
-        """One step; the cross-entropy of the answers."""
+        """One training step; returns the cross-entropy."""
         rate = self.plan.rate(self.step, self.progress)
         answer, rest = self.losses(lesson, temperature)
         for optimiser in self.optimisers:
@@ -95,7 +95,7 @@ class Stretch(ABC):
                 self.average[name].lerp_(value, 1 - keep)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; the old one stays until the new one is whole."""
+        """Write a checkpoint; the old one is replaced atomically."""
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -106,7 +106,7 @@ class Stretch(ABC):
         replace(path, lambda part: torch.save(state, part))
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.step, self.seconds, self.average = state["step"], state["seconds"], state["average"]
         self.student.load_state_dict(state["student"])
@@ -115,12 +115,12 @@ class Stretch(ABC):
 
 
 def cross_entropy(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
-    """Of logits (B, classes) at `temperature` with answers (B, classes), the mean over the batch."""
+    """Of logits (B, classes) at `temperature` with targets (B, classes), the mean over the batch."""
     return -(answers * F.log_softmax(logits.float() / temperature, dim=1)).sum(dim=1).mean()
 
 
 def replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file beside `path`, then put it in its place in one move."""
+    """Write a file beside `path`, then move it to `path` atomically."""
     part = path.with_suffix(".part")
     write(part)
     part.replace(path)

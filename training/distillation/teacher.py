@@ -1,4 +1,4 @@
-"""The teacher, and what it says of the photos before the lessons begin."""
+"""The teacher, and the sampling weights that its predictions give the photos."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.loading.pocket import MEAN, STD
 from triscope.network.variants.precision import native_bfloat16
 
-SIZE = 160  # SqueezeNet is weak on small pictures: it sees each crop enlarged to this
-CELLS = 3  # as the student's: where things lie tells more than means over the whole picture
+SIZE = 160  # SqueezeNet is weak on small images: each crop is upsampled to this
+CELLS = 3  # as the student's: positions carry more information than means over the whole image
 CLASSES = 1000
 
 
@@ -37,14 +37,14 @@ class Teacher(nn.Module):
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """Pixels (B, 3, H, W), 0 to 255 -> float32 with ImageNet's mean and spread removed."""
+    """Pixels (B, 3, H, W), 0 to 255 -> float32, normalised with ImageNet's mean and standard deviation."""
     mean = torch.tensor(MEAN, device=pixels.device).view(3, 1, 1)
     std = torch.tensor(STD, device=pixels.device).view(3, 1, 1)
     return (pixels.float() / 255 - mean) / std
 
 
 def surveyed(teacher: nn.Module, photos: Photos, seed: int, device: torch.device, file: Path) -> np.ndarray:
-    """The `balance` of the photos (N,), by what the teacher says of crop 0 of each; kept in `file`."""
+    """The `balance` of the photos (N,), by the teacher's predictions for crop 0 of each; cached in `file`."""
     if not file.exists():
         crops = boxes(photos, 0, seed)
         parts = np.array_split(np.arange(len(photos)), -(-len(photos) // 128))
@@ -57,7 +57,7 @@ def surveyed(teacher: nn.Module, photos: Photos, seed: int, device: torch.device
 
 
 def balance(logits: np.ndarray) -> np.ndarray:
-    """How often to show each photo (N,), mean 1, so that classes rare among the photos count for more.
+    """Sampling weights of the photos (N,), mean 1, higher for classes that are rare among them.
 
     A photo's weight is the sum of p(c) / sqrt(mass of c) over classes, with p (N, 1000) by the teacher's logits.
     """

@@ -1,4 +1,4 @@
-"""From lessons to a weights file: the loop that every student shares, its diary and its command line."""
+"""The training loop that all students share, its log and its command line."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ LOG_EVERY = 50
 
 @torch.inference_mode()
 def watched(network: nn.Module, photos: Photos, size: int) -> dict[str, float]:
-    """Top-1, top-5 and cross-entropy on photos kept out of training, middle squares of `size` pixels."""
+    """Top-1, top-5 and cross-entropy on held-out photos, centre crops of `size` pixels."""
     classes = torch.from_numpy(photos.classes)
     pixels = torch.stack([centre(image, size) for image in photos.images])
     logits = torch.cat([network(normalise(part)) for part in pixels.split(100)])
@@ -32,8 +32,8 @@ def watched(network: nn.Module, photos: Photos, size: int) -> dict[str, float]:
     }
 
 
-class Diary:
-    """`log.jsonl`, checkpoint.pt and the weights file in the run's folder."""
+class Log:
+    """`log.jsonl`, `checkpoint.pt` and the weights file in the run's folder."""
 
     def __init__(
         self, folder: Path, name: str, stretch: Stretch, lessons: Lessons, held_out: Photos, size: int
@@ -43,7 +43,7 @@ class Diary:
         self.losses: list[float] = []
 
     def note(self, loss: float, size: int) -> None:
-        """Remember a step; every 50 a line is written."""
+        """Record a step's loss; every 50 steps a line is written."""
         self.losses.append(loss)
         if self.stretch.step % LOG_EVERY:
             return
@@ -52,7 +52,7 @@ class Diary:
         self.losses.clear()
 
     def keep(self) -> None:
-        """Write the checkpoint and the weights file, and how good they are."""
+        """Write the checkpoint, the weights file and its accuracy."""
         self.stretch.save(self.folder / "checkpoint.pt")
         images = list(first_images(self.lessons, self.stretch.plan.size(self.stretch.progress)))
         network = self.stretch.keep(images, self.folder / self.name)
@@ -60,12 +60,12 @@ class Diary:
 
     def _write(self, line: dict[str, object]) -> None:
         place = {"step": self.stretch.step, "hours": round(self.stretch.seconds / 3600, 4)}
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps({**place, **line}) + "\n")
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps({**place, **line}) + "\n")
 
 
-def train(stretch: Stretch, lessons: Lessons, diary: Diary, minutes: float, workers: int) -> None:
-    """Steps until the plan is done; checkpoint and weights every `minutes` and at the end."""
+def train(stretch: Stretch, lessons: Lessons, log: Log, minutes: float, workers: int) -> None:
+    """Train until the plan is done; write checkpoint and weights every `minutes` and at the end."""
     clock, kept = time.monotonic(), stretch.seconds
 
     def size(step: int) -> int:
@@ -77,21 +77,21 @@ def train(stretch: Stretch, lessons: Lessons, diary: Diary, minutes: float, work
         loss = stretch.learn(lessons.lesson(step, pixels, side, stretch.device), lessons.style.temperature)
         now = time.monotonic()
         stretch.seconds, clock = stretch.seconds + now - clock, now
-        diary.note(loss, side)
+        log.note(loss, side)
         if stretch.seconds - kept > 60 * minutes and stretch.progress < 1:
             kept = stretch.seconds
-            diary.keep()
-    diary.keep()
+            log.keep()
+    log.keep()
 
 
 def first_images(lessons: Lessons, size: int, count: int = 16) -> Iterator[Tensor]:
-    """Plain crops of the first steps, to take statistics of."""
+    """Crops of the first steps without augmentation, to estimate statistics on."""
     for step in range(min(count, lessons.per_epoch)):
         yield normalise(resized(lessons.pixels(step, size).float(), size))
 
 
 def prepared(options: argparse.Namespace, device: torch.device) -> tuple[Lessons, Photos]:
-    """The lessons of a run, and the photos that are kept out of it."""
+    """The training batches of a run, and its held-out photos."""
     torch.manual_seed(options.seed)
     options.run.mkdir(parents=True, exist_ok=True)
     photos, held_out = split(read_photos(options.photos), options.held_out)
@@ -106,25 +106,27 @@ def sizes(text: str) -> tuple[tuple[int, float], ...]:
 
 
 def parser(description: str | None, **defaults: object) -> argparse.ArgumentParser:
-    """What every training's command line has."""
+    """The options that all trainings share."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--photos", type=Path, required=True, help="folder of tars with index.csv")
     made.add_argument("--teacher", type=Path, required=True, help="SqueezeNet 1.1 as safetensors")
     made.add_argument("--run", type=Path, required=True, help="folder for the checkpoint, the log and the weights")
-    made.add_argument("--hours", type=float, default=2.0)
+    made.add_argument("--hours", type=float, default=2.0, help="length of the run in hours")
     made.add_argument("--steps", type=int, default=0, help="length in steps instead of hours")
-    made.add_argument("--sizes", type=sizes, help="size:share of the run")
+    made.add_argument("--sizes", type=sizes, help="image sizes with their share of the run, such as 96:0.6,128:0.4")
     made.add_argument("--adam", type=float, help="peak learning rate of AdamW")
-    made.add_argument("--decay", type=float, default=0.02)
-    made.add_argument("--fall", type=float, default=0.6, help="share of the run over which the rate falls")
-    made.add_argument("--warm-up", type=int, default=200, help="steps over which the rate rises")
-    made.add_argument("--temperature", type=float, default=2.0)
-    made.add_argument("--truth", type=float, default=0.1, help="weight of a known class against the teacher's answer")
-    made.add_argument("--batch", type=int, default=128)
-    made.add_argument("--minutes", type=float, default=4.0, help="between checkpoints")
-    made.add_argument("--held-out", type=int, default=500)
-    made.add_argument("--seed", type=int, default=0, help="of crops and mixtures; a new one for each stretch")
-    made.add_argument("--workers", type=int, default=1, help="threads that cut crops")
+    made.add_argument("--decay", type=float, default=0.02, help="weight decay")
+    made.add_argument("--fall", type=float, default=0.6, help="share of the run over which the learning rate decays")
+    made.add_argument("--warm-up", type=int, default=200, help="steps over which the learning rate rises")
+    made.add_argument("--temperature", type=float, default=2.0, help="of the softmax of teacher and student")
+    made.add_argument("--truth", type=float, default=0.1, help="weight of a known class in the targets")
+    made.add_argument("--batch", type=int, default=128, help="images per batch")
+    made.add_argument("--minutes", type=float, default=4.0, help="minutes between checkpoints")
+    made.add_argument("--held-out", type=int, default=500, help="number of photos kept out of training")
+    made.add_argument(
+        "--seed", type=int, default=0, help="random seed of crops and augmentation; use a new one for each stage"
+    )
+    made.add_argument("--workers", type=int, default=1, help="number of threads that cut crops")
     made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     made.set_defaults(**defaults)
     return made

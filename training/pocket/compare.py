@@ -1,10 +1,10 @@
-"""Whether one weights file is better than another, photo by photo, on photos that neither was trained on.
+"""Compare two weights files on held-out photos, by paired differences.
 
     python -m training.pocket.compare OLD.safetensors NEW.safetensors --photos PHOTOS --teacher TEACHER.safetensors
 
-The photos are the ones that `train.py` keeps out of training (`--held-out`, the same number for the whole chain).
-Each line has the two means and their difference with its 95 % interval: 1.96 standard errors of the mean of the
-differences. Photos that both find hard, or easy, then tell nothing, so that small differences are seen.
+The photos are those that `train.py` holds out (use the same `--held-out` number in all stages). Each line has the two
+means and their paired difference with its 95 % interval: 1.96 standard errors of the mean difference. Pairing removes
+the variation in difficulty between photos, so that small differences can be seen.
 """
 
 import argparse
@@ -23,13 +23,13 @@ TEMPERATURE = 2
 
 
 def paired(old: Tensor, new: Tensor) -> tuple[float, float]:
-    """The mean of new - old (N,) each, and half of its 95 % interval."""
+    """The mean of new - old, each (N,), and half the width of its 95 % interval."""
     apart = new.double() - old.double()
     return float(apart.mean()), 1.96 * float(apart.std()) / len(apart) ** 0.5
 
 
 def line(name: str, old: Tensor, new: Tensor) -> str:
-    """One measure (N,) of both files as text; yes and no in percent."""
+    """One measure (N,) of both files as text; booleans in percent."""
     shown = 100 if old.dtype == torch.bool else 1
     mean, half = paired(old, new)
     before, after = shown * old.double().mean(), shown * new.double().mean()
@@ -37,7 +37,7 @@ def line(name: str, old: Tensor, new: Tensor) -> str:
 
 
 def measures(logits: Tensor, taught: Tensor, classes: Tensor) -> dict[str, Tensor]:
-    """What is measured of each photo (N,), from the answers of a network and of its teacher (N, 1000)."""
+    """The measures of each photo, each (N,), from the logits (N, 1000) of a network and of its teacher."""
     five = logits.topk(5, dim=1).indices
     said = (logits / TEMPERATURE).log_softmax(dim=1)
     apart = F.kl_div(said, (taught / TEMPERATURE).softmax(dim=1), reduction="none").sum(dim=1)
@@ -55,8 +55,8 @@ def main() -> None:
     parser.add_argument("weights", type=Path, nargs=2, help="the old file and the new one")
     parser.add_argument("--photos", type=Path, required=True, help="folder of tars with index.csv")
     parser.add_argument("--teacher", type=Path, required=True, help="SqueezeNet 1.1 as safetensors")
-    parser.add_argument("--held-out", type=int, default=500, help="as in training")
-    parser.add_argument("--features", type=Path, help="folders of pictures, one per class, for nearest neighbours")
+    parser.add_argument("--held-out", type=int, default=500, help="number of held-out photos, as in training")
+    parser.add_argument("--features", type=Path, help="image folders, one per class, for nearest neighbours")
     parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE])
     options = parser.parse_args()
     torch.set_num_threads(1)

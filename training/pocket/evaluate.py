@@ -1,8 +1,8 @@
-"""Measure a weights file of the pocket network: everything that docs/pocket.md reports.
+"""Evaluate a weights file of the pocket network: all figures of docs/pocket.md.
 
     python -m training.pocket.evaluate --labelled DIR --teacher squeezenet1_1.safetensors --features DIR --show cat.png
 
-Pictures are prepared in the plain way: the short side resized to the size asked, the middle square.
+Images are resized so that the short side has the given size, then centre-cropped.
 """
 
 import argparse
@@ -25,7 +25,7 @@ TEACHER_SIZE = 224
 
 
 def squares(files: Iterable[Path], size: int) -> Tensor:
-    """The middle squares of picture files: uint8 (B, 3, size, size)."""
+    """Centre crops of image files: uint8 (B, 3, size, size)."""
     return torch.stack([centre(Image.open(file).convert("RGB"), size) for file in files])
 
 
@@ -36,21 +36,21 @@ def answers(network: torch.nn.Module, pixels: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, classes: Tensor) -> str:
-    """Top-1 and top-5 as text."""
+    """Top-1 and top-5 accuracy as text."""
     hits = logits.topk(5, dim=1).indices == classes[:, None]
     return f"top-1 {hits[:, 0].float().mean():6.1%}  top-5 {hits.any(dim=1).float().mean():6.1%}"
 
 
 def neighbours(network: PocketAlexNet, folder: Path, size: int) -> Tensor:
-    """Whether each picture's nearest other picture is in its folder (N,): last hidden layer, centred, cosine."""
+    """Whether each image's nearest other image is in its folder (N,): last hidden layer, centred, cosine."""
     files = sorted(file for file in folder.glob("*/*") if file.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
     names = sorted({file.parent.name for file in files})
     labels = torch.tensor([names.index(file.parent.name) for file in files])
     hidden = torch.nn.Sequential(network.features, network.avgpool, torch.nn.Flatten(), *network.classifier[:6])
     features = answers(hidden, squares(files, size))
     features = F.normalize(features - features.mean(dim=0), dim=1)
-    likeness = (features @ features.T).fill_diagonal_(-1)
-    return labels[likeness.argmax(dim=1)] == labels
+    similarity = (features @ features.T).fill_diagonal_(-1)
+    return labels[similarity.argmax(dim=1)] == labels
 
 
 def dead_filters(network: PocketAlexNet) -> int:
@@ -61,7 +61,7 @@ def dead_filters(network: PocketAlexNet) -> int:
 
 @torch.inference_mode()
 def milliseconds(network: PocketAlexNet, size: int, times: int = 30) -> float:
-    """One picture's forward pass: the median."""
+    """The median time of one image's forward pass."""
     image = torch.randn(1, 3, size, size)
     taken = []
     for _ in range(times):
@@ -79,19 +79,19 @@ def load(weights: Path) -> PocketAlexNet:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """The parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, default=weights_path(), help="the bundled file unless said")
+    parser.add_argument("--weights", type=Path, default=weights_path(), help="default: the bundled file")
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160, SIZE])
-    parser.add_argument("--labelled", type=Path, help="pictures and labels.csv with columns file, class_index")
-    parser.add_argument("--teacher", type=Path, help="SqueezeNet 1.1, to count how often both agree")
-    parser.add_argument("--features", type=Path, help="folders of pictures, one per class, for nearest neighbours")
-    parser.add_argument("--show", type=Path, nargs="+", default=[], help="pictures to name")
+    parser.add_argument("--labelled", type=Path, help="folder of images and labels.csv with columns file, class_index")
+    parser.add_argument("--teacher", type=Path, help="SqueezeNet 1.1 as safetensors, to measure agreement")
+    parser.add_argument("--features", type=Path, help="image folders, one per class, for nearest neighbours")
+    parser.add_argument("--show", type=Path, nargs="+", default=[], help="images to classify")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print what was asked for."""
+    """Print the measures asked for."""
     options = arguments()
     torch.set_num_threads(2)
     start = time.perf_counter()
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def report_accuracy(network: PocketAlexNet, options: argparse.Namespace) -> None:
-    """Accuracy at each size, how often the first answer is the teacher's, and how far all are (at temperature 2)."""
+    """Accuracy at each size, top-1 agreement with the teacher, and KL divergence at temperature 2."""
     with (options.labelled / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     files = [options.labelled / row["file"] for row in rows]

@@ -1,18 +1,18 @@
-"""How much a network's gradients mean: its saliency against what the picture loses, and against the teacher's.
+"""Evaluate a network's saliency: faithfulness by deletion and insertion, and agreement with the teacher's SmoothGrad.
 
     python -m training.pocket.gradients OLD.safetensors NEW.safetensors --photos PHOTOS --teacher TEACHER.safetensors
 
-On photos kept out of training, each asked about the class that the teacher names first. The saliency (|gradient| of the
-logit, largest over the colours) is summed into 14 x 14 cells.
+On held-out photos, for the class that the teacher ranks first. The saliency (|gradient| of the logit, maximum over
+colour channels) is summed into 14 x 14 cells.
 
-    deletion     the share of the class's probability that is left, on average, while cells are blurred away, the most
-                 salient first (Petsiuk et al., 2018, "RISE"): lower is better
-    insertion    the same while they come back to a blurred picture: higher is better
+    deletion     mean class probability, relative to that of the full image, while cells are replaced by a blurred copy,
+                 the most salient first (Petsiuk et al., 2018, "RISE"): lower is better
+    insertion    the same while cells of the image are inserted into the blurred copy: higher is better
     smoothgrad   rank correlation of the cells with those of the teacher's SmoothGrad (Smilkov et al., 2017)
-    rough        the part of the gradient's energy above a quarter of the sampling rate: how noisy it looks
+    rough        share of the gradient's energy above a quarter of the sampling rate: how noisy it looks
 
-Insertion and deletion are the teacher's: what the network finds salient is judged by one that sees better, and whose
-certainty does not change with the file. Cells in random order are the yardstick.
+Probabilities for insertion and deletion are the teacher's: it is more accurate, and its confidence does not depend on
+the weights file. Cells in random order are the baseline.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from training.pocket.evaluate import TEACHER_SIZE, load
 CELL = 16
 STAGES = 14
 TOGETHER = 16
-NOISES, SPREAD = 12, 0.15  # of SmoothGrad; in parts of the range of pixels
-BLUR = 15  # half the width, in pixels, of the window by which what is taken away is blurred (twice)
+NOISES, SPREAD = 12, 0.15  # of SmoothGrad; the spread as a share of the range of pixel values
+BLUR = 15  # half the width, in pixels, of the box filter that blurs deleted cells (applied twice)
 
 
 def gradients(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Of the logit of each image's class: (B, 3, H, W) like the images, which are without mean and spread."""
+    """Gradients of the logit of each image's class: (B, 3, H, W), like the images, which are normalised."""
     leaf = images.detach().requires_grad_()
     scores = network(leaf).gather(1, classes[:, None]).sum()
     (found,) = torch.autograd.grad(scores, leaf)
@@ -48,7 +48,7 @@ def cells(saliency: Tensor) -> Tensor:
 
 
 def smoothgrad(network: nn.Module, images: Tensor, classes: Tensor, seed: int = 0) -> Tensor:
-    """The mean gradient over noisy copies of the images, its largest |value| over the colours: (B, H, W)."""
+    """The mean gradient over noisy copies of the images, maximum |value| over colour channels: (B, H, W)."""
     generator = torch.Generator().manual_seed(seed)
     spread = SPREAD * float(images.max() - images.min())
     total = torch.zeros_like(images)
@@ -64,7 +64,7 @@ def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
 
 
 def blurred(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) twice averaged over a window."""
+    """Images (B, 3, H, W) blurred by applying a box filter twice."""
     for _ in range(2):
         images = F.avg_pool2d(F.pad(images, (BLUR,) * 4, mode="reflect"), 2 * BLUR + 1, stride=1)
     return images
@@ -72,7 +72,7 @@ def blurred(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def kept(judge: nn.Module, images: Tensor, classes: Tensor, order: Tensor, *, insert: bool) -> Tensor:
-    """The mean share of the judge's probability of the class while cells go, or come, in `order` (B, N): (B,)."""
+    """The judge's mean relative class probability during deletion or insertion in `order` (B, N): (B,)."""
     away, side, count = blurred(images), images.shape[-1] // CELL, order.shape[1]
     places = order.argsort(dim=1).view(-1, 1, side, side)
     whole = judge(images).softmax(dim=1).gather(1, classes[:, None])[:, 0]
@@ -86,7 +86,7 @@ def kept(judge: nn.Module, images: Tensor, classes: Tensor, order: Tensor, *, in
 
 
 def rough(gradient: Tensor) -> Tensor:
-    """The part of the energy of gradients (B, 3, H, W) above a quarter of the sampling rate: (B,)."""
+    """The share of the energy of gradients (B, 3, H, W) above a quarter of the sampling rate: (B,)."""
     power = torch.fft.fft2(gradient).abs().square().sum(dim=1)
     rates = [torch.fft.fftfreq(side) for side in gradient.shape[-2:]]
     high = (rates[0][:, None].square() + rates[1].square()).sqrt() > 0.25
@@ -96,7 +96,7 @@ def rough(gradient: Tensor) -> Tensor:
 def measures(
     network: nn.Module, judge: nn.Module, images: Tensor, classes: Tensor, wanted: Tensor
 ) -> dict[str, Tensor]:
-    """What is measured of a batch, each (B,); `wanted` (B, N) is the cells of the teacher's SmoothGrad."""
+    """The measures of a batch, each (B,); `wanted` (B, N) holds the cells of the teacher's SmoothGrad."""
     found = gradients(network, images, classes)
     salient = cells(found.abs().amax(dim=1))
     order = salient.argsort(dim=1, descending=True)
@@ -109,13 +109,13 @@ def measures(
 
 
 def main() -> None:
-    """Print a column for each file, and how the last differs from the first."""
+    """Print a column for each file, and the difference between the last and the first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, nargs="+")
     parser.add_argument("--photos", type=Path, required=True, help="folder of tars with index.csv")
     parser.add_argument("--teacher", type=Path, required=True, help="SqueezeNet 1.1 as safetensors")
-    parser.add_argument("--held-out", type=int, default=500, help="as in training")
-    parser.add_argument("--count", type=int, default=64, help="how many of them are used")
+    parser.add_argument("--held-out", type=int, default=500, help="number of held-out photos, as in training")
+    parser.add_argument("--count", type=int, default=64, help="number of held-out photos to use")
     options = parser.parse_args()
     torch.set_num_threads(1)
     judge = Teacher(options.teacher).network

@@ -3,7 +3,7 @@
 Muon (Jordan et al., 2024) steps along the nearest orthogonal matrix to the momentum, so that no direction of a weight
 matrix learns much faster than another. On matrices as small as these it costs a tenth of a step.
 
-The dense layers before the last learn slowly: taught fast, they forget what pictures share.
+The dense layers before the last have a lower learning rate: at the full rate, nearest neighbours get worse.
 """
 
 import torch
@@ -13,8 +13,10 @@ from torch.optim import AdamW, Optimizer
 from training.pocket.student import Student
 from triscope.network.variants.precision import native_bfloat16
 
-FIRST_DECAY = 0.5  # of the first layer: what no photo excites fades away (its length means nothing, see Normed)
-SLOW = 0.05  # of the learning rate, for SLOW_LAYERS
+FIRST_DECAY = (
+    0.5  # weight decay of the first layer, which removes unexcited components (scale is irrelevant: see Normed)
+)
+SLOW = 0.05  # share of the learning rate, for SLOW_LAYERS
 SLOW_LAYERS = ("network.classifier.1.", "network.classifier.4.")
 MUON = tuple(f"network.features.{i}.layer.weight" for i in (3, 6, 8, 10))
 
@@ -32,14 +34,14 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Momentum, made orthogonal: w <- w (1 - lr decay) - lr sqrt(rows / columns, at least 1) orthogonal(momentum)."""
+    """Orthogonalised momentum: w <- w (1 - lr decay) - lr sqrt(rows / columns, at least 1) orthogonal(momentum)."""
 
     def __init__(self, params: list[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step from the gradients in place."""
+        """One step from the current gradients."""
         for group in self.param_groups:
             for weight in group["params"]:
                 velocity = self.state[weight].setdefault("velocity", torch.zeros_like(weight))
@@ -51,7 +53,7 @@ class Muon(Optimizer):
 
 
 def optimisers(student: Student, muon: float, adam: float, decay: float) -> list[Optimizer]:
-    """What trains the student, at learning rates `muon` and `adam`."""
+    """The student's optimisers, with learning rates `muon` and `adam`."""
     named = dict(student.named_parameters())
     inner = [named.pop(name) for name in MUON] if muon else []
     slow = [named.pop(name) for name in list(named) if name.startswith(SLOW_LAYERS)]

@@ -1,31 +1,32 @@
-"""Pictures moved a little to where the student does worst, so that it learns gradients that mean something.
+"""Adversarial training: small perturbations of the images that raise the student's loss the most.
 
-A network that must keep its answer within a small L2 ball cannot lean on patterns that nobody sees: its saliency
-follows the things in the picture, and what is ascended from it looks like them (Engstrom et al., 2019, "Adversarial
-robustness as a prior for learned representations"; Santurkar et al., 2019). One step from a random start is enough
-(Wong et al., 2020, "Fast is better than free"), on half of a batch: the other half stays the plain lesson.
+A network that is robust within a small L2 ball cannot rely on patterns that people do not see: its gradients follow the
+objects in the image, and gradient ascent on it makes recognisable objects (Engstrom et al., 2019, "Adversarial
+robustness as a prior for learned representations"; Santurkar et al., 2019). One gradient step from a random start is
+enough (Wong et al., 2020, "Fast is better than free"). Half of each batch is perturbed, the other half is not.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIDE = 224  # lengths are given for pictures of this side; a smaller picture has proportionally less
-RISE = 0.3  # share of the stretch over which the length grows from nothing
+SIDE = 224  # norms are given for images of this side length; smaller images get proportionally less
+RISE = 0.3  # share of the training stage over which the norm grows from 0
 
 
-def reach(length: float, side: int, progress: float) -> float:
-    """How far pictures of `side` pixels are moved when `progress` (0 to 1) of the stretch is done."""
+def radius(length: float, side: int, progress: float) -> float:
+    """The L2 norm of perturbations for images of `side` pixels at `progress` (0 to 1) of the training stage."""
     return length * side / SIDE * min(1.0, progress / RISE)
 
 
-def worsened(
+def adversarial(
     network: nn.Module, images: Tensor, answers: Tensor, temperature: float, length: float, seed: int, half: bool
 ) -> Tensor:
-    """Images (B, 3, H, W) without mean and spread, the first B // 2 of them moved by at most `length` (L2).
+    """Normalised images (B, 3, H, W), the first B // 2 of them perturbed by at most `length` (L2 norm).
 
-    Each is moved by a random half of `length`, then by `length` along the gradient of its cross-entropy with `answers`
-    (B, classes) at `temperature`, and brought back into the ball. `half`: gradients in bfloat16.
+    The perturbation starts at random with norm `length` / 2, takes a step of `length` along the gradient of the
+    cross-entropy with `answers` (B, classes) at `temperature`, and is projected back into the ball. `half`: gradients
+    in bfloat16.
     """
     count = len(images) // 2
     plain, wanted = images[:count], answers[:count]
@@ -48,5 +49,5 @@ def norms(images: Tensor) -> Tensor:
 
 
 def unit(images: Tensor) -> Tensor:
-    """Each image (B, 3, H, W) at norm 1."""
+    """Each image (B, 3, H, W) scaled to L2 norm 1."""
     return images / norms(images)

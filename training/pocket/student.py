@@ -1,4 +1,4 @@
-"""The student while it trains: batch normalisation after each layer, folded away when it is exported."""
+"""The student during training: batch normalisation after each layer, folded into the weights at export."""
 
 import copy
 from collections.abc import Iterable
@@ -61,7 +61,7 @@ class Student(nn.Module):
 
 @torch.no_grad()
 def folded(student: Student) -> PocketAlexNet:
-    """The same function in eval mode, without batch normalisation: w' = w g/s and b' = b - m g/s, s the spread."""
+    """The same function in eval mode, without batch normalisation: w' = w g/s and b' = b - m g/s, s the std."""
     with torch.device("meta"):
         network = PocketAlexNet()
     network.to_empty(device="cpu")
@@ -77,11 +77,10 @@ def folded(student: Student) -> PocketAlexNet:
 
 @torch.no_grad()
 def unfolded(network: PocketAlexNet, batches: Iterable[Tensor]) -> Student:
-    """A student of the same function, to go on training from a weights file alone.
+    """A student that computes the same function, to continue training from a weights file alone.
 
-    The batch normalisation is put back as the identity: its statistics are those of `batches` (images without mean and
-    spread), its gain and shift undo them. Rows are brought to the length they start with in a new student, so that
-    learning rates mean the same.
+    Batch normalisation is inserted as the identity: its statistics are those of `batches` (normalised images), its gain
+    and shift undo them. Weight rows are rescaled to their norm at initialisation, so that the same learning rates fit.
     """
     student = Student()
     student.network.classifier[6].load_state_dict(network.classifier[6].state_dict())
@@ -101,11 +100,11 @@ def unfolded(network: PocketAlexNet, batches: Iterable[Tensor]) -> Student:
 
 @torch.no_grad()
 def reheaded(student: Student, batches: Iterable[Tensor]) -> Student:
-    """The student with a new head that keeps which pictures the trunk finds alike.
+    """The student with a new head that approximately preserves the trunk's similarities between images.
 
-    The layer of 1024 takes the first 512 principal components of the pooled maps of `batches`, the strong ones
-    weakened (by the fourth root of their variance), and their negatives, so that nothing is lost to its ReLU. The next
-    is random, with opposite weights for negatives, which keeps angles about as they are; the last knows nothing.
+    The layer of 1024 units computes the first 512 principal components of the pooled maps of `batches`, scaled to the
+    fourth root of their variance, and their negatives, so that its ReLU loses nothing. The next layer is random, with
+    opposite weights for the negatives, which approximately preserves angles; the last one has its usual initialisation.
     """
     network = student.network.eval()
     pooled = torch.cat([network.avgpool(network.features(batch)).flatten(1) for batch in batches]).double()
@@ -122,12 +121,12 @@ def reheaded(student: Student, batches: Iterable[Tensor]) -> Student:
 
 
 @torch.no_grad()
-def quieted(filters: Tensor, images: Tensor, noise: float) -> Tensor:
-    """First-layer filters (K, C, h, w) without what photos hardly excite: w S (S + noise I)^-1.
+def denoised(filters: Tensor, images: Tensor, noise: float) -> Tensor:
+    """First-layer filters (K, C, h, w) without the components that photos hardly excite: w S (S + noise I)^-1.
 
-    S (Chw, Chw) is the covariance of the patches of `images` (B, C, H, W). Neighbouring pixels are alike, so most
-    directions of a filter see next to nothing: no gradient ever removes the noise that they start with, and it hides
-    the rest. This is the filter nearest in its answers to the old one when its length has a price.
+    S (Chw, Chw) is the covariance of the patches of `images` (B, C, H, W). Neighbouring pixels are correlated, so most
+    directions have little variance: training does not remove the noise of the initialisation along them. This is the
+    ridge regression of the old filter's outputs on the patches, with penalty `noise`.
     """
     patches = F.unfold(images, filters.shape[-2:], stride=8).transpose(1, 2).flatten(0, 1).double()
     covariance = torch.cov(patches.T)

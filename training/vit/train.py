@@ -1,8 +1,8 @@
-"""Train the small vision transformer: photos in, one weights file out. See README.md beside this file.
+"""Train the small vision transformer on a folder of photos. README.md in this folder has the details.
 
     python -m training.vit.train --photos PHOTOS --teacher squeezenet1_1.safetensors --run RUN --hours 2
 
-Stop it when you like and start the same command again: it goes on from the last checkpoint in RUN.
+It can be interrupted; the same command resumes from the last checkpoint in RUN.
 """
 
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ from training.distillation.lessons import Lesson
 from training.distillation.stretch import Plan as AnyPlan
 from training.distillation.stretch import Stretch, cross_entropy, replace
 from training.distillation.teacher import CELLS
-from training.distillation.training import Diary, parser, prepared, sizes, train
+from training.distillation.training import Log, parser, prepared, sizes, train
 from training.vit.vit import PATCH, SmallViT
 
 WATCHED_SIZE = 96
 TEACHER_MAPS = 512
-CELL = 1.0  # weight of what the teacher sees in each cell, against the answers
+CELL = 1.0  # weight of the loss on feature maps, against that on class scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(AnyPlan):
-    """A plan with AdamW's learning rate, and how weights decay."""
+    """A plan with AdamW's learning rate and weight decay."""
 
     adam: float
     decay: float
 
 
 class Student(nn.Module):
-    """The transformer, and what guesses the teacher's last maps from its tokens while it learns."""
+    """The transformer, with a dense layer that predicts the teacher's last feature maps during training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Student(nn.Module):
         nn.init.normal_(self.network.class_token, std=0.02)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) -> logits (B, 1000), guessed maps in 3 x 3 cells (B, 512, 3, 3)."""
+        """(B, 3, H, W) -> logits (B, 1000), predicted maps in 3 x 3 cells (B, 512, 3, 3)."""
         tokens = self.network.tokens(images)
         rows = images.shape[-2] // PATCH
         maps = tokens[:, 1:].transpose(1, 2).unflatten(2, (rows, -1))
@@ -60,7 +60,7 @@ class Student(nn.Module):
 
 
 class Run(Stretch):
-    """A stretch of the transformer."""
+    """A training stage of the transformer."""
 
     student: Student
 
@@ -75,7 +75,7 @@ class Run(Stretch):
         super().__init__(student, [optimiser], plan, device)
 
     def losses(self, lesson: Lesson, temperature: float) -> tuple[Tensor, Tensor]:
-        """Answers, and how far the guessed cells point away from the teacher's."""
+        """Cross-entropy with the teacher, and mean cosine distance of the predicted maps from the teacher's."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits, guessed = self.student(lesson.images)
         wanted = lesson.features.view_as(guessed)
@@ -94,7 +94,7 @@ class Run(Stretch):
 
 
 def main(words: list[str] | None = None) -> None:
-    """Read, resume, train, export."""
+    """Load the data, resume from a checkpoint if there is one, train, export."""
     options = parser(__doc__, sizes=sizes("96:1"), adam=1e-3, decay=0.05).parse_args(words)
     device = torch.device(options.device)
     lessons, held_out = prepared(options, device)
@@ -104,7 +104,7 @@ def main(words: list[str] | None = None) -> None:
     train(
         run,
         lessons,
-        Diary(options.run, "vit.safetensors", run, lessons, held_out, WATCHED_SIZE),
+        Log(options.run, "vit.safetensors", run, lessons, held_out, WATCHED_SIZE),
         options.minutes,
         options.workers,
     )

@@ -1,19 +1,19 @@
-"""A vision transformer small enough to be trained in hours on a processor, and to be looked at in tests and examples.
+"""A vision transformer small enough to train in hours on a CPU, for tests and examples.
 
-As ViT (Dosovitskiy et al., 2021), with three convolutions in place of the patch projection, since early convolutions
-make it learn far quicker (Xiao et al., 2021, "Early convolutions help transformers see better"), and with the fixed
-two-dimensional sines and cosines of Beyer et al. (2022, "Better plain ViT baselines") for places.
+As ViT (Dosovitskiy et al., 2021), with a stem of three convolutions in place of the patch projection, which speeds up
+training (Xiao et al., 2021, "Early convolutions help transformers see better"), and fixed two-dimensional sinusoidal
+position embeddings of Beyer et al. (2022, "Better plain ViT baselines").
 """
 
 import torch
 from torch import Tensor, nn
 
 PATCH = 8
-LONGEST = 10_000.0  # the longest wave of the places, in patches, over 2 pi
+LONGEST = 10_000.0  # the longest wavelength of the position embeddings, in patches, over 2 pi
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, written out: on processors its way back is much quicker than the fused kernel's."""
+    """Multi-head self-attention, written out: its backward pass is much faster on CPUs than the fused kernel's."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then two dense layers, each added to what came in."""
+    """Attention, then an MLP of two dense layers, each with a residual connection."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Block(nn.Module):
 
 
 class SmallViT(nn.Module):
-    """Images (B, 3, H, W), H and W multiples of 8, mean and spread removed -> logits (B, 1000)."""
+    """Images (B, 3, H, W), H and W multiples of 8, normalised -> logits (B, 1000)."""
 
     def __init__(self, width: int = 192, depth: int = 6, heads: int = 3, classes: int = 1000) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class SmallViT(nn.Module):
 
 
 def places(rows: int, cols: int, width: int) -> Tensor:
-    """Sines and cosines of each patch's row and column: (rows * cols, width), row by row."""
+    """Position embeddings: sines and cosines of each patch's row and column: (rows * cols, width), row by row."""
     rates = LONGEST ** -torch.linspace(0, 1, width // 4)
     down = torch.arange(rows)[:, None] * rates
     along = torch.arange(cols)[:, None] * rates
