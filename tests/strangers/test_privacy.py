@@ -78,7 +78,9 @@ def test_a_store_says_nothing_of_where_it_is(home):
     assert call("index", str(home / "photos"), "-m", MODEL).exit_code == 0  # by another way, the same store
     away = home / "elsewhere"
     assert call("index", "../photos", "--store", str(away), "-m", MODEL, "--layer", "7").exit_code == 0
-    assert [path for path in away.rglob("*") if path.is_file() and b"lucy" in path.read_bytes()] == []
+    files = [path for path in away.rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert [path for path in files if b"lucy" in path.read_bytes()] == []
     assert Store.open(away).files([0]) == [home / "photos" / "0.png"]
     (home / "moved").mkdir()
     away.rename(home / "moved" / "elsewhere")

@@ -105,8 +105,8 @@ def settle(student: Student, batches: Iterable[Tensor]) -> None:
 def prior(network: PocketAlexNet, batches: Sequence[Tensor]) -> Tensor:
     """Log of the mean probability (1000,) that the network gives each class on the photos, centred.
 
-    The photos show some classes far more often than others, and the student learns this prior. It is subtracted from the
-    logits (Menon et al., 2021, "Long-tail learning via logit adjustment").
+    The photos show some classes far more often than others, and the student learns this prior. It is subtracted from
+    the logits (Menon et al., 2021, "Long-tail learning via logit adjustment").
     """
     shares = torch.cat([network(batch).softmax(dim=1) for batch in batches]).mean(dim=0).log()
     return shares - shares.mean()
