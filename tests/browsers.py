@@ -20,3 +20,10 @@ def chromium(*flags: str) -> Iterator[Any]:
         running = playwright.chromium.launch(executable_path=path, args=[*usual, *flags])
         yield running
         running.close()
+
+
+def wait_for_count(locator: Any, count: int) -> None:
+    """Wait until so many elements are there, and no others; fails where they are not."""
+    from playwright.sync_api import expect
+
+    expect(locator).to_have_count(count)

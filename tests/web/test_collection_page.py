@@ -8,6 +8,7 @@ import pytest
 
 import triscope as ts
 from benchmarks.quality._made import fill
+from tests.browsers import wait_for_count
 from tests.web.browsing import LOOKS, Opened
 from tests.web.conftest import SAME, finished, paint, tiny
 from triscope.web.microscope import Microscope
@@ -60,9 +61,9 @@ def test_photos_that_are_drawn_around_are_told_from_the_rest(opened, page_of_col
     found = latest(page_of_collection, Selected)
     assert 2 <= len(found.rows) < 14
     assert said == f"{len(found.rows)} pictures selected"
-    assert page.locator(".near .units tr").count() == 12
+    wait_for_count(page.locator(".near .units tr"), 12)
     assert page.locator(".near .units th").first.inner_text() in (found.units[0].unit, found.units[0].name)
-    assert page.locator(".near .gallery img").count() == min(9, 14 - len(found.rows))
+    wait_for_count(page.locator(".near .gallery img"), min(9, 14 - len(found.rows)))
     assert "rows=" in page.url
     page.reload()
     page.locator(".near .mean img").wait_for()

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from tests.browsers import wait_for_count
 from tests.web.conftest import SAME, finished
 from triscope.metrics.judgement import Judgement
 from triscope.web.answers import facts
@@ -121,7 +122,7 @@ def test_two_networks_are_asked_the_same_side_by_side(opened):
     asked = [re.match(r".*: score", one.inner_text())[0] for one in page.locator(".pair .value").all()]
     assert len(asked) == 2
     assert asked[0] == asked[1]
-    assert page.locator(".bars").count() == 2
+    wait_for_count(page.locator(".bars"), 2)
     page.locator(".pair .stack").first.hover(position={"x": 40, "y": 50})
     places = {re.search(r"row \d+, column \d+", one.inner_text())[0] for one in page.locator(".pair .value").all()}
     assert len(places) == 1
@@ -133,10 +134,10 @@ def test_a_unit_of_two_networks_stands_side_by_side(opened):
     page = opened.page
     page.locator(".panel.ready[data-network='1']").wait_for()
     assert [one.inner_text() for one in page.locator(".run > h3").all()] == ["tiny", "other"]
-    assert page.locator(".run button.main").count() == 2
+    wait_for_count(page.locator(".run button.main"), 2)
     page.get_by_label("Beside it").select_option("")
     page.locator(".run").nth(1).wait_for(state="detached")
-    assert page.locator(".panel").count() == 1
+    wait_for_count(page.locator(".panel"), 1)
 
 
 def test_the_numbers_of_another_network_are_its_own(client, running):

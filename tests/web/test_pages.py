@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import PIL.Image
 import pytest
 
+from tests.browsers import wait_for_count
 from tests.tabbing import walk
 from tests.web.browsing import LOOKS, PAGES, Opened
 from tests.web.conftest import HOSTILE, SAME
@@ -136,7 +137,7 @@ def test_photos_of_the_collection_are_found_for_a_unit(opened):
     opened.go("#/unit?u=3%3A2")
     opened.page.locator(".histogram").wait_for()
     opened.page.locator(".found .gallery img").first.wait_for()
-    assert opened.page.locator(".found .gallery").count() == 2
+    wait_for_count(opened.page.locator(".found .gallery"), 2)
 
 
 def test_notes_and_stars_are_kept_in_the_store(opened, running):
