@@ -1,6 +1,7 @@
 """From files to what the network sees, and collections of files."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import PIL.Image
@@ -14,6 +15,7 @@ from triscope.images import read_image
 from triscope.network import Network
 from triscope.network.loading._torchvision import import_torchvision
 from triscope.network.preprocess import Preprocess
+from triscope.objectives.base import Need
 from triscope.which.collection import Collection
 from triscope.which.database.schema import choose
 from triscope.which.indexing.decoding import Embedder, decode, ordered, small
@@ -59,7 +61,25 @@ def test_pictures_are_normalised_as_the_network_does_it(network):
     images = torch.randint(0, 256, (3, network.channels, 32, 48), dtype=torch.uint8)
     embed = Embedder(network, choose(network, [next(iter(network.layers))]), "float32")
     for given in (images, images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), images / 255):
-        assert torch.equal(embed._normalised(given), network.normalise(images / 255))
+        for room in (torch.empty(0), torch.empty(3, 32, 48, network.channels).permute(0, 3, 1, 2)):
+            before = given.clone()
+            assert torch.equal(embed._normalised(given, room), network.normalise(images / 255))
+            assert torch.equal(given, before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_a_layer_says_of_a_batch_stays_when_the_next_one_is_seen(precision):
+    """Also where it says what it is given, and where several threads ask."""
+    network = Network(nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(3 * 32 * 32, 4)), size=32)
+    columns = choose(network, [Need("0", "none"), Need("2")])
+    batches = [torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in range(24)]
+    alone = [Embedder(network, columns, precision)(batch) for batch in batches]
+    embed = Embedder(network, columns, precision)
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(embed, batches))
+    for batch, one, other in zip(batches, alone, together, strict=True):
+        assert all(torch.equal(one[column.name], other[column.name]) for column in columns)
+        torch.testing.assert_close(other[columns[0].name].flatten(1), batch.flatten(1), atol=4e-3, rtol=4e-3)
 
 
 def test_the_small_picture_of_bytes_is_that_of_floats():
