@@ -217,8 +217,8 @@ class Embedder:
         count, channels, rows, cols = images.shape
         lines = images.permute(0, 2, 3, 1).reshape(count, rows, cols * channels)
         if room.shape != images.shape:
-            kind = {"dtype": self._network.dtype, "device": images.device}
-            room = torch.empty(count, rows, cols, channels, **kind).permute(0, 3, 1, 2)
+            room = torch.empty(lines.shape, dtype=self._network.dtype, device=images.device)
+            room = room.view(count, rows, cols, channels).permute(0, 3, 1, 2)
         made = room.permute(0, 2, 3, 1).view(lines.shape)
         changes = [
             (change, torch.tensor(statistic, device=images.device).repeat(cols))
