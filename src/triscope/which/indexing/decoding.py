@@ -200,10 +200,7 @@ class Embedder:
             seen = self._normalised(images, room)
             look = self._network.look(seen, self.layers)
             values = {column.name: self._value(column, look, images).cpu() for column in self.columns}
-        # A layer that gives what it is given would be overwritten by the next batch.
-        own = seen.untyped_storage().data_ptr()
-        values = {name: one.clone() if one.untyped_storage().data_ptr() == own else one for name, one in values.items()}
-        self._room[:] = [seen]
+        self._room[:] = [seen]  # for the next batch: values of layers are copies (see `tap`)
         return values
 
     def _normalised(self, images: Tensor, room: Tensor) -> Tensor:
