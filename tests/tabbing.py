@@ -33,10 +33,20 @@ _STOP = """() => {
 }"""
 
 
+def settle(page: Any, still: int = 4) -> None:
+    """Wait until the controls have stayed the same for a second: what comes after Tab has passed is never reached."""
+    before, same = None, 0
+    while same < still:
+        found = [frame.evaluate(_LEFT) for frame in page.frames]
+        before, same = found, same + 1 if found == before else 0
+        page.wait_for_timeout(250)
+
+
 def walk(page: Any, most: int = 400) -> tuple[list[str], list[str]]:
     """Press Tab until the focus is where it was before: the controls that it never had, and those that did not show it.
     A frame counts as reached once the focus has left it again, and its controls count as well.
     """
+    settle(page)
     page.evaluate("document.activeElement?.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)")
     unseen: dict[str, None] = {}
     repeated = 0
