@@ -205,8 +205,7 @@ class Embedder:
 
     def _normalised(self, images: Tensor, room: Tensor) -> Tensor:
         """What `Network.normalise` makes of pictures, channels last, in the network's precision; in `room` if it fits,
-        since the system takes large blocks that are freed back, and clearing them for the next batch takes a seventh
-        of the time of indexing.
+        since the system takes large blocks that are freed back, and has to clear them again for the next batch.
 
         Picture by picture, so that it stays in the processor's cache, and on whole rows of pixels: a mean for each of
         three colours, side by side in memory, is slow to subtract.
