@@ -257,6 +257,7 @@ def test_several_queries_at_once_find_what_each_finds_alone(found, queries, metr
     monkeypatch.setattr(stored_vectors, "LARGE", 1000 if large else 10_000)
     hits = found.search_all(queries, 10, metric, exact=exact)
     assert recall(hits, nearest(found, queries, metric)) > (0.999 if large or exact else 0.99)
+    assert ("whole" in vars(found)) == (exact and not large)  # whole vectors are read where they are asked for
     for hit, query in zip(hits, queries, strict=True):
         torch.testing.assert_close(hit.scores, found.scores(query - found.mean, hit.rows, metric))
         assert hit.scores.tolist() == sorted(hit.scores.tolist(), reverse=metric == "cosine")

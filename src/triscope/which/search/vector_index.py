@@ -114,8 +114,9 @@ class Space(StoredVectors):
                 some, places = places[: len(block)], places[len(block) :]
                 yield some, queries @ block.T - beside
             return
-        matrix, asked = self.whole, queries
-        if self.projection is not None and not exact:
+        if self.projection is None or exact:
+            matrix, asked = self.whole, queries
+        else:
             matrix, asked = self.short, queries @ self.projection.directions.T
         for some in torch.split(places, max(_FEWEST, _AT_ONCE // max(few_shapes(len(queries)), 1))):
             block = matrix[some[0] : some[-1] + 1] if allowed is None else matrix.index_select(0, some)
