@@ -1,6 +1,7 @@
 """How fast a collection is indexed, beside a plain loop, a DataLoader and the network alone, in one process.
 
     python -m benchmarks.speed.index FOLDER... [--threads 1]     photos of any size; 400 of 500 pixels are made of them
+    python -m benchmarks.speed.index FOLDER... --photos 60 --side 4000
 
 The network is AlexNet with random weights, and its last hidden layer, 4096 numbers, is what is kept. The network's own
 forward is that of photos that are decoded already, in batches of 64 and in the precision of the index. Beside seconds
@@ -31,7 +32,7 @@ from triscope.which.store import Store
 LAYER = "classifier.5"
 
 
-def photos(folders: list[Path], place: Path, count: int = 400, side: int = 500) -> list[Path]:
+def photos(folders: list[Path], place: Path, count: int, side: int = 500) -> list[Path]:
     """`count` JPEGs whose longer side is `side`: the photos of `folders`, cut a little differently each time."""
     sources = []
     for path in sorted(path for folder in folders for path in folder.iterdir() if path.is_file()):
@@ -134,6 +135,8 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--photos", type=int, default=400)
+    parser.add_argument("--side", type=int, default=500, help="pixels of a photo's longer side")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     network = ts.load("alexnet", weights="random")
@@ -141,8 +144,8 @@ def main() -> None:
     module = nn.Sequential(whole.features, whole.avgpool, nn.Flatten(), whole.classifier[:6]).eval()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        paths = photos(given.folders, place)
-        print(f"{len(paths)} photos of 500 pixels, AlexNet's 4096 numbers, {given.threads} thread(s) for the network")
+        paths = photos(given.folders, place, given.photos, given.side)
+        print(f"{len(paths)} photos of {given.side} pixels, AlexNet's 4096 numbers, {given.threads} thread(s)")
         forward = decoded(module, paths, chosen("auto", network))
         times: dict[str, list[tuple[float, float]]] = {}
         kept: dict[str, Tensor] = {}
