@@ -205,6 +205,23 @@ def nobody():
             os.seteuid(0)
 
 
+def test_damage_is_told_where_another_library_has_replaced_how_pillow_opens(tmp_path, monkeypatch):
+    """As ultralytics does, which then asks for a package that it has not."""
+    opened = PIL.Image.open
+
+    def replaced(*args, **options):
+        try:
+            return opened(*args, **options)
+        except PIL.UnidentifiedImageError:
+            raise ModuleNotFoundError("No module named 'pi_heif'") from None
+
+    monkeypatch.setattr(PIL.Image, "open", replaced)
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"broken\.jpg is not an image that can be read"):
+        read_image(path)
+
+
 def test_a_file_without_permission_is_refused(hostile):
     assert stat.S_IMODE((hostile / "36_noperm.jpg").stat().st_mode) == 0
     with nobody():

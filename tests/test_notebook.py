@@ -63,6 +63,15 @@ def test_a_step_shows_the_picture_so_far(net):
     assert PIL.Image.open(io.BytesIO(base64.b64decode(encoded))).size == (12, 12)
 
 
+def test_a_picture_is_in_a_notebook_once(net, photo):
+    """As a PNG, or in the frame that draws it."""
+    heat, made = ts.saliency(net, photo, 1), ts.ascend(net, 1, steps=1, size=12)
+    assert heat._repr_png_() is None
+    assert base64.b64encode(heat.png()).decode() in heat._repr_html_()
+    assert made._repr_html_() is None
+    assert made._repr_png_() == made.png()
+
+
 def test_a_step_without_a_picture_shows_its_text(net, photo):
     (only,) = ts.predict.steps(net, photo)
     assert isinstance(only, Step)

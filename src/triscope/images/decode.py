@@ -72,10 +72,10 @@ def _opened(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
         return open_raw(data, max_pixels)
     try:
         return PIL.Image.open(io.BytesIO(data), formats=(*_FORMATS, *_by_name(data, label)))
-    except PIL.UnidentifiedImageError:
-        if not is_heic(data):
-            raise
-        return open_heic(data)
+    except (PIL.UnidentifiedImageError, ImportError) as problem:  # ultralytics puts one into Pillow that imports more
+        if is_heic(data):
+            return open_heic(data)
+        raise PIL.UnidentifiedImageError(str(problem)) from problem
 
 
 def _by_name(data: bytes, label: str) -> tuple[str, ...]:

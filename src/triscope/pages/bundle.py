@@ -1,13 +1,16 @@
 """Modules of the page as one script, for pages that are opened from a disk: browsers load no modules from there.
 
 The modules keep to one way of writing: `import { a, b } from "./x.js";`, `export function`, `export const`. Each
-becomes a function that gives back what it exports, and is called once, after those that it imports from.
+becomes a function that gives back what it exports, and is called once, after those that it imports from. Types, and
+comments that have lines of their own, are left out.
 """
 
 import re
 from collections.abc import Callable
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w.]+)";\n', re.MULTILINE)
+_TYPES = r"/\*\*(?:[^*]|\*(?!/))*\*/"
+_COMMENT = re.compile(rf"^[ \t]*(?://[^\n]*|{_TYPES}[ \t]*)\n|{_TYPES} ?", re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?function|const) (\w+)", re.MULTILINE)
 
 
@@ -26,7 +29,7 @@ def _add(name: str, read: Callable[[str], str], done: dict[str, str]) -> None:
         _add(other, read, done)
     exported = [found for _, found in _EXPORT.findall(text)]
     body = _IMPORT.sub(lambda match: f"const {{{match[1]}}} = {_variable(match[2])};\n", text)
-    body = _EXPORT.sub(r"\1 \2", body)
+    body = _COMMENT.sub("", _EXPORT.sub(r"\1 \2", body))
     done[name] = f"const {_variable(name)} = (() => {{\n{body}\nreturn {{ {', '.join(exported)} }};\n}})();"
 
 

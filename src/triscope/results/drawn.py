@@ -96,13 +96,17 @@ class Drawn(Result):
         """The photos (3, H, W) under the maps of its `drawing`."""
         return []
 
-    def _repr_png_(self) -> bytes:
-        return self.png()
+    def _repr_png_(self) -> bytes | None:
+        """The picture, for notebooks; None where the drawing in a frame has it, so that they are half as large."""
+        return self.png() if self._in_a_frame() is None else None
 
     def _repr_html_(self) -> str | None:
         """The drawing in a frame of its own, for notebooks."""
-        found = self.drawing() if self.drawable else None
+        found = self._in_a_frame()
         return None if found is None else shown(found, self.png(), repr(self).strip("<>"), self.photos())
+
+    def _in_a_frame(self) -> drawings.Drawing | None:
+        return self.drawing() if self.drawable else None
 
 
 @dataclass(frozen=True, eq=False)
