@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import tempfile
-from pathlib import Path
 
 import PIL.Image
 import pytest
@@ -15,7 +13,7 @@ import triscope as ts
 from tests.clusters import killed_at_random, simulated
 from tests.which.conftest import paint, tiny_network
 from tests.which.test_indexing import build, contents
-from triscope.cluster.settings import Cluster, connected
+from triscope.cluster.settings import Cluster
 from triscope.errors import ClusterError
 from triscope.network import Network
 from triscope.which.indexing.index import Pace, index
@@ -28,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 DRIVER = """
 import sys
 from tests.which.conftest import tiny_network
-from triscope.cluster.settings import Cluster, connected
+from triscope.cluster.settings import Cluster
 from triscope.which.indexing.index import Pace, index
 for step in index(tiny_network(), sys.argv[1], sys.argv[2], layers=["1", "7"], precision="float32",
                   pace=Pace(16, Cluster(sys.argv[3], actors=3), unit=32)):
@@ -117,32 +115,6 @@ def _impatient(folder, address, place):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("triscope.cluster.crew._PATIENCE", 3.0)
         build(tiny_network(), folder, place, layers=["1"], workers=Cluster(address, cpus=7))
-
-
-@pytest.fixture
-def nobody():
-    """An address of this machine at which nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    return f"127.0.0.1:{port}"
-
-
-def test_a_cluster_that_was_killed_here_and_is_still_named_is_not_waited_for(nobody, monkeypatch):
-    """Ray names the last cluster of a machine in a file, and goes on trying to reach it."""
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a short path: sockets lie there
-        monkeypatch.setenv("RAY_TMPDIR", folder)
-        (Path(folder) / "ray").mkdir()
-        (Path(folder) / "ray" / "ray_current_cluster").write_text(nobody)
-        with connected(None) as ray:
-            assert ray.cluster_resources()["CPU"] >= 1
-
-
-def test_a_cluster_that_the_environment_names_and_that_is_not_there_is_said(nobody, monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", nobody)
-    with pytest.raises(ClusterError, match=f"The Ray cluster {nobody} cannot be reached"), connected(None):
-        pass
 
 
 def test_what_a_worker_raises_is_said_with_its_node(folder, cluster, tmp_path):
