@@ -195,8 +195,9 @@ def places_missed(network: Network, layers: Sequence[str]) -> dict[str, int]:
         least = 1e-4 * float(before[layer].abs().max())  # less than that is rounding, or the same everywhere
         right = [
             any(
-                _within_one(_seen_from(network, layer, cell), where, change.shape, network.size, coarsest[layer])
-                for cell in _most_changed(change)
+                _within_one(cell, where, change.shape, network.size, coarsest[layer])
+                for most in _most_changed(change)
+                for cell in (most, _seen_from(network, layer, most))
             )
             for change, (where, _) in zip(changes, patches, strict=True)
             if change.max() > least and change.max() - change.min() > 1e-3 * change.max()
@@ -234,11 +235,12 @@ def _coarsest(network: Network) -> dict[str, tuple[int, int]]:
 
 
 def _seen_from(network: Network, layer: str, cell: Sequence[float]) -> Sequence[float]:
-    """The cell in whose middle lies the middle of what `cell` sees: padding on one side moves one off the other."""
-    field = network.layers[layer].receptive_field
+    """The cell in which the middle of what `cell` sees lies: padding, or none, on one side moves one off the other."""
+    found, size = network.layers[layer], network.size
+    spans, grid = (found.receptive_field.rows, found.receptive_field.cols), found.grid or size
     return [
-        place + (span.offset + (span.size - span.stride) / 2) / span.stride if span else place
-        for place, span in zip(cell, (field.rows, field.cols), strict=True)
+        (span.offset + place * span.stride + span.size / 2) * count / length - 0.5 if span else place
+        for place, span, count, length in zip(cell, spans, grid, size, strict=True)
     ]
 
 
