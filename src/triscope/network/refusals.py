@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from triscope.network.network import Network
 
 
+_OWN_CODE = (TypeError, AttributeError, KeyError)
+#: What a module's forward raises that cannot run on what it is given.
+FAILURES = (*REFUSALS, *_OWN_CODE)
+
+
 @contextmanager
 def asking(network: "Network", images: Tensor) -> Iterator[None]:
     """Errors of the module become one sentence about the image; the caller's autocast does not reach in."""
@@ -26,7 +31,7 @@ def asking(network: "Network", images: Tensor) -> Iterator[None]:
     try:
         with no_autocast(images.device):
             yield
-    except (TypeError, AttributeError, KeyError) as error:
+    except _OWN_CODE as error:
         raise NetworkError(
             f"{network.name} stopped in its own code ({type(error).__name__}: {first_line(error)}{_place(error)}). If "
             "it is not called with images (B, C, H, W) alone, say how: Network(m, call=lambda m, x: m(x, ...))."

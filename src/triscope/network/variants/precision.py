@@ -7,7 +7,7 @@ import torch
 
 from triscope.errors import TriscopeWarning
 from triscope.network.network import Network
-from triscope.network.refusals import first_line, no_autocast
+from triscope.network.refusals import FAILURES, first_line, no_autocast
 from triscope.network.variants.configured import configured
 from triscope.network.weights import quantised_part
 
@@ -53,6 +53,6 @@ def _reason_against(number: torch.dtype, network: Network) -> str | None:
     try:
         with torch.no_grad(), no_autocast(network.device):
             asked.try_on(asked.normalise(grey))
-    except Exception as error:  # noqa: BLE001 - whatever it raises, it does not run
+    except FAILURES as error:
         return first_line(error)
     return None
