@@ -14,11 +14,12 @@ export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: setup app report test slow test-all lint format types derived docs docs-check wheel-test bench clean
 
+# pip need not compile every module of torch and the others: what is imported is compiled then.
 setup: $(ready)
 
 $(ready): pyproject.toml constraints.txt
 	test -x $(bin)/python || $(PYTHON) -m venv .venv
-	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[app,collections,dev]'
+	$(bin)/python -m pip install --quiet --no-compile $(PIP_FLAGS) -c constraints.txt -e '.[app,collections,dev]'
 	touch $@
 
 # The live page on the bundled network and the sample photos, until Ctrl-C.
