@@ -107,7 +107,7 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
 
 def test_heic_without_pillow_heif_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageError, match=r"is a HEIC picture, which needs pillow-heif: pip install 'triscope\[heic\]'"):
+    with pytest.raises(ImageError, match=r"is a HEIC image, which needs pillow-heif: pip install 'triscope\[heic\]'"):
         open_photo(b"\0\0\0\x18ftypheic\0\0\0\0heic")
 
 

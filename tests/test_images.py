@@ -96,7 +96,7 @@ def test_turned_compressed_and_foreign_pictures_look_like_the_reference(hostile,
 
 @pytest.mark.parametrize("name", ["16_animated.gif", "18_animated.webp", "19_multipage.tiff"])
 def test_of_several_pictures_the_first_is_taken_with_a_warning(hostile, reference, name):
-    with pytest.warns(TriscopeWarning, match=f"{name} holds several pictures; only the first"):
+    with pytest.warns(TriscopeWarning, match=f"{name} holds several images; only the first"):
         pixels = read_image(hostile / name)
     assert difference(pixels, reference) <= 16
 
@@ -253,7 +253,7 @@ def test_the_limit_on_pixels_can_be_chosen_and_holds_for_every_kind_of_file(tmp_
     image = photograph(30, 50)
     for source in (encoded(image, "PNG"), encoded(image, "JPEG"), image):
         assert read_image(source, max_pixels=1500).shape == (1, 3, 30, 50)
-        with pytest.raises(ImageError, match=r"50 x 30 pixels, and pictures of up to 0\.001499 million"):
+        with pytest.raises(ImageError, match=r"50 x 30 pixels, and images of up to 0\.001499 million"):
             read_image(source, max_pixels=1499)
 
 
@@ -345,7 +345,7 @@ def test_a_missing_codec_is_named(monkeypatch):
     monkeypatch.setattr(PIL.features, "check", lambda _: False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own, which says the same
-        with pytest.raises(ImageError, match="AVIF picture, and this Pillow was built without"):
+        with pytest.raises(ImageError, match="AVIF image, and this Pillow was built without"):
             open_photo(avif)
 
 

@@ -153,7 +153,7 @@ def test_a_report_is_a_page(folder):
         ("--frames", "-", "Frames are written as"),
         ("--frames", "model.py/way.gif", "Not a directory"),
         ("--frames", "there.gif", "there.gif exists"),
-        ("--preview", "look.tiff", "A picture is saved as .png"),
+        ("--preview", "look.tiff", "An image is saved as .png"),
         ("--preview", "there.png", "there.png exists"),
         ("--checkpoint", "model.py/job", "Not a directory"),
     ],

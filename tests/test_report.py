@@ -486,7 +486,7 @@ def test_what_the_network_does_not_see_lies_in_the_shade(network, photo, made):
     assert "the part in the frame, as 48 × 48" in html
     padded = report(network, photo, fit="pad", sections=SECTIONS[:1]).html
     assert 'viewBox="0 -10 80 80"' in padded
-    assert "the whole picture on grey" in padded
+    assert "the whole image on grey" in padded
 
 
 def test_a_tensor_is_taken_as_it_is(network):

@@ -69,7 +69,7 @@ def test_a_folder_has_a_picture_with_its_recipe_for_every_channel(tmp_path):
         place = made.picture(unit)
         if unit.unit == "4:1":
             assert place is None
-            assert "no picture" in unit.notes[0]
+            assert "no image" in unit.notes[0]
             continue
         assert unit.score == pytest.approx(float(wall.scores[row]), rel=1e-3)
         assert np.abs(pixels(place) - 255 * wall.values[row].permute(1, 2, 0).numpy()).max() < 3

@@ -82,7 +82,7 @@ def _look_around(page: Any, url: str, reached: Callable[[str], None]) -> None:
     page.wait_for_selector("canvas.tiles[data-drawn]")
     reached("network")
     page.goto(f"{base}#/collection")
-    page.frame_locator("iframe.frame").locator("#count", has_text=f"{9 * len(SAMPLES)} pictures").wait_for()
+    page.frame_locator("iframe.frame").locator("#count", has_text=f"{9 * len(SAMPLES)} images").wait_for()
     reached("collection")
     page.goto(f"{base}#/network?layer=features.9&sort=max")
     page.wait_for_selector("canvas.tiles[data-layer='features.9']")

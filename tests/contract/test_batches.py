@@ -108,7 +108,7 @@ def test_a_note_goes_to_the_pictures_that_it_is_about():
     fooled = ts.fool(network, images, wanted, **options)
     (note,) = fooled.notes
     assert isinstance(note, Note)
-    assert note.startswith(f"Pictures {missed[0]}, {missed[1]}: Not fooled")
+    assert note.startswith(f"Images {missed[0]}, {missed[1]}: Not fooled")
     for index in range(3):
         assert fooled[index].notes == ts.fool(network, images[index : index + 1], wanted, **options).notes
         assert bool(fooled[index].notes) == (index in missed)

@@ -157,7 +157,7 @@ def test_large_files_of_bands_are_not_read():
 def test_colour_pictures_are_what_they_were_for_networks_of_colour():
     array = levels(4)
     assert ts.Network(nets.cnn(), size=(5, 7)).prepare(array).images.shape == (1, 3, 5, 7)  # on white
-    with pytest.raises(ImageError, match=r"\(5, 7, 2\), and a picture is \(H, W\)"):
+    with pytest.raises(ImageError, match=r"\(5, 7, 2\), and an image is \(H, W\)"):
         ts.Network(nets.cnn(), size=(5, 7)).prepare(levels(2))
 
 

@@ -49,7 +49,7 @@ def test_a_grid_has_no_empty_column():
 
 
 def test_a_grid_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         grid([])
     with pytest.raises(ValueError, match="at least one column"):
         grid([plain(0.0, 5, 7)], columns=0)

@@ -136,7 +136,7 @@ def test_a_small_picture_that_is_none(store):
     import lance
 
     lance.dataset(str(store / "rows.lance")).update({"thumbnail": "CAST('x' AS BINARY)"})
-    assert "a small picture in it cannot be read" in damaged(WORDS[4], store)
+    assert "a small image in it cannot be read" in damaged(WORDS[4], store)
 
 
 def test_a_condition_is_blamed_for_itself_and_damage_on_the_store(store):
@@ -156,7 +156,7 @@ def test_a_condition_is_blamed_for_itself_and_damage_on_the_store(store):
 def test_what_is_as_it_was_written(store):
     done = call("check", "photos")
     assert done.exit_code == 0, done.output
-    assert done.stdout == "4 pictures in photos/.triscope; 5 files are as they were written\n"
+    assert done.stdout == "4 images in photos/.triscope; 5 files are as they were written\n"
     assert done.stderr == ""
     paint(store.parent / "4.png", 4)
     (store.parent / "1.png").unlink()

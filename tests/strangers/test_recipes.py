@@ -57,7 +57,7 @@ def test_what_is_not_forged_is_made_again(folder, made):
         ("networks", [{"name": "a", "weights": "w.pth"}], "a network has a field 'weights'"),
         ("networks", [{"name": "a", "sha256": "../../x"}], "sha256 is '../../x'"),
         ("networks", [{"name": "a"}, {"name": "b"}], "saliency asks one network, and 2 are named"),
-        ("images", [], "saliency takes a picture as images, and none is recorded"),
+        ("images", [], "saliency takes an image as images, and none is recorded"),
         ("images", None, "images is nothing"),
         ("images", [{"name": "a"}, {"name": "b", "part": "mask"}], "no picture as 'mask'"),
         ("images", [{"name": "a", "mode": "w"}], "an image has a field 'mode'"),
@@ -131,7 +131,7 @@ def test_a_picture_that_is_only_named_is_not_opened(folder, made):
     forge_picture(
         folder / "y.png", made | {"method": "stylize", "images": images, "objective": None, "options": options}
     )
-    assert "a picture that is not among those recorded" in sentence(redo(folder / "y.png"))
+    assert "an image that is not among those recorded" in sentence(redo(folder / "y.png"))
 
 
 def test_the_number_of_threads_is_the_process_s_own(folder, made, monkeypatch):

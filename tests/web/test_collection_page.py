@@ -60,7 +60,7 @@ def test_photos_that_are_drawn_around_are_told_from_the_rest(opened, page_of_col
     said = frame.locator("#picked h2").inner_text()
     found = latest(page_of_collection, Selected)
     assert 2 <= len(found.rows) < 14
-    assert said == f"{len(found.rows)} pictures selected"
+    assert said == f"{len(found.rows)} images selected"
     wait_for_count(page.locator(".near .units tr"), 12)
     assert page.locator(".near .units th").first.inner_text() in (found.units[0].unit, found.units[0].name)
     wait_for_count(page.locator(".near .gallery img"), min(9, 14 - len(found.rows)))
@@ -81,7 +81,7 @@ def test_a_selection_is_made_by_keys_alone(opened, page_of_collection):
     frame.locator("#search").fill("cat/")
     canvas.focus()
     canvas.press("a")
-    frame.locator("#picked h2", has_text="6 pictures selected").wait_for()
+    frame.locator("#picked h2", has_text="6 images selected").wait_for()
     opened.page.locator(".near .detail", has_text="mean picture of 6 photos").wait_for()
     found = latest(page_of_collection, Selected)
     store = page_of_collection.microscope.store
@@ -179,7 +179,7 @@ def test_a_map_that_is_not_made_yet_begins_with_the_plane_of_a_few_pictures(larg
     opened = Opened(browser, page, **LOOKS["wide"])
     opened.go("#/collection?method=pca")
     frame = frame_of(opened.page)
-    assert frame.locator("#count").inner_text() == "5 pictures"
+    assert frame.locator("#count").inner_text() == "5 images"
     assert "those by all of them follow" in frame.locator("#note").inner_text()
     frame.locator("#search").fill("3.png")
     frame.locator("#count", has_text="1 of 5 match").wait_for()

@@ -226,7 +226,7 @@ def test_a_photo_on_a_map_of_the_site_leads_to_the_units_it_activates_most(site,
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto((site / "index.html").as_uri() if way == "file" else f"{served}/index.html")
     page.locator(".photo-maps a", has_text="PCA").click()
-    page.locator("#count", has_text="3 pictures").wait_for()
+    page.locator("#count", has_text="3 images").wait_for()
     page.locator("#search").fill("three.png")
     page.locator("#canvas").focus()
     page.keyboard.press("Enter")

@@ -216,7 +216,7 @@ def test_a_silent_unit_is_woken():
     start = torch.full((1, 3, 8, 8), 0.5)
     assert plan.asked(net.look(start, plan.asked.needs)).item() == 0
     assert last(plan, start).result.scores.item() > 0.5
-    with pytest.raises(ObjectiveError, match="exactly zero for every picture tried"):
+    with pytest.raises(ObjectiveError, match="exactly zero for every image tried"):
         last(AscentSpec(net, Channel("relu", 0), Pixels(8, 8), steps=20, redirect=0), start)
 
 
@@ -257,7 +257,7 @@ def test_a_dead_unit_is_an_error_and_one_of_several_a_warning():
 def test_one_dead_picture_of_a_batch_is_a_note_and_a_warning():
     plan = AscentSpec(Network(Asleep(dead=False), size=8), Channel("relu", 0), Pixels(8, 8), steps=3, redirect=0)
     start = torch.stack([torch.ones(3, 8, 8), torch.full((3, 8, 8), 0.1)])
-    with pytest.warns(TriscopeWarning, match="^Picture 1: The gradient"):
+    with pytest.warns(TriscopeWarning, match="^Image 1: The gradient"):
         (note,) = last(plan, start).result.notes
     assert "exactly zero" in note
 
@@ -310,7 +310,7 @@ def test_a_score_that_is_not_a_number_is_noted_and_stepped_back_from():
     result = last(plan, torch.full((1, 3, 5, 7), 0.2)).result
     assert result.notes == ("Step 4: Breaking was not a finite number; stepped back, and halved the rate.",)
     assert result.scores.item() > 0.7
-    with pytest.raises(NetworkError, match="Breaking is not a finite number on the first picture"):
+    with pytest.raises(NetworkError, match="Breaking is not a finite number on the first image"):
         last(AscentSpec(linear(), Breaking(1), Pixels(5, 7)), torch.full((1, 3, 5, 7), 0.2))
 
 

@@ -543,7 +543,7 @@ def test_bad_masks_each_have_a_sentence(net):
     content, style = photo(1), photo(2)
     with pytest.raises(OptionError, match="2 masks for 1 styles"):
         ts.stylize(net, content, style, halves())
-    with pytest.raises(OptionError, match="a mask is one picture of the content's shape"):
+    with pytest.raises(OptionError, match="a mask is one image of the content's shape"):
         ts.stylize(net, content, style, torch.ones(1, 1, 40, 40))
     with pytest.raises(ImageError, match="black all over, so its style is used nowhere"):
         ts.stylize(net, content, style, torch.zeros(1, 1, SIZE, 40))
@@ -615,7 +615,7 @@ def test_bad_options_each_have_a_sentence(net, vgg):
             ts.stylize(net, content, [style, photo(3)], blend=blend)
     with pytest.raises(OptionError, match="at least one style"):
         ts.stylize(net, content, [])
-    with pytest.raises(OptionError, match="one content and one picture"):
+    with pytest.raises(OptionError, match="one content and one image"):
         ts.stylize(net, torch.cat([content, style]), style)
     with pytest.raises(OptionError, match="one example at a time"):
         ts.texture(net, torch.cat([content, style]))

@@ -115,12 +115,12 @@ def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(n
         (
             lambda net: ts.ascend(net, 1, optimiser="lbfgs", regulariser="blur"),
             OptionError,
-            "blurring and clipping move the picture",
+            "blurring and clipping move the image",
         ),
         (
             lambda net: ts.ascend(net, 1, optimiser="lbfgs", regulariser="fourier", diverse=2),
             OptionError,
-            "improves each picture by itself",
+            "improves each image by itself",
         ),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16)), OptionError, "either a layer or every_stage"),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16), "nowhere"), LayerNotFound, "no layer 'nowhere'"),
@@ -179,7 +179,7 @@ def test_a_silent_layer_has_nothing_to_draw_from():
     dead = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
     nn.init.zeros_(dead[0].weight)
     nn.init.constant_(dead[0].bias, -1)
-    with pytest.raises(ObjectiveError, match="1 of Sequential has only zeros for this picture"):
+    with pytest.raises(ObjectiveError, match="1 of Sequential has only zeros for this image"):
         ts.invert(Network(dead, size=SIZE), torch.rand(1, 3, SIZE, SIZE), "1")
 
 

@@ -156,7 +156,7 @@ def test_a_first_picture_that_is_not_a_number_is_an_error(make):
         answer = bowl(numbers, only)
         return Answer(answer.pictures, answer.scores * torch.nan, {"bowl": answer.scores * torch.nan}, answer.gradient)
 
-    with pytest.raises(NetworkError, match="bowl is not a finite number on the first picture"):
+    with pytest.raises(NetworkError, match="bowl is not a finite number on the first image"):
         optimise(make(), 1, never)
 
 

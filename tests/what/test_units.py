@@ -97,7 +97,7 @@ def test_silent_units_are_named_and_the_others_are_as_they_would_be_without_them
     assert [channel for channel in range(6) if math.isnan(wall.scores[channel])] == [1, 4]
     assert torch.equal(wall.values[1], torch.full((3, 16, 16), 0.5))
     (note,) = wall.notes
-    assert note.startswith("Pictures 1, 4: There is no picture of it")
+    assert note.startswith("Images 1, 4: There is no image of it")
     close(wall[0].values, ts.units(net, "4", channels="0", steps=20, **KNOWN).values)
     assert wall.summary()["scores"][1] is None
 

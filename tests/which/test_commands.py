@@ -60,7 +60,7 @@ def index(*words: str) -> Result:
 def test_a_folder_is_indexed_and_asked(folder):
     done = index("--layer", "7", "--layer", "3")
     assert done.exit_code == 0, done.output
-    assert "6 pictures in photos/.triscope" in done.stdout
+    assert "6 images in photos/.triscope" in done.stdout
     found = ask("neighbors", "photos/2.png", "photos", "-o", "found.png", "--k", "3")
     assert found.exit_code == 0, found.output
     assert found.stdout.splitlines()[0].split() == ["1.0000", "2", "2.png"]
@@ -207,7 +207,7 @@ def test_interrupting_keeps_what_was_computed(folder, sent):
     kept = len(Store.open("photos"))
     assert 0 < committed < kept < 400
     assert said.splitlines()[-1] == (
-        f"triscope: interrupted; saved: {kept} pictures in photos/.triscope; the same command resumes from there"
+        f"triscope: interrupted; saved: {kept} images in photos/.triscope; the same command resumes from there"
     )
 
 

@@ -107,7 +107,7 @@ def test_one_of_a_gallery_is_one_picture_and_all_that_is_said_of_it(name, folder
 
 @pytest.mark.parametrize("name", MAPS)
 def test_a_map_is_no_batch(name, folder):
-    with pytest.raises(ts.TriscopeError, match="A map is one picture"):
+    with pytest.raises(ts.TriscopeError, match="A map is one image"):
         ask(name, build(tiny_network(), folder))[0]
 
 

@@ -188,7 +188,7 @@ def test_lists_and_patterns_are_collections(tmp_path):
 @pytest.mark.parametrize("source", ["nowhere", "table.csv"])
 def test_what_is_no_collection_is_a_sentence(tmp_path, source):
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(StoreError, match=r"does not exist|names no pictures that are there"):
+    with pytest.raises(StoreError, match=r"does not exist|names no images that are there"):
         Collection(tmp_path / source)
 
 

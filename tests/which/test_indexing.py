@@ -40,7 +40,7 @@ def contents(store):
     found = {}
     for rows in store.table.stream(["name", "status", "error", *names]):
         for place, name in enumerate(rows["name"]):
-            assert name not in found, "a picture is stored once"
+            assert name not in found, "an image is stored once"
             vectors = (
                 {column: rows[column][place].tolist() for column in names} if rows["status"][place] == "ok" else {}
             )

@@ -306,7 +306,7 @@ def test_arrows_walk_from_picture_to_picture_and_each_is_announced(opened):
         one.page.keyboard.press("ArrowRight")
     one.settle()
     assert one.page.evaluate("triscopeMap.chosen") == where[4, 2]
-    assert said.text_content() == "No picture further right."
+    assert said.text_content() == "No image further right."
     before = one.place(3)
     one.page.keyboard.press("Shift+ArrowLeft")
     assert one.place(3) == pytest.approx((before[0] + 60, before[1]))
@@ -315,7 +315,7 @@ def test_arrows_walk_from_picture_to_picture_and_each_is_announced(opened):
     one.page.fill("#search", "nothing like it")
     one.page.focus("#canvas")
     one.page.keyboard.press("Enter")
-    assert said.text_content() == "No picture matches."
+    assert said.text_content() == "No image matches."
 
 
 @pytest.mark.parametrize("mosaic", [False, True])
@@ -444,7 +444,7 @@ def test_search_dims_what_does_not_match_and_says_how_many_do(opened):
     assert one.text("#count") == "1 of 30 match"
     one.page.keyboard.press("Escape")
     one.settle()
-    assert one.text("#count") == "30 pictures"
+    assert one.text("#count") == "30 images"
     assert one.page.input_value("#search") == ""
 
 

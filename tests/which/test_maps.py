@@ -270,8 +270,8 @@ def test_pictures_whose_vectors_are_no_numbers_are_left_out_and_counted(photos, 
     found = getattr(ts, verb)(store)
     assert len(found) == 12 - count
     assert found.values.isfinite().all()
-    assert any(caption.startswith(f"{count} more picture") for caption in found.captions)
-    assert f"{count} more picture".encode() in found.forms[".html"]()
+    assert any(caption.startswith(f"{count} more image") for caption in found.captions)
+    assert f"{count} more image".encode() in found.forms[".html"]()
 
 
 def test_without_opentsne_it_says_what_to_install(photos, monkeypatch):
@@ -284,7 +284,7 @@ def test_without_opentsne_it_says_what_to_install(photos, monkeypatch):
 
 def test_no_picture_is_a_sentence(photos):
     store = build(photos(0))
-    with pytest.raises(StoreError, match="no picture"):
+    with pytest.raises(StoreError, match="no image"):
         ts.pca(store)
 
 

@@ -97,7 +97,7 @@ def test_a_photo_of_which_half_precision_keeps_little_is_said(tmp_path):
     PIL.Image.fromarray(dark).save(tmp_path / "photos/dark.png")
     module = nets.fill(Steep(1.0))
     module.conv.bias.data.zero_()
-    with pytest.warns(ts.TriscopeWarning, match="relu: for some pictures so small that half precision loses"):
+    with pytest.warns(ts.TriscopeWarning, match="relu: for some images so small that half precision loses"):
         ts.Store.build(ts.Network(module, size=32), tmp_path / "photos", tmp_path / "store", layers=["relu"], **EXACT)
 
 
@@ -112,7 +112,7 @@ def quantised():
 def test_a_picture_is_kept_as_it_is_alone_whoever_is_beside_it(make, photos, tmp_path):
     module, layer = make()
     net = ts.Network(module, size=32, name="n")
-    with pytest.warns(ts.TriscopeWarning, match=f"says of a picture in {layer} depends on the pictures beside it"):
+    with pytest.warns(ts.TriscopeWarning, match=f"says of an image in {layer} depends on the images beside it"):
         store = ts.Store.build(net, photos(5), tmp_path / "store", layers=[layer], batch=64, **EXACT)
     one = ts.Store.build(net, photos(5), tmp_path / "one", layers=[layer], batch=1, **EXACT)
     for column in store.columns[:-1]:
@@ -129,7 +129,7 @@ def test_a_mean_that_is_the_same_for_every_picture_is_not_kept(photos, tmp_path)
     module = Normalised(1.0)
     module.norm = nn.InstanceNorm2d(40, affine=True)
     net = network(module)
-    with pytest.warns(ts.TriscopeWarning, match="The mean of norm over its positions is the same for every picture"):
+    with pytest.warns(ts.TriscopeWarning, match="The mean of norm over its positions is the same for every image"):
         store = ts.Store.build(net, photos(5), tmp_path / "store", layers=["norm", "relu"], **EXACT)
     assert [(column.layer, column.pool) for column in store.columns] == [
         ("norm", "max"), ("norm", "place"), ("relu", "mean"), ("relu", "max"), ("relu", "place"), ("input", "pixels")

@@ -103,7 +103,7 @@ def test_a_condition_selects_the_same_as_its_rows(store):
 def test_one_picture_is_told_from_nothing_but_has_neighbours(store):
     found = ts.selection(store, layer="7", rows=[3])
     assert found.units == ()
-    assert "takes two pictures" in found.notes[0]
+    assert "takes two images" in found.notes[0]
     assert 3 not in found.neighbors.rows
     assert len(found.neighbors.rows) == 9
 
@@ -120,7 +120,7 @@ def test_what_is_no_selection_is_refused(store):
         ts.selection(store, rows=[1], where="width > 1")
     with pytest.raises(StoreError, match="Row 99 has no vector"):
         ts.selection(store, rows=[1, 99])
-    with pytest.raises(StoreError, match="No picture of the store meets"):
+    with pytest.raises(StoreError, match="No image of the store meets"):
         ts.selection(store, where="folder = 'fish'")
     with pytest.raises(OptionError, match="Pixels are not units"):
         ts.selection(store, "input", rows=[1, 2])

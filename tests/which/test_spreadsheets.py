@@ -141,8 +141,8 @@ def test_rows_that_are_odd_are_said(sheet):
     assert [known["label"] for _, known in read.rows()] == ["x", "y", "z", "v", ""]
     twice = "a.jpg in rows 2 and 3, ./a.jpg in rows 2 and 4"
     assert read.notes == [
-        f"list.csv: 2 rows left out, because the picture stands in an earlier one ({twice}).",
-        "list.csv: 1 row left out, because no picture is named (row 5).",
+        f"list.csv: 2 rows left out, because the image stands in an earlier one ({twice}).",
+        "list.csv: 1 row left out, because no image is named (row 5).",
         "list.csv: cells beyond the 2 columns of the header are left out (row 6).",
     ]
     with pytest.warns(TriscopeWarning) as said:
@@ -158,7 +158,7 @@ def test_rows_that_are_odd_are_said(sheet):
 def test_a_list_without_a_header(sheet):
     read = sheet("a.jpg,x\nb.jpg,y\n")
     assert (pictures(read), column(read, "column_2")) == (["a.jpg", "b.jpg"], ["x", "y"])
-    assert read.notes == ["list.csv has no header; its column 1 names the pictures."]
+    assert read.notes == ["list.csv has no header; its column 1 names the images."]
     assert pictures(sheet("a.jpg\nsub/c.jpg\n", "list.txt")) == ["a.jpg", "sub/c.jpg"]
 
 

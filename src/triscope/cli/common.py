@@ -228,7 +228,7 @@ class NetworkChoice:
 
 
 def read_stdin() -> bytes:
-    """The picture on stdin."""
+    """The image on stdin."""
     return sys.stdin.buffer.read()
 
 

@@ -134,12 +134,12 @@ def _run_index(
         console.note(node)
     if last.removed:
         console.note(f"{last.removed} taken out, because their files are gone")
-    console.result(facts, None if list_errors else f"{good} pictures in {printable(place)}")
+    console.result(facts, None if list_errors else f"{good} images in {printable(place)}")
     console.close(command="index", network=network.name)
 
 
 def _left_out(endings: Mapping[str, int]) -> str:
-    """How many files of a folder were no pictures, by their endings."""
+    """How many files of a folder were no images, by their endings."""
     total = sum(endings.values())
     told = ", ".join(f"{ending or 'no ending'} {count}" for ending, count in endings.items())
     raw = any(ending in RAW_ENDINGS for ending in endings)
@@ -168,5 +168,5 @@ def _tell(steps: Generator[Progress], place: Path, console: Console) -> Progress
     finally:
         display.close()
         if (place / "rows.lance").is_dir() and (stored := len(Store.open(place))):
-            console.keep(f"{stored} pictures in {printable(place)}; the same command resumes from there")
+            console.keep(f"{stored} images in {printable(place)}; the same command resumes from there")
     return last

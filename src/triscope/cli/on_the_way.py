@@ -22,7 +22,7 @@ _SLOW, _LARGE = ("stylize", "texture"), 512  # what shows itself on the way, fro
 
 
 def way_options(method: Method[Any]) -> list[click.Parameter]:
-    """The options of a method that works long on a picture."""
+    """The options of a method that works long on an image."""
     if not (method.long and method.takes("network") and issubclass(method.returns, Drawn)):
         return []
     preview = "write the current image to this file every few seconds"

@@ -59,7 +59,7 @@ class Places:
         """Look at the place before anything is done. Raises OptionError."""
         if self.to_stdout:
             if self.several:
-                raise OptionError("stdout takes one picture; for several, name a folder with --out.")
+                raise OptionError("stdout takes one image; for several, name a folder with --out.")
         elif self.out is None:
             require_folder(Path())
         elif self.several and self._names_a_file(self.out):
@@ -172,7 +172,7 @@ class Destination:
 
 
 class Preview:
-    """The picture so far, in a file that is written anew every few seconds, and takes a twentieth of the time at
+    """The image so far, in a file that is written anew every few seconds, and takes a twentieth of the time at
     most.
     """
 

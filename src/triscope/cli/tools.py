@@ -101,7 +101,7 @@ def redo(
 ) -> None:
     """Recompute a saved result from the recipe in its file: byte for byte the same on the same machine.
 
-    A recipe names files without their folders. They are searched for next to the picture, in the current folder, and at
+    A recipe names files without their folders. They are searched for next to the image, in the current folder, and at
     the paths given by --image and --store. A recipe alone cannot load a Python file, a weights file or a download: name
     it with -m or --weights as well (with --beside or --beside-weights for the second of two networks).
     """
@@ -201,7 +201,7 @@ def _threads(wanted: int) -> Iterator[None]:
 
 
 def _on_a_collection(network: "Network", folder: str | None, scratch: Path | None, console: Console) -> "list[Section]":
-    """The section on a folder of pictures, or on parts of the samples made in `scratch`; none without either."""
+    """The section on a folder of images, or on parts of the samples made in `scratch`; none without either."""
     from triscope.reporting import collection
 
     if folder is not None:
@@ -229,7 +229,7 @@ def check(*, store: str, console: Console) -> None:
     facts = {"store": place, "pictures": found.pictures, "same": len(found.same), "unknown": list(found.unknown)}
     told = "\n".join(f"{printable(name)}: {what}" for name, what in found.wrong.items())
     if not found.wrong:
-        told = f"{found.pictures:,} pictures in {place}; {len(found.same)} files are as they were written"
+        told = f"{found.pictures:,} images in {place}; {len(found.same)} files are as they were written"
     console.result(facts | {"wrong": found.wrong}, told)
     if found.unknown:
         console.note(f"{len(found.unknown)} files have no checksum: an older version made them, or indexing was killed")

@@ -98,7 +98,7 @@ def _run(
     for node in last.nodes:
         console.note(node)
     if silent:
-        console.note(f"{silent} had no gradient and have no picture; units.json says which")
+        console.note(f"{silent} had no gradient and have no image; units.json says which")
     console.result(facts, f"{len(folder)} units in {printable(out)}")
     console.close(command="units", network=network.name)
 

@@ -1,4 +1,4 @@
-"""Pictures of other than one or three channels, each taken as it is: bands of a satellite, of a microscope, of depth.
+"""Images of other than one or three channels, each taken as it is: bands of a satellite, of a microscope, of depth.
 
 Pillow reads two bands and four, and files of as many grey pages as there are bands. Other TIFF files are read by
 tifffile, where that is installed.
@@ -54,7 +54,7 @@ def bands_of(image: PIL.Image.Image, bands: int, label: str, max_pixels: int) ->
 
 
 def require_bands(label: str, found: int, bands: int) -> None:
-    """Raise ImageError where a picture has not as many channels as the network reads."""
+    """Raise ImageError where an image has not as many channels as the network reads."""
     if found != bands:
         raise ImageError(
             f"{label} has {found} channel{'s' * (found != 1)}, and the network reads {bands}: give an array (H, W, "
@@ -90,7 +90,7 @@ def _by_tifffile(data: bytes, bands: int, label: str, max_pixels: int) -> NDArra
             if len(shape) != 3 or place is None:
                 others = [count for axis, count in enumerate(shape) if axes[axis] not in "YX"]
                 require_bands(label, others[0] if others else 1, bands)
-                raise ImageError(f"{label} is of the shape {shape}, which is no picture of {bands} bands.")
+                raise ImageError(f"{label} is of the shape {shape}, which is no image of {bands} bands.")
             if int(np.prod(shape)) > 3 * max_pixels:
                 raise ImageError(f"{label} is too large: {' x '.join(map(str, shape))} numbers.")
             return np.moveaxis(series.asarray(), place, -1)

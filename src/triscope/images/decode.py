@@ -1,6 +1,6 @@
 """Encoded files and PIL images as arrays: recognised by content, measured before decoding, upright, in sRGB.
 
-Half a picture is no picture: a file that is cut short is refused, never filled up with grey.
+A file that is cut short is refused, never filled up with grey.
 """
 
 import io
@@ -48,7 +48,7 @@ _UPRIGHT = {
 
 
 def recognise(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
-    """The picture in an encoded file: its format and size are known, its pixels not yet decoded. Raises ImageError."""
+    """The image in an encoded file: its format and size are known, its pixels not yet decoded. Raises ImageError."""
     if why := not_the_file(data[:4096]):
         raise ImageError(f"{label} {why}.")
     try:
@@ -57,9 +57,7 @@ def recognise(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
         raise ImageError(f"{label} {problem}.") from problem
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as problem:
         most = min(max_pixels, 2 * (PIL.Image.MAX_IMAGE_PIXELS or max_pixels))  # Pillow's own limit holds too
-        raise ImageError(
-            f"{label} is too large: pictures of up to {most / 1e6:g} million pixels are read."
-        ) from problem
+        raise ImageError(f"{label} is too large: images of up to {most / 1e6:g} million pixels are read.") from problem
     except PIL.UnidentifiedImageError as problem:
         raise ImageError(f"{label} {_foreign(data)}.") from problem
     except BROKEN as problem:
@@ -67,7 +65,7 @@ def recognise(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
 
 
 def _opened(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
-    """The picture by Pillow, or by the package that reads its kind."""
+    """The image by Pillow, or by the package that reads its kind."""
     if is_raw(data, label):
         return open_raw(data, max_pixels)
     try:
@@ -87,22 +85,22 @@ def _by_name(data: bytes, label: str) -> tuple[str, ...]:
 def to_array(image: PIL.Image.Image, label: str, max_pixels: int) -> NDArray[Any]:
     """The pixels, decoded, upright, in sRGB: (H, W, 3 or 4) of 8 bits, or grey (H, W) of 16 bits or floats.
 
-    Raises ImageError; warns where the file holds further pictures, or a colour profile that cannot be used.
+    Raises ImageError; warns where the file holds further images, or a colour profile that cannot be used.
     """
     if image.width * image.height > max_pixels:
         raise ImageError(
-            f"{label} is too large: it has {image.width} x {image.height} pixels, and pictures of up to "
+            f"{label} is too large: it has {image.width} x {image.height} pixels, and images of up to "
             f"{max_pixels / 1e6:g} million are read; make it smaller first."
         )
     try:
-        # The further pictures of an MPO, which many phones write, are previews and depth maps of the first.
+        # The further images of an MPO, which many phones write, are previews and depth maps of the first.
         several = image.tell() == 0 and image.format != "MPO" and getattr(image, "is_animated", False)
         image.load()
         array = _colours(upright(image), label)
     except BROKEN as problem:
         raise ImageError(f"{label} {_damage(problem)}.") from problem
     if several:
-        warnings.warn(f"{label} holds several pictures; only the first is used.", TriscopeWarning, stacklevel=2)
+        warnings.warn(f"{label} holds several images; only the first is used.", TriscopeWarning, stacklevel=2)
     return array
 
 
@@ -148,7 +146,7 @@ def _srgb(image: PIL.Image.Image, label: str) -> PIL.Image.Image:
 def _damage(problem: Exception) -> str:
     text = printable(str(problem))
     if "truncated" in text.lower():
-        return "is cut short: part of the picture is missing; download or copy it again"
+        return "is cut short: part of the image is missing; download or copy it again"
     if text.startswith("decoder ") and text.endswith(" not available"):
         return f"cannot be decoded: this Pillow was built without {text.split()[1]}; convert it to PNG or JPEG"
     return f"is damaged, or of a kind that is not supported ({text or type(problem).__name__})"
@@ -158,9 +156,9 @@ def _foreign(data: bytes) -> str:
     """What a file that no decoder recognises is, as far as its first bytes tell."""
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in (b"avif", b"avis") and not PIL.features.check("avif"):
-        return "is an AVIF picture, and this Pillow was built without the AVIF codec; convert it to PNG or JPEG"
-    kinds = {b"%PDF": "a PDF", b"%!PS": "PostScript", b"8BPS": "a Photoshop file", b"\xff\x0a": "a JPEG XL picture"}
-    kinds |= {b"\0\0\0\x0cJXL ": "a JPEG XL picture", b"PK\3\4": "a zip archive", b"\x93NUMPY": "a NumPy array"}
+        return "is an AVIF image, and this Pillow was built without the AVIF codec; convert it to PNG or JPEG"
+    kinds = {b"%PDF": "a PDF", b"%!PS": "PostScript", b"8BPS": "a Photoshop file", b"\xff\x0a": "a JPEG XL image"}
+    kinds |= {b"\0\0\0\x0cJXL ": "a JPEG XL image", b"PK\3\4": "a zip archive", b"\x93NUMPY": "a NumPy array"}
     kind = next((kind for start, kind in kinds.items() if data.startswith(start)), "")
     text = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<svg") or (text.startswith((b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text):

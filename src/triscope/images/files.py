@@ -85,7 +85,7 @@ def public_path(path: str | os.PathLike[str]) -> str:
 
 
 def public_store(path: Path) -> str:
-    """The same of a store's folder; where it is outside, and stands in the folder of its pictures, by both names.
+    """The same of a store's folder; where it is outside, and stands in the folder of its images, by both names.
 
     Of one at an address, its name alone.
     """

@@ -1,4 +1,4 @@
-"""Pictures that other packages read where they are installed: HEIC by pillow-heif, raw photos of cameras by rawpy.
+"""Images that other packages read where they are installed: HEIC by pillow-heif, raw photos of cameras by rawpy.
 
 Neither package is told to take part in Pillow: what a program that uses triscope can open does not change.
 """
@@ -22,7 +22,7 @@ RAW_ENDINGS = frozenset(
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 _SUBFILE, _DNG_VERSION = 254, 50706  # tags of a TIFF file
-_REDUCED = 1  # the bit of the former that says: a smaller version of another picture
+_REDUCED = 1  # the bit of the former that says: a smaller version of another image
 
 
 def reads_raw() -> bool:
@@ -31,14 +31,14 @@ def reads_raw() -> bool:
 
 
 def is_heic(data: bytes) -> bool:
-    """Whether a file that begins so is a HEIC picture."""
+    """Whether a file that begins so is a HEIC image."""
     return data[4:8] == b"ftyp" and data[8:12] in _HEIC
 
 
 def is_raw(data: bytes, label: str) -> bool:
     """Whether a file is the raw photo of a camera.
 
-    Most raw files are TIFF files whose first picture is a small preview, and Pillow shows that one.
+    Most raw files are TIFF files whose first image is a small preview, and Pillow shows that one.
     """
     if data.startswith(_RAW_STARTS) or data[4:12] == b"ftypcrx " or (data[:2] == b"II" and data[8:10] == b"CR"):
         return True
@@ -48,7 +48,7 @@ def is_raw(data: bytes, label: str) -> bool:
 
 
 def _tags(data: bytes) -> dict[int, int]:
-    """The tags of the first picture of a TIFF file, and the number that each holds, if it is a single one."""
+    """The tags of the first image of a TIFF file, and the number that each holds, if it is a single one."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     try:
         if order is None:
@@ -62,17 +62,17 @@ def _tags(data: bytes) -> dict[int, int]:
 
 
 def open_heic(data: bytes) -> PIL.Image.Image:
-    """A HEIC picture, not yet decoded. Raises ImageError with the end of a sentence where that is not possible."""
+    """A HEIC image, not yet decoded. Raises ImageError with the end of a sentence where that is not possible."""
     try:
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise ImageError(
-            "is a HEIC picture, which needs pillow-heif: pip install 'triscope[heic]'; or convert it to JPEG or PNG"
+            "is a HEIC image, which needs pillow-heif: pip install 'triscope[heic]'; or convert it to JPEG or PNG"
         ) from error
     try:
         image: PIL.Image.Image = HeifImageFile(io.BytesIO(data))
     except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, LookupError, MemoryError) as error:
-        raise ImageError("is a HEIC picture that cannot be read; it is damaged, or of a rare kind") from error
+        raise ImageError("is a HEIC image that cannot be read; it is damaged, or of a rare kind") from error
     return image
 
 
@@ -87,7 +87,7 @@ def open_raw(data: bytes, max_pixels: int) -> PIL.Image.Image:
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             if raw.sizes.width * raw.sizes.height > max_pixels:
-                raise ImageError(f"is too large: pictures of up to {max_pixels / 1e6:g} million pixels are read")
+                raise ImageError(f"is too large: images of up to {max_pixels / 1e6:g} million pixels are read")
             return PIL.Image.fromarray(raw.postprocess(use_camera_wb=True))
     except (rawpy.LibRawError, ValueError, RuntimeError, MemoryError) as error:
         raise ImageError("is a camera's raw photo that cannot be read; convert it to JPEG or PNG") from error

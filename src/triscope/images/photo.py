@@ -1,4 +1,4 @@
-"""One picture from anything that holds one: a file, its bytes, a PIL image, an array, a tensor; and back."""
+"""One image from anything that holds one: a file, its bytes, a PIL image, an array, a tensor; and back."""
 
 import hashlib
 import math
@@ -26,13 +26,13 @@ Color = tuple[float, float, float]
 
 WHITE: Color = (1.0, 1.0, 1.0)
 MAX_PIXELS = 89_000_000  # 1.07 GB as float32; a little above, Pillow itself begins to warn of bombs
-MAX_BYTES = 2**30  # of one picture file
+MAX_BYTES = 2**30  # of one image file
 _ROUNDING = 1e-4  # that far outside [0, 1], floats are taken as rounded rather than wrong
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One picture as it was read: upright, whole, `pixels` float32 (1, 3, H, W) in [0, 1], or of so many bands.
+    """One image as it was read: upright, whole, `pixels` float32 (1, 3, H, W) in [0, 1], or of so many bands.
 
     `name` is printable and stands in titles: the stem of the file, or "stdin", "image", "array", "tensor" where
     there is no file; `slug(name)` is safe as a part of a file name. `sha256` is that of the encoded file.
@@ -52,13 +52,13 @@ def open_photo(
     bands: int | None = None,
     name: str = "stdin",
 ) -> Photo:
-    """The whole upright picture of a path, the bytes of an encoded file, a PIL image, an array or a tensor.
+    """The whole upright image of a path, the bytes of an encoded file, a PIL image, an array or a tensor.
 
     "sample:cat" is a photo that comes with scikit-image, as the others in `samples.SAMPLES`.
 
     Transparent parts show `background`, (red, green, blue) in [0, 1]. A file of more than `max_pixels` is refused
     before it is decoded. An array is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or floats in
-    [0, 1]; a tensor is one picture as for `read_image`. With `bands`, a picture of just so many channels is wanted, and
+    [0, 1]; a tensor is one image as for `read_image`. With `bands`, an image of just so many channels is wanted, and
     they are taken as they are: an array (H, W, bands), a tensor, or a file of so many bands. `name` is what bytes are
     called. Raises ImageError; warns where a file holds more than is used.
     """
@@ -87,14 +87,14 @@ def open_photo(
         case str() | os.PathLike():
             return _from_file(os.fsdecode(source), background, max_pixels, bands)
     raise ImageError(
-        f"A picture is a path, the bytes of a file, a PIL image, an array or a tensor, not {type(source).__name__}."
+        f"An image is a path, the bytes of a file, a PIL image, an array or a tensor, not {type(source).__name__}."
     )
 
 
 def read_image(
     source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS, bands: int | None = None
 ) -> Tensor:
-    """The picture as a tensor (1, 3, H, W), float32 in [0, 1]: `open_photo(...).pixels`; (1, bands, H, W) with `bands`.
+    """The image as a tensor (1, 3, H, W), float32 in [0, 1]: `open_photo(...).pixels`; (1, bands, H, W) with `bands`.
 
     A tensor is taken as it is: (C, H, W) or (B, C, H, W) with C 1 or 3, or `bands`, floats in [0, 1]; it comes back as
     (B, C, H, W) on its own device, half precision as float32, float64 kept. Raises ImageError.
@@ -105,16 +105,16 @@ def read_image(
 
 
 def to_pil(pixels: Tensor) -> PIL.Image.Image:
-    """An 8-bit RGB or grey (L) picture of (C, H, W) or (1, C, H, W) values; those outside [0, 1] are clamped.
+    """An 8-bit RGB or grey (L) image of (C, H, W) or (1, C, H, W) values; those outside [0, 1] are clamped.
 
     Carries no metadata. Raises ImageError for other shapes and for NaN.
     """
     if pixels.ndim == 4 and len(pixels) == 1:
         pixels = pixels[0]
     if pixels.ndim != 3 or len(pixels) not in (1, 3) or pixels.numel() == 0:
-        raise ImageError(f"A picture is (1 or 3, rows, columns), and this tensor is {tuple(pixels.shape)}.")
+        raise ImageError(f"An image is (1 or 3, rows, columns), and this tensor is {tuple(pixels.shape)}.")
     if pixels.isnan().any():
-        raise ImageError("The picture holds NaN and cannot be drawn.")
+        raise ImageError("The image holds NaN and cannot be drawn.")
     bytes_ = pixels.detach().float().clamp(0, 1).mul(255).round().to("cpu", torch.uint8)
     rows = bytes_.permute(1, 2, 0).contiguous().numpy()
     return PIL.Image.fromarray(rows[:, :, 0] if len(pixels) == 1 else rows)
@@ -157,24 +157,24 @@ def _decoded(data: bytes, label: str, background: Color, max_pixels: int, bands:
 def _from_tensor(tensor: Tensor, bands: int | None) -> Photo:
     pixels = _checked(tensor, bands)
     if len(pixels) != 1:
-        raise ImageError(f"One picture is needed here, and the tensor holds {len(pixels)}; pass them one by one.")
+        raise ImageError(f"One image is needed here, and the tensor holds {len(pixels)}; pass them one by one.")
     pixels = pixels.float()
     return Photo(pixels if bands else pixels.expand(-1, 3, -1, -1).contiguous(), "tensor")
 
 
 def _checked(tensor: Tensor, bands: int | None) -> Tensor:
-    """The tensor as (B, 1 or 3, H, W) floats, or of so many bands, refused where it is no picture."""
+    """The tensor as (B, 1 or 3, H, W) floats, or of so many bands, refused where it is no image."""
     shape = tuple(tensor.shape)
     if bands and tensor.ndim in (3, 4):
         require_bands("The tensor", tensor.shape[-3], bands)
     elif tensor.ndim not in (3, 4) or tensor.shape[-3] not in (1, 3):
         hint = " Channels come first in a tensor: use tensor.movedim(-1, -3)." if shape[-1:] in ((1,), (3,)) else ""
-        raise ImageError(f"The tensor is {shape}, and a picture is (C, H, W) or (B, C, H, W) with C 1 or 3.{hint}")
+        raise ImageError(f"The tensor is {shape}, and an image is (C, H, W) or (B, C, H, W) with C 1 or 3.{hint}")
     if tensor.numel() == 0:
         raise ImageError(f"The tensor is empty: its shape is {shape}.")
     if not tensor.is_floating_point():
         hint = "; use tensor.float() / 255" if tensor.dtype == torch.uint8 else ""
-        raise ImageError(f"The tensor holds {tensor.dtype}, and a picture holds floats from 0 to 1{hint}.")
+        raise ImageError(f"The tensor holds {tensor.dtype}, and an image holds floats from 0 to 1{hint}.")
     if tensor.itemsize < 4:
         tensor = tensor.float()
     return _in_range(tensor if tensor.ndim == 4 else tensor[None], "The tensor")
@@ -191,13 +191,13 @@ def _planes(array: NDArray[Any], label: str, bands: int | None = None) -> Tensor
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             hint = " Channels come last in an array: use array.transpose(1, 2, 0)."
         shape = tuple(array.shape)
-        raise ImageError(f"{label} is {shape}, and a picture is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).{hint}")
+        raise ImageError(f"{label} is {shape}, and an image is (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).{hint}")
     if array.size == 0:
         raise ImageError(f"{label} is empty: its shape is {tuple(array.shape)}.")
     full = {"|u1": 255, "|b1": 1, "<u2": 65535}.get(array.dtype.newbyteorder("<").str)
     if full is None and array.dtype.kind != "f":
         raise ImageError(
-            f"{label} holds {array.dtype}, and a picture holds uint8, uint16, bool, or floats from 0 to 1; convert it."
+            f"{label} holds {array.dtype}, and an image holds uint8, uint16, bool, or floats from 0 to 1; convert it."
         )
     narrow = array if array.dtype == np.uint8 else array.astype(np.float32)  # 8 bits are widened last, to save memory
     planes = torch.tensor(np.ascontiguousarray(narrow.transpose(2, 0, 1))).float()
@@ -217,7 +217,7 @@ def _in_range(values: Tensor, label: str) -> Tensor:
         hint = "divide by 65535"
     elif low >= 0 and high > 2:
         hint = f"bring it to that range: (image - {low:g}) / {high - low:g}, or less of it where a few values stand out"
-    raise ImageError(f"{label} holds values from {low:g} to {high:g}, and a picture holds 0 to 1; {hint}.")
+    raise ImageError(f"{label} holds values from {low:g} to {high:g}, and an image holds 0 to 1; {hint}.")
 
 
 def _on_background(array: NDArray[Any], background: Color, label: str) -> Tensor:

@@ -37,11 +37,11 @@ def redo(
     store: str | os.PathLike[str] | None = None,
     said: Said = UNSAID,
 ) -> Result:
-    """The result that the picture at `path` shows, made again; on the same machine, byte for byte the same when saved.
+    """The result that the image at `path` shows, made again; on the same machine, byte for byte the same when saved.
 
     The network is loaded by the name in the recipe, unless it is given; a Python file, a file of weights or a download
-    that a recipe names is taken only where `network` or `said` names it, too. Pictures, and a store, are looked for by
-    their names beside the picture and in the current folder, unless they or their folders are given. The process's
+    that a recipe names is taken only where `network` or `said` names it, too. Images, and a store, are looked for by
+    their names beside the image and in the current folder, unless they or their folders are given. The process's
     number of threads is left alone; a warning says where it is not the recipe's, since rounding may then differ.
 
     Raises UnconfirmedNetwork, and RecipeError where the recipe cannot be read, or something is missing or is not what

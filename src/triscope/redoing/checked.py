@@ -14,11 +14,11 @@ from triscope.verbs import METHODS, Method
 from triscope.which.collection import CollectionInput
 
 _LONGEST = 400  # characters of a reason that may quote what a recipe says
-_MOST = 100_000  # pictures of one result
+_MOST = 100_000  # images of one result
 
 
 def checked(recipe: Recipe, png: Path) -> tuple[Method[Any], dict[str, Any], dict[str, Direction]]:
-    """The method, the arguments that the recipe itself holds - options, layers, the question, words for pictures - and
+    """The method, the arguments that the recipe itself holds - options, layers, the question, words for images - and
     the directions that it names.
 
     Raises RecipeError for all that the method would not have written; files are not looked for yet.
@@ -64,7 +64,7 @@ class _Reading:
         if self.parts:
             part, count = next(iter(self.parts.items()))
             what = f" as {part!r}" if part else ""
-            raise OptionError(f"{verb.name} takes no picture{what}, and {count} are recorded")
+            raise OptionError(f"{verb.name} takes no image{what}, and {count} are recorded")
         known = {name: option for option in verb.options if option.recorded for name in (option.name, option.formerly)}
         for name, value in self.options.items():
             if name not in known:
@@ -128,23 +128,21 @@ class _Reading:
         return None  # it follows from the layer, and is compared with what is asked in the end
 
     def _row(self, name: str) -> Any:
-        """The row that was asked about; else it was one picture."""
+        """The row that was asked about; else it was one image."""
         row, pictures = self.options.pop(name, None), self.parts.pop("", 0)
         if (pictures != 1) if row is None else (type(row) is not int or pictures):
-            raise OptionError(
-                f"{self.verb.name} needs one picture, or one row; recipes do not record vectors and arrays"
-            )
+            raise OptionError(f"{self.verb.name} needs one image, or one row; recipes do not record vectors and arrays")
         return row
 
     def _word(self, name: str, image: ImageInput, *, required: bool) -> Any:
-        """The word that stands for a picture, where there is none of its part."""
+        """The word that stands for an image, where there is none of its part."""
         word, count = self.options.pop(name, None), self.parts.pop(image.part, 0)
         if count > (_MOST if image.many else 1):
-            raise OptionError(f"{self.verb.name} takes one picture as {name}, and {count} are recorded")
-        if count:  # version 0.1 wrote the picture's path as well
+            raise OptionError(f"{self.verb.name} takes one image as {name}, and {count} are recorded")
+        if count:  # version 0.1 wrote the image's path as well
             return None
         if word is None and required:
-            raise OptionError(f"{self.verb.name} takes a picture as {name}, and none is recorded")
+            raise OptionError(f"{self.verb.name} takes an image as {name}, and none is recorded")
         if word is not None and word not in image.words:
-            raise OptionError(f"{name} is {word!r}, a picture that is not among those recorded")
+            raise OptionError(f"{name} is {word!r}, an image that is not among those recorded")
         return word

@@ -24,7 +24,7 @@ def defaults_of_its_time(recipe: Recipe, png: Path) -> dict[str, Any]:
     if recipe.method == "regularisers":
         warnings.warn(
             f"{printable(png)} was made by triscope 0.1, whose regulariser 'natural' shifted and scaled its views less "
-            "and did not rotate them: that picture of the row will differ.",
+            "and did not rotate them: that image of the row will differ.",
             TriscopeWarning,
             stacklevel=4,
         )

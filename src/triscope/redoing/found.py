@@ -16,14 +16,14 @@ _LONGEST = 200  # letters of a path in a sentence
 
 
 def find_pictures(recipe: Recipe, verb: Method[Any], png: Path, given: Sequence[Path]) -> dict[str, Any]:
-    """The pictures of a recipe as arguments of its method; `given` are they, in order, or the one folder they are in.
+    """The images of a recipe as arguments of its method; `given` are they, in order, or the one folder they are in.
 
     Raises RecipeError where one is missing, or is not what it was.
     """
     if len(given) == 1 and given[0].is_dir():
         given = [given[0]] * len(recipe.images)
     if given and len(given) != len(recipe.images):
-        raise RecipeError(f"{printable(png)} was made from {len(recipe.images)} pictures; {len(given)} were given.")
+        raise RecipeError(f"{printable(png)} was made from {len(recipe.images)} images; {len(given)} were given.")
     by_part = defaultdict[str, list[Path]](list)
     for index, note in enumerate(recipe.images):
         by_part[note.part].append(_picture(note, png, given[index] if given else None))
@@ -48,13 +48,13 @@ def _picture(note: ImageNote, png: Path, given: Path | None) -> Path:
     if found:
         raise RecipeError(f"{printable(found[0])} has changed since {made} was made from it.")
     if not places:
-        raise RecipeError(f"{made} was made from {name}, which is not a file; give its picture with --image.")
+        raise RecipeError(f"{made} was made from {name}, which is not a file; give its image with --image.")
     looked = " and ".join(_told(place) for place in places)
-    raise RecipeError(f"The picture {name} was looked for at {looked}, and is not there; give its path with --image.")
+    raise RecipeError(f"The image {name} was looked for at {looked}, and is not there; give its path with --image.")
 
 
 def _places(note: ImageNote, png: Path, given: Path | None) -> Iterator[Path]:
-    """Where a picture may be."""
+    """Where an image may be."""
     ways = _ways(note.path) if note.path else []
     if given is not None:
         yield from (given / way for way in ways) if given.is_dir() else [given]

@@ -1,4 +1,4 @@
-"""Numbers to pictures: plain functions from tensors to tensors, without files, fonts or windows."""
+"""Numbers to images: plain functions from tensors to tensors, without files, fonts or windows."""
 
 from triscope.render.channels import usual_channels, visible
 from triscope.render.color import scale_of, signed, unsigned

@@ -1,4 +1,4 @@
-"""Words under a picture, for the rows that are shown by themselves."""
+"""Words under an image, for the rows that are shown by themselves."""
 
 import numpy as np
 import PIL.Image
@@ -13,7 +13,7 @@ _SMALLEST, _LARGEST = 7, 14
 
 
 def captioned(picture: Tensor, text: str) -> Tile:
-    """A picture (3, H, W), taller by a line of text below it, black on white, as large as fits its width."""
+    """An image (3, H, W), taller by a line of text below it, black on white, as large as fits its width."""
     width = picture.shape[-1]
     size = _LARGEST
     while size > _SMALLEST and PIL.ImageFont.load_default(size).getlength(text) > width:

@@ -1,7 +1,7 @@
-"""Pictures of any number of channels as colours.
+"""Images of any number of channels as colours.
 
 1       grey
-2       red, and cyan: where both are alike the picture is grey
+2       red, and cyan: where both are alike the image is grey
 3       red, green, blue
 more    the first three, unless others are stated
 """
@@ -17,7 +17,7 @@ def usual_channels(count: int) -> tuple[int, ...]:
 
 
 def visible(picture: Tensor, show: Sequence[int] | None = None) -> Tensor:
-    """A picture (C, H, W) as colours (3, H, W): the channels in `show` - three, or one in grey -, or the usual ones."""
+    """An image (C, H, W) as colours (3, H, W): the channels in `show` - three, or one in grey -, or the usual ones."""
     if show is None and len(picture) == 3:
         return picture
     chosen = picture[list(usual_channels(len(picture)) if show is None else show)]

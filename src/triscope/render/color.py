@@ -1,7 +1,7 @@
 """Numbers to colours, by maps whose steps look even.
 
 Both maps are drawn in OKLab (B. Ottosson, "A perceptual color space for image processing", 2020), where equal distances
-look about equally different. Their lightness is a straight line in the value, so a picture printed in grey still shows
+look about equally different. Their lightness is a straight line in the value, so an image printed in grey still shows
 the unsigned map's order and the signed map's magnitude.
 
     share = value / scale           the scale is the value that gets the full colour; results state it
@@ -9,7 +9,7 @@ the unsigned map's order and the signed map's magnitude.
     unsigned:  0 dark ... 1 light                       negative values are drawn as zero
 
 A value beyond the scale gets the full colour. Infinities do too, and NaN is a mid-grey that is in neither coloured map,
-so that no picture holds anything outside [0, 1]. Maps are (..., H, W), pictures (..., 3, H, W), float32.
+so that no image holds anything outside [0, 1]. Maps are (..., H, W), images (..., 3, H, W), float32.
 """
 
 import math
@@ -49,7 +49,7 @@ _CONES_TO_LINEAR = (
 
 
 def signed(values: Tensor, scale: float | None = None) -> Tensor:
-    """Maps (..., H, W) of either sign to pictures (..., 3, H, W): blue below zero, near-white at zero, red above.
+    """Maps (..., H, W) of either sign to images (..., 3, H, W): blue below zero, near-white at zero, red above.
 
     The colours are symmetrical: -scale and +scale are equally dark. Without a scale, that of all the values together.
     Raises ValueError where the scale is not a positive number.
@@ -58,7 +58,7 @@ def signed(values: Tensor, scale: float | None = None) -> Tensor:
 
 
 def unsigned(values: Tensor, scale: float | None = None) -> Tensor:
-    """Maps (..., H, W) of magnitudes to pictures (..., 3, H, W): dark at zero, then purple, red, light yellow.
+    """Maps (..., H, W) of magnitudes to images (..., 3, H, W): dark at zero, then purple, red, light yellow.
 
     Negative values are drawn as zero. Without a scale, that of all the values together.
     Raises ValueError where the scale is not a positive number.

@@ -1,7 +1,7 @@
-"""Pictures to one picture: mosaics, overlays, enlargements.
+"""Several images in one: mosaics, overlays, enlargements.
 
-A picture is a float tensor (3, H, W) in [0, 1]; what is said of pictures here holds for any number of channels, as long
-as it is the same in all that meet. Nothing is drawn on them: words belong to the page around a picture.
+An image is a float tensor (3, H, W) in [0, 1]; what is said of images here holds for any number of channels, as long
+as it is the same in all that meet. Nothing is drawn on them: words belong to the page around an image.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 class Tile(NamedTuple):
-    """A picture (3, h, w) of a montage, and where its first pixel lies; its last `words` rows are a line of words."""
+    """An image (3, h, w) of a montage, and where its first pixel lies; its last `words` rows are a line of words."""
 
     picture: Tensor
     top: int = 0
@@ -32,7 +32,7 @@ class Montage:
     tiles: tuple[Tile, ...]
 
     def paint(self, background: float = 1.0) -> Tensor:
-        """One picture (3, height, width): the tiles, later ones over earlier ones, on `background` grey in [0, 1]."""
+        """One image (3, height, width): the tiles, later ones over earlier ones, on `background` grey in [0, 1]."""
         first = self.tiles[0].picture
         paper = first.new_full((first.shape[0], self.height, self.width), background)
         for picture, top, left, _ in self.tiles:
@@ -43,13 +43,13 @@ class Montage:
 def montage(
     pictures: Sequence[Tensor | Tile], columns: int | None = None, *, gap: int = 2, aspect: float = 1.5
 ) -> Montage:
-    """Pictures (3, H, W) of any sizes, row by row, each in the middle of a cell of the largest size.
+    """Images (3, H, W) of any sizes, row by row, each in the middle of a cell of the largest size.
 
     `gap` pixels lie between cells. Without `columns`, as many as bring the width closest to `aspect` times the height.
-    Raises ValueError where there is no picture or fewer than one column.
+    Raises ValueError where there is no image or fewer than one column.
     """
     if not pictures:
-        raise ValueError("A montage needs at least one picture.")
+        raise ValueError("A montage needs at least one image.")
     tiles = [one if isinstance(one, Tile) else Tile(one) for one in pictures]
     height = max(tile.picture.shape[-2] for tile in tiles) + gap
     width = max(tile.picture.shape[-1] for tile in tiles) + gap
@@ -71,19 +71,19 @@ def montage(
 def grid(
     pictures: Sequence[Tensor | Tile], columns: int | None = None, *, gap: int = 2, background: float = 1.0
 ) -> Tensor:
-    """A `montage` of pictures (3, H, W) as one picture, on `background` grey in [0, 1]."""
+    """A `montage` of images (3, H, W) as one image, on `background` grey in [0, 1]."""
     return montage(pictures, columns, gap=gap).paint(background)
 
 
 def side_by_side(*pictures: Tensor, gap: int = 8, background: float = 1.0) -> Tensor:
-    """Pictures (3, H, W) in one row: a photo and what a method says of it."""
+    """Images (3, H, W) in one row: a photo and what a method says of it."""
     return grid(pictures, columns=len(pictures), gap=gap, background=background)
 
 
 def overlay(picture: Tensor, heat: Tensor, strength: float | Tensor = 0.5) -> Tensor:
-    """A picture (3, H, W) with a coloured map (3, h, w), resized to it, laid over it.
+    """An image (3, H, W) with a coloured map (3, h, w), resized to it, laid over it.
 
-    `strength` is how much of the map covers the picture, from 0 (the picture) to 1 (the map): one number, or one for
+    `strength` is how much of the map covers the image, from 0 (the image) to 1 (the map): one number, or one for
     each place (h, w), so that a map can be clear where it says nothing.
     """
     size = picture.shape[-2], picture.shape[-1]
@@ -105,7 +105,7 @@ def resize(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def square(picture: Tensor, side: int) -> Tensor:
-    """The middle square of a picture (C, h, w) in [0, 1], `side` pixels large."""
+    """The middle square of an image (C, h, w) in [0, 1], `side` pixels large."""
     height, width = picture.shape[-2:]
     length = min(height, width)
     top, left = (height - length) // 2, (width - length) // 2

@@ -1,4 +1,4 @@
-"""A table of counts as a picture: a cell for each, darker where its share is greater, names beside the rows and above
+"""A table of counts as an image: a cell for each, darker where its share is greater, names beside the rows and above
 the columns.
 """
 
@@ -26,7 +26,7 @@ def count_table(
     columns: Sequence[str],
     marked: Collection[tuple[int, int]] = (),
 ) -> Tensor:
-    """Counts (R, C) with their shares (R, C) in [0, 1] as a picture (3, H, W) in [0, 1], on white.
+    """Counts (R, C) with their shares (R, C) in [0, 1] as an image (3, H, W) in [0, 1], on white.
 
     `marked` cells (row, column) have a frame.
     """

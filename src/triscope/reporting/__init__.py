@@ -1,15 +1,15 @@
-"""The report: one picture through everything, as one HTML file that opens anywhere.
+"""The report: one image through everything, as one HTML file that opens anywhere.
 
     blocks      what sections are made of: figures, bars, tables, notes
-    subject     the picture and the network, and how commands are spelled
+    subject     the image and the network, and how commands are spelled
     sections    the table of sections, in the order of a lecture
-    collection  one more section, on the pictures of a collection
+    collection  one more section, on the images of a collection
     judged      the section of eight methods side by side, each with what numbers say of it
-    imagined    the sections of pictures that the network would like to see
+    imagined    the sections of images that the network would like to see
     html        blocks to HTML
     page        what stands around the sections
 
-Every picture in it is what a method makes, byte for byte the file that the command below it writes on as many threads.
+Every image in it is what a method makes, byte for byte the file that the command below it writes on as many threads.
 """
 
 import os
@@ -65,12 +65,12 @@ def report(
     workers: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
-    """Everything about one picture before one network, on one page.
+    """Everything about one image before one network, on one page.
 
     `sections` are what is shown, and `workers` how many of them are made at once; those of a network that draws random
     numbers are made one by one. `progress(title, number, total)` is called as each section begins, by the thread that
     makes it. What a network cannot be asked (guided backprop without ReLUs, classes without a classifier) is said on
-    the page. Raises ImageError, and NetworkError where the network cannot run on the picture at all.
+    the page. Raises ImageError, and NetworkError where the network cannot run on the image at all.
     """
     start = time.perf_counter()
     subject = Subject(network, image, fit)

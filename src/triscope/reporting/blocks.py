@@ -1,6 +1,6 @@
 """What a section of the report is made of: values without any HTML, drawn by `triscope.reporting.page`.
 
-A builder of sections gives blocks. Every picture, chart and table says what it shows (`caption`), when that misleads
+A builder of sections gives blocks. Every image, chart and table says what it shows (`caption`), when that misleads
 (`caution`) and which command makes it; neighbours with the same caution share one line of it on the page.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Where the pictures of a mosaic lie, and the lines of words below them, in pixels."""
+    """Where the images of a mosaic lie, and the lines of words below them, in pixels."""
 
     pictures: tuple[Box, ...]
     words: tuple[Box, ...]
@@ -40,11 +40,11 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture, as the PNG that its command writes.
+    """An image, as the PNG that its command writes.
 
-    `sees` is what a unit sees of the image, in pixels of both: the page then shows that part of the picture, and beside
-    it where that lies in the photo. `sharp` pictures are enlarged as squares. A `mosaic` is several pictures on
-    paper that takes the colour of the page. A `wide` picture has a row of the page for itself. `sources` are what it
+    `sees` is what a unit sees of the image, in pixels of both: the page then shows that part of the image, and beside
+    it where that lies in the photo. `sharp` images are enlarged as squares. A `mosaic` is several images on
+    paper that takes the colour of the page. A `wide` image has a row of the page for itself. `sources` are what it
     was made from: names, and small JPEGs that stand beside it. `drawing` is what scripts draw it from.
     """
 

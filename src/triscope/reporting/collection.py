@@ -1,4 +1,4 @@
-"""The section on a collection: its pictures nearest to this one, and what units of each depth answer to most."""
+"""The section on a collection: its images nearest to this one, and what units of each depth answer to most."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -34,7 +34,7 @@ _LEAD = (
 
 
 def collected(network: Network, folder: Path) -> Store:
-    """The store in a folder of pictures, made or brought up to date.
+    """The store in a folder of images, made or brought up to date.
 
     Raises StoreError where another network made it.
     """
@@ -42,7 +42,7 @@ def collected(network: Network, folder: Path) -> Store:
 
 
 def variations(network: Network, folder: Path) -> Store:
-    """A store of pictures made in `folder` from the sample photos: crops under other light, colours, and mirrored.
+    """A store of images made in `folder` from the sample photos: crops under other light, colours, and mirrored.
 
     Raises ImageError where there are no samples.
     """

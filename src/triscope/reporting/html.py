@@ -13,9 +13,9 @@ from triscope.network import Box
 from triscope.pages.drawing import figure
 from triscope.reporting.blocks import Bars, Block, Figure, Mosaic, Note, Shown, Table, Volume, Volumes, percent
 
-#: How many times as wide as high a picture is that is scrolled on narrow screens, and not made small; so are words.
+#: How many times as wide as high an image is that is scrolled on narrow screens, and not made small; so are words.
 _STRIP = 3
-#: Pixels: a picture up to so wide is enlarged on the page, and may be enlarged as squares.
+#: Pixels: an image up to so wide is enlarged on the page, and may be enlarged as squares.
 ENLARGED = 450
 #: The id of what the network sees, which the page holds once.
 PHOTO = "photo"
@@ -27,7 +27,7 @@ def text(words: str) -> str:
 
 
 def uri(data: bytes, kind: str = "png") -> str:
-    """A picture's bytes as an address that holds them."""
+    """An image's bytes as an address that holds them."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -109,7 +109,7 @@ def _picture(figure: Figure) -> str:
 
 
 def _sources(figure: Figure) -> str:
-    """What a picture was made from, each with its name."""
+    """What an image was made from, each with its name."""
     return "".join(
         f'<div><img src="{uri(jpeg, "jpeg")}" alt="{text(name)}, of which this was made: {text(figure.title)}">'
         f"<span>{text(name)}</span></div>"
@@ -118,7 +118,7 @@ def _sources(figure: Figure) -> str:
 
 
 def _outline(name: str, mosaic: Mosaic, rows: int, cols: int) -> str:
-    """The outline of the pictures of a mosaic of so many pixels, by which its paper is cut away."""
+    """The outline of the images of a mosaic of so many pixels, by which its paper is cut away."""
     path = "".join(f"M{box.left} {box.top}h{box.width}v{box.height}h-{box.width}z" for box in mosaic.pictures)
     return (
         '<svg width="0" height="0" style="position:absolute" aria-hidden="true">'
@@ -128,14 +128,14 @@ def _outline(name: str, mosaic: Mosaic, rows: int, cols: int) -> str:
 
 
 def _place(box: Box, rows: int, cols: int) -> str:
-    """Where a line of words lies in a picture of so many pixels, in per cent of it; a pixel more, for the edges."""
+    """Where a line of words lies in an image of so many pixels, in per cent of it; a pixel more, for the edges."""
     left, width = (100 * length / cols for length in (box.left - 1, box.width + 2))
     top, height = (100 * length / rows for length in (box.top, box.height + 1))
     return f"left:{left:.5g}%;top:{top:.5g}%;width:{width:.5g}%;height:{height:.5g}%"
 
 
 def _panels(figure: Figure, box: Box) -> str:
-    """Where the unit looks, what is there, and that part of the picture; saved from the page, it is the whole."""
+    """Where the unit looks, what is there, and that part of the image; saved from the page, it is the whole."""
     cols, rows = png_size(figure.png)
     longest = max(box.width, box.height)
     inner = f"width:{100 * box.width / longest:.4g}%;height:{100 * box.height / longest:.4g}%"

@@ -20,9 +20,9 @@ from triscope.what.style.texture import texture
 _TEXTURE_STEPS, _FOOLING_STEPS, _SIDE = 90, 60, 224
 _STEPS = 36
 _SHALLOW_STEPS, _DEEP_STEPS = 48, 128  # deep units need more steps until there is something to see, classes most
-_SIDE_RAISED = 160  # pixels of what is ascended, where the network takes it: what units see fills more of the picture
-_COMPARED_STEPS = 64  # of each picture of the comparison of regularisers
-_SOURCE = 160  # pixels of what a picture was made from
+_SIDE_RAISED = 160  # pixels of what is ascended, where the network takes it: what units see fills more of the image
+_COMPARED_STEPS = 64  # of each image of the comparison of regularisers
+_SOURCE = 160  # pixels of what an image was made from
 
 
 def ascended(subject: Subject) -> Iterator[Block]:

@@ -1,7 +1,7 @@
 """The whole page: what stands around the sections, and what holds for all of it.
 
-It needs nothing else: no font, no picture, no script from anywhere. Its own policy (CSP) forbids every request, and
-every script but the one in it, which draws figures from what they hold. Pictures are data: URIs, and all of them are
+It needs nothing else: no font, no image, no script from anywhere. Its own policy (CSP) forbids every request, and
+every script but the one in it, which draws figures from what they hold. Images are data: URIs, and all of them are
 shown where no script runs.
 """
 
@@ -92,18 +92,18 @@ def _header(subject: Subject, title: str) -> str:
 
 
 def _part(subject: Subject) -> str:
-    """Which part of the picture is seen, in words."""
+    """Which part of the image is seen, in words."""
     box = subject.seen.boxes[0]
     if (box.top, box.left, box.height, box.width) == (0, 0, *subject.size):
         return "all of it"
-    return "the whole picture on grey" if subject.fit == "pad" else "the part in the frame"
+    return "the whole image on grey" if subject.fit == "pad" else "the part in the frame"
 
 
 def _answer(subject: Subject) -> str:
     """The network's answer in a sentence, as sure as it is."""
     if subject.boxes is not None:
         if not subject.boxes:
-            return "It finds nothing in this picture."
+            return "It finds nothing in this image."
         unit, score = subject.boxes[0]
         return f"It finds boxes, of which <strong>{text(unit)}</strong> is the surest with {percent(score)}."
     if not subject.has_classes:
@@ -121,7 +121,7 @@ def _answer(subject: Subject) -> str:
 
 
 def _framed(subject: Subject) -> str:
-    """The whole picture; what the network does not see of it lies in the shade."""
+    """The whole image; what the network does not see of it lies in the shade."""
     (height, width), box = subject.size, subject.seen.boxes[0]
     top, left = min(0, box.top), min(0, box.left)
     bottom, right = max(height, box.top + box.height), max(width, box.left + box.width)
@@ -172,7 +172,7 @@ def _footer(number: int, timings: Mapping[str, float]) -> str:
     return f"""<footer id="part-{number}">
 {_head(number, _LAST, f"Everything took {total:.1f} seconds.")}
 {bars(rows, "bars times")}
-<p class="small">Made by triscope {__version__}. Each picture carries its recipe: save one from this page, and
+<p class="small">Made by triscope {__version__}. Each image carries its recipe: save one from this page, and
 <em>triscope redo</em> makes it again. Files are named by their way from the folder in which the page was made, those
 outside it by their names alone. The page asks nothing of any network. Its one script draws maps so that they can be
 read with a pointer: largest values and means are exact; what is under the pointer comes from 8 bits, where several

@@ -1,7 +1,7 @@
 """The report's sections, in the order of a lecture: each a function from a subject to blocks, and a row of the table.
 
 To add one, write a function that yields blocks and add its row. `subject.ask(verb, ...)` gives a method's answer
-together with its picture and the command that makes it, so that what is shown and what is said cannot differ.
+together with its image and the command that makes it, so that what is shown and what is said cannot differ.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from triscope.views import activations, filters, predict
 from triscope.where.modified_backprop import guided_backprop
 from triscope.where.saliency import saliency
 
-_PIXELS_OF_MAPS = 200_000  # of one layer's picture, so that a page of large maps stays a small file
+_PIXELS_OF_MAPS = 200_000  # of one layer's image, so that a page of large maps stays a small file
 
 
 def volumes(subject: Subject) -> Iterator[Block]:
@@ -35,7 +35,7 @@ def volumes(subject: Subject) -> Iterator[Block]:
         "unit depends on its whole receptive field, but mostly on the middle of it."
     )
     answer = subject.look[Need("output")][0]
-    drawn = [_volume("input", subject.seen.images[0], "the picture")]
+    drawn = [_volume("input", subject.seen.images[0], "the image")]
     drawn += [_volume(name, subject.look[Need(name)][0], network.layer(name).type) for name in subject.depths]
     drawn += [_volume("output", answer, type(network.module).__name__)] if answer.ndim in (1, 3) else []
     yield Volumes(
@@ -292,7 +292,7 @@ def _remarks(heat: Heatmap) -> str:
 
 
 def _likeness(first: Tensor, second: Tensor) -> str:
-    """How alike two maps of one picture are, in a sentence."""
+    """How alike two maps of one image are, in a sentence."""
     likeness = float(torch.corrcoef(torch.stack((first.flatten(), second.flatten())).double())[0, 1].nan_to_num())
     word = "hardly differ" if likeness > 0.9 else "share much" if likeness > 0.5 else "differ"
     return f"The two maps {word}: their correlation is {likeness:.3f}."
@@ -303,7 +303,7 @@ def _neuron(subject: Subject, name: str) -> Block:
     heat, png, command = subject.ask(guided_backprop, objective=unit)
     sees = subject.sees(unit)
     everything = sees == Box(0, 0, *subject.seen.images.shape[-2:])
-    extent = "all of the picture" if everything else f"the outlined {sees.height} × {sees.width} pixels"
+    extent = "all of the image" if everything else f"the outlined {sees.height} × {sees.width} pixels"
     where = f", row {unit.row}, column {unit.col}" if isinstance(unit, Neuron) else ""
     caption = (
         f"Channel {unit.index}{where} has the highest activation of {name}, {response:.3g}. Its receptive field is "

@@ -1,4 +1,4 @@
-"""What a report is about: one picture and one network, what the network says of it, and how commands are spelled."""
+"""What a report is about: one image and one network, what the network says of it, and how commands are spelled."""
 
 import dataclasses
 import io
@@ -31,9 +31,9 @@ _THUMBNAIL = 720  # pixels on its long side
 
 
 class Subject:
-    """One picture before one network. Raises ImageError, and NetworkError where the network cannot run on it.
+    """One image before one network. Raises ImageError, and NetworkError where the network cannot run on it.
 
-    `size` is the whole picture's, (rows, columns), and `thumbnail` a small JPEG of it; `seen` is what the network sees
+    `size` is the whole image's, (rows, columns), and `thumbnail` a small JPEG of it; `seen` is what the network sees
     of it. `depths` are the layers that stand for the network; `look` holds their activations, and the output.
     """
 
@@ -52,12 +52,12 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """What the picture is called, printable."""
+        """What the image is called, printable."""
         return self.seen.sources[0].name
 
     @property
     def path(self) -> Path | None:
-        """The picture's file, where there is one."""
+        """The image's file, where there is one."""
         return self.seen.sources[0].path
 
     @property
@@ -112,14 +112,14 @@ class Subject:
         return name, f" ({percent(share)})"
 
     def strongest(self, layer: str) -> tuple[Neuron | Channel, float]:
-        """The unit of `layer` that responds most to the picture, and its response; in a vector, one of its numbers."""
+        """The unit of `layer` that responds most to the image, and its response; in a vector, one of its numbers."""
         values = self.look[Need(layer)][0]
         index, *place = (int(part) for part in torch.unravel_index(values.argmax(), values.shape))
         unit = Neuron(layer, index, *place) if place else Channel(layer, index)
         return unit, float(values.max())
 
     def takes(self, side: int) -> bool:
-        """Whether the network can also be asked about pictures that are smaller than usual: square, of that side."""
+        """Whether the network can also be asked about images that are smaller than usual: square, of that side."""
         network = self.network
         if side >= min(network.size):
             return False
@@ -132,7 +132,7 @@ class Subject:
         return True
 
     def score(self, objective: Objective) -> float:
-        """What an objective answers for the picture."""
+        """What an objective answers for the image."""
         asked = objective.bind(self.network)
         with torch.no_grad():
             return float(asked(self.network.look(self.seen.images, asked.needs))[0])
@@ -147,7 +147,7 @@ class Subject:
     def ask(self, verb: Method[R], *, drawn_as: Style = "heat", **given: Any) -> tuple[R, bytes, str]:
         """The answer of a method, its PNG (empty for a ranking), and the command that makes that PNG.
 
-        This picture is asked about unless `given` holds another; where a method has a content, it is that.
+        This image is asked about unless `given` holds another; where a method has a content, it is that.
         """
         arguments: dict[str, Any] = {"network": self.network}
         spelled: dict[str, Any] = dict(arguments)
@@ -183,7 +183,7 @@ def _fitted(network: Network, photo: Photo, fit: Fit) -> ImageBatch:
 
 
 def thumbnail(pixels: Tensor, side: int = _THUMBNAIL) -> bytes:
-    """A picture (1, C, H, W) as a JPEG of at most so many pixels on its long side."""
+    """An image (1, C, H, W) as a JPEG of at most so many pixels on its long side."""
     height, width = pixels.shape[-2:]
     scale = min(1.0, side / max(height, width))
     data = io.BytesIO()

@@ -3,11 +3,11 @@
     Result              values, recipe; save, [i]
     ├── Drawn           can be drawn: save as PNG, JPEG or WebP, notebook display
     │   ├── Heatmap     where: signed values over what was seen
-    │   ├── Grid        many small pictures: filters, activation maps
+    │   ├── Grid        many small images: filters, activation maps
     │   └── Picture     pixels
     └── Ranking         the best of many, with their scores
 
-`values` are raw. They are normalised only when drawn, and the scale is stated. A picture carries its recipe, so that
+`values` are raw. They are normalised only when drawn, and the scale is stated. An image carries its recipe, so that
 `triscope redo x.png` makes it again.
 """
 

@@ -1,6 +1,6 @@
-"""Frames: a long job as a moving picture.
+"""Frames: a long job as a moving image.
 
-WebP and GIF through Pillow, MP4 through an ffmpeg that is found on the path. Each picture is encoded when it comes, so
+WebP and GIF through Pillow, MP4 through an ffmpeg that is found on the path. Each image is encoded when it comes, so
 that a job that is interrupted after an hour has its frames at once: what is left to do then is to join them.
 """
 
@@ -27,10 +27,10 @@ _LAST = 2000  # milliseconds that the last frame stays
 
 
 class Frames:
-    """Collects the pictures of a job's steps: about `most` of them, evenly spread, and the last.
+    """Collects the images of a job's steps: about `most` of them, evenly spread, and the last.
 
     They are shrunk to at most `size` pixels on the longer side, and shown `rate` a second. All have the size of the
-    last: earlier ones of a job that grows its picture are enlarged, and stand on white where their shape is another.
+    last: earlier ones of a job that grows its image are enlarged, and stand on white where their shape is another.
     """
 
     def __init__(self, path: str | Path, *, most: int = 100, size: int = 480, rate: int = 10) -> None:
@@ -51,7 +51,7 @@ class Frames:
         return len(self._stills)
 
     def add(self, index: int, total: int, result: Drawn) -> None:
-        """The picture of step `index` of `total`, where it is one that is kept."""
+        """The image of step `index` of `total`, where it is one that is kept."""
         if index not in (1, total) and (index - 1) * self.most // total == index * self.most // total:
             return
         picture = to_pil(result.draw())
@@ -62,7 +62,7 @@ class Frames:
         self._stills.append(self._still(picture))
 
     def encode(self) -> bytes | None:
-        """The moving picture of what there is, as the content of a file; None where there is nothing.
+        """The moving image of what there is, as the content of a file; None where there is nothing.
 
         Raises OptionError where ffmpeg fails.
         """
@@ -84,7 +84,7 @@ class Frames:
 
     def _still(self, picture: PIL.Image.Image) -> bytes:
         form, how = _STILLS[self._kind]
-        if form == "GIF":  # a hundred times as fast as the usual choice of colours, and as near to the picture
+        if form == "GIF":  # a hundred times as fast as the usual choice of colours, and as near to the image
             picture = picture.quantize(256, PIL.Image.Quantize.FASTOCTREE)
         buffer = io.BytesIO()
         picture.save(buffer, form, **how)
@@ -97,7 +97,7 @@ def _opened(still: bytes) -> PIL.Image.Image:
 
 
 def _placed(picture: PIL.Image.Image, size: tuple[int, int]) -> PIL.Image.Image:
-    """A picture as large as fits, at the top left of white where its shape is another."""
+    """An image as large as fits, at the top left of white where its shape is another."""
     scale = min(size[0] / picture.width, size[1] / picture.height)
     fitted = (round(picture.width * scale), round(picture.height * scale))
     if abs(fitted[0] - size[0]) <= 1 and abs(fitted[1] - size[1]) <= 1:

@@ -1,6 +1,6 @@
-"""A result of several pictures taken apart: what of each field belongs to which of them.
+"""A result of several images taken apart: what of each field belongs to which of them.
 
-A field says so itself: `scores: PerImage[Tensor]` has one entry for each picture, any other field is about all of them.
+A field says so itself: `scores: PerImage[Tensor]` has one entry for each image, any other field is about all of them.
 """
 
 import dataclasses
@@ -10,10 +10,10 @@ from typing import Annotated, Any, Protocol, Self, TypeAlias, TypeVar, get_origi
 from torch import Tensor
 
 _T = TypeVar("_T")
-_MARK = "one entry for each picture"
+_MARK = "one entry for each image"
 
-#: The type of a field with one entry for each picture: a tensor (B, ...), a tuple of B or of none, or the question that
-#: they were asked. A field of any other type belongs to all pictures together.
+#: The type of a field with one entry for each image: a tensor (B, ...), a tuple of B or of none, or the question that
+#: they were asked. A field of any other type belongs to all images together.
 PerImage: TypeAlias = Annotated[_T, _MARK]
 
 
@@ -26,9 +26,9 @@ class _Question(Protocol):
 
 
 class Note(str):
-    """A sentence about some of a result's pictures; one about all of them is an ordinary string.
+    """A sentence about some of a result's images; one about all of them is an ordinary string.
 
-    `about` are their numbers, from 0. Where the result has several pictures, the text begins with them.
+    `about` are their numbers, from 0. Where the result has several images, the text begins with them.
     """
 
     __slots__ = ("about", "sentence")
@@ -37,25 +37,25 @@ class Note(str):
     about: tuple[int, ...]
 
     def __new__(cls, sentence: str, about: Iterable[int], count: int) -> Self:
-        """The `sentence`, about some of `count` pictures."""
+        """The `sentence`, about some of `count` images."""
         numbers = tuple(about)
-        named = f"Picture{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: " if count > 1 else ""
+        named = f"Image{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}: " if count > 1 else ""
         note = super().__new__(cls, named + sentence)
         note.sentence, note.about = sentence, numbers
         return note
 
     def of(self, image: int) -> tuple[str, ...]:
-        """The sentence as it is said of that picture alone; nothing where it is not about it."""
+        """The sentence as it is said of that image alone; nothing where it is not about it."""
         return (self.sentence,) if image in self.about else ()
 
 
 def note_about(sentence: str, about: Sequence[int], count: int) -> str:
-    """A sentence about some of `count` pictures: a `Note`, or an ordinary string where it is about all of them."""
+    """A sentence about some of `count` images: a `Note`, or an ordinary string where it is about all of them."""
     return sentence if len(about) == count else Note(sentence, about, count)
 
 
 def joined_notes(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The notes of a batch from those of each of its pictures; what was said of all of them is said once."""
+    """The notes of a batch from those of each of its images; what was said of all of them is said once."""
     about: dict[str, list[int]] = {}
     for number, notes in enumerate(parts):
         for note in dict.fromkeys(notes):
@@ -64,12 +64,12 @@ def joined_notes(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def notes_of(notes: Iterable[str], image: int) -> tuple[str, ...]:
-    """What of the notes of a batch is about that picture."""
+    """What of the notes of a batch is about that image."""
     return tuple(one for note in notes for one in (note.of(image) if isinstance(note, Note) else (note,)))
 
 
 def fields_of(result: Any, image: int) -> dict[str, Any]:
-    """The fields of a dataclass that differ from picture to picture, as they are for that one alone."""
+    """The fields of a dataclass that differ from image to image, as they are for that one alone."""
     return {
         item.name: _one(getattr(result, item.name), image)
         for item in dataclasses.fields(result)

@@ -1,4 +1,4 @@
-"""Still pictures, encoded already, joined to a moving one: only what the container says around them is written here.
+"""Still images, encoded already, joined to a moving one: only what the container says around them is written here.
 
 **Reference.** "WebP Container Specification" (Google), sections "Extended File Format" and "Animation"; "Graphics
 Interchange Format, Version 89a" (CompuServe, 1990), sections 18 to 26, and Netscape's extension for loops.
@@ -20,7 +20,7 @@ def join_webp(stills: Sequence[bytes], size: tuple[int, int], times: Sequence[in
 
 
 def join_gif(stills: Sequence[bytes], size: tuple[int, int], times: Sequence[int]) -> bytes:
-    """GIF files of one picture of one `size` (width, height) each, as an animation without end, each with its own
+    """GIF files of one image of one `size` (width, height) each, as an animation without end, each with its own
     colours and shown for some milliseconds.
     """
     parts = [b"GIF89a" + struct.pack("<HHBBB", *size, 0, 0, 0) + b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"]
@@ -33,7 +33,7 @@ def join_gif(stills: Sequence[bytes], size: tuple[int, int], times: Sequence[int
 
 
 def _taken_apart(still: bytes) -> tuple[bytes, bytes]:
-    """The colours and the compressed pixels of a GIF of one picture whose colours stand at its beginning."""
+    """The colours and the compressed pixels of a GIF of one image whose colours stand at its beginning."""
     place = 13 + 3 * 2 ** ((still[10] & 7) + 1)
     colours = still[13:place]
     while still[place] == 0x21:  # extensions: a label, then blocks that begin with their length, the last of them empty

@@ -1,11 +1,11 @@
 """Results for the scripts that draw on pages (`triscope.pages.drawing`): what the PNG beside them does not tell.
 
     maps     maps over photos, each with its place in the PNG: its colours are read back to numbers there
-    tiles    small pictures, each with its place in the PNG and its exact statistics
+    tiles    small images, each with its place in the PNG and its exact statistics
     bars     names and shares
 
 A drawing is what JSON can hold. Where the colours of a PNG cannot be read back, since a photo lies under them, numbers
-come as `levels`, a picture of them in 8 bits.
+come as `levels`, an image of them in 8 bits.
 """
 
 import base64
@@ -41,7 +41,7 @@ def one_map(title: str, says: str, tile: render.Tile, scale: float, *, signed: b
 
 
 def place(tile: render.Tile) -> list[int]:
-    """Where the picture of a tile lies, without its line of words: left, top, width, height."""
+    """Where the image of a tile lies, without its line of words: left, top, width, height."""
     rows, columns = tile.picture.shape[-2:]
     return [tile.left, tile.top, columns, rows - tile.words]
 
@@ -102,7 +102,7 @@ def photo_uris(photos: Iterable[Tensor]) -> list[str]:
 
 
 def picture_uri(picture: PIL.Image.Image, form: str, **how: Any) -> str:
-    """A picture as an address that holds it."""
+    """An image as an address that holds it."""
     data = io.BytesIO()
     picture.save(data, form, **how)
     return f"data:image/{form.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -27,29 +27,29 @@ _MOST_EXIF = 65_500  # bytes that a JPEG has room for
 
 @dataclass(frozen=True, eq=False)
 class Drawn(Result):
-    """A result that can be drawn. It is saved as a picture, with its recipe, or as .npy, the raw values."""
+    """A result that can be drawn. It is saved as an image, with its recipe, or as .npy, the raw values."""
 
     kind: ClassVar[str] = "picture"
     endings: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".npy")
 
-    #: The channels of the network's pictures that are shown, as (red, green, blue), or one in grey; None: the usual.
+    #: The channels of the network's images that are shown, as (red, green, blue), or one in grey; None: the usual.
     show: tuple[int, ...] | None = field(default=None, kw_only=True)
 
     def visible(self, picture: Tensor) -> Tensor:
-        """A picture of the network's channels (C, H, W) as colours (3, H, W)."""
+        """An image of the network's channels (C, H, W) as colours (3, H, W)."""
         return render.visible(picture, self.show)
 
     @abstractmethod
     def draw(self) -> Tensor:
-        """The picture (3, H, W) in [0, 1] that `save` writes; several results make a mosaic."""
+        """The image (3, H, W) in [0, 1] that `save` writes; several results make a mosaic."""
 
     def montage(self) -> render.Montage:
-        """The picture (3, H, W) as its parts, and where they lie on it."""
+        """The image (3, H, W) as its parts, and where they lie on it."""
         whole = self.draw()
         return render.Montage(whole.shape[-2], whole.shape[-1], (render.Tile(whole),))
 
     def png(self) -> bytes:
-        """The picture as a PNG that carries the recipe. The same result gives the same bytes."""
+        """The image as a PNG that carries the recipe. The same result gives the same bytes."""
         info = PngInfo()
         info.add_text(KEY, self.recipe.to_json())
         buffer = io.BytesIO()
@@ -57,20 +57,20 @@ class Drawn(Result):
         return buffer.getvalue()
 
     def jpeg(self) -> bytes:
-        """The picture as a JPEG of high quality, its colours at full size, that carries the recipe.
+        """The image as a JPEG of high quality, its colours at full size, that carries the recipe.
 
         Raises OptionError where the recipe is too long for one.
         """
         return self._photo("JPEG", subsampling=0)
 
     def webp(self) -> bytes:
-        """The picture as a WebP of high quality that carries the recipe."""
+        """The image as a WebP of high quality that carries the recipe."""
         return self._photo("WEBP")
 
     def _photo(self, form: str, **how: Any) -> bytes:
         exif = self.recipe.to_exif()
         if form == "JPEG" and len(exif.tobytes()) > _MOST_EXIF:
-            raise OptionError("The recipe of this picture is longer than a JPEG can carry; save it as .png or .webp.")
+            raise OptionError("The recipe of this image is longer than a JPEG can carry; save it as .png or .webp.")
         buffer = io.BytesIO()
         to_pil(self.draw()).save(buffer, form, quality=_QUALITY, exif=exif, **how)
         return buffer.getvalue()
@@ -83,7 +83,7 @@ class Drawn(Result):
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A picture with its recipe, or the raw values."""
+        """An image with its recipe, or the raw values."""
         return {
             ".png": self.png, ".jpg": self.jpeg, ".jpeg": self.jpeg, ".webp": self.webp, ".npy": self.npy,
         }  # fmt: skip
@@ -97,7 +97,7 @@ class Drawn(Result):
         return []
 
     def _repr_png_(self) -> bytes | None:
-        """The picture, for notebooks; None where the drawing in a frame has it, so that they are half as large."""
+        """The image, for notebooks; None where the drawing in a frame has it, so that they are half as large."""
         return self.png() if self._in_a_frame() is None else None
 
     def _repr_html_(self) -> str | None:
@@ -113,7 +113,7 @@ class Drawn(Result):
 class Heatmap(Drawn):
     """Where: raw values (B, C, H, W) over `image` (B, channels, H, W), what the network saw.
 
-    `boxes` say where that lies in each original picture; `scores` (B,) is the objective's answer; `asked` names the
+    `boxes` say where that lies in each original image; `scores` (B,) is the objective's answer; `asked` names the
     unit of each image in words. C is 1, or that of the image where the colour of the gradient is kept.
     """
 
@@ -177,15 +177,15 @@ class Heatmap(Drawn):
         return [self.visible(image.float()) for image in self.image]
 
     def overlay(self) -> "Picture":
-        """The map over the picture, as clear as it is weak."""
+        """The map over the image, as clear as it is weak."""
         return self.styled("overlay")
 
     def side_by_side(self) -> "Picture":
-        """The picture, and the map beside it."""
+        """The image, and the map beside it."""
         return self.styled("side-by-side")
 
     def styled(self, style: Style) -> "Picture":
-        """The map as pixels: by itself (`heat`), over the picture (`overlay`), or beside it (`side-by-side`)."""
+        """The map as pixels: by itself (`heat`), over the image (`overlay`), or beside it (`side-by-side`)."""
         if style not in get_args(Style):
             raise OptionError(f"A heatmap is drawn as {', '.join(get_args(Style))}, not {style!r}.")
         shown = [
@@ -217,20 +217,20 @@ class Picture(Drawn):
     """Pixels: (B, C, H, W) in [0, 1], of the network's channels, or in colours."""
 
     def montage(self) -> render.Montage:
-        """Each picture by itself."""
+        """Each image by itself."""
         return render.montage([self.visible(pixels) for pixels in self.values])
 
     def draw(self) -> Tensor:
-        """The pictures, as a mosaic where there are several."""
+        """The images, as a mosaic where there are several."""
         return self.montage().paint()
 
 
 @dataclass(frozen=True, eq=False)
 class Grid(Drawn):
-    """Many small pictures of one thing: `values` are raw, `pictures` (3, h, w) are how they are drawn.
+    """Many small images of one thing: `values` are raw, `images` (3, h, w) are how they are drawn.
 
     `titles` name them, `note` says how they are scaled; `scale` is what the strongest colour stands for, where that is
-    the same in all of them. A vector is drawn as one picture; `units` say which channels its numbers are of.
+    the same in all of them. A vector is drawn as one image; `units` say which channels its numbers are of.
     """
 
     pictures: PerImage[tuple[Tensor, ...]]
@@ -241,25 +241,25 @@ class Grid(Drawn):
     units: tuple[int, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """How the pictures are scaled."""
+        """How the images are scaled."""
         return {"note": self.note}
 
     @property
     def brief(self) -> str:
-        """How many small pictures, and of what size: "192 of 27 x 27"."""
+        """How many small images, and of what size: "192 of 27 x 27"."""
         return f"{len(self)} of {' x '.join(map(str, self.values.shape[1:]))}"
 
     def __getitem__(self, index: int) -> Self:
-        """One of the small pictures. Raises OptionError where there is not one for each of the `values`."""
+        """One of the small images. Raises OptionError where there is not one for each of the `values`."""
         if len(self.pictures) != len(self):
             raise OptionError(
-                f"These {len(self)} are drawn as {len(self.pictures)} pictures, so that none of them can be taken out; "
+                f"These {len(self)} are drawn as {len(self.pictures)} images, so that none of them can be taken out; "
                 "`values` has their numbers."
             )
         return super().__getitem__(index)
 
     def drawing(self) -> drawings.Drawing | None:
-        """Its pictures with the numbers of each, where there is one for each of the `values`; or those of a vector."""
+        """Its images with the numbers of each, where there is one for each of the `values`; or those of a vector."""
         values, tiles = self.values, self.montage().tiles
         told = {
             "kind": "tiles",
@@ -284,7 +284,7 @@ class Grid(Drawn):
         return {**told, **size, **drawings.statistics(values)}
 
     def montage(self) -> render.Montage:
-        """The pictures, row by row."""
+        """The images, row by row."""
         return render.montage(self.pictures, self.columns)
 
     def draw(self) -> Tensor:

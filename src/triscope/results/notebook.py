@@ -34,7 +34,7 @@ def frame(page: bytes, title: str, height: int = 640) -> str:
 
 
 def shown(drawing: Drawing, png: bytes, title: str, photos: Sequence[Tensor] = ()) -> str:
-    """A drawing in a frame of its own: interactive where scripts run there, else its picture."""
+    """A drawing in a frame of its own: interactive where scripts run there, else its image."""
     text = f'<img alt="{html.escape(title)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
     return page_of({**drawing, "photos": photo_uris(photos)} if photos else drawing, text, title)
 

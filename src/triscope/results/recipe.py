@@ -1,6 +1,6 @@
-"""Recipes: what a result was made by and from, as text that a picture carries.
+"""Recipes: what a result was made by and from, as text that an image carries.
 
-A recipe is passed on with its picture, so it tells nothing of whose it was: files are named by their way from the
+A recipe is passed on with its image, so it tells nothing of whose it was: files are named by their way from the
 current folder, or by their last part alone (`public_path`). And it comes from anywhere, so reading one is checking it:
 of each field it is known what may stand there, and all else is refused.
 What is read is still only a claim; `triscope.redoing` says what is done about it.
@@ -50,7 +50,7 @@ class NetworkNote:
 
 @dataclass(frozen=True)
 class ImageNote:
-    """Which picture was looked at; `part` is what it was to a method that takes several kinds: content, style, ..."""
+    """Which image was looked at; `part` is what it was to a method that takes several kinds: content, style, ..."""
 
     name: str
     path: str | None = None
@@ -107,13 +107,13 @@ class Recipe:
 
     @classmethod
     def of_file(cls, path: str | os.PathLike[str]) -> "Recipe":
-        """The recipe that a picture carries: a PNG, JPEG or WebP. Raises RecipeError where there is none."""
+        """The recipe that an image carries: a PNG, JPEG or WebP. Raises RecipeError where there is none."""
         return _recipe_in(path, printable(path))
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "Recipe":
         """The recipe that the content of such a file carries. Raises RecipeError where there is none."""
-        return _recipe_in(io.BytesIO(data), "This picture")
+        return _recipe_in(io.BytesIO(data), "This image")
 
 
 def _recipe_in(file: str | os.PathLike[str] | io.BytesIO, label: str) -> Recipe:
@@ -129,7 +129,7 @@ def _recipe_in(file: str | os.PathLike[str] | io.BytesIO, label: str) -> Recipe:
 
 
 def _comment(image: PIL.Image.Image) -> str | None:
-    """The comment in a picture's EXIF, where it looks like a recipe: cameras write comments too."""
+    """The comment in an image's EXIF, where it looks like a recipe: cameras write comments too."""
     try:
         comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment)
     except Exception:  # noqa: BLE001 - EXIF that is damaged fails in many ways, and holds no recipe

@@ -1,9 +1,9 @@
-"""A folder of units: a picture for every channel of some layers, with the patches that activate it most.
+"""A folder of units: an image for every channel of some layers, with the patches that activate it most.
 
 manifest    what stands in the folder's one table, `units.json`, and how it is read and written
 folder      `UnitFolder`, which opens one, and makes one
-computing   pictures of channels, here or on a cluster
-making      the pictures and patches that are missing, made; killed at any moment, it goes on from what is there
+computing   images of channels, here or on a cluster
+making      the images and patches that are missing, made; killed at any moment, it goes on from what is there
 """
 
 from triscope.unit_folder.folder import UnitFolder

@@ -1,4 +1,4 @@
-"""Compute: from channels of layers to finished pictures. Nothing is written here, and no folder is known.
+"""Compute: from channels of layers to finished images. Nothing is written here, and no folder is known.
 
 A `UnitComputer` works in this process, a `RayUnitComputer` hands the same work to actors of a Ray cluster.
 """
@@ -19,7 +19,7 @@ from triscope.network import Network
 from triscope.unit_folder.manifest import Unit
 from triscope.what.units import UnitPictures, units
 
-_ROUNDS = 8  # how many times the batch is filled before the pictures in memory are given up
+_ROUNDS = 8  # how many times the batch is filled before the images in memory are given up
 
 #: A layer and one of its channels.
 Place: TypeAlias = tuple[str, int]
@@ -27,7 +27,7 @@ Place: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A unit that is finished, and its picture as it is written; None where it has none."""
+    """A unit that is finished, and its image as it is written; None where it has none."""
 
     unit: Unit
     picture: bytes | None
@@ -44,14 +44,14 @@ class Advance:
 
 @dataclass(frozen=True)
 class UnitComputer:
-    """Makes pictures of units in this process; those of a layer in blocks, so that memory does not grow with it."""
+    """Makes images of units in this process; those of a layer in blocks, so that memory does not grow with it."""
 
     network: Network
     options: Mapping[str, Any]
     form: str
 
     def __call__(self, places: Sequence[Place]) -> Generator[Advance]:
-        """The pictures of some channels, layer after layer."""
+        """The images of some channels, layer after layer."""
         block = _ROUNDS * batch_of(self.options)
         for layer, some in groupby(places, key=lambda place: place[0]):
             channels = [channel for _, channel in some]
@@ -107,12 +107,12 @@ class _UnitWork:
 
     def lost(self, place: Place, tries: int) -> str:
         layer, channel = place
-        return f"{layer}:{channel} ended the process that made it, {tries} times, and has no picture."
+        return f"{layer}:{channel} ended the process that made it, {tries} times, and has no image."
 
 
 @dataclass(frozen=True)
 class RayUnitComputer:
-    """Makes pictures of units on a Ray cluster: each actor is handed `batch` channels at once."""
+    """Makes images of units on a Ray cluster: each actor is handed `batch` channels at once."""
 
     network: Network
     options: Mapping[str, Any]
@@ -120,7 +120,7 @@ class RayUnitComputer:
     cluster: Cluster
 
     def __call__(self, places: Sequence[Place]) -> Generator[Advance]:
-        """The pictures of some channels, as they are finished. Raises ClusterError where no actor can be had."""
+        """The images of some channels, as they are finished. Raises ClusterError where no actor can be had."""
         if not places:
             return
         with closing(self._job.outcomes(places)) as batches:

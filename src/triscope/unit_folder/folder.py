@@ -45,7 +45,7 @@ class UnitFolder:
         workers: str | Cluster | None = None,
         **options: Any,
     ) -> "UnitFolder":
-        """Make a picture for every channel of some layers, and put them into a folder.
+        """Make an image for every channel of some layers, and put them into a folder.
 
         What is there already is not made again: it may be interrupted, and goes on where it was. Raises OptionError
         where the folder was started with other options, StoreError where it was made by another network.
@@ -54,7 +54,7 @@ class UnitFolder:
         shard       (i, n): only the i-th of n parts, so that n processes can share the work
         channels    which of them, such as "0-63,70"; all if left out
         form        .webp or .png
-        workers     "ray", "ray://host:10001" or a `Cluster`, whose actors make the pictures; this process, if left out
+        workers     "ray", "ray://host:10001" or a `Cluster`, whose actors make the images; this process, if left out
         options     those of `units`
         """
         for _ in make_units(
@@ -73,7 +73,7 @@ class UnitFolder:
         return len(self.table.units)
 
     def picture(self, unit: Unit) -> Path | None:
-        """The file of a unit's picture; None where it has none."""
+        """The file of a unit's image; None where it has none."""
         return None if unit.score is None else unit.picture_in(self.path, self.table.form)
 
     def patches(self, unit: Unit) -> Path | None:

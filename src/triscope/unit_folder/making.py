@@ -1,4 +1,4 @@
-"""Making what a folder of units lacks: pictures layer by layer, then the patches of a collection.
+"""Making what a folder of units lacks: images layer by layer, then the patches of a collection.
 
 Every unit is written when it is finished, its files first and then its line in the table, so that whoever is killed
 loses only what was under way. Several processes may fill one folder, each its own shard; the actors of a cluster
@@ -79,7 +79,7 @@ def make_units(
     if not 1 <= shard[0] <= shard[1]:
         raise OptionError(f"A shard is i of n, from 1 to n; {shard[0]} of {shard[1]} is none.")
     if form not in FORMS:
-        raise OptionError(f"Pictures of units are written as {', '.join(FORMS)}, not as {printable(form)}.")
+        raise OptionError(f"Images of units are written as {', '.join(FORMS)}, not as {printable(form)}.")
     if not 1 <= k <= 100:
         raise OptionError(f"k, the number of patches, lies in 1 to 100, and {k} does not.")
     cluster = Cluster.read(workers)
@@ -124,7 +124,7 @@ class _Job:
         change_table(self.folder, lambda table: _there(table, self.folder).merged(found))
 
     def pictures(self) -> Iterator[UnitProgress]:
-        """The pictures that are missing."""
+        """The images that are missing."""
         known = self._known()
         places = [(layer.name, channel) for layer, channel in self.asked]
         missing = [place for place in places if place not in known]
@@ -140,7 +140,7 @@ class _Job:
         yield self._progress(before + made, 1, "pictures")
 
     def _written(self, one: Finished) -> Unit:
-        """A finished unit, its picture written."""
+        """A finished unit, its image written."""
         if one.picture is not None:
             write_file(one.unit.picture_in(self.folder, self.form), one.picture)
         return one.unit
@@ -219,7 +219,7 @@ def _agreed(known: Table | None, wanted: Table, folder: Path) -> Table:
 
 
 def _with_store(table: Table, said: Mapping[str, Any], folder: Path) -> Table:
-    """The table with its collection; where that has other pictures now, patches are made anew."""
+    """The table with its collection; where that has other images now, patches are made anew."""
     for name in ("name", "k"):
         if table.store is not None and table.store.get(name) != said[name]:
             word = "the store" if name == "name" else "k"
@@ -239,7 +239,7 @@ def _there(table: Table | None, folder: Path) -> Table:
 
 
 def _row(pictures: Sequence[Tensor]) -> bytes:
-    """Small pictures as square tiles in one row, a WebP."""
+    """Small images as square tiles in one row, a WebP."""
     sheet = PIL.Image.new("RGB", (TILE * len(pictures), TILE), (128, 128, 128))
     for place, picture in enumerate(pictures):
         fitted = PIL.ImageOps.contain(to_pil(render.visible(picture)), (TILE, TILE), PIL.Image.Resampling.BICUBIC)

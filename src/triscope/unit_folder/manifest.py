@@ -1,7 +1,7 @@
 """The table of a folder of units: `units.json`, and the files that it names. The format stands in docs/files.md.
 
     folder/units.json               everything that is known, in one JSON object
-    folder/LAYER/CHANNEL.webp       the picture, with its recipe
+    folder/LAYER/CHANNEL.webp       the image, with its recipe
     folder/LAYER/CHANNEL.top.webp   the patches that activate it most, square tiles in one row
     folder/lock                     held by whoever writes the table
 
@@ -23,7 +23,7 @@ from triscope.which.database.durable import locked, write_durably
 
 TABLE = "units.json"
 FORMAT, VERSION = "triscope units", 1
-#: The endings of pictures.
+#: The endings of images.
 FORMS = (".webp", ".png")
 #: The side of a patch in pixels.
 TILE = 64
@@ -31,7 +31,7 @@ TILE = 64
 
 @dataclass(frozen=True)
 class Patch:
-    """A picture of the collection, by its name: the unit's score there, and where in the layer's map."""
+    """An image of the collection, by its name: the unit's score there, and where in the layer's map."""
 
     name: str
     score: float
@@ -40,7 +40,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit: its name in text, and what is known of it. `score` is None where it was silent and has no picture.
+    """One unit: its name in text, and what is known of it. `score` is None where it was silent and has no image.
     `patches` is None where the collection has not been asked.
     """
 
@@ -54,7 +54,7 @@ class Unit:
     patches: tuple[Patch, ...] | None = None
 
     def picture_in(self, folder: Path, form: str) -> Path:
-        """Where its picture is in a folder."""
+        """Where its image is in a folder."""
         return folder / name_of(self.layer) / f"{self.channel}{form}"
 
     def patches_in(self, folder: Path) -> Path:
@@ -64,7 +64,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Table:
-    """What `units.json` holds: which network, the options that all pictures share, layers, the collection, units."""
+    """What `units.json` holds: which network, the options that all images share, layers, the collection, units."""
 
     network: Mapping[str, Any]
     options: Mapping[str, Any]

@@ -1,7 +1,7 @@
 """The lecture's comparison: one unit, ascended under every regulariser, side by side.
 
 **When it misleads.** The scores are not a contest: a regulariser that lets noise through reaches the highest ones.
-What to compare is how much of a picture's score a person can see a reason for.
+What to compare is how much of an image's score a person can see a reason for.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -22,7 +22,7 @@ from triscope.what.picture import SynthesisedImage
 
 @dataclass(frozen=True, eq=False)
 class Comparison(SynthesisedImage):
-    """One picture for each regulariser in `titles`."""
+    """One image for each regulariser in `titles`."""
 
     titles: PerImage[tuple[str, ...]] = field(kw_only=True)
 
@@ -72,7 +72,7 @@ def regularisers(
 def _joined(parts: Mapping[str, SynthesisedImage], lost: Sequence[str]) -> Comparison:
     names, made = tuple(parts), list(parts.values())
     if len(made[-1]) > 1:
-        raise ObjectiveError("regularisers compares pictures of one unit; give one class at a time.")
+        raise ObjectiveError("regularisers compares images of one unit; give one class at a time.")
     return Comparison(
         torch.cat([part.values for part in made]),
         scores=torch.cat([part.scores for part in made]),

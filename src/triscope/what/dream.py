@@ -5,7 +5,7 @@
 Between sizes, the detail that the photo lost at the smaller size is put back.
 
 **When it misleads.** It shows what a layer is ready to see, not what is there: dogs and eyes are what the training
-photos were full of. What appears depends on the size of the picture as much as on the layer.
+photos were full of. What appears depends on the size of the image as much as on the layer.
 
 **Reference.** A. Mordvintsev, C. Olah, M. Tyka, "Inceptionism: going deeper into neural networks", 2015.
 

@@ -3,10 +3,10 @@
     minimise  |x - photo|    where    z_c - max over others z_j  >=  margin
 
 Every step goes up the slope of the left side, and is then put at a distance from the photo that shrinks by 5 % where
-the network is fooled, and grows by 5 % where it is not. The smallest change that fooled it is kept. The pictures judged
+the network is fooled, and grows by 5 % where it is not. The smallest change that fooled it is kept. The images judged
 are those a file holds, in 256 levels, so that what is saved fools the network too.
 
-The picture shows that a high score is no proof of a likeness: what raises a class lies mostly in directions that
+The image shows that a high score is no proof of a likeness: what raises a class lies mostly in directions that
 photographs never take. This is the reason why ascent needs regularisers to look natural.
 
 **When it misleads.** The change shown is one of many; a smaller one may exist. It fools the network it was made for;
@@ -125,7 +125,7 @@ def fool(
 
 
 class _Nearing:
-    """Keeps pictures (B, C, H, W) at a distance from their photos, and the nearest that fooled the network.
+    """Keeps images (B, C, H, W) at a distance from their photos, and the nearest that fooled the network.
 
     `change` (B,) is how far that one is, infinite where none has; `best` is then the last tried.
     """
@@ -138,7 +138,7 @@ class _Nearing:
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor, slope: Tensor, step: int) -> Tensor:
-        """The pictures, at the distance that follows from whether they fool the network."""
+        """The images, at the distance that follows from whether they fool the network."""
         del slope, step
         made = _as_saved(pictures)
         look = self.network.look(made.to(self.network.dtype), self.lead.needs)

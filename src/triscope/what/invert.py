@@ -1,4 +1,4 @@
-"""Feature inversion: the picture that a layer's activations are enough to draw.
+"""Feature inversion: the image that a layer's activations are enough to draw.
 
     d(x) = |phi(x) - phi0|^2 / |phi0|^2
 
@@ -12,20 +12,20 @@ it; what does not, it has forgotten.
 The logarithm lets the prior weigh less the closer the match: a layer that remembers much is matched closely, and one
 that has forgotten is filled in smoothly.
 
-`natural` starts from several noises. Pictures that a layer cannot tell apart differ in what it does not know, and that
+`natural` starts from several noises. Images that a layer cannot tell apart differ in what it does not know, and that
 comes from the noise; their mean has what they share, and is nearer to the photo than any of them. Half of the steps
 are theirs, one after another; the other half starts from the mean. Where the first two hardly agree, as in deep layers,
 a mean would be grey: then all other steps start from the first noise again.
 
 **When it misleads.** What the layer forgot is filled in by the prior, and looks as if it had been remembered: a
-smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two pictures apart,
+smooth patch means "not known", not "smooth". A small error says that the layer cannot tell the two images apart,
 not that they look alike.
 
 **Reference.** A. Mahendran, A. Vedaldi, "Understanding deep image representations by inverting them", CVPR 2015; and
 "Visualizing deep convolutional neural networks using natural pre-images", IJCV 2016.
 
 **Differences from the paper.** Norms are means over pixels and not sums, so that a weight means the same at every size
-(the paper scales by sigma, which grows with the picture). Pixels lie in [0, 1]: the paper's B = 80 and V = B / 6.5 of
+(the paper scales by sigma, which grows with the image). Pixels lie in [0, 1]: the paper's B = 80 and V = B / 6.5 of
 255 are our 0.314 and 0.048.
 """
 
@@ -69,17 +69,17 @@ from triscope.what.optimisation.spec import AscentSpec, cosine
 from triscope.what.picture import SynthesisedImage
 
 _SHORTEST = 16  # steps from one noise; where there are fewer, there are fewer noises
-_AGREED = 0.62  # correlation of pictures from different noises, from which on their mean is worth more than they are
+_AGREED = 0.62  # correlation of images from different noises, from which on their mean is worth more than they are
 _NOISE = 0.05  # strength of the first noise
 _B, _V = 80 / 255, 80 / 255 / 6.5
 
 
 @dataclass(frozen=True, eq=False)
 class Inversion(SynthesisedImage):
-    """Pictures (B, C, H, W) drawn from activations alone, and how far theirs are from the target.
+    """Images (B, C, H, W) drawn from activations alone, and how far theirs are from the target.
 
     `scores` (B,) are minus the squared relative distance. `errors` (B, N) are |phi(x) - phi0| / |phi0| of each of N
-    layers, `layers` their names. Where every stage was inverted, there is one picture for each, and its own layer alone
+    layers, `layers` their names. Where every stage was inverted, there is one image for each, and its own layer alone
     was matched: errors (B, 1), `stages` are the layers' names instead, and `photo` (C, H, W) is what they are of.
     """
 
@@ -98,7 +98,7 @@ class Inversion(SynthesisedImage):
         return {**super().summary(), "errors": self.errors.tolist()}
 
     def montage(self) -> render.Montage:
-        """The pictures; where every stage was inverted, after the photo, with the layer and its error under each."""
+        """The images; where every stage was inverted, after the photo, with the layer and its error under each."""
         if self.photo is None:
             return super().montage()
         said = zip(self.stages, self.errors[:, 0].tolist(), strict=True)
@@ -168,7 +168,7 @@ def invert(
     if every_stage == (layer is not None):
         raise OptionError("invert takes either a layer or every_stage; `triscope layers` lists the layers.")
     if every_stage and len(images) > 1:
-        raise OptionError(f"every_stage shows one picture at a time; {len(images)} were given.")
+        raise OptionError(f"every_stage shows one image at a time; {len(images)} were given.")
     stages = [(name,) for name in depths(network)] if every_stage else [layer or ()]
     done: list[Inversion] = []
     lost: list[str] = []
@@ -205,7 +205,7 @@ def _plan(
     silent = [name for name in layers if not look[Need(name)].flatten(1).any(1).all()]
     if silent:
         raise ObjectiveError(
-            f"{silent[0]} of {network.name} has only zeros for this picture: there is nothing to reconstruct."
+            f"{silent[0]} of {network.name} has only zeros for this image: there is nothing to reconstruct."
         )
     asked = -(LogDistance if settings.distance == "log" else FeatureDistance).from_activations(look, layers)
     rows, cols = images.images.shape[-2:]
@@ -222,7 +222,7 @@ def _plan(
 
 
 def _ascended(plan: AscentSpec, pictures: int, starts: int) -> Generator[Step[SynthesisedImage]]:
-    """The steps of so many pictures: from noise, or, each by itself, from what comes of several noises."""
+    """The steps of so many images: from noise, or, each by itself, from what comes of several noises."""
     several = min(starts, plan.steps // (2 * _SHORTEST))
     # A job that was started with fewer steps, from one noise, goes on as it began.
     plain = saved_steps(plan.checkpoint) is not None and saved_steps(beside(plan.checkpoint, "start0")) is None
@@ -245,7 +245,7 @@ def _require_plain(plan: AscentSpec, starts: int) -> None:
 
 
 def _alone(plan: AscentSpec, number: int) -> AscentSpec:
-    """The part of a job for several pictures that makes one of them."""
+    """The part of a job for several images that makes one of them."""
     ((weight, distance),) = terms_of(plan.asked)
     assert isinstance(distance, FeatureDistance)
     return replace(plan, asked=weight * distance.of(number), checkpoint=beside(plan.checkpoint, f"picture{number}"))
@@ -274,7 +274,7 @@ def _beside(jobs: Sequence[Generator[Step[SynthesisedImage]]]) -> Generator[Step
 
 
 def _from_several(plan: AscentSpec, several: int) -> Generator[Step[SynthesisedImage]]:
-    """The steps of one picture, from what comes of several noises."""
+    """The steps of one image, from what comes of several noises."""
     counts = _begun(plan) or [plan.steps // (2 * several)] * several
     done = 0
     notes: tuple[str, ...] = ()
@@ -306,7 +306,7 @@ def _begun(plan: AscentSpec) -> list[int]:
 
 
 def _agreement(versions: Tensor) -> float:
-    """How much versions (N, C, H, W) of a picture are alike: their mean correlation, by what varies in their mean."""
+    """How much versions (N, C, H, W) of an image are alike: their mean correlation, by what varies in their mean."""
     number = len(versions)
     kept = float(versions.mean(dim=0).var((1, 2)).sum() / versions.var((2, 3)).sum(1).mean())
     return (number * kept - 1) / (number - 1)

@@ -1,18 +1,18 @@
-"""Every unit of a layer, ascended: the wall of pictures that shows a layer at a glance.
+"""Every unit of a layer, ascended: the wall of images that shows a layer at a glance.
 
     x*(c) = argmax over x of  mean of channel c(x) - priors(x)      for every channel c
 
-What each picture is, `triscope.what.ascend` says. Many are made in one batch, from the same noise: whoever has
+What each image is, `triscope.what.ascend` says. Many are made in one batch, from the same noise: whoever has
 converged gives its place to the next (`triscope.what.optimisation.many`).
 
 **When it misleads.** As gradient ascent does, and more: on a wall, the regulariser's own colours and textures look like
 a property of the layer. A layer's channels have no order, and neighbours on the wall are not neighbours in any other
-way. A channel without a picture sent no gradient back from this noise; from another it may.
+way. A channel without an image sent no gradient back from this noise; from another it may.
 
 **Reference.** C. Olah, A. Mordvintsev, L. Schubert, "Feature visualization", Distill 2017; L. Schubert, M. Petrov,
 S. Carter, N. Cammarata, G. Goh, C. Olah, "OpenAI Microscope", 2020.
 
-**Differences from the paper.** The random views of an ascent repeat after some 16 steps, so that a picture does not
+**Differences from the paper.** The random views of an ascent repeat after some 16 steps, so that an image does not
 depend on what it shared its batch with, and so that its score can be compared from one round of views to the next.
 Where the processor computes in bfloat16, the network is asked in it on the way; scores are of the network as it is.
 """
@@ -42,10 +42,10 @@ from triscope.what.optimisation.view_sizes import fitted
 
 @dataclass(frozen=True, eq=False)
 class UnitPictures(Picture):
-    """A picture for each unit: values (B, C, H, W) in [0, 1], grey for a unit that has none.
+    """An image for each unit: values (B, C, H, W) in [0, 1], grey for a unit that has none.
 
     `asked` names the units, `places` say the layer and the channel of each, `scores` (B,) are their responses to their
-    pictures (NaN where there is none), and `steps` (B,) how many were taken.
+    images (NaN where there is none), and `steps` (B,) how many were taken.
     """
 
     scores: PerImage[Tensor]
@@ -54,7 +54,7 @@ class UnitPictures(Picture):
     steps: PerImage[Tensor] = field(kw_only=True)
 
     def summary(self) -> dict[str, Any]:
-        """The units, their scores and steps; a unit without a picture has no score."""
+        """The units, their scores and steps; a unit without an image has no score."""
         scores = [None if math.isnan(score) else score for score in self.scores.tolist()]
         return {"units": list(self.asked), "scores": scores, "steps": self.steps.tolist(), **super().summary()}
 
@@ -144,7 +144,7 @@ class LayerUnits:
         return cls(network, layer.name, channels, layer.name == "output" and layer.grid in ((1, 1), None))
 
     def objective(self, channels: Sequence[int]) -> Objective:
-        """The question of several pictures, each its own channel."""
+        """The question of several images, each its own channel."""
         return Logit(channels).bind(self.network) if self.classes else EachChannel(self.name, tuple(channels))
 
     def unit(self, channel: int) -> str:
@@ -166,7 +166,7 @@ class LayerUnits:
 
 @dataclass(frozen=True, repr=False)
 class EachChannel(Objective):
-    """The mean response of a channel of its own for each picture: (B, C, h, w) -> (B,)."""
+    """The mean response of a channel of its own for each image: (B, C, h, w) -> (B,)."""
 
     layer: str
     indices: tuple[int, ...]
@@ -177,7 +177,7 @@ class EachChannel(Objective):
         return frozenset({Need(self.layer, "mean")})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """Each picture's channel: (B,)."""
+        """Each image's channel: (B,)."""
         values = activations[Need(self.layer, "mean")]
         return values.gather(1, torch.tensor(self.indices, device=values.device)[:, None])[:, 0]
 
@@ -188,7 +188,7 @@ class EachChannel(Objective):
         return self
 
     def of(self, image: int) -> Objective:
-        """The channel asked of that picture."""
+        """The channel asked of that image."""
         return Channel(self.layer, self.indices[image])
 
 

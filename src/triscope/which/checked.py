@@ -1,7 +1,7 @@
-"""Stores of versions that did not look whether the rows of a layer are pictures.
+"""Stores of versions that did not look whether the rows of a layer are images.
 
 Up to 0.1, windows folded into the batch, rows of proposals and tables of positions were filed as the vectors of
-pictures. A store says since then that its layers were looked at (`About.checked`). One that does not say so is compared
+images. A store says since then that its layers were looked at (`About.checked`). One that does not say so is compared
 with its network as soon as that is known. Without the network only this much is known: torchvision's networks and
 pocket have no such layers (but for MaxViT's), and of any other network it has to be said that nobody has looked.
 """
@@ -19,13 +19,13 @@ _WITH_WINDOWS = ("maxvit_t",)
 
 
 def warn_if_unsure(network: str, source: Mapping[str, Any] | None, label: str) -> None:
-    """Warn of a store of an old version whose network may have layers whose rows are not pictures."""
+    """Warn of a store of an old version whose network may have layers whose rows are not images."""
     name = (source or {}).get("name")
     if isinstance(name, str) and ":" not in name and "/" not in name and name not in _WITH_WINDOWS:
         return
     warnings.warn(
         f"{label} was made by a version of triscope that could take windows, proposals or tables of positions for "
-        f"pictures, and may hold wrong vectors. Index the folder once more, and it is compared with {network}.",
+        f"images, and may hold wrong vectors. Index the folder once more, and it is compared with {network}.",
         TriscopeWarning,
         stacklevel=4,
     )
@@ -45,7 +45,7 @@ def check_network(about: About, network: Network, label: str) -> None:
 
 
 def refuse_wrong(columns: Iterable[Column], network: Network, label: str) -> None:
-    """Raise StoreError where an old version filed numbers under pictures, or places, that they do not belong to."""
+    """Raise StoreError where an old version filed numbers under images, or places, that they do not belong to."""
     for column in columns:
         if column.layer not in ("input", "output") and (reason := _wrong(network.layer(column.layer), column)):
             raise StoreError(
@@ -58,8 +58,8 @@ def _wrong(layer: Layer, column: Column) -> str | None:
     """What an old version did wrong with a layer; None where it did right."""
     layout = layer.layout
     if not layout.pictures:
-        return f"took the rows of {layer.name} for pictures, though it {layer.note}"
+        return f"took the rows of {layer.name} for images, though it {layer.note}"
     straight = layout.kind in ("maps", "maps-last", "tokens") and not layout.suffix
     if layout.kind == "vector" or (straight and column.grid == layer.grid):
         return None
-    return f"did not know where {layer.name} keeps the positions of each picture"
+    return f"did not know where {layer.name} keeps the positions of each image"

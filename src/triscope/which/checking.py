@@ -19,7 +19,7 @@ _AT_ONCE = 256  # rows that are read together
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in a store: the pictures, the files that are as they were written, those that have no checksum,
+    """What was found in a store: the images, the files that are as they were written, those that have no checksum,
     and those with which something is wrong, each with what it is.
     """
 

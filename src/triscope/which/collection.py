@@ -1,4 +1,4 @@
-"""Collections: the pictures of a folder, a list, a pattern or a CSV file, of tar shards, of tables, or at an address,
+"""Collections: the images of a folder, a list, a pattern or a CSV file, of tar shards, of tables, or at an address,
 one after the other, however many there are.
 
 Nothing is kept in memory: a collection is walked again each time it is asked. What is taken from a folder stands in
@@ -31,7 +31,7 @@ _MISSING = -1  # the size and time of what has none: a dangling link, a file tha
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture: where it is, what tells it from others, and what is known of it.
+    """One image: where it is, what tells it from others, and what is known of it.
 
     `id` is its path as bytes: relative to a folder that was collected, so that the folder may move, or to the folder of
     a CSV file; of a list absolute.
@@ -69,9 +69,9 @@ class Entry:
 
 
 class Collection:
-    """Pictures, by where they are.
+    """Images, by where they are.
 
-    source      a folder (with all below it), a pattern ("photos/**/*.jpg"), a CSV file or workbook that names a picture
+    source      a folder (with all below it), a pattern ("photos/**/*.jpg"), a CSV file or workbook that names an image
                 in each row (its other columns are kept as metadata), or a list of paths; WebDataset shards
                 ("shards/{000..999}.tar"), Parquet files ("data/*.parquet") or a folder saved by Hugging Face's
                 `datasets`; any of these, or a folder, at an address ("s3://bucket/prefix", whatever fsspec opens).
@@ -83,7 +83,7 @@ class Collection:
     def __init__(self, source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> None:
         #: What names are relative to, a folder or an address; None for a list, whose names are whole paths.
         self.root: Path | str | None = None
-        #: What is known of each picture beside its file, and of which type it is.
+        #: What is known of each image beside its file, and of which type it is.
         self.fields: Mapping[str, str] = {}
         #: What it is, and how it is called within `root`: of a folder nothing more is to be said.
         self.kind, self.within = "list", ""
@@ -116,12 +116,12 @@ class Collection:
         else:
             raise StoreError(
                 f"{self.name} {'is one file' if Path(text).exists() else 'does not exist'}; a collection is a folder, "
-                f"a pattern such as 'photos/**/*.jpg', a file that lists pictures ({', '.join(ENDINGS)}), .tar shards, "
+                f"a pattern such as 'photos/**/*.jpg', a file that lists images ({', '.join(ENDINGS)}), .tar shards, "
                 ".parquet files, an address such as s3://bucket/photos, or in Python a list of paths."
             )
 
     def __iter__(self) -> Iterator[Entry]:
-        """The pictures, in the order of their paths within each folder; each path once."""
+        """The images, in the order of their paths within each folder; each path once."""
         if self._elsewhere is not None:
             for one in self._elsewhere:
                 path = f"{self.root}/{one.path}"
@@ -136,7 +136,7 @@ class Collection:
 
     @property
     def digest(self) -> str:
-        """Changes when what a CSV file says of the pictures does, or the types of what is known of those of shards and
+        """Changes when what a CSV file says of the images does, or the types of what is known of those of shards and
         tables; "" where nothing is.
         """
         if self._elsewhere is not None and self.fields:
@@ -145,17 +145,17 @@ class Collection:
 
     @property
     def left_out(self) -> Mapping[str, int]:
-        """How many files of a folder are no pictures by their content, by their ending; known once it was walked."""
+        """How many files of a folder are no images by their content, by their ending; known once it was walked."""
         return dict(sorted(self._passed.items(), key=lambda item: (-item[1], item[0])))
 
     def metadata(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """The key of each picture, and what a CSV file says of it; the pictures themselves are not looked at."""
+        """The key of each image, and what a CSV file says of it; the images themselves are not looked at."""
         if self._elsewhere is not None:
             return ((key_of(os.fsencode(one.path)), one.metadata) for one in self._elsewhere)
         return ((key_of(identity), known) for _, identity, known in self._each())
 
     def _each(self) -> Iterator[tuple[str, bytes, Mapping[str, Any]]]:
-        """Where each picture is, what tells it from others, and what is known of it."""
+        """Where each image is, what tells it from others, and what is known of it."""
         seen = set[bytes]()
         for path, known in self._found():
             identity = os.fsencode(os.path.relpath(path, self.root) if self.root else path)
@@ -181,7 +181,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class CollectionInput(Input):
-    """Pictures by where they are: whatever a `Collection` is made of. `word` is what help calls it."""
+    """Images by where they are: whatever a `Collection` is made of. `word` is what help calls it."""
 
     kind = "collection"
     accepts = "Collection | str"
@@ -202,7 +202,7 @@ class CollectionInput(Input):
 
 
 def key_of(identity: bytes) -> int:
-    """64 bits of the hash of what tells a picture from others, signed."""
+    """64 bits of the hash of what tells an image from others, signed."""
     return int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), signed=True)
 
 

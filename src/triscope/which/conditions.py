@@ -1,4 +1,4 @@
-"""Conditions on the pictures of a store, in SQL as people write it, for Lance, which takes a little less.
+"""Conditions on the images of a store, in SQL as people write it, for Lance, which takes a little less.
 
 In SQL a name may stand in double quotes, a text in single ones, and a text that is compared with a number or a date is
 read as one. Lance takes names in backticks, and reads double quotes as a text.
@@ -49,7 +49,7 @@ def explained(where: str, fields: Mapping[str, str]) -> Iterator[None]:
             name = found[1].strip('"`')
             hint = f" A text must be in single quotes: '{name}'." if f'"{name}"' in where else ""
             raise StoreError(
-                f"The pictures have no field {printable(name)}.{nearest(name, fields)} They have {', '.join(fields)}."
+                f"The images have no field {printable(name)}.{nearest(name, fields)} They have {', '.join(fields)}."
                 f"{hint}"
             ) from error
         if "Invalid user input" not in reason:

@@ -1,7 +1,7 @@
-"""The pictures of a folder and of all folders below it.
+"""The images of a folder and of all folders below it.
 
-Taken are files whose ending names a kind of picture, so that one that cannot be read is listed with the reason, and
-files of any other ending, or none, whose first bytes are those of a picture: browsers save `photo.jpg?w=200`. The
+Taken are files whose ending names a kind of image, so that one that cannot be read is listed with the reason, and
+files of any other ending, or none, whose first bytes are those of an image: browsers save `photo.jpg?w=200`. The
 others are counted by their ending. Hidden files are left out without a word. Links to folders are not followed, so that
 no loop can catch the walk.
 """
@@ -33,14 +33,14 @@ STARTS = re.compile(
 
 
 def walk(folder: str, passed: Counter[str]) -> Iterator[str]:
-    """The pictures in `folder` and below, sorted; `passed` counts the files that are none, by their ending."""
+    """The images in `folder` and below, sorted; `passed` counts the files that are none, by their ending."""
     try:
         with os.scandir(folder) as found:
             entries = sorted(
                 (entry for entry in found if not entry.name.startswith(".")), key=lambda entry: os.fsencode(entry.name)
             )
     except OSError:
-        yield folder  # listed, with the reason, when it is opened as a picture
+        yield folder  # listed, with the reason, when it is opened as an image
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
@@ -49,7 +49,7 @@ def walk(folder: str, passed: Counter[str]) -> Iterator[str]:
             if first is not None:
                 yield first
                 yield from inside
-            elif _ending(entry.name) in PICTURES:  # an empty folder that calls itself a picture
+            elif _ending(entry.name) in PICTURES:  # an empty folder that calls itself an image
                 yield entry.path
         elif entry.is_symlink() and Path(entry.path).is_dir():
             continue

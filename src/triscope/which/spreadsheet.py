@@ -1,7 +1,7 @@
-"""Spreadsheets: a file that names pictures, one in each row, and says something of them in its other columns.
+"""Spreadsheets: a file that names images, one in each row, and says something of them in its other columns.
 
 Such files come out of many programs, so nothing about them is taken for granted: what stands between the columns
-(comma, semicolon, tab, bar), the encoding (UTF-8, UTF-16, else Windows-1252), the column that names the pictures and
+(comma, semicolon, tab, bar), the encoding (UTF-8, UTF-16, else Windows-1252), the column that names the images and
 the type of the others are found by looking. What is read in another way than somebody may expect is said, in `notes`.
 """
 
@@ -25,7 +25,7 @@ from triscope.which.workbook import WORKBOOKS, rows_of
 
 ENDINGS = (".csv", ".tsv", ".tab", ".txt", *WORKBOOKS)
 
-#: What a store keeps of each picture by itself; a column of this name gets another one.
+#: What a store keeps of each image by itself; a column of this name gets another one.
 RESERVED = frozenset(
     (
         *("key", "stamp", "path", "name", "folder", "size", "mtime", "height", "width", "status", "error", "thumbnail"),
@@ -41,7 +41,7 @@ _PATHS = (
     *("sourcefile", "photo", "photopath", "picture", "picturepath", "img", "imgpath", "src"),
 )
 _BETWEEN = "\t;,|"
-_LOOKED_AT = 200  # rows in which a column of pictures is looked for where no name gives it away
+_LOOKED_AT = 200  # rows in which a column of images is looked for where no name gives it away
 _NAMED = 3  # examples in a note
 
 
@@ -57,7 +57,7 @@ class _Column:
 class Spreadsheet:
     """The rows of a CSV file, or of a workbook's first sheet.
 
-    Raises StoreError where it cannot be read, or names no pictures.
+    Raises StoreError where it cannot be read, or names no images.
 
     The whole file is read once to find the types of its columns, and again each time its rows are asked for.
     """
@@ -86,7 +86,7 @@ class Spreadsheet:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """For each row that names a picture, the picture's place, and what the other columns say of it.
+        """For each row that names an image, the image's place, and what the other columns say of it.
 
         An empty cell is None, or in a column of texts an empty text.
         """
@@ -99,7 +99,7 @@ class Spreadsheet:
             yield place, known
 
     def _named(self) -> Iterator[tuple[int, str, list[str]]]:
-        """The number of each row that names a picture, as a spreadsheet counts them; the place; and the cells."""
+        """The number of each row that names an image, as a spreadsheet counts them; the place; and the cells."""
         for number, row in self._rows():
             named = row[self._pictures] if self._pictures < len(row) else ""
             if named.strip():
@@ -150,32 +150,32 @@ class Spreadsheet:
         return number, [_text(cell).strip() for cell in header]
 
     def _find_pictures(self, header: Sequence[str]) -> int:
-        """The column that names the pictures; also finds whether there is a header."""
+        """The column that names the images; also finds whether there is a header."""
         plain = [re.sub(r"[\s_-]", "", cell).casefold() for cell in header]
         for name in _PATHS:
             if name in plain:
                 return plain.index(name)
         here = [place for place, cell in enumerate(header) if cell and self._is_there(cell)]
         if here:
-            self.notes.append(f"{self.name} has no header; its column {here[0] + 1} names the pictures.")
+            self.notes.append(f"{self.name} has no header; its column {here[0] + 1} names the images.")
             self._headed = False
             return here[0]
         rows = [row for _, row in itertools.islice(self._rows(), _LOOKED_AT)]
         for place, cell in enumerate(header):
             cells = [row[place] for row in rows if place < len(row) and row[place].strip()]
             if cells and sum(map(self._is_there, cells)) * 2 >= len(cells):
-                self.notes.append(f"{self.name}: the pictures are those of the column {printable(cell)!r}.")
+                self.notes.append(f"{self.name}: the images are those of the column {printable(cell)!r}.")
                 return place
         between = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}.get(self._between, self._between)
         read = "" if self._is_workbook or len(header) == 1 else f", read with {between} between them,"
         raise StoreError(
-            f"{self.name} names no pictures that are there. Its columns{read} are: "
+            f"{self.name} names no images that are there. Its columns{read} are: "
             f"{', '.join(map(printable, header))}. Call the one that holds the paths `path`; they are relative to the "
             "folder of the file."
         )
 
     def _find_columns(self, header: Sequence[str]) -> list[_Column]:
-        """The columns beside that of the pictures, by a look at every cell."""
+        """The columns beside that of the images, by a look at every cell."""
         typing = [Typing(decimal_comma=self._between != ",") for _ in header]
         self._look_for_oddities(len(header))
         names = self._names(header)
@@ -191,7 +191,7 @@ class Spreadsheet:
         return columns
 
     def _look_for_oddities(self, width: int) -> None:
-        """Note pictures that stand twice, rows without one, and cells that belong to no column."""
+        """Note images that stand twice, rows without one, and cells that belong to no column."""
         seen: dict[int, int] = {}
         again, longer, without = list[str](), list[str](), list[str]()
         for number, row in self._rows():
@@ -205,9 +205,9 @@ class Spreadsheet:
             if first != number:
                 again.append(f"{printable(named)} in rows {first} and {number}")
         if again:
-            self._note(f"{_rows(again)} left out, because the picture stands in an earlier one", again)
+            self._note(f"{_rows(again)} left out, because the image stands in an earlier one", again)
         if without:
-            self._note(f"{_rows(without)} left out, because no picture is named", without)
+            self._note(f"{_rows(without)} left out, because no image is named", without)
         if longer:
             self._note(f"cells beyond the {width} columns of the header are left out", longer)
 

@@ -1,6 +1,6 @@
-"""The store: what a network says of every picture of a collection, on disk, asked without the network.
+"""The store: what a network says of every image of a collection, on disk, asked without the network.
 
-    folder/rows.lance           a row for every picture: where it is, its state, a thumbnail, its vectors
+    folder/rows.lance           a row for every image: where it is, its state, a thumbnail, its vectors
     folder/pca-*.safetensors    the projections of its vectors
     folder/cache/               copies made for searching; they may be deleted
     folder/lock                 held by whoever writes
@@ -53,7 +53,7 @@ _BATCH_BYTES = 32 << 20
 
 
 class Store:
-    """What a network says of the pictures of a collection. Made by `build`, opened by `open`."""
+    """What a network says of the images of a collection. Made by `build`, opened by `open`."""
 
     def __init__(self, path: Path, table: Table, network: Network | None = None, images: str | None = None) -> None:
         self.path = path
@@ -85,10 +85,10 @@ class Store:
         batch: int = 64,
         workers: int | str | Cluster | None = None,
     ) -> "Store":
-        """Pass every picture of `collection` through `network`, and keep what `layers` say of it.
+        """Pass every image of `collection` through `network`, and keep what `layers` say of it.
 
         What is stored already is not computed again: new and changed files are added, deleted ones taken out. It may be
-        interrupted, and goes on where it was. A picture that cannot be read is a row with the reason. Raises StoreError
+        interrupted, and goes on where it was. An image that cannot be read is a row with the reason. Raises StoreError
         where the folder cannot be written, or holds numbers of another network.
 
         path        the store's folder; `.triscope` in the collection's folder if left out
@@ -98,7 +98,7 @@ class Store:
         precision   auto (bfloat16 where the processor computes in it), float32 or bfloat16
         exact_preprocess    torchvision's published transform to the bit, instead of the fast one
         shard       (i, n): only the i-th of n parts of the collection, so that n processes can share the work
-        batch       how many pictures pass through the network at once
+        batch       how many images pass through the network at once
         workers     how many threads decode; or "ray", "ray://host:10001" or a `Cluster`, whose actors compute
         """
         collection = collection if isinstance(collection, Collection) else Collection(collection)
@@ -115,7 +115,7 @@ class Store:
     def open(
         cls, path: str | os.PathLike[str], network: Network | None = None, *, images: str | None = None
     ) -> "Store":
-        """The store at `path`, or in the folder of pictures at `path`. Raises StoreError where there is none.
+        """The store at `path`, or in the folder of images at `path`. Raises StoreError where there is none.
 
         `network` is the one that made it; if left out, it is loaded by the name in the store when it is first needed.
         `images` is the address of its images, or one above it, where they are at one and may be fetched.
@@ -164,7 +164,7 @@ class Store:
         own = self.path.absolute()
         if (
             own.name == DEFAULT_NAME and own.parent.is_dir() and self.about.kind == "folder"
-        ):  # it moves with the pictures it stands among
+        ):  # it moves with the images it stands among
             return own.parent
         return Path(os.path.normpath(own / self.about.root))  # a way from the store; version 0.1 wrote a whole path
 
@@ -175,12 +175,12 @@ class Store:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The vectors that are kept of each picture."""
+        """The vectors that are kept of each image."""
         return self.about.columns
 
     @property
     def preprocess(self) -> Preprocess:
-        """How pictures were fitted to the network."""
+        """How images were fitted to the network."""
         known = self.about.preprocess
         return Preprocess(tuple(known["size"]), known["resize"], known["interpolation"])
 
@@ -190,14 +190,14 @@ class Store:
         return next(column.shape[0] for column in self.columns if column.pool == "pixels")
 
     def __len__(self) -> int:
-        """How many pictures have vectors."""
+        """How many images have vectors."""
         return self.table.count(GOOD)
 
     def __repr__(self) -> str:
-        return f"<Store {printable(self.path)}: {len(self)} pictures by {self.about.network}>"
+        return f"<Store {printable(self.path)}: {len(self)} images by {self.about.network}>"
 
     def errors(self) -> list[tuple[str, str]]:
-        """The pictures that could not be used: (name, reason)."""
+        """The images that could not be used: (name, reason)."""
         return [
             (_told(name), _told(error))
             for rows in self.table.stream(["name", "error"], "status = 'error'")
@@ -209,11 +209,11 @@ class Store:
         return tuple(map(_told, self.table.take(rows, ["name"])["name"]))
 
     def thumbnails(self, rows: Sequence[int] | NDArray[Any]) -> tuple[Tensor, ...]:
-        """Small copies of some rows' pictures, each (3, h, w) in [0, 1]."""
+        """Small copies of some rows' images, each (3, h, w) in [0, 1]."""
         try:
             return tuple(read_image(data)[0] for data in self.table.take(rows, ["thumbnail"])["thumbnail"])
         except ImageError as error:
-            raise damaged(self.path, "a small picture in it cannot be read") from error
+            raise damaged(self.path, "a small image in it cannot be read") from error
 
     def files(self, rows: Sequence[int] | NDArray[Any]) -> list[Path]:
         """The files of some rows."""
@@ -239,11 +239,11 @@ class Store:
         return place_of(f"{self.address}/{os.fsdecode(self.table.take([row], ['path'])['path'][0])}")
 
     def row(self, name: str) -> int:
-        """The row of a picture by its name, or by the end of its name where that is one. Raises StoreError."""
+        """The row of an image by its name, or by the end of its name where that is one. Raises StoreError."""
         quoted = name.replace("'", "''")
         rows = self.table.rows_where(f"name = '{quoted}'")
         if len(rows) != 1:
-            raise StoreError(f"{name!r} is not a picture of this store.{nearest(name, self.table.column('name'))}")
+            raise StoreError(f"{name!r} is not an image of this store.{nearest(name, self.table.column('name'))}")
         return int(rows[0])
 
     def find(self, layer: str, pool: Kind = "mean") -> Column:
@@ -264,7 +264,7 @@ class Store:
     def answers(
         self, needs: Iterable[Need], where: str | None = None
     ) -> Iterator[tuple[NDArray[np.int64], Activations]]:
-        """The stored answers to needs, a batch of pictures at a time: their row numbers, and a mapping as of a live
+        """The stored answers to needs, a batch of images at a time: their row numbers, and a mapping as of a live
         pass.
 
         Raises StoreError where a need is not stored, or `where` is no condition.
@@ -279,7 +279,7 @@ class Store:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What is known of each picture and may stand in a condition, and its type, as Arrow names it."""
+        """What is known of each image and may stand in a condition, and its type, as Arrow names it."""
         known = (*_FIELDS, *self.about.fields)
         return {name: str(self.table.schema.field(name).type) for name in known if name in self.table.names}
 
@@ -308,9 +308,9 @@ class Store:
         return found
 
     def add_index(self, layer: str) -> None:
-        """Build an index that makes cosine neighbours in `layer` quick among millions of pictures.
+        """Build an index that makes cosine neighbours in `layer` quick among millions of images.
 
-        Below about a million the search is quick without, and misses less. Pictures added later are found too. Raises
+        Below about a million the search is quick without, and misses less. Images added later are found too. Raises
         StoreError where the layer is not kept or has no projection.
         """
         column = self.find(layer)

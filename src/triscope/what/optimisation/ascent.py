@@ -1,18 +1,18 @@
-"""The loop: numbers on a canvas are changed until the picture's score is high.
+"""The loop: numbers on a canvas are changed until the image's score is high.
 
-    numbers --canvas--> picture --random view--> network --objective--> score
+    numbers --canvas--> image --random view--> network --objective--> score
        ^______________________ optimiser ______________________________|
 
 An `AscentSpec` (see `spec`) says all there is to one; `optimise` runs it and yields a `Step` for every step. It never
 prints, and saves nothing but a checkpoint where asked. What it notices, it says in the result's notes:
 
-    - A score or gradient that is not a number: that picture is stepped back, and its rate halved.
+    - A score or gradient that is not a number: that image is stepped back, and its rate halved.
     - A gradient that is exactly zero: for a while it is redirected through silent ReLUs, which are told what would wake
       them up.
       Where nothing comes back in all of the first steps, that is an error; where it is zero at the last, a note.
 
-**Which picture is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
-depends on its view, so the last picture is kept; at the end of an octave it is judged again without them. The same
+**Which image is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
+depends on its view, so the last image is kept; at the end of an octave it is judged again without them. The same
 holds for a network that draws random numbers: every step has its own, and judged is what the ascent's seed gives.
 """
 
@@ -38,9 +38,9 @@ _SAVE_EVERY = 25
 
 
 def optimise(plan: AscentSpec, start: Tensor) -> Generator[Step[SynthesisedImage]]:
-    """Ascend from the pictures `start` (B, C, H, W), of any size, or from numbers of the canvas (`Canvas.noise`).
+    """Ascend from the images `start` (B, C, H, W), of any size, or from numbers of the canvas (`Canvas.noise`).
 
-    Raises ObjectiveError where the gradient is zero for every picture tried, NetworkError where the first score is
+    Raises ObjectiveError where the gradient is zero for every image tried, NetworkError where the first score is
     not a number or the network cannot run at this size, OptionError where the checkpoint is another job's.
     """
     with torch.inference_mode(mode=False):
@@ -55,7 +55,7 @@ def optimise(plan: AscentSpec, start: Tensor) -> Generator[Step[SynthesisedImage
 
 
 def noise(plan: AscentSpec, count: int = 1, strength: float = 0.3, *, alike: bool = False) -> Tensor:
-    """`count` noise pictures of the coarsest octave's size; all the same one, where `alike`."""
+    """`count` noise images of the coarsest octave's size; all the same one, where `alike`."""
     canvas = plan.canvas.resized(plan.size(0))
     generator = torch.Generator().manual_seed(plan.seed)
     numbers = canvas.noise(1 if alike else count, strength, generator)
@@ -63,13 +63,13 @@ def noise(plan: AscentSpec, count: int = 1, strength: float = 0.3, *, alike: boo
 
 
 def regrown(pictures: Tensor, start: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pictures made of `start`, of another size, with what their own size could not hold of it."""
+    """Images made of `start`, of another size, with what their own size could not hold of it."""
     lost = _resized(start, size) - _resized(_resized(start, (pictures.shape[-2], pictures.shape[-1])), size)
     return (_resized(pictures, size) + lost).clamp(0, 1)
 
 
 def with_notes(made: SynthesisedImage, earlier: Sequence[str]) -> SynthesisedImage:
-    """The picture, with what was noted in the parts of its job that came before."""
+    """The image, with what was noted in the parts of its job that came before."""
     return replace(made, notes=tuple(dict.fromkeys((*earlier, *made.notes)))) if earlier else made
 
 
@@ -82,7 +82,7 @@ class _Run:
         self.generator = torch.Generator().manual_seed(plan.seed + 1)
         self.numbers, self.best, self.best_scores, self.parts = (start,) * 4
         self.index = 0
-        #: Sentences, and the pictures that each is about.
+        #: Sentences, and the images that each is about.
         self.notes: list[tuple[str, list[int]]] = []
         terms = named(plan.asked, plan.priors)
         self.asked = tuple(terms)[: len(terms_of(plan.asked))]
@@ -124,7 +124,7 @@ class _Run:
         return step
 
     def result(self) -> SynthesisedImage:
-        """The picture so far."""
+        """The image so far."""
         told = self.notes + (self._slept() if self.index == self.plan.steps else [])
         notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in told)
         if self._varies and self.index != self._boundary(self.octave + 1):
@@ -151,9 +151,7 @@ class _Run:
         if saved.steps != self.plan.steps:
             before = saved.options.get("steps", str(saved.steps))
             now = self.plan.options.get("steps", self.plan.steps)
-            sentence = (
-                f"Started with {before} steps, and continued to {now}; {now} in one job may give another picture."
-            )
+            sentence = f"Started with {before} steps, and continued to {now}; {now} in one job may give another image."
             self.notes.append((sentence, list(range(len(self.best)))))
 
     def _boundary(self, octave: int) -> int:
@@ -169,19 +167,19 @@ class _Run:
         self.parts = self.best_scores.expand(len(self.asked), -1)
 
     def _grown(self) -> Tensor:
-        """The picture for the next octave, with the detail that its start lost in this one, where that is wanted."""
+        """The image for the next octave, with the detail that its start lost in this one, where that is wanted."""
         return (
             regrown(self.best, self.start, self.plan.size(self.octave + 1)) if self.plan.restore_detail else self.best
         )
 
     def _end_octave(self) -> None:
-        """Judge the last picture, which no step has looked at, without random views."""
+        """Judge the last image, which no step has looked at, without random views."""
         pictures = self.canvas.draw(self.numbers)
         self.asker.view, self.asker.seed = self._view(()), self.plan.seed
         self._keep(pictures, self.asker.look_at(pictures))
 
     def _keep(self, pictures: Tensor, terms: dict[str, Tensor]) -> None:
-        """Keep the pictures that are better than those before, and what each part (parts, B) of the question gives."""
+        """Keep the images that are better than those before, and what each part (parts, B) of the question gives."""
         scores = torch.stack(list(terms.values())).sum(0)
         parts = torch.stack([terms[name] for name in self.asked])
         better = scores.isfinite() if self._varies else scores > self.best_scores
@@ -194,7 +192,7 @@ class _Run:
 
     @property
     def _varies(self) -> bool:
-        """Whether the same picture would score otherwise at another step."""
+        """Whether the same image would score otherwise at another step."""
         return bool(self.plan.transforms) or self.plan.network.random
 
     def _drawn(self) -> int:
@@ -216,12 +214,12 @@ class _Run:
         if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.asker.silent.any():
             return
         silence = (
-            f"The gradient of {self.plan.asked} in {self.plan.network.name} was exactly zero for every picture tried "
+            f"The gradient of {self.plan.asked} in {self.plan.network.name} was exactly zero for every image tried "
             f"in {self.index} steps, also where it was redirected through silent ReLUs"
         )
         if self.asker.silent.all():
             raise ObjectiveError(
-                f"{silence}: the unit may be dead. Start from another seed or picture, or choose another unit."
+                f"{silence}: the unit may be dead. Start from another seed or image, or choose another unit."
             )
         self.notes.append((f"{silence}.", self.asker.silent.nonzero().flatten().tolist()))
         warnings.warn(self.result().notes[-1], TriscopeWarning, stacklevel=2)

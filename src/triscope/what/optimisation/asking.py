@@ -1,6 +1,6 @@
-"""Asking in an ascent: scores and gradients of the pictures that numbers on a canvas make, silent units woken up.
+"""Asking in an ascent: scores and gradients of the images that numbers on a canvas make, silent units woken up.
 
-Where a picture's gradient is exactly zero it is redirected through silent ReLUs for a while, which are told what would
+Where an image's gradient is exactly zero it is redirected through silent ReLUs for a while, which are told what would
 wake them up.
 """
 
@@ -27,10 +27,10 @@ Terms: TypeAlias = dict[str, tuple[float, Objective]]
 
 
 class Asker:
-    """Asks a network about a batch of pictures. `canvas`, `view` and `seed` (of what a network draws) are set by
-    whoever uses it; `slope` is the gradient at the pictures that were asked about last.
+    """Asks a network about a batch of images. `canvas`, `view` and `seed` (of what a network draws) are set by
+    whoever uses it; `slope` is the gradient at the images that were asked about last.
 
-    With `of_some`, the terms of some of the pictures, silent ones are woken by a pass of their own.
+    With `of_some`, the terms of some of the images, silent ones are woken by a pass of their own.
     """
 
     canvas: Canvas
@@ -52,7 +52,7 @@ class Asker:
         self.terms = terms
         self.silent = torch.ones(pictures, dtype=torch.bool)
         self.asleep = torch.zeros(pictures, dtype=torch.bool)
-        # How many steps more a picture's gradient is redirected. What one position that has woken up sends back is so
+        # How many steps more an image's gradient is redirected. What one position that has woken up sends back is so
         # much less than what all of them did that Adam would stand still.
         self.drowsy = torch.zeros(pictures, dtype=torch.int64)
         # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
@@ -70,7 +70,7 @@ class Asker:
         self.own, self.seen = _parted(terms)
 
     def exchange(self, kept: Tensor, new: int) -> None:
-        """Go on with the pictures `kept` (their numbers) alone, and after them with `new` others."""
+        """Go on with the images `kept` (their numbers) alone, and after them with `new` others."""
         self.silent = torch.cat([self.silent[kept], torch.ones(new, dtype=torch.bool)])
         self.asleep = torch.cat([self.asleep[kept], torch.zeros(new, dtype=torch.bool)])
         self.drowsy = torch.cat([self.drowsy[kept], torch.zeros(new, dtype=torch.int64)])
@@ -92,7 +92,7 @@ class Asker:
         return Answer(pictures.detach(), torch.stack(list(terms.values())).sum(0), terms, numbers_gradient)
 
     def look_at(self, pictures: Tensor, terms: Terms | None = None) -> dict[str, Tensor]:
-        """What each term says of pictures, without gradients; of some pictures, with their `terms`."""
+        """What each term says of images, without gradients; of some images, with their `terms`."""
         own, seen = (self.own, self.seen) if terms is None else _parted(terms)
         with torch.no_grad():
             return own_terms(own, pictures) | self._seen_terms(pictures, seen)
@@ -116,7 +116,7 @@ class Asker:
         return terms, gradient
 
     def _woken(self, pictures: Tensor, seen: Terms, waking: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient, redirected for the pictures that are `waking`."""
+        """The gradient, redirected for the images that are `waking`."""
         if self.of_some is None or waking.all():
             with following(WAKING):
                 redirected = self._gradient(self._seen_terms(pictures, seen), pictures)
@@ -163,16 +163,16 @@ def named(asked: Objective, priors: Objective | None) -> Terms:
 
 
 def own_terms(own: Terms, pictures: Tensor) -> dict[str, Tensor]:
-    """What priors of the picture itself say."""
+    """What priors of the image itself say."""
     return {name: weight * term({INPUT: pictures}) for name, (weight, term) in own.items()}
 
 
 def _parted(terms: Terms) -> tuple[Terms, Terms]:
-    """Those that are about the picture itself, and those that the network is asked."""
+    """Those that are about the image itself, and those that the network is asked."""
     own = {name: one for name, one in terms.items() if one[1].needs == {INPUT}}
     return own, {name: one for name, one in terms.items() if name not in own}
 
 
 def _silent(gradient: Tensor) -> Tensor:
-    """(B,) whether the gradient of a picture is exactly zero."""
+    """(B,) whether the gradient of an image is exactly zero."""
     return gradient.abs().flatten(1).amax(1) == 0

@@ -1,6 +1,6 @@
-"""Checkpoints: an ascent put down and taken up again, to the same picture.
+"""Checkpoints: an ascent put down and taken up again, to the same image.
 
-A file holds the state of an ascent, its identity (all that shapes the picture, see `identity`), the caller's options,
+A file holds the state of an ascent, its identity (all that shapes the image, see `identity`), the caller's options,
 and how many steps were to be made. Only the same job may go on from it, with as many steps or with more.
 """
 

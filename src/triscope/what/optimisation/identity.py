@@ -1,7 +1,7 @@
-"""What makes an ascent this one and no other: all that shapes its picture, as text and a few numbers.
+"""What makes an ascent this one and no other: all that shapes its image, as text and a few numbers.
 
 A value is described by its type and its parts, so that whatever is added to an ascent later is part of its identity
-too. Tensors - a target, a direction, the first picture - are too large for text, and their last bits depend on the
+too. Tensors - a target, a direction, the first image - are too large for text, and their last bits depend on the
 number of threads. They are told apart by their length and three projections, which agree up to a ten-thousandth of the
 length.
 """

@@ -1,4 +1,4 @@
-"""L-BFGS for the pictures of a batch, each by itself (D. Liu, J. Nocedal, 1989)."""
+"""L-BFGS for the images of a batch, each by itself (D. Liu, J. Nocedal, 1989)."""
 
 import math
 from collections.abc import Callable
@@ -15,10 +15,10 @@ _LOOKED_BACK, _SHORTENED = 5, 6  # steps that a step without a search is measure
 
 
 class Lbfgs(Optimiser):
-    """L-BFGS (Liu and Nocedal, 1989), one for each picture; with a strong Wolfe line search, or with none.
+    """L-BFGS (Liu and Nocedal, 1989), one for each image; with a strong Wolfe line search, or with none.
 
-    One L-BFGS over a batch would share one estimate of curvature, and its pictures would disturb each other. `confine`
-    is applied inside the closure, so that what is judged is what is drawn. A picture that ends worse than it began, or
+    One L-BFGS over a batch would share one estimate of curvature, and its images would disturb each other. `confine`
+    is applied inside the closure, so that what is judged is what is drawn. An image that ends worse than it began, or
     not finite, is rolled back to its best and started again with half the rate.
 
     A line search may ask several times in a step, and fails where rounding hides what a step gains. Without one, a step
@@ -42,7 +42,7 @@ class Lbfgs(Optimiser):
         self._minimisers: list[_Minimiser] = []
 
     def advance(self, numbers: Tensor, ask: Ask, pace: Pace) -> tuple[Tensor, Answer]:
-        """One iteration of each picture's own L-BFGS."""
+        """One iteration of each image's own L-BFGS."""
         if not self._minimisers:
             self._minimisers = self._begun(numbers)
         answers = [self._one(index, minimiser, ask) for index, minimiser in enumerate(self._minimisers)]
@@ -87,7 +87,7 @@ class Lbfgs(Optimiser):
             if not other.finite():
                 self._trouble(other, [index])
         if answer.finite() and not minimiser.sound(answer):
-            self.troubles.append(("L-BFGS diverged; rolled back to the best picture, and halved the rate.", [index]))
+            self.troubles.append(("L-BFGS diverged; rolled back to the best image, and halved the rate.", [index]))
         minimiser.judge(before, answer)
         return answer
 
@@ -97,18 +97,18 @@ class Lbfgs(Optimiser):
         return self._confine(numbers + 1e-3 * gradient.sign()) != numbers
 
     def state(self) -> dict[str, Any]:
-        """Each picture's numbers and curvature."""
+        """Each image's numbers and curvature."""
         return {"minimisers": [minimiser.state() for minimiser in self._minimisers]}
 
     def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
-        """Each picture's numbers and curvature."""
+        """Each image's numbers and curvature."""
         self._minimisers = self._begun(numbers)
         for minimiser, saved in zip(self._minimisers, state["minimisers"], strict=True):
             minimiser.restore(saved)
 
 
 class _Minimiser:
-    """One picture's L-BFGS, and the best it has been."""
+    """One image's L-BFGS, and the best it has been."""
 
     def __init__(self, numbers: Tensor, rate: float, history: int, *, search: bool) -> None:
         self.leaf = numbers.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
@@ -151,7 +151,7 @@ class _Minimiser:
         score = float(answer.scores)
         if math.isnan(self.first_score) and not answer.finite():
             raise NetworkError(
-                f"{answer.culprit()} is not a finite number on the first picture, so the optimisation cannot start."
+                f"{answer.culprit()} is not a finite number on the first image, so the optimisation cannot start."
             )
         sound = self.sound(answer)
         self.first_score = score if math.isnan(self.first_score) else self.first_score

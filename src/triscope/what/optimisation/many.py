@@ -5,10 +5,10 @@
 
 All begin with the same noise. Because views repeat, an ascent sees the same views at the same step whoever is beside
 it and whenever it began: what it makes does not depend on the batch. And because a window's views are those of the one
-before, its mean score can be compared with that: a picture has **converged** where the last window added less than
-`tolerance` of all that the score has risen. Such a picture has one window more, in which the rate falls to its end.
+before, its mean score can be compared with that: an image has **converged** where the last window added less than
+`tolerance` of all that the score has risen. Such an image has one window more, in which the rate falls to its end.
 
-A unit that sends no gradient back in its first window is left, without a picture.
+A unit that sends no gradient back in its first window is left, without an image.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ _REDIRECT = 16  # steps in which a gradient of zero is redirected through silent
 class ManySpec:
     """So many ascents of one kind, numbered from 0.
 
-    network     what is asked on the way; `judge` says what the finished pictures score
+    network     what is asked on the way; `judge` says what the finished images score
     question    what some of them ask, by their numbers: the objective and the priors, with an entry for each
     places      how many are under way at once
     tolerance   the part of a score's rise that a window has to add; 0 takes all steps
@@ -62,7 +62,7 @@ class ManySpec:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A finished ascent: its number, its picture (C, H, W) and score, None where the unit was silent, and notes."""
+    """A finished ascent: its number, its image (C, H, W) and score, None where the unit was silent, and notes."""
 
     number: int
     picture: Tensor | None
@@ -109,7 +109,7 @@ class _Place:
         return cosine(self.cooled / steps) * cosine((self.step - self.cooled) / (self.ends - self.cooled))
 
     def close_window(self, window: int, tolerance: float) -> None:
-        """A window is over: keep its mean, and see whether the picture has converged."""
+        """A window is over: keep its mean, and see whether the image has converged."""
         self.means.append(self.sum / window)
         self.sum = 0.0
         if self.cooled is None and len(self.means) > 2 and self.step + window < self.ends:
@@ -167,7 +167,7 @@ class _Run:
         return Tick(self.taken, float(answer.scores.mean()), made)
 
     def _keep(self, rows: slice | Tensor, pictures: Tensor, totals: Tensor) -> None:
-        """Keep the best pictures; where every step has another view, the last."""
+        """Keep the best images; where every step has another view, the last."""
         better = totals.isfinite() if self._varies else totals > self.totals[rows]
         self.best[rows] = pictures.where(better.view(-1, 1, 1, 1), self.best[rows])
         self.totals[rows] = totals.where(better, self.totals[rows])
@@ -205,7 +205,7 @@ class _Run:
         return tuple(sorted(made, key=lambda one: one.number))
 
     def _judged(self, rows: list[int]) -> tuple[Made, ...]:
-        """Finished pictures, looked at without random views."""
+        """Finished images, looked at without random views."""
         if not rows:
             return ()
         spec, places = self.spec, torch.tensor(rows)
@@ -235,7 +235,7 @@ class _Run:
         return Made(one.number, None, None, one.step, (_DEAD.format(one.step),))
 
     def _exchange(self, over: Sequence[int]) -> None:
-        """Take the pictures that are over out of the batch, and where a window begins, others in."""
+        """Take the images that are over out of the batch, and where a window begins, others in."""
         spec = self.spec
         kept = [row for row in range(len(self.places)) if row not in set(over)]
         room = spec.places - len(kept) if self.clock % spec.window == 0 else 0
@@ -259,6 +259,6 @@ def _several(one: Tensor, count: int) -> Tensor:
 
 _SLEPT = "It ended silent: a score of 0 with a gradient of exactly zero. Take more steps, or start from another seed."
 _DEAD = (
-    "There is no picture of it: its gradient was exactly zero in all of its first {} steps, also where it was "
+    "There is no image of it: its gradient was exactly zero in all of its first {} steps, also where it was "
     "redirected through silent ReLUs. The unit may be dead."
 )

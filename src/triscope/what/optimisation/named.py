@@ -21,7 +21,7 @@ class NamedOptimiser:
     rate: float
 
     def maker(self, rate: float | None, confine: Callable[[Tensor], Tensor]) -> Callable[[], Optimiser]:
-        """What makes it anew for each size of a picture. `confine` brings the numbers of a picture back into bounds."""
+        """What makes it anew for each size of an image. `confine` brings the numbers of an image back into bounds."""
         rate = self.rate if rate is None else rate
         return partial(Lbfgs, rate, confine=confine) if self.kind is Lbfgs else partial(self.kind, rate)
 

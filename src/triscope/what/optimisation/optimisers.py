@@ -1,11 +1,11 @@
-"""Optimisers: how numbers are changed to raise a score, each picture of a batch by itself.
+"""Optimisers: how numbers are changed to raise a score, each image of a batch by itself.
 
     Adam        adaptive steps; the default
     Momentum    plain ascent; momentum is forgotten when the rate changes (Mahendran and Vedaldi, 2015)
     Lbfgs       curvature from the last steps; for smooth objectives without random views; in `lbfgs`
 
 An optimiser is asked to `advance` numbers (B, ...) and may `ask` for the answer at any numbers. Where a score or
-gradient is not a number, it steps that picture back, halves its rate, and says so in `troubles`.
+gradient is not a number, it steps that image back, halves its rate, and says so in `troubles`.
 """
 
 from abc import ABC, abstractmethod
@@ -20,9 +20,9 @@ from triscope.errors import NetworkError
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the network says of the pictures that some numbers make.
+    """What the network says of the images that some numbers make.
 
-    `pictures` (B, C, H, W), `scores` (B,), `terms` the parts of the scores by name, `gradient` that of each score at
+    `images` (B, C, H, W), `scores` (B,), `terms` the parts of the scores by name, `gradient` that of each score at
     its numbers, in their shape.
     """
 
@@ -32,7 +32,7 @@ class Answer:
     gradient: Tensor
 
     def finite(self) -> Tensor:
-        """(B,) whether everything about a picture is a finite number, as a sum is where all its parts are."""
+        """(B,) whether everything about an image is a finite number, as a sum is where all its parts are."""
         return (self.scores + self.gradient.flatten(1).sum(1)).isfinite()
 
     def culprit(self) -> str:
@@ -40,12 +40,12 @@ class Answer:
         return next((name for name, term in self.terms.items() if not term.isfinite().all()), "the gradient")
 
 
-#: What the rate is multiplied by: the same for all pictures, or (B,) for each its own.
+#: What the rate is multiplied by: the same for all images, or (B,) for each its own.
 Pace: TypeAlias = float | Tensor
 
 
 class Ask(Protocol):
-    """Answers for numbers (B, ...), or for (1, ...) those of picture `only`."""
+    """Answers for numbers (B, ...), or for (1, ...) those of image `only`."""
 
     def __call__(self, numbers: Tensor, only: int | None = None) -> Answer: ...  # noqa: D102
 
@@ -58,7 +58,7 @@ class Optimiser(ABC):
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
-        #: Sentences, and the pictures that each is about.
+        #: Sentences, and the images that each is about.
         self.troubles: list[tuple[str, list[int]]] = []
 
     @abstractmethod
@@ -85,13 +85,13 @@ class FirstOrder(Optimiser):
         self._memory: dict[str, Tensor] = {}
 
     def advance(self, numbers: Tensor, ask: Ask, pace: Pace) -> tuple[Tensor, Answer]:
-        """One step along the gradient; pictures whose answer is not finite go back to where they were before."""
+        """One step along the gradient; images whose answer is not finite go back to where they were before."""
         answer = ask(numbers)
         fine = answer.finite()
         if not self._memory:
             if not fine.all():
                 raise NetworkError(
-                    f"{answer.culprit()} is not a finite number on the first picture, so the optimisation cannot start."
+                    f"{answer.culprit()} is not a finite number on the first image, so the optimisation cannot start."
                 )
             self._memory = {"factor": torch.ones(len(numbers), device=numbers.device), "before": numbers}
             self._memory |= self._start(numbers)
@@ -120,7 +120,7 @@ class FirstOrder(Optimiser):
         self._memory = {name: value.to(numbers.device) for name, value in state.items()}
 
     def exchange(self, kept: Tensor, new: Tensor) -> None:
-        """Go on with the pictures `kept` (their numbers) alone, and after them with `new` ones, at their first step.
+        """Go on with the images `kept` (their numbers) alone, and after them with `new` ones, at their first step.
 
         `new` are their numbers, (N, ...).
         """
@@ -138,7 +138,7 @@ class FirstOrder(Optimiser):
 
 
 class Adam(FirstOrder):
-    """Adam (Kingma and Ba, 2015), upwards; every number by itself, so a batch does not couple its pictures."""
+    """Adam (Kingma and Ba, 2015), upwards; every number by itself, so a batch does not couple its images."""
 
     betas = (0.9, 0.999)
 

@@ -1,15 +1,15 @@
-"""Canvases: what is changed so that a picture changes.
+"""Canvases: what is changed so that an image changes.
 
     Pixels      the pixels themselves, kept in [0, 1]
     Fourier     their spectrum, in colours that do not go together, drawn through a sigmoid
     Spectrum    the same, cut off at black and white
 
 A canvas is a value. The numbers that an optimiser changes, one tensor (B, ...), are outside of it: `draw` turns them
-into pictures (B, C, H, W) in [0, 1], differentiably, and `encode` turns pictures into them.
+into images (B, C, H, W) in [0, 1], differentiably, and `encode` turns images into them.
 
 A step of the same length in every number of a spectrum, divided by frequency, moves coarse shapes before fine ones, as
 photographs have them, and moves all channels of a colour together. Nothing about the optimum changes, only the way
-there; that way passes through far more natural pictures (Olah, Mordvintsev, Schubert, "Feature visualization",
+there; that way passes through far more natural images (Olah, Mordvintsev, Schubert, "Feature visualization",
 Distill 2017).
 
 **Where ours departs.** Lucid takes the colours of ImageNet; our three axes and their spreads are those of 570
@@ -33,7 +33,7 @@ _EDGE = 1e-3  # black and white are infinitely far away behind a sigmoid; this i
 
 @dataclass(frozen=True)
 class Canvas(ABC):
-    """Pictures of `channels` x `height` x `width`, and how they are made of numbers."""
+    """Images of `channels` x `height` x `width`, and how they are made of numbers."""
 
     height: int
     width: int
@@ -50,15 +50,15 @@ class Canvas(ABC):
 
     @abstractmethod
     def noise(self, count: int, strength: float, generator: torch.Generator) -> Tensor:
-        """The numbers of `count` grey pictures with a little noise of that strength on them."""
+        """The numbers of `count` grey images with a little noise of that strength on them."""
 
     @abstractmethod
     def draw(self, numbers: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) in [0, 1]; gradients flow back."""
+        """Images (B, C, H, W) in [0, 1]; gradients flow back."""
 
     @abstractmethod
     def encode(self, pictures: Tensor) -> Tensor:
-        """The numbers of which `draw` makes these pictures, as nearly as it can."""
+        """The numbers of which `draw` makes these images, as nearly as it can."""
 
     def confine(self, numbers: Tensor) -> Tensor:
         """The numbers, brought back to where they may lie; called after every step."""
@@ -74,11 +74,11 @@ class Pixels(Canvas):
         return 0.5 + 0.1 * strength * torch.randn(count, self.channels, *self.size, generator=generator)
 
     def draw(self, numbers: Tensor) -> Tensor:
-        """The numbers are the picture."""
+        """The numbers are the image."""
         return numbers
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """The picture is the numbers; contiguous, as L-BFGS wants them."""
+        """The image is the numbers; contiguous, as L-BFGS wants them."""
         return pictures.clone(memory_format=torch.contiguous_format)
 
     def confine(self, numbers: Tensor) -> Tensor:
@@ -134,20 +134,20 @@ class Spectral(Canvas):
 
 @dataclass(frozen=True)
 class Fourier(Spectral):
-    """A spectrum in decorrelated colours whose picture goes through a sigmoid (Olah et al., 2017)."""
+    """A spectrum in decorrelated colours whose image goes through a sigmoid (Olah et al., 2017)."""
 
     def draw(self, numbers: Tensor) -> Tensor:
         """The inverse transform, in RGB, through a sigmoid."""
         return self._synthesis(numbers).sigmoid()
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """The spectrum of the picture's logits."""
+        """The spectrum of the image's logits."""
         return self._analysis(pictures.clamp(_EDGE, 1 - _EDGE).logit())
 
 
 @dataclass(frozen=True)
 class Spectrum(Spectral):
-    """A spectrum in decorrelated colours whose picture is cut off at black and white.
+    """A spectrum in decorrelated colours whose image is cut off at black and white.
 
     A change of variables: optimisers find the way to large shapes and to colours more quickly than on pixels, and a
     photo is drawn exactly. Near grey, numbers mean what they do to `Fourier`: a sigmoid has a slope of 1/4 there.
@@ -158,5 +158,5 @@ class Spectrum(Spectral):
         return (0.5 + self._synthesis(numbers) / 4).clamp(0, 1)
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """The spectrum of the picture."""
+        """The spectrum of the image."""
         return self._analysis(4 * (pictures - 0.5))

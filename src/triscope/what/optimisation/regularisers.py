@@ -1,4 +1,4 @@
-"""Regularisers: what keeps a picture natural while a unit is raised, by name.
+"""Regularisers: what keeps an image natural while a unit is raised, by name.
 
     none        the pixels, and nothing else: noise that fools the network
     l2          pixels pulled towards grey (Simonyan et al., 2014)
@@ -33,7 +33,7 @@ Part: TypeAlias = Annotated[float, Range(0, 1)]
 
 @dataclass(frozen=True)
 class Regulariser:
-    """What is done to keep a picture natural. Strengths are per unit of a score that the unit itself reaches easily.
+    """What is done to keep an image natural. Strengths are per unit of a score that the unit itself reaches easily.
 
     canvas              parametrisation of the image: a Fourier spectrum in decorrelated colours (fourier), or pixels
     rate                step size of the optimiser
@@ -88,7 +88,7 @@ class Regulariser:
         return log_prob if priors is None else priors + log_prob
 
     def transforms(self, side: int) -> tuple[Transform, ...]:
-        """The random views of a picture with that short side."""
+        """The random views of an image with that short side."""
         parts: list[Transform] = []
         if self.jitter:
             parts.append(Jitter(max(1, round(self.jitter * side))))
@@ -99,7 +99,7 @@ class Regulariser:
         return tuple(parts)
 
     def edits(self) -> tuple[Edit, ...]:
-        """What is done to the picture after steps."""
+        """What is done to the image after steps."""
         chosen: list[Edit] = []
         if self.clip:
             chosen.append(partial(clipped, part=self.clip))

@@ -18,8 +18,8 @@ from triscope.what.optimisation.transforms import Transform
 
 _ADAM = partial(Adam, 0.05)
 
-#: What is done to pictures (B, C, H, W) after a step (its index, from 1): blurring, clipping. In between stands the
-#: gradient of the score at the pictures before that step.
+#: What is done to images (B, C, H, W) after a step (its index, from 1): blurring, clipping. In between stands the
+#: gradient of the score at the images before that step.
 Edit = Callable[[Tensor, Tensor, int], Tensor]
 
 
@@ -40,7 +40,7 @@ class AscentSpec:
 
     asked             the objective, bound; the result's scores are its own
     canvas            of the final size
-    priors            what is added to the objective; priors see the picture itself, not a random view of it
+    priors            what is added to the objective; priors see the image itself, not a random view of it
     transforms        the random views
     optimiser         makes the optimiser, anew for each octave
     pace              what the rate is multiplied by, at a part of an octave
@@ -48,7 +48,7 @@ class AscentSpec:
     octaves           how many sizes, coarse to fine, each 1.4 times the one before
     upscale_to_final  coarse octaves are shown to the network enlarged to the final size
     restore_detail    the detail that `start` lost in a coarse octave is put back in the next
-    edits             what is done to the pictures after each step
+    edits             what is done to the images after each step
     redirect          for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in
                       as many first steps counts as dead
     checkpoint        a file to save to, and to go on from where it exists
@@ -85,7 +85,7 @@ class AscentSpec:
         return max(1, round(self.canvas.height * factor)), max(1, round(self.canvas.width * factor))
 
     def identity(self, start: Tensor) -> dict[str, Part]:
-        """All that shapes the picture but the number of steps, by name; `start` are the pictures it begins with."""
+        """All that shapes the image but the number of steps, by name; `start` are the images it begins with."""
         made = self.optimiser()
         return {
             "the network": part(self.network, f"{self.network.name} with the weights {self.network.sha256[:8]}"),

@@ -1,10 +1,10 @@
-"""Random views of a picture, so that a unit is raised however it is looked at.
+"""Random views of an image, so that a unit is raised however it is looked at.
 
     Jitter(12)  Scale(0.9, 1.1)  Rotate(5)  Fit(224, 224)
 
 What raises a unit only when every pixel stays in its place is noise; what still does after a small shift or a change of
 size is a shape. A transform is a value; `draw` throws its dice, from a `torch.Generator`, and returns the view as a
-function of the picture. One throw holds for the whole batch, so that a batch is as many questions asked by themselves.
+function of the image. One throw holds for the whole batch, so that a batch is as many questions asked by themselves.
 
 **References.** A. Mordvintsev et al., "Inceptionism", 2015 (jitter); C. Olah et al., "Feature visualization", 2017.
 """

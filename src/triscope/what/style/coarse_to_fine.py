@@ -2,10 +2,10 @@
 
     score = - sum of weighted relative distances
 
-Every level has half the size of the next, its targets taken from pictures of that size, and starts from what the level
+Every level has half the size of the next, its targets taken from images of that size, and starts from what the level
 below has made. Large structures are laid out where that is cheap, and the last level only adds detail.
 
-What is changed is the picture's spectrum in decorrelated colours, clamped to [0, 1] when it is drawn: the optimum is
+What is changed is the image's spectrum in decorrelated colours, clamped to [0, 1] when it is drawn: the optimum is
 the same, and L-BFGS is there sooner than on pixels.
 """
 
@@ -46,7 +46,7 @@ _COARSEST = 48  # pixels on the short side; below, deep layers have hardly any p
 
 @dataclass(frozen=True, eq=False)
 class StyleResult(SynthesisedImage):
-    """A picture (1, C, H, W) made to have a texture or style.
+    """An image (1, C, H, W) made to have a texture or style.
 
     `errors` (1, N) are the relative distances of each of N style layers, |G - G0|^2 / |G0|^2 for Gram matrices, and
     `layers` their names. Where styles have masks, each style has its own.
@@ -95,7 +95,7 @@ def content_term(look: Activations, layer: str, preset: StylePreset, weight: flo
 
 
 def roughness_term(weight: float, shape: torch.Size) -> Term:
-    """The prior against roughness, for the sum over the pixels of a picture (1, C, H, W)."""
+    """The prior against roughness, for the sum over the pixels of an image (1, C, H, W)."""
     return Term(weight * shape.numel(), TotalVariation(2))
 
 
@@ -119,7 +119,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a picture is made from coarse to fine; a tile's sides all double from one level to the next.
+    """How an image is made from coarse to fine; a tile's sides all double from one level to the next.
 
     `options` are the caller's, by name: a checkpoint of another job is refused in their words.
     """
@@ -177,7 +177,7 @@ def _steps(plan: Schedule) -> list[int]:
 
 
 def level_sizes(size: tuple[int, int], octaves: int, others: Sequence[Tensor]) -> list[float]:
-    """The factors of the levels, coarse to fine, the last 1; fewer than `octaves` where pictures would be too small."""
+    """The factors of the levels, coarse to fine, the last 1; fewer than `octaves` where images would be too small."""
     short = min([*size, *(min(one.shape[-2:]) for one in others)])
     most = 1 + max(0, int(math.log2(short / _COARSEST))) if short > _COARSEST else 1
     return [2.0**-level for level in reversed(range(min(octaves, most)))]
@@ -201,18 +201,18 @@ def doubled(tile: Tensor) -> Tensor:
 
 
 def shrunk(picture: Tensor, factor: float) -> Tensor:
-    """A picture resized by a factor."""
+    """An image resized by a factor."""
     height, width = picture.shape[-2:]
     return resize(picture, (max(1, round(height * factor)), max(1, round(width * factor)))).clamp(0, 1)
 
 
 def fitted(picture: Tensor, side: int) -> Tensor:
-    """A picture with a long side of `side` pixels."""
+    """An image with a long side of `side` pixels."""
     return shrunk(picture, side / max(picture.shape[-2:]))
 
 
 def require_positions(network: Network, picture: Tensor, layers: Sequence[str]) -> None:
-    """Raise OptionError where a layer has fewer than 2 x 2 positions on pictures of this size."""
+    """Raise OptionError where a layer has fewer than 2 x 2 positions on images of this size."""
     with torch.no_grad():
         look = network.look(torch.full_like(picture, 0.5), layers)
     for name in layers:
@@ -220,22 +220,22 @@ def require_positions(network: Network, picture: Tensor, layers: Sequence[str]) 
         if rows * cols < 4:
             sizes = " x ".join(map(str, picture.shape[-2:]))
             raise OptionError(
-                f"{name} of {network.name} has only {rows} x {cols} positions on a picture of {sizes} pixels, too few "
-                "for a texture; make the picture larger, or name shallower layers."
+                f"{name} of {network.name} has only {rows} x {cols} positions on an image of {sizes} pixels, too few "
+                "for a texture; make the image larger, or name shallower layers."
             )
 
 
 def is_plain(picture: Tensor) -> bool:
-    """Whether a picture (1, C, H, W) is one colour all over."""
+    """Whether an image (1, C, H, W) is one colour all over."""
     return float((picture.amax((2, 3)) - picture.amin((2, 3))).max()) < 1 / 255
 
 
 def require_detail(seen: ImageBatch, word: str) -> None:
-    """Raise ImageError where a picture is one colour all over."""
+    """Raise ImageError where an image is one colour all over."""
     for picture, source in zip(seen.images, seen.sources, strict=True):
         if is_plain(picture[None]):
             raise ImageError(
-                f"{source.name} is one colour all over, so there is no {word} in it to take; give another picture."
+                f"{source.name} is one colour all over, so there is no {word} in it to take; give another image."
             )
 
 
@@ -249,7 +249,7 @@ def style_result(
 ) -> Step[StyleResult]:
     """The step, its result with the error of each style layer."""
     assert step.result.parts is not None
-    parts = zip(terms, step.result.parts[0].tolist(), strict=True)  # the picture's own: `step.terms` are the step's
+    parts = zip(terms, step.result.parts[0].tolist(), strict=True)  # the image's own: `step.terms` are the step's
     styles = [(one, one.distance, part) for one, part in parts if isinstance(one.distance, TextureDistance)]
     weights = next(network.module.parameters(), torch.empty(0))
     result = StyleResult(

@@ -1,4 +1,4 @@
-"""Colours of one picture for another: afterwards, by light, or before, by the distribution of a style's colours.
+"""Colours of one image for another: afterwards, by light, or before, by the distribution of a style's colours.
 
 **Reference.** L. A. Gatys and others, "Preserving color in neural artistic style transfer", 2016; F. Pitié, A. Kokaram,
 R. Dahyot, "Automated colour grading using colour distribution transfer", CVIU 2007.
@@ -14,7 +14,7 @@ _TURNS = 12
 
 
 def keep_luminance(photo: Tensor, picture: Tensor) -> Tensor:
-    """The light of `picture` with the colours of `photo`, both (1, C, H, W): luma from one, chroma from the other."""
+    """The light of `image` with the colours of `photo`, both (1, C, H, W): luma from one, chroma from the other."""
     if picture.shape[1] != 3:
         return picture.clone()
     weights = picture.new_tensor(_LUMA).view(1, 3, 1, 1)

@@ -1,9 +1,9 @@
-"""Memory: how much a picture takes, and what is done so that it fits.
+"""Memory: how much an image takes, and what is done so that it fits.
 
     whole   every layer kept for the backward pass: about 1 GB for VGG-19 at 512 pixels in float32
     strips  the shallow layers run in strips (see `triscope.network.variants.row_tiling`); exact, some 7 % slower
 
-What is counted: the network's weights, what the pass keeps for the way back, the pictures the loop holds, and the
+What is counted: the network's weights, what the pass keeps for the way back, the images the loop holds, and the
 optimiser's history. First the shallow layers go into strips, then the history shrinks, then Adam takes L-BFGS's place,
 then deeper layers go into narrower strips.
 """
@@ -21,14 +21,14 @@ from triscope.network.variants.row_tiling import RowTiled
 _COMFORTABLE = 2**30  # what a pass may take before it goes into strips, where nothing was asked
 _HISTORY = (12, 8, 5, 3)
 _BASE, _PER_PIXEL = 640 * 2**20, 730  # what is aimed at where nothing was asked: 1.2 GB at 1024 x 768 pixels
-_HELD = 16  # pictures that the loop and its optimiser hold at once, beside the history
+_HELD = 16  # images that the loop and its optimiser hold at once, beside the history
 _ADAMS = 6
-_ALWAYS = 150 * 2**20  # the libraries' own buffers, and the pictures as they were read
+_ALWAYS = 150 * 2**20  # the libraries' own buffers, and the images as they were read
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a picture is made within its memory: the network to ask, the optimiser, and L-BFGS's history."""
+    """How an image is made within its memory: the network to ask, the optimiser, and L-BFGS's history."""
 
     network: Network
     optimiser: str
@@ -38,7 +38,7 @@ class MemoryPlan:
 def plan_memory(
     network: Network, layers: Sequence[str], size: tuple[int, int], optimiser: str, memory: int | None, *, whole: bool
 ) -> MemoryPlan:
-    """The first way of making a picture of `size` that fits into `memory`; `whole` allows no strips.
+    """The first way of making an image of `size` that fits into `memory`; `whole` allows no strips.
 
     Without `memory`, strips are taken where the pass would need more than 1 GB, and 640 MB and 730 bytes a pixel are
     aimed at with strips and a shorter history. Raises OptionError where nothing fits, and says what the least is.
@@ -59,7 +59,7 @@ def plan_memory(
     if memory is None:
         return MemoryPlan(network, optimiser, _HISTORY[-1])
     raise OptionError(
-        f"A picture of {size[0]} x {size[1]} pixels takes {_shown(least)} with {network.name} at the least, and memory "
+        f"An image of {size[0]} x {size[1]} pixels takes {_shown(least)} with {network.name} at the least, and memory "
         f"is {_shown(memory)}; allow more, or make it smaller."
     )
 
@@ -84,7 +84,7 @@ def _cuts(cost: "_Cost", *, whole: bool, narrow: bool) -> Iterator[tuple[int, in
 
 
 class _Cost:
-    """What a pass over a picture takes, in bytes."""
+    """What a pass over an image takes, in bytes."""
 
     def __init__(self, network: Network, layers: Sequence[str], size: tuple[int, int]) -> None:
         self.network = network
@@ -104,7 +104,7 @@ class _Cost:
         self.cuts = [place for place in pools if place < deepest][1:4] if inside else []
 
     def loop(self, optimiser: str, history: int) -> float:
-        """The pictures that are held: the loop's own, and the optimiser's memory."""
+        """The images that are held: the loop's own, and the optimiser's memory."""
         picture = 4.0 * self.network.channels * self.size[0] * self.size[1]
         return picture * (_HELD + (2 * history if optimiser == "lbfgs" else _ADAMS))
 

@@ -1,4 +1,4 @@
-"""The options that textures and styles share: what pictures are compared in, and how a picture is optimised."""
+"""The options that textures and styles share: what images are compared in, and how an image is optimised."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ Weight = Annotated[float | None, Range(0, 1e12)]
 
 @dataclass(frozen=True)
 class TextureLoss:
-    """What of two pictures is compared.
+    """What of two images is compared.
 
     layers        layers whose texture is matched: names, or aliases such as relu3_1  [default: those of the preset]
     statistics    the statistics of these layers to match: Gram matrices (gram), means and covariances (covariance), or
@@ -52,7 +52,7 @@ class StyleLoss(TextureLoss):
 
 @dataclass(frozen=True)
 class Synthesis:
-    """How a picture is optimised, from coarse to fine.
+    """How an image is optimised, from coarse to fine.
 
     steps         number of steps, in all octaves together
     octaves       number of image sizes to optimise at, from coarse to fine, each twice the previous one

@@ -1,21 +1,21 @@
-"""Style transfer: a picture with the content of one and the style of another.
+"""Style transfer: an image with the content of one and the style of another.
 
     d(x) = content * |F(x) - F0|^2 / |F0|^2  +  mean over layers of |G(x) - G0|^2 / |G0|^2
 
 F are the activations of one layer, G the Gram matrices of several: content is what is where, style is what occurs with
 what. With masks, each style has its own matrices, of the features within its mask, and counts as much as its share of
-the picture; where no mask is, the content stays as it is.
+the image; where no mask is, the content stays as it is.
 
-**When it misleads.** Content and style are not apart in a picture, only in these two measures: with little weight on
+**When it misleads.** Content and style are not apart in an image, only in these two measures: with little weight on
 content, style moves things; with much, nothing of the style is left but its colours. What counts as a stroke depends on
-the size of the pictures as much as on the layers.
+the size of the images as much as on the layers.
 
 **Reference.** L. A. Gatys, A. S. Ecker, M. Bethge, "Image style transfer using convolutional neural networks", CVPR
 2016; masks after L. A. Gatys and others, "Controlling perceptual factors in neural style transfer", CVPR 2017.
 
 **Where ours departs.** Distances are relative to their target's energy; the paper's weights are the preset
 `gatys2016`. It starts from the content, where the paper starts from noise (`start="noise"`). What is changed is the
-picture's spectrum in decorrelated colours, kept in [0, 1] on the way. Several styles are matched by their mean Gram
+image's spectrum in decorrelated colours, kept in [0, 1] on the way. Several styles are matched by their mean Gram
 matrix, which has the same optimum as the sum of their distances.
 """
 
@@ -65,7 +65,7 @@ from triscope.what.style.presets import (
     usual_content_weight,
 )
 
-_SIDES = (8, 8192)  # the least and the greatest long side of a picture, in pixels
+_SIDES = (8, 8192)  # the least and the greatest long side of an image, in pixels
 _LAST = 0.75  # the part of the steps that the last octave has
 _RECOLOURED = {"covariance": match_covariance, "histogram": match_histogram}
 
@@ -133,7 +133,7 @@ def stylize(
             "channels: use style, covariance or histogram."
         )
     if colors == "luminance" or masks:
-        notes.append("Scores and errors are those of the picture before the content was put back into it.")
+        notes.append("Scores and errors are those of the image before the content was put back into it.")
     number = chosen(synthesis.precision, network) if network.dtype == torch.float32 else network.dtype
     asked = configured(network, pooling=loss.pooling or preset.pooling, precision=number)
     side = _long_side(content) if size == "content" else size
@@ -261,9 +261,9 @@ def _blend(weights: Sequence[float] | None, count: int) -> list[float]:
 
 
 def _checked(content: ImageBatch, style: Sequence[ImageBatch]) -> list[str]:
-    """Notes on the pictures. Raises OptionError or ImageError where there is nothing to do with them."""
+    """Notes on the images. Raises OptionError or ImageError where there is nothing to do with them."""
     if len(content) != 1 or any(len(one) != 1 for one in style):
-        raise OptionError("stylize takes one content and one picture for each style.")
+        raise OptionError("stylize takes one content and one image for each style.")
     for one in style:
         require_detail(one, "style")
         if one.images.shape == content.images.shape and torch.equal(one.images, content.images):
@@ -286,7 +286,7 @@ def _covers(masks: Sequence[ImageBatch], style: Sequence[ImageBatch], photo: Ten
         name, (tall, wide) = seen.sources[0].name, seen.images.shape[-2:]
         if len(seen) != 1 or abs(tall * cols - wide * rows) > 0.02 * tall * cols:
             raise OptionError(
-                f"The mask {name} is {wide} x {tall} pixels; a mask is one picture of the content's shape, as {cols} x "
+                f"The mask {name} is {wide} x {tall} pixels; a mask is one image of the content's shape, as {cols} x "
                 f"{rows} is."
             )
         cover = resize(seen.images.float().mean(1, keepdim=True), (rows, cols)).clamp(0, 1)
@@ -300,7 +300,7 @@ def _covers(masks: Sequence[ImageBatch], style: Sequence[ImageBatch], photo: Ten
 
 
 def _finish(photo: Tensor, covers: Sequence[Tensor], *, luminance: bool) -> Callable[[Tensor], Tensor]:
-    """What is done to a picture before it is shown: the photo's colours, and the photo itself where no mask is."""
+    """What is done to an image before it is shown: the photo's colours, and the photo itself where no mask is."""
     coloured = partial(keep_luminance, photo) if luminance else torch.clone
     if not covers:
         return coloured
@@ -314,7 +314,7 @@ def _finish(photo: Tensor, covers: Sequence[Tensor], *, luminance: bool) -> Call
 
 
 def _long_side(content: ImageBatch) -> int:
-    """The content's own long side in pixels. Raises OptionError where no picture of that size is made."""
+    """The content's own long side in pixels. Raises OptionError where no image of that size is made."""
     side = max(content.images.shape[-2:])
     least, most = _SIDES
     if not least <= side <= most:
@@ -323,7 +323,7 @@ def _long_side(content: ImageBatch) -> int:
 
 
 def _start(start: ImageBatch | str, photo: Tensor, size: tuple[int, int], seed: int) -> Tensor:
-    """The first picture."""
+    """The first image."""
     if start == "content":
         return photo
     if start == "noise":

@@ -1,8 +1,8 @@
-"""Texture synthesis: a new picture that has the texture of an example.
+"""Texture synthesis: a new image that has the texture of an example.
 
     d(x) = mean over layers of |G(x) - G0|^2 / |G0|^2,      G = F F^T / M
 
-A Gram matrix says which features of a layer occur together, and not where. A picture with the same matrices in several
+A Gram matrix says which features of a layer occur together, and not where. An image with the same matrices in several
 layers has the same texture: the same parts in the same kinds of neighbourhood, in another arrangement.
 
 **When it misleads.** What is larger than the deepest layer sees is not kept: bricks lose their straight rows. Only
@@ -13,7 +13,7 @@ with an error as small as any other's.
 
 **Where ours departs.** Every layer's distance is relative to the target's energy, so that layers count alike; the
 paper's weights are the preset `gatys2015`. The paper starts at full size from noise; we go from coarse to fine, which
-is faster and lays out larger structures, and change the picture's spectrum. Pixels are kept in [0, 1] on the way and
+is faster and lays out larger structures, and change the image's spectrum. Pixels are kept in [0, 1] on the way and
 not only at the end.
 """
 
@@ -140,5 +140,5 @@ def _stride(network: Network, layers: list[str]) -> int:
     """How many pixels apart the positions of the deepest of these layers are."""
     fields = [network.layer(name).receptive_field for name in layers]
     if any(field.rows is None or field.cols is None for field in fields):
-        raise OptionError("A tile needs layers that see a part of the picture; name others with layers.")
+        raise OptionError("A tile needs layers that see a part of the image; name others with layers.")
     return max(max(field.rows.stride, field.cols.stride) for field in fields if field.rows and field.cols)

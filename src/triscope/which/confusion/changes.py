@@ -40,7 +40,7 @@ class Changes(Confusion):
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A page, a picture, the raw counts, a table of the images, or every cell with its images."""
+        """A page, an image, the raw counts, a table of the images, or every cell with its images."""
         return {**super().forms, ".csv": self._listed}
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ from triscope.results import Drawn
 from triscope.which.store import Store
 
 _NONE = "(none)"
-_MOST = 40  # rows and columns of a picture and of a page: those with most images outside the diagonal
+_MOST = 40  # rows and columns of an image and of a page: those with most images outside the diagonal
 _LINES = 30  # of text
 _TOLD = 3  # answers of one line
 
@@ -118,7 +118,7 @@ class Confusion(Drawn):
         return f"{self.labels[row]:<{width}}  {total:>6}  {share:>4}  {told}".rstrip()
 
     def shown(self) -> tuple[list[int], list[int]]:
-        """The rows and columns that a picture or a page shows, in their order, at most 40 of each: labels that name a
+        """The rows and columns that an image or a page shows, in their order, at most 40 of each: labels that name a
         class, then those with most images outside the diagonal.
         """
         off = self.values.clone()
@@ -145,7 +145,7 @@ class Confusion(Drawn):
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A page, a picture, the raw counts, the counts as a table, or every cell with its images."""
+        """A page, an image, the raw counts, the counts as a table, or every cell with its images."""
         return {".html": self._page, **super().forms, ".csv": self._csv, ".json": self._json}
 
     def _csv(self) -> bytes:

@@ -28,8 +28,8 @@ from triscope.which.database.table import Table
 _FORMAT = 1
 _PRECISIONS = ("float16", "bfloat16", "float32", "float64")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_MOST_CHANNELS = 4096  # of pictures
-_LONGEST = 1 << 24  # numbers along one axis of a vector, or pixels along one of a picture
+_MOST_CHANNELS = 4096  # of images
+_LONGEST = 1 << 24  # numbers along one axis of a vector, or pixels along one of an image
 #: What the rows of every store have, beside its own columns; layers that are being added have the first line alone.
 _ADDED = {"key": "int64", "stamp": "int64", "status": "string", "error": "string"}
 _ROWS = _ADDED | {
@@ -46,7 +46,7 @@ class _Wrong(ValueError):
 
 @dataclass(frozen=True)
 class Fitting:
-    """How pictures became numbers: the network's preprocessing, by the fast way or the exact one."""
+    """How images became numbers: the network's preprocessing, by the fast way or the exact one."""
 
     size: tuple[int, int]
     resize: int
@@ -72,10 +72,10 @@ class About:
     kind: str = "folder"
     within: str = ""
     listed: str = ""
-    #: The field that says what a picture is called; "" where the answers are yet to be compared with it.
+    #: The field that says what an image is called; "" where the answers are yet to be compared with it.
     label: str = ""
     format: int = _FORMAT
-    #: Whether it was made by a version that looks whether the rows of a layer are pictures.
+    #: Whether it was made by a version that looks whether the rows of a layer are images.
     checked: bool = False
 
     def to_json(self) -> str:
@@ -97,13 +97,13 @@ class About:
         except (_Wrong, RecursionError) as error:
             reason = str(error) if isinstance(error, _Wrong) else "it is nested too deeply"
             raise damaged(table.folder, f"its description cannot be read ({printable(reason)})") from error
-        # What a list said of its pictures is changed in two steps, between which a process may have been killed.
+        # What a list said of its images is changed in two steps, between which a process may have been killed.
         told = tuple(name for name in about.fields if kinds.get(name, ("", 0))[1] is None)
         return replace(about, network=printable(about.network), fields=told)
 
 
 def preprocessing(network: Network, *, exact: bool) -> dict[str, Any]:
-    """How pictures become numbers, as a store notes it."""
+    """How images become numbers, as a store notes it."""
     known = network.preprocess
     return {
         "size": list(known.size), "resize": known.resize, "interpolation": known.interpolation, "exact": exact,
@@ -181,7 +181,7 @@ def _check_values(about: About) -> None:
     if not _HASH.fullmatch(about.sha256):
         raise _Wrong("sha256 is no hash")
     if not all(0 < side <= _LONGEST for side in (*about.preprocess["size"], about.preprocess["resize"])):
-        raise _Wrong("the size of its pictures is none")
+        raise _Wrong("the size of its images is none")
     if about.precision not in _PRECISIONS:
         raise _Wrong(f"the precision is {about.precision[:40]!r}")
     names = [column.name for column in about.columns]
@@ -200,7 +200,7 @@ def _check_values(about: About) -> None:
 def _check_columns(about: About, kinds: Mapping[str, tuple[str, int | None]], *, whole: bool) -> None:
     """Whether the rows have the columns that are described."""
     if whole and not any(column.pool == "pixels" for column in about.columns):
-        raise _Wrong("the small pictures that every store keeps are missing")
+        raise _Wrong("the small images that every store keeps are missing")
     rows = _ROWS if whole else _ADDED
     wanted: dict[str, tuple[str, int | None]] = {name: (kind, None) for name, kind in rows.items()}
     wanted |= {column.name: (column.dtype, column.length) for column in about.columns}

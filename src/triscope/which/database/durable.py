@@ -86,7 +86,7 @@ def sync_folder(path: Path) -> None:
 def damaged(folder: Path, what: str) -> DamagedStore:
     """What is said of a store whose files are not as they were; `folder` is the store's, or that of one of its tables.
 
-    The sentence says what to do: the pictures themselves are as they were, so a store can always be made anew.
+    The sentence says what to do: the images themselves are as they were, so a store can always be made anew.
     """
     store = printable(folder.parent if folder.suffix == ".lance" else folder)
     return DamagedStore(

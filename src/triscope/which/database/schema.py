@@ -1,7 +1,7 @@
-"""Columns: which vectors of a picture are kept, and what is known of each.
+"""Columns: which vectors of an image are kept, and what is known of each.
 
 A layer of maps (C, h, w) is kept as its mean and its maximum over positions, with the position of the maximum; whole
-only where that is asked for. A layer of vectors is kept as it is. The picture itself is kept small, for neighbours in
+only where that is asked for. A layer of vectors is kept as it is. The image itself is kept small, for neighbours in
 pixel space.
 """
 
@@ -22,20 +22,20 @@ from triscope.objectives.base import Need
 
 Kind: TypeAlias = Literal["none", "mean", "max", "class", "place", "pixels"]
 
-#: Pixel space is the picture at this size, in pixels.
+#: Pixel space is the image at this size, in pixels.
 PIXELS = 16
 
-# Half precision rounds to three digits from 6e-5 to 65504, and pictures differ. Layers of other numbers are kept in
+# Half precision rounds to three digits from 6e-5 to 65504, and images differ. Layers of other numbers are kept in
 # single precision.
 _FAINTEST, _STRONGEST = 1e-3, 1e3
 
 
 @dataclass(frozen=True)
 class Column:
-    """One vector of every picture: of a layer, pooled so, of this shape for one picture, kept as numbers of this type.
+    """One vector of every image: of a layer, pooled so, of this shape for one image, kept as numbers of this type.
 
     `none` is the layer as it is, `class` its class token, `place` the position (row * width + col) of each map's
-    maximum, `pixels` the small picture.
+    maximum, `pixels` the small image.
     """
 
     name: str
@@ -87,8 +87,8 @@ class Column:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a layer gave for the pictures that were tried: its shape for one, how large its means over positions are at
-    most, and whether they are the same for all pictures.
+    """What a layer gave for the images that were tried: its shape for one, how large its means over positions are at
+    most, and whether they are the same for all images.
     """
 
     shape: tuple[int, ...]
@@ -97,7 +97,7 @@ class _Seen:
 
     @classmethod
     def of(cls, faint: Tensor, strong: Tensor) -> "_Seen":
-        """Of what a layer gives for a faint and a strong picture, (C, h, w) or (D,)."""
+        """Of what a layer gives for a faint and a strong image, (C, h, w) or (D,)."""
         means = [one.float().flatten(1).mean(1) if one.ndim > 1 else one.float() for one in (faint, strong)]
         rounding = 1e-5 * float(strong.float().abs().mean())
         size = max(float(one.abs().max()) for one in means)
@@ -162,7 +162,7 @@ def _kinds(layer: str, seen: _Seen, need: Need | None) -> tuple[Kind, ...]:
         return ("none",)
     if need is None and seen.same_mean:
         warnings.warn(
-            f"The mean of {layer} over its positions is the same for every picture, as behind an instance "
+            f"The mean of {layer} over its positions is the same for every image, as behind an instance "
             "normalisation; of this layer the maximum is kept.",
             TriscopeWarning,
             stacklevel=2,
@@ -186,7 +186,7 @@ def _tried(network: Network, layers: Iterable[str]) -> dict[str, _Seen]:
 
 
 def _holds_half(size: float) -> bool:
-    """Whether half precision holds numbers about as large as this with three digits, and those of other pictures."""
+    """Whether half precision holds numbers about as large as this with three digits, and those of other images."""
     return _FAINTEST <= size <= _STRONGEST
 
 

@@ -2,7 +2,7 @@
 
     folder/adding-1f2e3d4c.lance     the new vectors so far
 
-Nobody sees half a layer: until every picture has its vector the store is as it was. What was computed when indexing was
+Nobody sees half a layer: until every image has its vector the store is as it was. What was computed when indexing was
 interrupted or killed is kept, and the next run goes on with it, whether the layer is named again or not.
 """
 
@@ -46,9 +46,9 @@ class Addition:
         return ", ".join(dict.fromkeys(column.layer for column in self.about.columns))
 
     def join(self, table: Table) -> bool:
-        """Join the columns to the rows of the store, if every picture of it is there; whether they are joined now.
+        """Join the columns to the rows of the store, if every image of it is there; whether they are joined now.
 
-        A picture that could be used before and cannot now becomes a row with the reason.
+        An image that could be used before and cannot now becomes a row with the reason.
         """
         if not self.there:
             return True
@@ -71,7 +71,7 @@ class Addition:
         return True
 
     def _give_up(self, table: Table, there: Known) -> None:
-        """Make rows with the reason of pictures that could be used before."""
+        """Make rows with the reason of images that could be used before."""
         reasons: dict[int, str] = {}
         for rows in self.table.stream(["key", "error"], "status = 'error'"):
             reasons.update(zip(rows["key"].tolist(), rows["error"], strict=True))

@@ -1,10 +1,10 @@
-"""What the network answered to each picture, as fields that can be asked for, coloured by and exported.
+"""What the network answered to each image, as fields that can be asked for, coloured by and exported.
 
     answer      the name of the most likely class
     certainty   its probability, in [0, 1]
-    correct     whether that is what the picture is called, where its label names a class; null elsewhere
+    correct     whether that is what the image is called, where its label names a class; null elsewhere
 
-The label is what a CSV file says in a column of one of the usual names, else the folder that the picture lies in. It
+The label is what a CSV file says in a column of one of the usual names, else the folder that the image lies in. It
 names a class by the class's name, capitals and underscores aside; a number in a CSV file, or of a network whose classes
 have no names, is the class's index.
 """
@@ -57,13 +57,13 @@ def output_column(columns: Iterable[Column], network: Network) -> Column | None:
 
 
 def label_field(fields: Iterable[str]) -> str:
-    """The field that says what a picture is called."""
+    """The field that says what an image is called."""
     named = {name.casefold(): name for name in fields}
     return next((named[name] for name in _LABELS if name in named), FOLDER)
 
 
 class Answers:
-    """The fields of pictures, from the scores that are stored of them and from their labels."""
+    """The fields of images, from the scores that are stored of them and from their labels."""
 
     def __init__(self, network: Network, label: str) -> None:
         self._network = network
@@ -73,7 +73,7 @@ class Answers:
             self._named.setdefault(plain_name(name), set()).add(index)
 
     def __call__(self, scores: NDArray[Any], labels: Sequence[Any], valid: Sequence[bool] | NDArray[np.bool_]) -> Rows:
-        """`scores` (N, K), `labels` (N,): the three fields; null where a picture has no scores."""
+        """`scores` (N, K), `labels` (N,): the three fields; null where an image has no scores."""
         sure, best = self._network.probabilities(torch.from_numpy(np.array(scores, np.float32))).max(1)
         rows: Rows = {"answer": [], "certainty": [], "correct": []}
         for index, certainty, label, counts in zip(best.tolist(), sure.tolist(), labels, valid, strict=True):

@@ -23,7 +23,7 @@ from triscope.which.collection import Entry
 from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import Decoded, Embedder, broken, decode, faint, ordered
 
-# In float32 the last bit of a vector depends on how many pictures pass through the network together; in multiples of
+# In float32 the last bit of a vector depends on how many images pass through the network together; in multiples of
 # this it does not (nine torchvision networks, one and two threads). So a vector is the same whoever was beside it.
 _FILL = 16
 _AHEAD = 3  # batches that are decoded before they are needed
@@ -31,7 +31,7 @@ _AHEAD = 3  # batches that are decoded before they are needed
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A picture that was looked at: what was read of it, and its vectors as they are stored, if it has any."""
+    """An image that was looked at: what was read of it, and its vectors as they are stored, if it has any."""
 
     entry: Entry
     decoded: Decoded
@@ -54,18 +54,18 @@ class RowComputer:
     workers: int | None = None
 
     def __call__(self, entries: Iterable[Entry]) -> Generator[Row]:
-        """The rows of the entries, batch by batch; of a picture that cannot be used, a row with the reason."""
+        """The rows of the entries, batch by batch; of an image that cannot be used, a row with the reason."""
         with closing(ordered(self._decode, entries, self.workers, _AHEAD * self.batch)) as decoded:
             while waiting := list(islice(decoded, self._together)):
                 yield from embedded(waiting, self._embedder, self._together)
 
     @cached_property
     def _together(self) -> int:
-        """How many pictures pass through the network at once: one, where its answers depend on the others."""
+        """How many images pass through the network at once: one, where its answers depend on the others."""
         layer = depends_on_others(self.network, self._embedder.layers) if self.batch > 1 else None
         if layer:
             warnings.warn(
-                f"What {self.network.name} says of a picture in {layer} depends on the pictures beside it, so they are "
+                f"What {self.network.name} says of an image in {layer} depends on the images beside it, so they are "
                 "passed through it one at a time.",
                 TriscopeWarning,
                 stacklevel=2,
@@ -81,14 +81,14 @@ class RowComputer:
 
 
 def embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) -> list[Row]:
-    """The vectors of a batch, as they are stored; pictures whose vectors cannot be stored become failures."""
+    """The vectors of a batch, as they are stored; images whose vectors cannot be stored become failures."""
     seen = [decoded.pixels for _, decoded in waiting if decoded.pixels is not None]
     if not seen:
         return [Row(entry, decoded) for entry, decoded in waiting]
     values = {name: all_[: len(seen)] for name, all_ in embed(_filled(seen, batch)).items()}
     if lost := faint(values, embed.columns):
         warnings.warn(
-            f"{', '.join(lost)}: for some pictures so small that half precision loses more than a hundredth of it.",
+            f"{', '.join(lost)}: for some images so small that half precision loses more than a hundredth of it.",
             TriscopeWarning,
             stacklevel=2,
         )
@@ -99,7 +99,7 @@ def embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) 
     places = iter(range(len(seen)))
     rows = []
     for entry, decoded in waiting:
-        light = replace(decoded, pixels=None)  # pixels are large, and a unit is many pictures
+        light = replace(decoded, pixels=None)  # pixels are large, and a unit is many images
         if decoded.pixels is None:
             rows.append(Row(entry, light))
             continue
@@ -110,7 +110,7 @@ def embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) 
 
 
 def _filled(seen: list[NDArray[np.uint8]], batch: int) -> torch.Tensor:
-    """Pictures (B, C, H, W), and black ones after them where a batch is short."""
+    """Images (B, C, H, W), and black ones after them where a batch is short."""
     length = min(batch, -(-len(seen) // _FILL) * _FILL)
     pictures = np.zeros((length, *seen[0].shape), np.uint8)
     np.stack(seen, out=pictures[: len(seen)])

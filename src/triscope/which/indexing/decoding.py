@@ -2,7 +2,7 @@
 
 A JPEG is decoded at the smallest of its sizes that is still larger than needed, and resized by PyTorch, whose kernel
 for 8 bits is three times as fast as Pillow's and rounds a little differently; the thumbnail is made of the result. With
-`exact`, a picture is decoded whole and resized by Pillow, which is torchvision's published transform to the bit;
+`exact`, an image is decoded whole and resized by Pillow, which is torchvision's published transform to the bit;
 docs/methods/indexing.md says what the difference amounts to.
 """
 
@@ -37,7 +37,7 @@ from triscope.which.places.place import LocalFile, Place
 
 _FILTERS = {"bilinear": PIL.Image.Resampling.BILINEAR, "bicubic": PIL.Image.Resampling.BICUBIC}
 _THUMBNAIL = 128  # pixels on the longer side
-_LONG = 6  # times as many pixels as the network sees: pictures that are longer are not resized whole
+_LONG = 6  # times as many pixels as the network sees: images that are longer are not resized whole
 _LARGEST = float(np.finfo(np.float16).max)
 _SHORT_LINES = 257  # so many numbers of 8 bits have a sum of 16 bits
 _FAINT = 1e-4  # smaller numbers are what half precision may lose
@@ -48,7 +48,7 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A picture as the network sees it, (H, W, C) of 8 bits, its whole size, and a small JPEG of the whole; or why
+    """An image as the network sees it, (H, W, C) of 8 bits, its whole size, and a small JPEG of the whole; or why
     not.
     """
 
@@ -62,7 +62,7 @@ class Decoded:
 def decode(
     path: str, preprocess: Preprocess, channels: int, *, exact: bool = False, place: Place | None = None
 ) -> Decoded:
-    """The picture at `path`, fitted to a network; where it cannot be read, the sentence that says why.
+    """The image at `path`, fitted to a network; where it cannot be read, the sentence that says why.
 
     `place` is where its bytes are, if not in a file of that path.
     """
@@ -87,7 +87,7 @@ def decode(
 
 
 def _bands(place: Place, label: str, preprocess: Preprocess, channels: int) -> Decoded:
-    """The same for a picture of other than one or three channels; its small JPEG shows the usual ones."""
+    """The same for an image of other than one or three channels; its small JPEG shows the usual ones."""
     try:
         whole = open_photo(place.read(), bands=channels, name=label).pixels
     except ImageError as error:
@@ -101,7 +101,7 @@ def _bands(place: Place, label: str, preprocess: Preprocess, channels: int) -> D
 
 
 def _open(place: Place, label: str, preprocess: Preprocess, exact: bool) -> tuple[NDArray[np.uint8], int, int]:
-    """The upright picture in 8 bits, (H, W, 3), perhaps smaller than its file says, and its whole size."""
+    """The upright image in 8 bits, (H, W, 3), perhaps smaller than its file says, and its whole size."""
     data = place.read()
     image = recognise(data, label, MAX_PIXELS)
     size = image.size
@@ -120,7 +120,7 @@ def _needed(preprocess: Preprocess) -> int:
 
 
 def _resize(array: NDArray[np.uint8], tall: int, wide: int, how: str) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) of 8 bits at another size, with antialiasing."""
+    """An image (H, W, 3) of 8 bits at another size, with antialiasing."""
     writable = array if array.flags.writeable else array.copy()  # PyTorch warns of others
     # A batch of one with strides of its own, by which PyTorch sees that colours lie side by side, and leaves them so.
     channels_first = torch.from_numpy(writable)[None].permute(0, 3, 1, 2)
@@ -130,13 +130,13 @@ def _resize(array: NDArray[np.uint8], tall: int, wide: int, how: str) -> NDArray
 
 
 def _centre(whole: NDArray[np.uint8], rows: int, cols: int) -> NDArray[np.uint8]:
-    """The middle of a picture, cut as torchvision cuts it."""
+    """The middle of an image, cut as torchvision cuts it."""
     top, left = round((whole.shape[0] - rows) / 2), round((whole.shape[1] - cols) / 2)
     return np.ascontiguousarray(whole[top : top + rows, left : left + cols])
 
 
 def _fit(image: PIL.Image.Image, preprocess: Preprocess, exact: bool) -> PIL.Image.Image:
-    """The centre of the resized picture by Pillow: by one step, or by two as torchvision does it."""
+    """The centre of the resized image by Pillow: by one step, or by two as torchvision does it."""
     rows, cols = preprocess.size
     tall, wide = _resized(image.height, image.width, preprocess)
     top, left = round((tall - rows) / 2), round((wide - cols) / 2)
@@ -161,7 +161,7 @@ def _resized(height: int, width: int, preprocess: Preprocess) -> tuple[int, int]
 
 
 def _small(array: NDArray[np.uint8]) -> bytes:
-    """The JPEG of a picture made small."""
+    """The JPEG of an image made small."""
     scale = min(1.0, _THUMBNAIL / max(array.shape))
     tall, wide = (max(1, round(side * scale)) for side in array.shape[:2])
     file = io.BytesIO()
@@ -170,7 +170,7 @@ def _small(array: NDArray[np.uint8]) -> bytes:
 
 
 class Embedder:
-    """The vectors of pictures: a copy of a network in one precision, and the columns wanted of it."""
+    """The vectors of images: a copy of a network in one precision, and the columns wanted of it."""
 
     def __init__(self, network: Network, columns: Iterable[Column], precision: str) -> None:
         self.columns = tuple(columns)
@@ -189,7 +189,7 @@ class Embedder:
         return other
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
-        """For pictures (B, C, H, W) in [0, 1], or of 8 bits, each column's values (B, ...), as float32 or positions."""
+        """For images (B, C, H, W) in [0, 1], or of 8 bits, each column's values (B, ...), as float32 or positions."""
         images = pixels.to(self._network.device)
         with torch.no_grad():
             if not self.layers:
@@ -204,10 +204,10 @@ class Embedder:
         return values
 
     def _normalised(self, images: Tensor, room: Tensor) -> Tensor:
-        """What `Network.normalise` makes of pictures, channels last, in the network's precision; in `room` if it fits,
+        """What `Network.normalise` makes of images, channels last, in the network's precision; in `room` if it fits,
         since the system takes large blocks that are freed back, and has to clear them again for the next batch.
 
-        Picture by picture, so that it stays in the processor's cache, and on whole rows of pixels: a mean for each of
+        Image by image, so that it stays in the processor's cache, and on whole rows of pixels: a mean for each of
         three colours, side by side in memory, is slow to subtract.
         """
         count, channels, rows, cols = images.shape
@@ -246,7 +246,7 @@ class Embedder:
 
 
 def small(images: Tensor) -> Tensor:
-    """Pictures (B, C, H, W), floats in [0, 1] or of 8 bits, averaged to the few pixels of pixel space, in [0, 1]."""
+    """Images (B, C, H, W), floats in [0, 1] or of 8 bits, averaged to the few pixels of pixel space, in [0, 1]."""
     count, channels, rows, cols = images.shape
     if images.dtype == torch.uint8 and rows % PIXELS == cols % PIXELS == 0:  # many, channels last: sum whole lines
         lines = images.permute(0, 2, 3, 1).reshape(count, PIXELS, rows // PIXELS, cols * channels).cpu().numpy()
@@ -258,7 +258,7 @@ def small(images: Tensor) -> Tensor:
 
 
 def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | None]:
-    """For each picture, why its vectors cannot be kept, or None."""
+    """For each image, why its vectors cannot be kept, or None."""
     reasons: list[str | None] = [None] * len(next(iter(values.values())))
     for column in columns:
         flat = values[column.name].flatten(1).float().abs()
@@ -271,7 +271,7 @@ def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | N
 
 
 def faint(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str]:
-    """The layers that give some picture nothing but numbers of which half precision loses more than a hundredth."""
+    """The layers that give some image nothing but numbers of which half precision loses more than a hundredth."""
     found = []
     for column in columns:
         if column.dtype != "float16" or column.pool == "pixels":

@@ -1,7 +1,7 @@
-"""Indexing: the pictures of a collection that a store does not hold yet are planned, computed and committed.
+"""Indexing: the images of a collection that a store does not hold yet are planned, computed and committed.
 
     plan        which entries of the collection are new or changed                      planning.Plan
-    compute     entries to rows; reads pictures, writes nothing, knows no store         computing.Compute
+    compute     entries to rows; reads images, writes nothing, knows no store         computing.Compute
     commit      rows into the store, each once; the only part that writes               committing.Committer
 
 Only compute is work for others: a pool of processes or of machines is handed entries and gives back rows.
@@ -37,9 +37,9 @@ _UNIT_BYTES = 256 << 20  # of rows that are computed and not yet committed
 
 @dataclass(frozen=True)
 class Pace:
-    """How many pictures pass through the network at once, how many threads decode (None: as many as there are
+    """How many images pass through the network at once, how many threads decode (None: as many as there are
     processors, and one) or the cluster whose actors compute, and when what was computed is committed: after `unit`
-    pictures, and after `every` seconds wherever a batch ends, so that a process that is killed loses no more.
+    images, and after `every` seconds wherever a batch ends, so that a process that is killed loses no more.
     """
 
     batch: int = 64
@@ -55,7 +55,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far indexing is: `done` of `total` pictures of this shard, of which `known` were stored before; of those
+    """How far indexing is: `done` of `total` images of this shard, of which `known` were stored before; of those
     computed now, `failed` could not be used; `stored` are on disk. `removed` rows are of files that are gone. `what`
     names the layers that are added to a store, `nodes` tell what happened on each node of a cluster.
     """
@@ -72,7 +72,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Pictures per second."""
+        """Images per second."""
         return (self.done - self.known) / self.seconds if self.seconds else 0.0
 
     @property
@@ -83,7 +83,7 @@ class Progress:
     def __str__(self) -> str:
         failed = f", {self.failed} unusable" if self.failed else ""
         what = f"{self.what}: " if self.what else ""
-        return f"{what}{self.done} of {self.total} pictures{failed}, {self.rate:.0f} a second, {_clock(self.left)} left"
+        return f"{what}{self.done} of {self.total} images{failed}, {self.rate:.0f} a second, {_clock(self.left)} left"
 
 
 def index(
@@ -167,7 +167,7 @@ class _Job:
         return cls(Plan(collection, shard, committer.known), compute, committer, pace.for_rows_of(about), what)
 
     def progress(self, more: int = 0) -> Progress:
-        """How far it is, with `more` pictures that are computed and not yet committed."""
+        """How far it is, with `more` images that are computed and not yet committed."""
         seconds = time.monotonic() - self._started if self._started else 0.0
         done = self._counts["done"] + more + self.plan.kept
         counts = self._counts | {"done": done, "known": self.plan.kept}
@@ -180,7 +180,7 @@ class _Job:
         self._counts["total"] = plan.count()
         if not self._counts["total"] and len(plan.known.keys) and plan.shard[1] == 1:
             raise StoreError(
-                f"{plan.collection.name} holds no pictures now, and its store holds {len(plan.known.keys)}; nothing "
+                f"{plan.collection.name} holds no images now, and its store holds {len(plan.known.keys)}; nothing "
                 "was changed."
             )
         self._started = self._committed = time.monotonic()
@@ -213,7 +213,7 @@ class _Job:
         rows.clear()
 
     def is_whole(self) -> bool:
-        """Whether the store holds every picture of the collection, those of all shards."""
+        """Whether the store holds every image of the collection, those of all shards."""
         return self.committer.is_whole(self.plan.collection, self.plan.shard)
 
 

@@ -1,4 +1,4 @@
-"""What a store holds already: which pictures need not be looked at again."""
+"""What a store holds already: which images need not be looked at again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from triscope.which.database.table import Table
 
 @dataclass
 class Known:
-    """The rows that are stored, by key: sorted arrays, 17 bytes a picture."""
+    """The rows that are stored, by key: sorted arrays, 17 bytes an image."""
 
     keys: NDArray[np.int64]
     stamps: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Known:
         return place if place < len(self.keys) and self.keys[place] == key else None
 
     def holds(self, keys: NDArray[np.int64], stamps: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For each of these pictures, whether it is here as it is there."""
+        """For each of these images, whether it is here as it is there."""
         if not len(self.keys):
             return np.zeros(len(keys), bool)
         places = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
@@ -58,12 +58,12 @@ class Known:
         return here
 
     def has(self, entry: Entry) -> bool:
-        """Whether the picture is stored as it is now. What could not be used is tried again."""
+        """Whether the image is stored as it is now. What could not be used is tried again."""
         place = self.place(entry.key)
         return place is not None and self.stamps[place] == entry.stamp and not self.failed[place]
 
     def same_failure(self, entry: Entry, error: str | None) -> bool:
-        """Whether nothing has changed about a picture that could not be used, and still cannot."""
+        """Whether nothing has changed about an image that could not be used, and still cannot."""
         place = self.place(entry.key)
         return (
             error is not None and place is not None and bool(self.failed[place]) and self.stamps[place] == entry.stamp

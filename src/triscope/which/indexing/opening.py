@@ -77,7 +77,7 @@ def _described(table: Table, network: Network, folder: Path) -> About:
 
 
 def _relabel(table: Table, collection: Collection, was: About) -> None:
-    """What the collection says now of the pictures that are stored, in the place of what it said."""
+    """What the collection says now of the images that are stored, in the place of what it said."""
     gone = [name for name in was.fields if name not in collection.fields]
     if gone:
         table.drop(gone)

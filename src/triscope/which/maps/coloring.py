@@ -1,10 +1,10 @@
-"""Which colour stands for which value of a field: a legend, and each picture's place in it.
+"""Which colour stands for which value of a field: a legend, and each image's place in it.
 
 Values that are words have a colour each, the commonest first, as long as there are at most 36; beyond that the others
 share a grey, and the legend says how many they are. The first twelve stay apart for most eyes (eight of Okabe and Ito's
 but black, then darker and paler ones between them); the further ones were each chosen as far as could be from all
 before and from the paper by day and by night, so that any two are at least 0.069 apart in OKLab. Many numbers or dates
-are divided into six ranges with about as many pictures each.
+are divided into six ranges with about as many images each.
 """
 
 from collections import Counter
@@ -28,14 +28,14 @@ _FEW = 12  # numbers that are words to a legend: years, grades
 
 @dataclass(frozen=True)
 class Coloring:
-    """A legend of (value, how many pictures, colour as #rrggbb), and each picture's place in it (N,)."""
+    """A legend of (value, how many images, colour as #rrggbb), and each image's place in it (N,)."""
 
     legend: tuple[tuple[str, int, str], ...]
     places: tuple[int, ...]
 
     @property
     def colors(self) -> list[str]:
-        """Each picture's colour (N,)."""
+        """Each image's colour (N,)."""
         return [self.legend[place][2] for place in self.places]
 
 
@@ -56,7 +56,7 @@ def coloring(values: Sequence[Any]) -> Coloring:
 
 
 def shown(value: Any) -> str:
-    """What is known of a picture, as text; nothing where it is not known."""
+    """What is known of an image, as text; nothing where it is not known."""
     match value:
         case None:
             return ""
@@ -68,7 +68,7 @@ def shown(value: Any) -> str:
 
 
 def _ranges(values: Sequence[Any]) -> Coloring:
-    """Ranges of numbers or dates with about as many pictures each; equal values are in one range."""
+    """Ranges of numbers or dates with about as many images each; equal values are in one range."""
     ordered = sorted(value for value in values if value is not None)
     edges = sorted({ordered[len(ordered) * part // len(RANGES)] for part in range(len(RANGES))})
     which = {value: max(place for place, edge in enumerate(edges) if edge <= value) for value in set(ordered)}

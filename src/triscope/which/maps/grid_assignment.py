@@ -1,7 +1,7 @@
-"""From a map to a mosaic: every picture gets a cell of a grid, near where it stands on the map.
+"""From a map to a mosaic: every image gets a cell of a grid, near where it stands on the map.
 
-Up to 3,000 pictures by linear assignment, which makes the sum of squared ways as small as it can be; above that by
-halving pictures and grid alike, along the longer side, again and again, which takes no time and keeps neighbourhoods
+Up to 3,000 images by linear assignment, which makes the sum of squared ways as small as it can be; above that by
+halving images and grid alike, along the longer side, again and again, which takes no time and keeps neighbourhoods
 nearly as well.
 """
 
@@ -43,7 +43,7 @@ def _halve(
     size: tuple[int, int],
     found: NDArray[np.int32],
 ) -> None:
-    """Give the pictures `some` the cells of a block of the grid, which has room for them."""
+    """Give the images `some` the cells of a block of the grid, which has room for them."""
     (top, left), (rows, cols) = corner, size
     if len(some) == 0:
         return

@@ -1,4 +1,4 @@
-"""What takes long for a map, kept with its store: opened again where the same is asked of the same pictures."""
+"""What takes long for a map, kept with its store: opened again where the same is asked of the same images."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from triscope.errors import StoreError
 from triscope.which.database.durable import write_durably
 from triscope.which.store import Store
 
-WORTH = 2000  # pictures: what is made of fewer is made sooner than it is found
+WORTH = 2000  # images: what is made of fewer is made sooner than it is found
 _STATES = 4  # of each kind that `once` keeps: those of older states of the store are taken away
 
 _making = threading.Lock()  # two that ask at once wait for one answer
@@ -29,7 +29,7 @@ def once(
     make: Callable[[], dict[str, Tensor]],
     fits: Callable[[Mapping[str, Tensor]], bool],
 ) -> Mapping[str, Tensor]:
-    """What `make` gives, once for each state of a store of many pictures; what a file holds counts if it `fits`."""
+    """What `make` gives, once for each state of a store of many images; what a file holds counts if it `fits`."""
     if len(store) < WORTH:
         return make()
     with _making:
@@ -53,7 +53,7 @@ def fitting(
 
 
 def keep_new(store: Store, key: Mapping[str, Any], made: Callable[[], Mapping[str, Tensor]]) -> None:
-    """Keep what was made of a store of many pictures; what is too old is taken away."""
+    """Keep what was made of a store of many images; what is too old is taken away."""
     if len(store) >= WORTH:
         keep(store, key, made())
         _tidy(store.path / "maps", str(key["method"]))

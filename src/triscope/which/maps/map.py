@@ -1,4 +1,4 @@
-"""What `pca` and `tsne` return: a place in the plane for every picture of a store, drawn with the pictures on it."""
+"""What `pca` and `tsne` return: a place in the plane for every image of a store, drawn with the images on it."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Form: TypeAlias = Literal["map", "mosaic"]
 
-#: How many pictures a page or a picture shows; the others are points.
+#: How many images a page or an image shows; the others are points.
 SHOWN = 20_000
 _NEIGHBORS = 8
 _MARGIN = 0.03
@@ -47,11 +47,11 @@ Placing: TypeAlias = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Map(Drawn):
-    """A place (N, 2) of (x, y), y up, for each of the pictures `rows` of a store.
+    """A place (N, 2) of (x, y), y up, for each of the images `rows` of a store.
 
     `title` and `captions` say what was done and what may be read off it. `kept` is the part of all variance that each
     principal component keeps. `form` says whether `draw` makes the map or a mosaic, on a square of `size` pixels;
-    `color_by` which metadata its frames are coloured by. Saved as .html (a page with the pictures on it), as a picture,
+    `color_by` which metadata its frames are coloured by. Saved as .html (a page with the images on it), as an image,
     .csv, .parquet or .npy.
     """
 
@@ -91,16 +91,16 @@ class Map(Drawn):
         return f"{self.title}, {len(self)} images"
 
     def _repr_html_(self) -> str | None:
-        """The page, for notebooks; a mosaic is shown as the picture that it is."""
+        """The page, for notebooks; a mosaic is shown as the image that it is."""
         return frame(self.forms[".html"](), self.title) if self.form == "map" else None
 
     def __getitem__(self, index: int) -> Self:
-        """Refused: a map is one picture, whose places mean nothing alone. `rows`, `names` and `values` have them."""
-        raise OptionError("A map is one picture, and no batch; rows, names and values say which picture lies where.")
+        """Refused: a map is one image, whose places mean nothing alone. `rows`, `names` and `values` have them."""
+        raise OptionError("A map is one image, and no batch; rows, names and values say which image lies where.")
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """The pictures' rows in the store (N,)."""
+        """The images' rows in the store (N,)."""
         return self.found.rows
 
     @property
@@ -110,12 +110,12 @@ class Map(Drawn):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The pictures' names."""
+        """The images' names."""
         return self.store.names(self.rows)
 
     @cached_property
     def known(self) -> dict[str, list[Any]]:
-        """What is known of each picture: its folder, what the network answered, and the collection's metadata."""
+        """What is known of each image: its folder, what the network answered, and the collection's metadata."""
         names = [name for name in self.store.fields if name not in ("name", "width", "height", "size")]
         taken = self.store.table.take(self.rows, names)
         return {name: np.asarray(taken[name], object).tolist() for name in names}
@@ -127,24 +127,24 @@ class Map(Drawn):
         return {name: values for name, values in texts.items() if len(set(values)) > 1 or name == self.color_by}
 
     def transform(self, images: Images | Sequence[Any]) -> Tensor:
-        """Where other pictures would lie on this map: (M, 2). The map itself stays as it is."""
+        """Where other images would lie on this map: (M, 2). The map itself stays as it is."""
         several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
         vectors = torch.stack([embed(self.store, self.column, image)[0] for image in several])
         projected, _ = self.found.projection(vectors)
         return self.placing(projected)
 
     def neighbors(self, k: int = _NEIGHBORS) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The k pictures nearest to each along the principal components, as places in `rows` (N, k), and how far they
+        """The k images nearest to each along the principal components, as places in `rows` (N, k), and how far they
         are; -1 where there are not as many.
         """
         return _nearest(self.found.values, k)
 
     def mosaic(self) -> "Map":
-        """The same, drawn as a mosaic: every picture in a cell near its place."""
+        """The same, drawn as a mosaic: every image in a cell near its place."""
         return replace(self, form="mosaic")
 
     def montage(self) -> render.Montage:
-        """The pictures on the map, or in the mosaic; those that there is no room for are grey dots."""
+        """The images on the map, or in the mosaic; those that there is no room for are grey dots."""
         kept = self.shown
         places = unit(self.values)
         tiles = []
@@ -172,12 +172,12 @@ class Map(Drawn):
         return render.Montage(self.size, self.size, tuple(tiles))
 
     def draw(self) -> Tensor:
-        """The pictures on the map, or in the mosaic, on white: (3, size, size) in [0, 1]."""
+        """The images on the map, or in the mosaic, on white: (3, size, size) in [0, 1]."""
         return self.montage().paint()
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A page with the pictures on it, a picture, the raw values, or a table with or without the pictures."""
+        """A page with the images on it, an image, the raw values, or a table with or without the images."""
         return {".html": self._page, **super().forms, ".csv": self._csv, ".parquet": self._parquet}
 
     def _colours(self) -> list[tuple[float, ...]]:
@@ -216,7 +216,7 @@ class Map(Drawn):
         return buffer.getvalue()
 
     def _near(self, some: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The pictures nearest to each of some, for the page; those of a large store are kept with it."""
+        """The images nearest to each of some, for the page; those of a large store are kept with it."""
 
         def make() -> dict[str, Tensor]:
             indices, scores = _nearest(self.found.values[some], _NEIGHBORS)
@@ -234,7 +234,7 @@ class Map(Drawn):
 
     @cached_property
     def shown(self) -> NDArray[np.int64]:
-        """The places in `rows` of the pictures that a page shows, ascending; the others are points."""
+        """The places in `rows` of the images that a page shows, ascending; the others are points."""
         return sample(len(self.rows), SHOWN)
 
     def _page(self) -> bytes:
@@ -256,7 +256,7 @@ class Map(Drawn):
         nearest_, far = self._near(kept)
         captions = self.captions
         if len(rest):
-            captions += (f"{len(kept):,} pictures, drawn at random, are shown; the other {len(rest):,} are points.",)
+            captions += (f"{len(kept):,} images, drawn at random, are shown; the other {len(rest):,} are points.",)
         fields = {name: tuple(self.known[name][place] for place in kept) for name in self.fields}
         rows = self.rows[kept]
         return Shown(
@@ -277,10 +277,10 @@ class Map(Drawn):
 
 
 def check_field(made: Map, name: str) -> tuple[str, ...]:
-    """The values of a field as texts. Raises StoreError where the pictures have none of that name."""
+    """The values of a field as texts. Raises StoreError where the images have none of that name."""
     if name not in made.known:
         near = nearest(name, made.known)
-        raise StoreError(f"The pictures have no field {name!r} to colour by.{near} They have {', '.join(made.known)}.")
+        raise StoreError(f"The images have no field {name!r} to colour by.{near} They have {', '.join(made.known)}.")
     return tuple(map(shown, made.known[name]))
 
 
@@ -299,7 +299,7 @@ def unit(values: Tensor) -> NDArray[np.float32]:
 
 
 def sample(count: int, most: int) -> NDArray[np.int64]:
-    """Which of `count` pictures are shown, at most `most`, in order."""
+    """Which of `count` images are shown, at most `most`, in order."""
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
@@ -315,7 +315,7 @@ def _nearest(values: Tensor, k: int) -> tuple[NDArray[np.int32], NDArray[np.floa
     squares = values.square().sum(1)
     for start in range(0, count, 1024):
         block = values[start : start + 1024]
-        distances = torch.addmm(squares, block, values.T, alpha=-2)  # less the square of the picture's own length
+        distances = torch.addmm(squares, block, values.T, alpha=-2)  # less the square of the image's own length
         places = torch.arange(len(block))
         distances[places, start + places] = torch.inf
         best, where = _smallest(distances, most)

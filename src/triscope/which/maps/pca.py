@@ -2,10 +2,10 @@
 
     x = (v - m) . d1,    y = (v - m) . d2        m the mean; d1, d2 the directions of greatest variance
 
-**What it shows.** The strongest differences between pictures, for this layer, with distances that mean something: the
+**What it shows.** The strongest differences between images, for this layer, with distances that mean something: the
 map is a shadow of the vectors, and what is far apart on it is far apart for the layer.
 
-**When it misleads.** Two components of thousands keep a small part of the variance, which the caption states: pictures
+**When it misleads.** Two components of thousands keep a small part of the variance, which the caption states: images
 that lie on each other may differ in all the rest.
 
 **Reference.** K. Pearson, "On lines and planes of closest fit to systems of points in space", 1901; I. Jolliffe,
@@ -50,7 +50,7 @@ def pca(
     values = plane(found.values)
     across, up, *_ = [*found.kept[:2].tolist(), 0.0, 0.0]
     said = (
-        f"{len(found.rows):,} pictures by {column.length:,} numbers of {column.layer}: the two strongest of their "
+        f"{len(found.rows):,} images by {column.length:,} numbers of {column.layer}: the two strongest of their "
         f"principal components, which keep "
         f"{across:.1%} (across) and {up:.1%} (up) of the variance."
     )
@@ -58,7 +58,7 @@ def pca(
         said,
         "What is far apart here is far apart for the layer; what lies together may differ in all the other components.",
     )
-    notes = ("All vectors are the same, so all pictures lie in one place.",) if found.flat else ()
+    notes = ("All vectors are the same, so all images lie in one place.",) if found.flat else ()
     made = Map(
         values, store, column, found, f"PCA of {column.layer}", (*captions, *left_out(store), *notes), plane, form,
         size, color_by, {"variance": found.kept.tolist()}, notes=notes,
@@ -69,7 +69,7 @@ def pca(
 
 
 def look_up(store: Store, layer: str | None) -> tuple[Column, Coordinates]:
-    """The column that stands for a layer, or for the last that the store keeps, and its pictures' coordinates."""
+    """The column that stands for a layer, or for the last that the store keeps, and its images' coordinates."""
     column = stored_column(store, layer)
     return column, coordinates(store, column)
 
@@ -80,16 +80,16 @@ def stored_column(store: Store, layer: str | None) -> Column:
     inner = [name for name in kept if name != "output"]
     column = store.find(layer or (inner or kept)[-1])
     if not len(store):
-        raise StoreError(f"{printable(store.path)} has no picture that could be shown; index some first.")
+        raise StoreError(f"{printable(store.path)} has no image that could be shown; index some first.")
     return column
 
 
 def left_out(store: Store) -> tuple[str, ...]:
-    """A sentence on the pictures that are not on a map because they have no vector, where there are such."""
+    """A sentence on the images that are not on a map because they have no vector, where there are such."""
     count = store.table.count("status = 'error'")
     if not count:
         return ()
-    return (f"{count:,} more picture{'s' if count > 1 else ''} could not be used and are not on it.",)
+    return (f"{count:,} more image{'s' if count > 1 else ''} could not be used and are not on it.",)
 
 
 def plane(values: Tensor) -> Tensor:

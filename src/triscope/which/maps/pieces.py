@@ -21,7 +21,7 @@ _NEAR = 8
 
 
 def places(made: Map) -> Piece:
-    """Where the pictures are on the map (N, 2) and the points (M, 2), the pictures' rows (N,), how thumbnails are laid
+    """Where the images are on the map (N, 2) and the points (M, 2), the images' rows (N,), how thumbnails are laid
     out.
     """
     at, layout = unit(made.values), layout_of(len(made.shown))
@@ -38,7 +38,7 @@ def places(made: Map) -> Piece:
 
 
 def names(made: Map) -> Piece:
-    """What the pictures are called, and what is known of them."""
+    """What the images are called, and what is known of them."""
     fields = {name: [made.known[name][place] for place in made.shown] for name in made.fields}
     told = {
         "names": [printable(name) for name in made.store.names(made.rows[made.shown])],
@@ -49,17 +49,17 @@ def names(made: Map) -> Piece:
 
 
 def grid_cells(made: Map) -> Piece:
-    """Each picture's cell (N, 2), row and column, of the mosaic's grid."""
+    """Each image's cell (N, 2), row and column, of the mosaic's grid."""
     found, grid = cells(unit(made.values)[made.shown])
     return {"grid": list(grid)}, {"cells": _bytes(found, "<i4")}
 
 
 def near(made: Map, place: int) -> Piece:
-    """The pictures nearest to one of those that are shown: [place, distance], nearest first. Raises OptionError where
-    there is no such picture.
+    """The images nearest to one of those that are shown: [place, distance], nearest first. Raises OptionError where
+    there is no such image.
     """
     if not 0 <= place < len(made.shown):
-        raise OptionError("The map has no such picture.")
+        raise OptionError("The map has no such image.")
     values = made.found.values[made.shown]
     far = (values - values[place]).square().sum(1)
     far[place] = np.inf

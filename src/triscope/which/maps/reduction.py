@@ -1,4 +1,4 @@
-"""The few numbers of every picture that maps are drawn from: its principal components, found without ever holding all
+"""The few numbers of every image that maps are drawn from: its principal components, found without ever holding all
 vectors in memory.
 """
 
@@ -23,7 +23,7 @@ _FLAT = 1e-12  # of the squared length of the mean: less variance than that is r
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """The pictures of a store by one column: `rows` (N,), their principal components `values` (N, R), at most 50, and
+    """The images of a store by one column: `rows` (N,), their principal components `values` (N, R), at most 50, and
     the part (R,) of all variance that each component keeps.
     """
 
@@ -82,7 +82,7 @@ def _coordinates(store: Store, column: Column, rows: NDArray[np.int64]) -> Coord
 
 
 def _turned(found: Projection, values: Tensor) -> Projection:
-    """Each direction with the sign that makes its farthest picture positive; the values are turned alike, in place."""
+    """Each direction with the sign that makes its farthest image positive; the values are turned alike, in place."""
     farthest = values.gather(0, values.abs().argmax(0, keepdim=True))[0]
     signs = torch.where(farthest < 0, -1.0, 1.0)
     values *= signs

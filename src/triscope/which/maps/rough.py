@@ -1,6 +1,6 @@
-"""A map of a large collection that is there at once: the plane of a few of its pictures, until that of all is found.
+"""A map of a large collection that is there at once: the plane of a few of its images, until that of all is found.
 
-The directions are principal components of at most 512 vectors, drawn at random; every picture that a page shows is seen
+The directions are principal components of at most 512 vectors, drawn at random; every image that a page shows is seen
 along them. That reads a part of a store once, where the components of all of it take several rounds.
 """
 
@@ -19,10 +19,10 @@ _BLOCK_BYTES = 32 << 20
 
 
 def rough_map(store: Store, layer: str | None) -> Map | None:
-    """The pictures of a store that a page shows, on the plane of a few of them; None where the components of all are at
+    """The images of a store that a page shows, on the plane of a few of them; None where the components of all are at
     hand, or soon found.
 
-    Values (N, 2). Raises StoreError where the layer is not kept, or the store has no picture.
+    Values (N, 2). Raises StoreError where the layer is not kept, or the store has no image.
     """
     column = stored_column(store, layer)
     if len(store) < WORTH or is_known(store, column):
@@ -37,7 +37,7 @@ def rough_map(store: Store, layer: str | None) -> Map | None:
     values = torch.cat([found(block)[0] for block in blocks])
     total = float(vectors.var(0).sum())
     kept = found.variance / total if total else torch.zeros_like(found.variance)
-    said = f"Places by {len(few):,} of the pictures, drawn at random; those by all of them follow."
+    said = f"Places by {len(few):,} of the images, drawn at random; those by all of them follow."
     return Map(
         plane(values), store, column, Coordinates(rows, values, found, kept), f"PCA of {column.layer}", (said,), plane,
         notes=(said,),

@@ -1,10 +1,10 @@
-"""t-SNE: a plane on which each picture's nearest neighbours are near.
+"""t-SNE: a plane on which each image's nearest neighbours are near.
 
     minimise KL(P || Q)      p_ij of Gaussians so wide that `perplexity` neighbours count,  q_ij ~ 1 / (1 + d_ij^2)
 
 It is openTSNE's, on the 50 strongest principal components, from the first two of them.
 
-**What it shows.** Which pictures are alike for a layer: groups stand apart even where thousands of numbers tell them
+**What it shows.** Which images are alike for a layer: groups stand apart even where thousands of numbers tell them
 apart.
 
 **When it misleads.** Distances between groups, their sizes and their density carry no meaning, and neither do the axes.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _EARLY, _EXAGGERATION = 250, 12
 _SLICE = 25  # iterations between two steps
-_FEWEST = 4  # pictures: fewer have no neighbourhoods
+_FEWEST = 4  # images: fewer have no neighbourhoods
 _TRANSFORM = 250
 _MEANING = "Distances between groups, and how large or dense they are, carry no meaning."
 
@@ -78,10 +78,10 @@ def tsne(
 
         kept = f"{found.values.shape[1]} principal components, which keep {float(found.kept.sum()):.1%} of the variance"
         said = (
-            f"{count:,} pictures by {column.length:,} numbers of {column.layer}: t-SNE with a perplexity of {near:g}, "
+            f"{count:,} images by {column.length:,} numbers of {column.layer}: t-SNE with a perplexity of {near:g}, "
             f"on {kept}."
         )
-        captions = (said, "Pictures that lie together are alike for the layer.", _MEANING, *left_out(store))
+        captions = (said, "Images that lie together are alike for the layer.", _MEANING, *left_out(store))
         return Map(
             values, store, column, found, f"t-SNE of {column.layer}", (*captions, *notes), placing, form, size,
             color_by, {"perplexity": near, "variance": found.kept.tolist()}, notes=notes,
@@ -90,7 +90,7 @@ def tsne(
     if color_by is not None:
         check_field(made(plane(found.values)), color_by)
     if found.flat or count < _FEWEST:
-        few = f"{count} picture{'s are' if count > 1 else ' is'} too few for t-SNE"
+        few = f"{count} image{'s are' if count > 1 else ' is'} too few for t-SNE"
         why = few if count < _FEWEST else "All vectors are the same"
         yield Step(steps, steps, 0.0, {}, made(plane(found.values), (f"{why}, so PCA's places are shown.",)))
         return

@@ -1,12 +1,12 @@
-"""Duplicates: groups of pictures that a layer can hardly tell apart, such as copies of other sizes and qualities.
+"""Duplicates: groups of images that a layer can hardly tell apart, such as copies of other sizes and qualities.
 
-Two pictures are linked where their cosine is at least `least`; what is linked, directly or through others, is a group.
+Two images are linked where their cosine is at least `least`; what is linked, directly or through others, is a group.
 Pairs are looked for block by block in the projections: what those leave out of a cosine is bounded by the lengths they
 leave out (Cauchy and Schwarz), so that no pair is missed, and the exact cosine of the few that remain decides. Never is
 there a matrix of all pairs.
 
 **When it misleads.** Links chain: in a burst of photos the first and the last may differ. A deep layer may find two
-pictures of one thing alike that no person would take for copies; `layer="input"` is stricter about the pixels.
+images of one thing alike that no person would take for copies; `layer="input"` is stricter about the pixels.
 """
 
 from collections.abc import Iterator

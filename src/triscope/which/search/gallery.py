@@ -1,4 +1,4 @@
-"""What WHICH methods return: pictures of the collection, best first, each with its row, its name and its score."""
+"""What WHICH methods return: images of the collection, best first, each with its row, its name and its score."""
 
 import csv
 import dataclasses
@@ -20,10 +20,10 @@ _SMALLEST = 64  # pixels on the longer side of what is drawn
 
 @dataclass(frozen=True, eq=False)
 class Gallery(Drawn):
-    """Pictures of a store, best first: `values` (k,) are their scores, `rows` (k,) where they stand in the store.
+    """Images of a store, best first: `values` (k,) are their scores, `rows` (k,) where they stand in the store.
 
-    `pictures` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in
-    what the network saw. `groups` (k,) say what belongs together. `query` is the picture that was asked about, if there
+    `images` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in
+    what the network saw. `groups` (k,) say what belongs together. `query` is the image that was asked about, if there
     was one. `score` says what the values are.
     """
 
@@ -41,7 +41,7 @@ class Gallery(Drawn):
     objective: Any = None
 
     def entries(self) -> list[dict[str, Any]]:
-        """One mapping for each picture: rank, row, name, score, and where there is one its position and box."""
+        """One mapping for each image: rank, row, name, score, and where there is one its position and box."""
         found = []
         for place, (row, name, value) in enumerate(zip(self.rows, self.names, self.values.tolist(), strict=True)):
             entry: dict[str, Any] = {"rank": place + 1, "row": row, "name": name, "score": value}
@@ -69,9 +69,9 @@ class Gallery(Drawn):
         return bool(self.rows)
 
     def montage(self) -> render.Montage:
-        """The pictures row by row, small ones enlarged, the query at their left."""
+        """The images row by row, small ones enlarged, the query at their left."""
         if not self.pictures:
-            raise ValueError("There is no picture to draw: nothing was found.")
+            raise ValueError("There is no image to draw: nothing was found.")
         found = render.montage([render.enlarge(picture, _factor(picture)) for picture in self.pictures])
         if self.query is None:
             return found
@@ -82,12 +82,12 @@ class Gallery(Drawn):
         return render.Montage(height, left + found.width, (render.Tile(self.query, (height - rows) // 2), *moved))
 
     def draw(self) -> Tensor:
-        """The pictures as a mosaic, small ones enlarged, the query at its left."""
+        """The images as a mosaic, small ones enlarged, the query at its left."""
         return self.montage().paint()
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A picture where there are some, the raw values, entries with the recipe, or a table."""
+        """An image where there are some, the raw values, entries with the recipe, or a table."""
         drawn = super().forms if self.pictures else {".npy": self.npy}
         return {**drawn, ".json": self._json, ".csv": self._csv}
 

@@ -24,9 +24,9 @@ def nearest(
     where: str | None = None,
     exact: bool = False,
 ) -> tuple[NDArray[np.int64], Tensor]:
-    """The rows (Q, k) of the pictures nearest to each of `vectors` (Q, D), best first, and their scores (Q, k).
+    """The rows (Q, k) of the images nearest to each of `vectors` (Q, D), best first, and their scores (Q, k).
 
-    It is what `neighbors` finds for each, without pictures, in one pass for all; so among more than 200,000 pictures
+    It is what `neighbors` finds for each, without images, in one pass for all; so among more than 200,000 images
     some may be missed where only the nearest cells are looked into, and `exact` looks at every one. k is fewer where
     fewer meet `where`. Raises StoreError where the layer is not kept, the vectors are of another length or hold what is
     no number, or `where` is no condition.

@@ -1,8 +1,8 @@
-"""Nearest neighbours: the pictures of a collection that a layer finds most like one.
+"""Nearest neighbours: the images of a collection that a layer finds most like one.
 
     cosine(a, b) = (a - m) . (b - m) / (|a - m| |b - m|),     m the collection's mean
 
-**What it shows.** What a layer keeps of a picture: neighbours in a deep layer share the thing shown, neighbours in
+**What it shows.** What a layer keeps of an image: neighbours in a deep layer share the thing shown, neighbours in
 pixel space (`layer="input"`) share light and background.
 
 **When it misleads.** A neighbour always exists: look at the score. The mean is that of the collection, so the scores
@@ -11,7 +11,7 @@ is the mean over positions, which forgets where things are.
 
 **Reference.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural
 networks", NIPS 2012 (section 6.1, figure 4, right), who use the Euclidean distance of the last hidden layer. Cosines
-from the mean are the default here, because lengths mostly tell how strong a picture's contrast is.
+from the mean are the default here, because lengths mostly tell how strong an image's contrast is.
 """
 
 import os
@@ -75,7 +75,7 @@ def neighbors(
 
 
 def gallery(store: Store, hits: Hits, score: str, query: Tensor | None) -> Gallery:
-    """What a search found, with its pictures, and how where some may have been missed; `score` says what scores are."""
+    """What a search found, with its images, and how where some may have been missed; `score` says what scores are."""
     return Gallery(
         hits.scores,
         rows=tuple(hits.rows.tolist()),
@@ -88,7 +88,7 @@ def gallery(store: Store, hits: Hits, score: str, query: Tensor | None) -> Galle
 
 
 def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Tensor]:
-    """The vector (D,) of a picture, made as the store makes its own, and a small copy of the picture (3, h, w)."""
+    """The vector (D,) of an image, made as the store makes its own, and a small copy of the image (3, h, w)."""
     if isinstance(image, str | os.PathLike):
         decoded = decode(
             photo_file(image), store.preprocess, store.channels, exact=bool(store.about.preprocess["exact"])
@@ -110,7 +110,7 @@ def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Ten
 
 
 def _vector(store: Store, column: Column, query: Query | NDArray[Any]) -> tuple[Tensor, Tensor | None, int | None]:
-    """The vector asked about, its picture, and its row: what is known of them."""
+    """The vector asked about, its image, and its row: what is known of them."""
     if isinstance(query, int | np.integer):
         row = range(store.table.count())[int(query)] if -store.table.count() <= query < store.table.count() else None
         if row is None or store.table.take([row], ["status"])["status"] != ["ok"]:

@@ -1,10 +1,10 @@
-"""Top patches: where in the pictures of a collection a unit answers most strongly, cut out exactly.
+"""Top patches: where in the images of a collection a unit answers most strongly, cut out exactly.
 
-The patch is the receptive field of the position, all that the unit can see there; at the border of a picture it is
+The patch is the receptive field of the position, all that the unit can see there; at the border of an image it is
 smaller, because beyond it there is only padding.
 
 **When it misleads.** The receptive field is what a unit could see; what it heeds is mostly the middle of it (W. Luo
-et al., "Understanding the effective receptive field", NIPS 2016). In deep layers the field is the whole picture.
+et al., "Understanding the effective receptive field", NIPS 2016). In deep layers the field is the whole image.
 
 **Reference.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (figure 2).
 """
@@ -74,7 +74,7 @@ def patches(
 
 
 def _answers(store: Store, unit: Channel | Neuron, k: int, where: str | None) -> Iterator[Best]:
-    """The unit's strongest response in each picture, and the position of it, a batch at a time."""
+    """The unit's strongest response in each image, and the position of it, a batch at a time."""
     peak = next((column for column in store.columns if column.layer == unit.layer and column.pool == "max"), None)
     if isinstance(unit, Channel) and peak is not None:
         place = next(column for column in store.columns if column.layer == unit.layer and column.pool == "place")
@@ -104,7 +104,7 @@ def _grid(store: Store, layer: str) -> tuple[int, int]:
 
 
 def _cut(store: Store, layer: str, row: int, position: tuple[int, int]) -> tuple[Tensor, Box, str | None]:
-    """What the unit sees in a picture, and where that lies in what the network saw; a note where the picture is
+    """What the unit sees in an image, and where that lies in what the network saw; a note where the image is
     gone.
     """
     height, width = store.preprocess.size

@@ -1,7 +1,7 @@
-"""What some pictures of a collection have in common: their mean picture, the units that tell them from the rest, and
-the pictures that are most like them.
+"""What some images of a collection have in common: their mean image, the units that tell them from the rest, and
+the images that are most like them.
 
-For every unit the stored vectors hold, with mean m1 and variance s1^2 over the n1 pictures selected and m0, s0^2 over
+For every unit the stored vectors hold, with mean m1 and variance s1^2 over the n1 images selected and m0, s0^2 over
 the n0 others:
 
     g = J (m1 - m0) / s,    s^2 = ((n1 - 1) s1^2 + (n0 - 1) s0^2) / (n1 + n0 - 2),    J = 1 - 3 / (4 (n1 + n0) - 9)
@@ -11,8 +11,8 @@ The standardised difference of the means. z is the normal quantile for all U uni
 that with a chance of 95 % every interval is right.
 
 **When it misleads.** Whoever selects on a map of these very vectors makes them differ: a large difference says that the
-selection is a cluster, not why. A unit may follow the light or the background that the pictures share. A mean picture
-shows what lies at the same place in all of them, and mostly that is colour and composition. Pictures of one burst are
+selection is a cluster, not why. A unit may follow the light or the background that the images share. A mean image
+shows what lies at the same place in all of them, and mostly that is colour and composition. Images of one burst are
 not independent, and their intervals are too narrow.
 
 **References.** J. Cohen, "Statistical Power Analysis for the Behavioral Sciences", 2nd edition, 1988. L. Hedges, I.
@@ -43,8 +43,8 @@ from triscope.which.search.neighbors import gallery
 from triscope.which.search.vector_index import space
 from triscope.which.store import GOOD, Store, StoreArg, StoredLayerArg
 
-_MEAN_SIDE = 128  # pixels of the mean picture
-_MEAN_OF = 2000  # how many pictures it is the mean of at most
+_MEAN_SIDE = 128  # pixels of the mean image
+_MEAN_OF = 2000  # how many images it is the mean of at most
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class UnitDifference:
 
 @dataclass(frozen=True, eq=False)
 class Selected(Drawn):
-    """`rows` (N,) of a store, their mean picture, the units that tell them from the rest, and their neighbours.
+    """`rows` (N,) of a store, their mean image, the units that tell them from the rest, and their neighbours.
 
     `values` (U,) are the standardised differences of `units`, the largest magnitude first; `mean` (3, S, S) is the mean
-    picture in [0, 1]. Saved as a picture, .csv (the units) or .json.
+    image in [0, 1]. Saved as an image, .csv (the units) or .json.
     """
 
     rows: tuple[int, ...]
@@ -89,16 +89,16 @@ class Selected(Drawn):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """How many pictures, and the first unit."""
+        """How many images, and the first unit."""
         told = f"; {self.units[0].unit} differs by {self.units[0].difference:.2f}" if self.units else ""
-        return (f"{len(self.rows)} pictures{told}",)
+        return (f"{len(self.rows)} images{told}",)
 
     def text(self) -> str:
         """A line for each unit, then what is near."""
         return str(self)
 
     def draw(self) -> Tensor:
-        """The mean picture, and beside it what is near: (3, H, W)."""
+        """The mean image, and beside it what is near: (3, H, W)."""
         return self.neighbors.draw() if self.neighbors.pictures else self.mean
 
     def __str__(self) -> str:
@@ -110,7 +110,7 @@ class Selected(Drawn):
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A picture, the raw values, the units as a table, or everything with the recipe."""
+        """An image, the raw values, the units as a table, or everything with the recipe."""
         return {**super().forms, ".csv": self._csv, ".json": self._json}
 
     def _csv(self) -> bytes:
@@ -153,8 +153,8 @@ def selection(
         raise OptionError("Pixels are not units: name a layer of the network that the store keeps.")
     found = _units(store, columns, chosen)[:units] if units else []
     mean, shown = _mean_picture(store, chosen)
-    notes = [] if shown == len(chosen) else [f"The mean picture is that of {shown:,} of the {len(chosen):,} pictures."]
-    notes += [] if found or not units else ["No unit tells them from the rest: that takes two pictures on either side."]
+    notes = [] if shown == len(chosen) else [f"The mean image is that of {shown:,} of the {len(chosen):,} images."]
+    notes += [] if found or not units else ["No unit tells them from the rest: that takes two images on either side."]
     near = _near(store, store.find(layer or store.columns[0].layer), chosen, k, mean)
     return Selected(
         torch.tensor([one.difference for one in found]),
@@ -171,8 +171,8 @@ def standardised_difference(
 ) -> tuple[Tensor, Tensor]:
     """Hedges' g of U units and half the width of its 95 % interval for all of them at once: (U,) each.
 
-    `counts` are the pictures selected and the others, `sums` (U,) and `squares` (U,) those of their values, float64. A
-    unit that never varies differs by 0. Two pictures on each side are needed.
+    `counts` are the images selected and the others, `sums` (U,) and `squares` (U,) those of their values, float64. A
+    unit that never varies differs by 0. Two images on each side are needed.
     """
     one, other = counts
     total = one + other
@@ -189,11 +189,11 @@ def standardised_difference(
 def _chosen(store: Store, rows: Sequence[int] | None, where: str | None) -> NDArray[np.int64]:
     """The rows that are selected, in their order."""
     if rows is not None and where is not None:
-        raise OptionError("Pictures are selected by their rows, or by a condition: give one of the two (rows, where).")
+        raise OptionError("Images are selected by their rows, or by a condition: give one of the two (rows, where).")
     good = store.table.rows_where(store.condition(where) if where else GOOD)
     if rows is None:
         if not len(good):
-            raise StoreError(f"No picture of the store meets {where}." if where else "The store has no picture.")
+            raise StoreError(f"No image of the store meets {where}." if where else "The store has no image.")
         return np.sort(good)
     wanted = np.unique(np.asarray(rows, np.int64))
     unknown = wanted[~np.isin(wanted, good)]
@@ -212,7 +212,7 @@ def _columns(store: Store) -> list[Column]:
 
 
 def _units(store: Store, columns: Sequence[Column], chosen: NDArray[np.int64]) -> list[UnitDifference]:
-    """Every unit that varies, the largest difference first; none where a side has fewer than two pictures."""
+    """Every unit that varies, the largest difference first; none where a side has fewer than two images."""
     needs = [Need(column.layer, "mean" if column.pool == "mean" else "none") for column in columns]
     lengths = [column.length for column in columns]
     sums, squares = (torch.zeros(2, sum(lengths), dtype=torch.float64) for _ in range(2))
@@ -246,7 +246,7 @@ def _units(store: Store, columns: Sequence[Column], chosen: NDArray[np.int64]) -
 
 
 def _mean_picture(store: Store, chosen: NDArray[np.int64]) -> tuple[Tensor, int]:
-    """The mean of the middle squares (3, S, S), and of how many pictures: spread evenly, if there are very many."""
+    """The mean of the middle squares (3, S, S), and of how many images: spread evenly, if there are very many."""
     some = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _MEAN_OF)).round().astype(np.int64)]
     total = torch.zeros(3, _MEAN_SIDE, _MEAN_SIDE)
     for start in range(0, len(some), 256):

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 COARSE = 64  # components that are looked at first,
 COARSE_FROM = 20_000  # in collections larger than this
-LARGE = 200_000  # pictures: with more, whole vectors are scanned, or cells are looked into
+LARGE = 200_000  # images: with more, whole vectors are scanned, or cells are looked into
 _IN_MEMORY = 64 << 20  # copies of the vectors that are larger than this lie in a file, and in memory only as its cache
 _SCANNED = 1 << 20  # numbers that a scan looks at in one product: they stay in the processor's cache
 _BATCH = 2048
 
 
 class StoredVectors:
-    """The vectors of the pictures that have one, at one version of a store, by one column."""
+    """The vectors of the images that have one, at one version of a store, by one column."""
 
     def __init__(self, store: "Store", column: Column) -> None:
         self.store = store
@@ -56,7 +56,7 @@ class StoredVectors:
         return cache_folder(self.store.path), f"{self.column.name}.{self.store.table.version}"
 
     def stored(self, rows: NDArray[np.int64]) -> Tensor:
-        """The stored vectors of some rows, float32; of many pictures from a copy that is mapped."""
+        """The stored vectors of some rows, float32; of many images from a copy that is mapped."""
         if len(self) <= COARSE_FROM:
             return self.store.vectors(self.column, rows)
         return self.mapped.index_select(0, torch.from_numpy(np.searchsorted(self.rows, rows))).float()
@@ -94,7 +94,7 @@ class StoredVectors:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """How far each picture is from the mean (N,), float32."""
+        """How far each image is from the mean (N,), float32."""
         if self.large:
             return torch.cat([(block - self.mean).norm(dim=1) for block in self.blocks()])
         if self.projection is None:

@@ -1,7 +1,7 @@
-"""Top images: the pictures of a collection with the highest score, for any objective on stored layers.
+"""Top images: the images of a collection with the highest score, for any objective on stored layers.
 
-**When it misleads.** Nine pictures are the far tail of a distribution: a unit that answers strongest to dogs may
-answer to most things that are not dogs too. A mean over positions favours pictures that are full of a pattern;
+**When it misleads.** Nine images are the far tail of a distribution: a unit that answers strongest to dogs may
+answer to most things that are not dogs too. A mean over positions favours images that are full of a pattern;
 `patches` shows the single places.
 
 **Reference.** R. Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation",
@@ -67,7 +67,7 @@ def top(
     """
     if any(isinstance(term, Box) for _, term in terms_of(objective)):
         raise StoreError(
-            "A store keeps no detected boxes, whose number varies. Use single pictures (predict, saliency, occlusion: "
+            "A store keeps no detected boxes, whose number varies. Use single images (predict, saliency, occlusion: "
             f"{objective}), or a unit of a layer that the store keeps."
         )
     parts = (

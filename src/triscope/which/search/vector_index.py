@@ -2,7 +2,7 @@
 vectors.
 
 Vectors are seen from the collection's mean. Features behind a ReLU are all positive, so that seen from zero everything
-points the same way and every cosine is near 1; seen from the mean, directions tell pictures apart.
+points the same way and every cosine is near 1; seen from the mean, directions tell images apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 Metric: TypeAlias = Literal["cosine", "euclidean"]
 
-_SHARE = 0.08  # of the pictures lies in the cells that are looked into,
+_SHARE = 0.08  # of the images lies in the cells that are looked into,
 _BY_CELLS = 300  # which give so many candidates, or more
-_PAID = 32_000  # pictures: after one scan for each so many, scans have cost as much as making the cells does
+_PAID = 32_000  # images: after one scan for each so many, scans have cost as much as making the cells does
 _AT_ONCE = 1 << 18  # scores that are compared at once: they stay in the processor's cache,
 _FEWEST = 1024  # rows, or more, in a product with several queries
 _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no direction
@@ -42,7 +42,7 @@ _SAME = 1e-6  # of the mean's own length: vectors this close to the mean have no
 class Hits:
     """What a search found, best first: row numbers and scores (cosines, or distances).
 
-    `how` is a sentence about how they were found where some may have been missed; "" where every picture was looked at.
+    `how` is a sentence about how they were found where some may have been missed; "" where every image was looked at.
     """
 
     rows: NDArray[np.int64]
@@ -51,7 +51,7 @@ class Hits:
 
 
 class Space(StoredVectors):
-    """The pictures of a store that have a vector, at one version of the store, by one column."""
+    """The images of a store that have a vector, at one version of the store, by one column."""
 
     def __init__(self, store: "Store", column: Column) -> None:
         super().__init__(store, column)
@@ -70,7 +70,7 @@ class Space(StoredVectors):
         exact: bool = False,
         without: Sequence[int] | NDArray[np.int64] = (),
     ) -> Hits:
-        """The k pictures nearest to `vector` (D,), but for the rows `without`.
+        """The k images nearest to `vector` (D,), but for the rows `without`.
 
         `exact` scans whole vectors for candidates, and not projections.
         """
@@ -104,7 +104,7 @@ class Space(StoredVectors):
         return best.places()
 
     def _products(self, queries: Tensor, allowed: Tensor | None, *, exact: bool) -> Iterator[tuple[Tensor, Tensor]]:
-        """Block by block, the places (n,) of the pictures, or of those allowed, and their products (Q, n), float32."""
+        """Block by block, the places (n,) of the images, or of those allowed, and their products (Q, n), float32."""
         places = torch.arange(len(self)) if allowed is None else allowed
         if self.large:
             if allowed is None:

@@ -1,13 +1,13 @@
-"""A map of pictures as one HTML page that asks nothing of any network.
+"""A map of images as one HTML page that asks nothing of any network.
 
 What is shown is data: names and labels travel as JSON in a script element that no browser runs, and reach the page as
 text. The page's own policy (CSP) names its one script and its one style sheet by their digests and forbids the rest.
 The script is made of modules:
 
     map          pointers and keys, and the data that the page is given
-    map_panel    what stands around the canvas: the chosen picture, a selection, search, legend
+    map_panel    what stands around the canvas: the chosen image, a selection, search, legend
     map_drawing  what the canvas shows
-    map_view     where pictures are on the canvas, and how the view moves
+    map_view     where images are on the canvas, and how the view moves
 """
 
 import base64
@@ -39,17 +39,17 @@ __all__ = ["live_page", "page", "Shown"]
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a page shows: N pictures, each with its place on the map and in the mosaic.
+    """What a page shows: N images, each with its place on the map and in the mosaic.
 
-    `captions` are the sentences under the title, `names` any text, `thumbnails` encoded pictures, or
+    `captions` are the sentences under the title, `names` any text, `thumbnails` encoded images, or
     atlases of them. `places` (N, 2) are
     x to the right and y down, in [0, 1]; `cells` (N, 2) row and column in a mosaic of `grid` = (rows, columns).
     `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
-    `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are pictures
+    `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are images
     shown as points only.
-    `color_by` is the field that the page begins with. `rows` are numbers of the pictures: that of the chosen one is
+    `color_by` is the field that the page begins with. `rows` are numbers of the images: that of the chosen one is
     told to a page that shows this one in a frame. On a site, `around` are other pages (label, address), the first one
-    first, and `links` the pages (label, address) that a picture, by its place, leads to.
+    first, and `links` the pages (label, address) that an image, by its place, leads to.
     """
 
     title: str
@@ -72,10 +72,10 @@ class Shown:
         count = len(self.names)
         for name in ("thumbnails", "places", "cells", "neighbors", "scores"):
             if len(getattr(self, name)) != count:
-                raise ValueError(f"{name} are {len(getattr(self, name))}, names {count}: give one for each picture.")
+                raise ValueError(f"{name} are {len(getattr(self, name))}, names {count}: give one for each image.")
         for name, values in self.fields.items():
             if len(values) != count:
-                raise ValueError(f"The field {name!r} has {len(values)} values for {count} pictures.")
+                raise ValueError(f"The field {name!r} has {len(values)} values for {count} images.")
         if not (np.isfinite(self.places).all() and np.isfinite(self.rest).all()):
             raise ValueError("A place on the map is not a number: give places in [0, 1].")
 
@@ -121,7 +121,7 @@ def map_scripts() -> dict[str, str]:
 
 
 def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
-    """What the script reads: lists of numbers run on from picture to picture."""
+    """What the script reads: lists of numbers run on from image to image."""
     return {
         "names": [printable(name) for name in shown.names],
         "places": _numbers(shown.places, 5),
@@ -143,7 +143,7 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
 
 
 def field_of(name: str, values: Sequence[Any]) -> list[Any]:
-    """A field: its name, its values as texts, each picture's place in the legend, and the legend."""
+    """A field: its name, its values as texts, each image's place in the legend, and the legend."""
     found = coloring(values)
     return [printable(name), [text_of(value) for value in values], found.places, found.legend]
 

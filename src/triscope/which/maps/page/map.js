@@ -1,4 +1,4 @@
-// A map of pictures: as far in or out as you like, on the map or in the mosaic. Pointers and keys, and what the page is given.
+// A map of images: as far in or out as you like, on the map or in the mosaic. Pointers and keys, and what the page is given.
 // A page that was saved has its data in it. One that is served is shown in a frame of the page it belongs to, which hands
 // it one piece after the other: places first, so that there is something to move, then names, cells, thumbnails.
 
@@ -7,7 +7,7 @@ import { addSheet, COMPANY, company, inside, levels, near, readColours } from ".
 import { arrange, choose, clearAll, exportPicked, freeHeight, go, hover, part, pick, pictures, recolour, refilter, search, show, showChosen, takeChosen, takeMatching, tell, useNames } from "./map_panel.js";
 import { at, bounded, canvas, data, draw, extent, fitView, frames, glideBy, marks, moveBy, moves, resize, sideNow, stage, state, useCells, usePlaces, whole } from "./map_view.js";
 
-const JOURNEY = 500; // milliseconds that pictures take to new places
+const JOURNEY = 500; // milliseconds that images take to new places
 
 const fit = () => go(fitView(), 350);
 
@@ -17,7 +17,7 @@ function closer(factor, x = state.width / 2, y = freeHeight() / 2) {
   glideBy(factor, x, y);
 }
 
-/** The matching picture for which a number is least, if it is below `least`; else -1. @param {(i: number) => number} of @param {number} least */
+/** The matching image for which a number is least, if it is below `least`; else -1. @param {(i: number) => number} of @param {number} least */
 function nearest(of, least) {
   let best = -1;
   for (let i = 0; i < data.count; i++) {
@@ -27,7 +27,7 @@ function nearest(of, least) {
   return best;
 }
 
-/** The topmost picture there, or -1; with `reach`, the nearest within so many pixels. @param {number} x @param {number} y @param {number} [reach] */
+/** The topmost image there, or -1; with `reach`, the nearest within so many pixels. @param {number} x @param {number} y @param {number} [reach] */
 function pictureAt(x, y, reach = 0) {
   const side = Math.max(sideNow(), 6);
   const covers = (/** @type {number} */ i, /** @type {number} */ size) => {
@@ -40,7 +40,7 @@ function pictureAt(x, y, reach = 0) {
   return reach ? nearest((i) => Math.hypot(at(i, 0) - x, at(i, 1) - y), reach) : -1;
 }
 
-/** The picture beside the chosen one in a direction, or -1: near, and rather straight on than aside. @param {number} right @param {number} down */
+/** The image beside the chosen one in a direction, or -1: near, and rather straight on than aside. @param {number} right @param {number} down */
 function beside(right, down) {
   const [x, y] = [at(state.chosen, 0), at(state.chosen, 1)];
   return nearest((i) => {
@@ -50,14 +50,14 @@ function beside(right, down) {
   }, Infinity);
 }
 
-/** @param {number} i @param {string} none  what to say where there is no such picture */
+/** @param {number} i @param {string} none  what to say where there is no such image */
 function take(i, none) {
   if (i < 0) return say(none);
   choose(i);
   show(i);
 }
 
-/** Whether dragging draws around pictures. @param {boolean} on */
+/** Whether dragging draws around images. @param {boolean} on */
 function drawMode(on) {
   state.drawing = on;
   part("button", "lasso").setAttribute("aria-pressed", String(on));
@@ -149,16 +149,16 @@ function wheel(event) {
 /** @type {Record<string, [right: number, down: number, word: string]>} */
 const DIRECTIONS = { ArrowLeft: [-1, 0, "left"], ArrowRight: [1, 0, "right"], ArrowUp: [0, -1, "up"], ArrowDown: [0, 1, "down"] };
 
-/** Keys that hold for the map alone: from the chosen picture arrows lead to the next, else they move the map.
+/** Keys that hold for the map alone: from the chosen image arrows lead to the next, else they move the map.
  * @param {KeyboardEvent} event */
 function canvasKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || (event.target !== canvas && event.target !== document.body)) return;
   const [right, down, word] = DIRECTIONS[event.key] || [];
   if (event.key === "Enter" && event.target === canvas) {
-    take(pictureAt(state.width / 2, freeHeight() / 2, Infinity), "No picture matches.");
+    take(pictureAt(state.width / 2, freeHeight() / 2, Infinity), "No image matches.");
   } else if (right !== undefined) {
     event.preventDefault();
-    if (state.chosen >= 0 && !event.shiftKey) take(beside(right, down), `No picture further ${word}.`);
+    if (state.chosen >= 0 && !event.shiftKey) take(beside(right, down), `No image further ${word}.`);
     else moveBy(-60 * right, -60 * down);
   }
 }
@@ -185,7 +185,7 @@ function listen() {
     { key: "-", help: "farther", run: () => closer(1 / 1.6) },
     { key: "0", help: "all of it", run: fit },
     { key: "m", help: "map or mosaic", run: () => part("button", "as-mosaic").disabled || arrange(!state.mosaic) },
-    { key: "x", help: "take the chosen picture into the selection, or out of it", run: takeChosen },
+    { key: "x", help: "take the chosen image into the selection, or out of it", run: takeChosen },
     { key: "a", help: "select all that match", run: takeMatching },
     { key: "/", help: "search", run: () => search.focus() },
     { key: "Escape", help: "clear", run: ({ target }) => {
@@ -281,7 +281,7 @@ async function start() {
   draw();
 }
 
-// For whoever looks on from outside, tests above all: where picture i is drawn, and what is being shown.
+// For whoever looks on from outside, tests above all: where image i is drawn, and what is being shown.
 Object.assign(window, { triscopeMap: Object.freeze({
   place: (/** @type {number} */ i) => ({ x: at(i, 0), y: at(i, 1), side: sideNow() }),
   get mode() { return state.mosaic ? "mosaic" : "map"; },

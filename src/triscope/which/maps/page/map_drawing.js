@@ -1,18 +1,18 @@
-// What the canvas of a map shows: pictures from sheets of thumbnails, points of their mean colours, what stands out.
+// What the canvas of a map shows: images from sheets of thumbnails, points of their mean colours, what stands out.
 
 import { h, penOf } from "./h.js";
 import { advance, at, bounded, canvas, data, draw, extent, frames, inSight, marks, mix, pen, sideNow, state, whole } from "./map_view.js";
 
-const POINTS_BELOW = 7; // pixels: smaller pictures are drawn as points of their mean colour,
+const POINTS_BELOW = 7; // pixels: smaller images are drawn as points of their mean colour,
 const SPRITES_MOVING = 1500; // and so are all, as long as they move and more than so many are in sight
 const STILL_AFTER = 150; // milliseconds
-export const COMPANY = 26; // pixels: the chosen picture and its neighbours are at least so large
+export const COMPANY = 26; // pixels: the chosen image and its neighbours are at least so large
 const DIM = 0.09;
-const UNSEEN = "#a8a299"; // the colour of a picture whose thumbnail is not there yet
+const UNSEEN = "#a8a299"; // the colour of an image whose thumbnail is not there yet
 
 /** The sheets, halved so many times: levels[n][number]. @type {(HTMLImageElement | ImageBitmap | HTMLCanvasElement)[][]} */
 export const levels = [];
-/** What is nearest to a picture, where that is known. @type {Map<number, [i: number, score: number | null][]>} */
+/** What is nearest to an image, where that is known. @type {Map<number, [i: number, score: number | null][]>} */
 export const near = new Map();
 /** Colours of the page, by their names. @type {Record<string, string>} */
 const ink = {};
@@ -49,7 +49,7 @@ function packed(hex, share) {
 /** @param {number} color @param {number} share */
 const faded = (color, share) => ((color & 0xffffff) | (Math.round(255 * share) << 24)) >>> 0;
 
-/** Picture i into a canvas, its middle at (x, y), its longer side `side` pixels; `square` 1 fills a square.
+/** Image i into a canvas, its middle at (x, y), its longer side `side` pixels; `square` 1 fills a square.
  * @param {CanvasRenderingContext2D} target @param {number} i @param {number} x @param {number} y @param {number} side @param {number} square */
 function sprite(target, i, x, y, side, square) {
   const { tile, columns, rows, sizes } = data;
@@ -71,7 +71,7 @@ function sprite(target, i, x, y, side, square) {
   target.drawImage(sheet, sx * shrink, sy * shrink, sw * shrink, sh * shrink, x - dw / 2, y - dh / 2, dw, dh);
 }
 
-/** A canvas that shows one picture. @param {number} i @param {number} side */
+/** A canvas that shows one image. @param {number} i @param {number} side */
 export function thumb(i, side) {
   const [w, h_] = extent(i, side, 0);
   const [width, height] = [w, h_].map((size) => Math.max(1, Math.round(size * devicePixelRatio)));
@@ -90,7 +90,7 @@ function frame(i, side, color, thick) {
   pen.fillRect(at(i, 0) - w / 2 - thick, at(i, 1) - h / 2 - thick, w + 2 * thick, h + 2 * thick);
 }
 
-/** How much of its colour a picture keeps: little where it does not match, less than all beside a chosen one. @param {number} bright */
+/** How much of its colour an image keeps: little where it does not match, less than all beside a chosen one. @param {number} bright */
 const shareOf = (bright) => (!bright ? DIM : state.chosen < 0 ? 1 : 0.3);
 
 /** @param {number} side */
@@ -102,7 +102,7 @@ function drawSprites(side) {
     for (let i = 0; i < data.count; i++) {
       if (lit[i] !== bright || !inSight(i, side)) continue;
       const framed = bright && colors[i];
-      const inner = framed ? side - 2 * thick * state.blend : side; // in a cell the frame takes of the picture
+      const inner = framed ? side - 2 * thick * state.blend : side; // in a cell the frame takes of the image
       if (framed) frame(i, inner, colors[i], thick);
       sprite(pen, i, at(i, 0), at(i, 1), inner, state.blend);
     }
@@ -142,7 +142,7 @@ function drawPoints(all, side, sharp) {
   pen.drawImage(dots.canvas, 0, 0, dotted.width / sharp, dotted.height / sharp);
 }
 
-/** The neighbours of a picture, nearest first, as far as they are known. @param {number} i @returns {[i: number, score: number | null][]} */
+/** The neighbours of an image, nearest first, as far as they are known. @param {number} i @returns {[i: number, score: number | null][]} */
 export function neighborsOf(i) {
   const many = data.neighbors.length / data.count;
   if (!many) return near.get(i) || [];
@@ -150,17 +150,17 @@ export function neighborsOf(i) {
   return own.filter((n) => data.neighbors[n] >= 0).map((n) => [data.neighbors[n], data.scores[n]]);
 }
 
-/** The pictures that stand out: the chosen one's neighbours, farthest first, then itself. */
+/** The images that stand out: the chosen one's neighbours, farthest first, then itself. */
 export const company = () => (state.chosen < 0 ? [] : [...neighborsOf(state.chosen).map(([i]) => i).reverse(), state.chosen]);
 
-/** A picture that stands out, in a frame. @param {number} i @param {number} side @param {string} color @param {number} thick */
+/** An image that stands out, in a frame. @param {number} i @param {number} side @param {string} color @param {number} thick */
 function drawFramed(i, side, color, thick) {
   frame(i, side, ink.paper, thick + 1.5);
   frame(i, side, color, thick);
   sprite(pen, i, at(i, 0), at(i, 1), side, state.blend);
 }
 
-/** The pictures that are picked, the chosen one with its neighbours, and the one under the pointer. @param {number} side */
+/** The images that are picked, the chosen one with its neighbours, and the one under the pointer. @param {number} side */
 function drawOutstanding(side) {
   pen.strokeStyle = ink.mark;
   pen.lineWidth = 2;
@@ -186,7 +186,7 @@ function drawOutstanding(side) {
 /** The lasso as a closed path. @param {[number, number][]} points */
 const outline = (points) => new Path2D(`M${points.map((point) => point.join(" ")).join("L")}Z`);
 
-/** The pictures that match and whose middles lie in the lasso. @param {[number, number][]} points */
+/** The images that match and whose middles lie in the lasso. @param {[number, number][]} points */
 export function inside(points) {
   const path = outline(points);
   return [...marks.lit.keys()].filter((i) => marks.lit[i] && dots.isPointInPath(path, at(i, 0), at(i, 1), "evenodd"));

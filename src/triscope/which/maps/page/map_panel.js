@@ -1,12 +1,12 @@
-// What stands around the canvas of a map: the card under the pointer, the chosen picture, a selection, search and legend.
+// What stands around the canvas of a map: the card under the pointer, the chosen image, a selection, search and legend.
 
 import { fill, h, say, settled } from "./h.js";
 import { near, neighborsOf, readColours, thumb } from "./map_drawing.js";
 import { at, bounded, canvas, data, draw, fitView, glide, marks, stage, state } from "./map_view.js";
 
-const MANY = 60; // pictures of a selection that are shown
+const MANY = 60; // images of a selection that are shown
 const number = new Intl.NumberFormat("en");
-/** What can be searched of each picture. @type {string[]} */ let texts = [];
+/** What can be searched of each image. @type {string[]} */ let texts = [];
 /** The values of the legend that are asked for. @type {Set<number>} */ const kept = new Set();
 
 /** The element of a kind that has that id. @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {string} id */
@@ -18,7 +18,7 @@ export const search = part("input", "search");
 const color = part("select", "color");
 
 /** @param {number} count */
-export const pictures = (count) => `${number.format(count)} picture${count === 1 ? "" : "s"}`;
+export const pictures = (count) => `${number.format(count)} image${count === 1 ? "" : "s"}`;
 
 /** Tell the page that shows this one in a frame, if there is one. @param {any} words */
 export function tell(words) {
@@ -48,7 +48,7 @@ export function freeHeight() {
   return free > 60 ? Math.min(free, state.height) : state.height;
 }
 
-/** Bring a picture into sight if it is out of it, or under a sheet. @param {number} i */
+/** Bring an image into sight if it is out of it, or under a sheet. @param {number} i */
 export function show(i) {
   const { view, width } = state;
   const [x, y, height] = [at(i, 0), at(i, 1), freeHeight()];
@@ -56,11 +56,11 @@ export function show(i) {
   go({ ...view, x: view.x + width / 2 - x, y: view.y + height / 2 - y }, 400);
 }
 
-/** A picture, and what is known of it. @param {number} i @param {number} side */
+/** An image, and what is known of it. @param {number} i @param {number} side */
 const described = (i, side) => [thumb(i, side), h("p", { class: "name" }, data.names[i]), h("dl", null, data.fields.map(([name, values]) =>
   values[i] && h("div", null, h("dt", null, name), h("dd", null, values[i]))))];
 
-/** The picture under the pointer, or -1. @param {number} i @param {number} [x] @param {number} [y] */
+/** The image under the pointer, or -1. @param {number} i @param {number} [x] @param {number} [y] */
 export function hover(i, x = 0, y = 0) {
   if (i !== state.hovered) {
     state.hovered = i;
@@ -100,7 +100,7 @@ export function choose(i) {
   chosen.scrollTop = 0;
 }
 
-/** The chosen picture, what is nearest to it as far as that is known, and the pages it leads to. */
+/** The chosen image, what is nearest to it as far as that is known, and the pages it leads to. */
 export function showChosen() {
   const i = state.chosen;
   if (i < 0) return;
@@ -129,16 +129,16 @@ export function pick(indices) {
 /** A page that shows this one in a frame is told what was picked, once it has not changed for a moment. */
 const tellPicked = settled(() => tell({ triscope: "picked", rows: [...state.picked].map((i) => data.ids[i] ?? -1) }), 300);
 
-/** Take the chosen picture into the selection, or out of it. */
+/** Take the chosen image into the selection, or out of it. */
 export function takeChosen() {
   const i = state.chosen;
-  if (i < 0) return say("Choose a picture first: Enter takes the one in the middle.");
+  if (i < 0) return say("Choose an image first: Enter takes the one in the middle.");
   const there = state.picked.delete(i);
   pick(there ? state.picked : [...state.picked, i]);
   say(`${data.names[i]} is ${there ? "out of" : "in"} the selection, which has ${pictures(state.picked.size)}.`);
 }
 
-/** Take all pictures that match the search and the legend. */
+/** Take all images that match the search and the legend. */
 export function takeMatching() {
   choose(-1);
   pick([...marks.lit.keys()].filter((i) => marks.lit[i]));
@@ -156,7 +156,7 @@ export function exportPicked() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** Find out which pictures match the search and the legend. */
+/** Find out which images match the search and the legend. */
 export function refilter() {
   const wanted = search.value.trim().toLowerCase();
   const places = data.fields[Number(color.value)]?.[2];
@@ -181,7 +181,7 @@ function legendRow([value, count, shade], place) {
   return h("li", null, button);
 }
 
-/** Colour the pictures by the field that is chosen. */
+/** Colour the images by the field that is chosen. */
 export function recolour() {
   kept.clear();
   const field = data.fields[Number(color.value)];
@@ -192,7 +192,7 @@ export function recolour() {
   refilter();
 }
 
-/** The names of the pictures, and the fields that they can be coloured by. */
+/** The names of the images, and the fields that they can be coloured by. */
 export function useNames() {
   texts = data.names.map((name, i) => [name, ...data.fields.map(([, values]) => values[i])].join("\n").toLowerCase());
   fill(color, h("option", { value: "-1" }, "nothing"), data.fields.map(([name], n) => h("option", { value: String(n), selected: n === data.color }, name)));

@@ -1,9 +1,9 @@
-// Where the pictures of a map are on the screen: on the map, in the mosaic, or between them; and what moves the view.
+// Where the images of a map are on the screen: on the map, in the mosaic, or between them; and what moves the view.
 // Positions are in the units of the map (x right, y down); pixels are CSS pixels of the canvas.
 
 import { penOf } from "./h.js";
 
-const CLOSEST = 320; // pixels: a picture on the screen is never larger
+const CLOSEST = 320; // pixels: an image on the screen is never larger
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export const stage = /** @type {HTMLElement} */ (document.getElementById("stage"));
@@ -19,20 +19,20 @@ export const state = {
   blend: 0, // and what is seen: 0 the map, 1 the mosaic
   /** @type {MapView} */ view: { scale: 1, x: 0, y: 0 },
   fitted: 1, // the scale at which the whole map is seen,
-  basic: 32, // and the pixels of a picture there
+  basic: 32, // and the pixels of an image there
   width: 0, height: 0, // of the canvas
   moved: -Infinity, // when the view moved last
-  hurried: false, // whether points stand for pictures as long as it moves
+  hurried: false, // whether points stand for images as long as it moves
   hovered: -1, chosen: -1,
   /** @type {Set<number>} */ picked: new Set(),
   /** The outline that is being drawn, and whether dragging draws one. @type {[number, number][] | null} */ lasso: null,
   drawing: false,
 };
 
-/** For each picture: whether it matches search and legend, and its colour there. */
+/** For each image: whether it matches search and legend, and its colour there. */
 export const marks = { lit: new Uint8Array(0), colors: /** @type {string[]} */ ([]) };
 
-/** Places of all pictures, and what they span (left, top, right, bottom): on the map, and in the mosaic. */
+/** Places of all images, and what they span (left, top, right, bottom): on the map, and in the mosaic. */
 const spots = [new Float32Array(0), new Float32Array(0)];
 const boxes = [[0, 0, 1, 1], [0, 0, 1, 1]];
 
@@ -45,7 +45,7 @@ export const bounded = (value, low, high) => Math.min(Math.max(value, low), high
 /** The side of a cell of the mosaic. */
 const cellSide = () => 1 / Math.max(1, ...data.grid);
 
-/** Pictures at their places on the map; with a `time` (milliseconds) they go there from where they are. @param {number} [time] */
+/** Images at their places on the map; with a `time` (milliseconds) they go there from where they are. @param {number} [time] */
 export function usePlaces(time = 0) {
   boxes[0] = spanned(data.places, data.rest);
   const [from, to] = [spots[0], Float32Array.from(data.places)];
@@ -57,7 +57,7 @@ export function usePlaces(time = 0) {
   }
 }
 
-/** Pictures in the middles of their cells, which are told as row and column. */
+/** Images in the middles of their cells, which are told as row and column. */
 export function useCells() {
   const [rows, columns] = data.grid;
   boxes[1] = [0, 0, columns * cellSide(), rows * cellSide()];
@@ -78,20 +78,20 @@ function spanned(...lists) {
   return box[0] <= box[2] ? box : [0, 0, 1, 1];
 }
 
-/** Where the middle of a picture is on the canvas. @param {number} i @param {0 | 1} axis */
+/** Where the middle of an image is on the canvas. @param {number} i @param {0 | 1} axis */
 export function at(i, axis) {
   const { view, blend } = state;
   return mix(spots[0][2 * i + axis], spots[1][2 * i + axis], blend) * view.scale + (axis ? view.y : view.x);
 }
 
-/** Pixels of a picture's longer side: on the map it grows slower than the distances, in the mosaic it fills its cell. */
+/** Pixels of an image's longer side: on the map it grows slower than the distances, in the mosaic it fills its cell. */
 export function sideNow() {
   const loose = bounded(state.basic * (state.view.scale / state.fitted) ** 0.62, 3, CLOSEST);
   const cell = cellSide() * state.view.scale;
   return mix(loose, cell - (cell > 16 ? Math.min(2, cell / 16) : 0), state.blend);
 }
 
-/** Pixels of a picture across and down; `square` 1 is a square, which it fills in the mosaic.
+/** Pixels of an image across and down; `square` 1 is a square, which it fills in the mosaic.
  * @param {number} i @param {number} side @param {number} [square] */
 export function extent(i, side, square = state.blend) {
   const [w, h] = [data.sizes[2 * i], data.sizes[2 * i + 1]];

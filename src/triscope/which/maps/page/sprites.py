@@ -1,7 +1,7 @@
-"""Sprite atlases: many small pictures as a few large ones, square tile beside square tile.
+"""Sprite atlases: many small images as a few large ones, square tile beside square tile.
 
-A tile's side is a multiple of 16 pixels, the block of a JPEG with halved colour: no block holds two pictures, so none
-bleeds into its neighbour. What a picture leaves free of its tile repeats its edge, and its bounds are told.
+A tile's side is a multiple of 16 pixels, the block of a JPEG with halved colour: no block holds two images, so none
+bleeds into its neighbour. What an image leaves free of its tile repeats its edge, and its bounds are told.
 """
 
 import io
@@ -25,10 +25,10 @@ from triscope.which.store import Store
 
 #: The longest side of an atlas: what every browser and telephone can draw from.
 LIMIT = 4096
-#: Pixels: the side of a tile, by the number of pictures up to which it is chosen.
+#: Pixels: the side of a tile, by the number of images up to which it is chosen.
 _SIDES = ((500, 128), (2_000, 80), (6_000, 48))
 _SMALLEST = 32
-_ON_A_SHEET = 2048  # pictures: a page has the first before the last are made
+_ON_A_SHEET = 2048  # images: a page has the first before the last are made
 _QUALITY = 76
 _THREADS = 4  # that decode
 
@@ -37,7 +37,7 @@ _Pixels: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """Some pictures in one atlas, the JPEG `jpeg`: each one's (columns, rows) `sizes` (n, 2) and mean colour `tones`
+    """Some images in one atlas, the JPEG `jpeg`: each one's (columns, rows) `sizes` (n, 2) and mean colour `tones`
     (n, 3), uint8.
     """
 
@@ -56,7 +56,7 @@ class Layout:
 
     @classmethod
     def of(cls, count: int, limit: int) -> "Layout":
-        """That of so many pictures, on sheets of at most `limit` x `limit` pixels."""
+        """That of so many images, on sheets of at most `limit` x `limit` pixels."""
         tile = tile_side(count)
         across = limit // tile
         columns = max(1, min(across, int(np.ceil(np.sqrt(count)))))
@@ -64,17 +64,17 @@ class Layout:
 
     @property
     def full(self) -> int:
-        """How many pictures a full sheet has."""
+        """How many images a full sheet has."""
         return self.columns * self.rows
 
     def sheets(self, count: int) -> int:
-        """How many sheets so many pictures take."""
+        """How many sheets so many images take."""
         return -(-count // self.full)
 
 
 @dataclass(frozen=True, eq=False)
 class Atlases:
-    """N pictures on sheets; each lies in the middle of its tile."""
+    """N images on sheets; each lies in the middle of its tile."""
 
     sheets: tuple[Sheet, ...]
     layout: Layout
@@ -89,34 +89,34 @@ class Atlases:
 
     @property
     def sizes(self) -> list[list[int]]:
-        """Each picture's (columns, rows) of its tile."""
+        """Each image's (columns, rows) of its tile."""
         return [size for sheet in self.sheets for size in sheet.sizes.tolist()]
 
     @property
     def tones(self) -> list[str]:
-        """Each picture's mean colour, as #rrggbb."""
+        """Each image's mean colour, as #rrggbb."""
         told = b"".join(sheet.tones.tobytes() for sheet in self.sheets).hex()
         return [f"#{told[place : place + 6]}" for place in range(0, len(told), 6)]
 
 
 def tile_side(count: int) -> int:
-    """Pixels of a tile's side, so that so many pictures stay a few megabytes."""
+    """Pixels of a tile's side, so that so many images stay a few megabytes."""
     return next((side for most, side in _SIDES if count <= most), _SMALLEST)
 
 
 def atlases(thumbnails: Sequence[bytes], limit: int = LIMIT) -> Atlases:
-    """Encoded pictures as atlases of at most `limit` x `limit` pixels; only the last one is not full."""
+    """Encoded images as atlases of at most `limit` x `limit` pixels; only the last one is not full."""
     layout = Layout.of(len(thumbnails), limit)
     return Atlases(tuple(_made(thumbnails, layout)), layout)
 
 
 def layout_of(count: int) -> Layout:
-    """How so many pictures are laid out."""
+    """How so many images are laid out."""
     return Layout.of(count, LIMIT)
 
 
 def sheets_of(store: Store, rows: NDArray[np.int64], *, aside: bool = False) -> Iterator[Sheet]:
-    """The pictures of some rows, sheet by sheet as they are made; those of a large store are kept with it once all are.
+    """The images of some rows, sheet by sheet as they are made; those of a large store are kept with it once all are.
 
     With `aside`, whatever else the machine does goes first, where the system can be told so.
     """
@@ -138,7 +138,7 @@ def sheets_of(store: Store, rows: NDArray[np.int64], *, aside: bool = False) -> 
 
 
 def sprites_of(store: Store, rows: NDArray[np.int64]) -> Atlases:
-    """The pictures of some rows as atlases; those of a large store are kept with it."""
+    """The images of some rows as atlases; those of a large store are kept with it."""
     return Atlases(tuple(sheets_of(store, rows)), layout_of(len(rows)))
 
 
@@ -157,7 +157,7 @@ def _made(thumbnails: Iterable[bytes], layout: Layout, *, aside: bool = False) -
 
 
 def _fits(known: Mapping[str, Tensor], layout: Layout, count: int) -> bool:
-    """Whether what a file holds are sheets of so many pictures."""
+    """Whether what a file holds are sheets of so many images."""
     sizes, tones = known["sizes"], known["tones"]
     sheets = [known[f"sheet {number}"] for number in range(layout.sheets(count))]
     whole = sizes.shape == (count, 2) and tones.shape == (count, 3)
@@ -196,7 +196,7 @@ def _fitted(thumbnail: bytes, tile: int) -> _Pixels:
 
 
 def _lay(pixels: _Pixels, cell: _Pixels) -> None:
-    """A picture into the middle of a cell (tile, tile, 3), its edge repeated around it."""
+    """An image into the middle of a cell (tile, tile, 3), its edge repeated around it."""
     rows, cols = pixels.shape[:2]
     top, left = (cell.shape[0] - rows) // 2, (cell.shape[1] - cols) // 2
     band = cell[top : top + rows]
