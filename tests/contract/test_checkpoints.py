@@ -231,7 +231,7 @@ def test_a_job_can_be_given_more_steps_and_says_so(name, count, tmp_path):
     assert len(resumed) <= MORE[name] - before.index + 2  # levels that were finished tell of it
     assert done.result.notes[-1] == (
         f"Started with {JOBS[name]['steps']} steps, and continued to {MORE[name]}; {MORE[name]} in one job may give "
-        "another picture."
+        "another image."
     )
     if count == 6:
         assert float(done.result.scores.mean()) >= float(before.result.scores.mean()) - 1e-6

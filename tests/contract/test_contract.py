@@ -122,7 +122,7 @@ def test_double_precision(name):
 def test_what_is_no_picture_is_refused(name, bad):
     images = pictures()
     images[0, 1, 2, 3] = bad
-    with pytest.raises(ImageError, match=r"holds NaN or infinite|and a picture holds 0 to 1"):
+    with pytest.raises(ImageError, match=r"holds NaN or infinite|and an image holds 0 to 1"):
         ask(name, tiny(name), images)
 
 

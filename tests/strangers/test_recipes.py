@@ -59,7 +59,7 @@ def test_what_is_not_forged_is_made_again(folder, made):
         ("networks", [{"name": "a"}, {"name": "b"}], "saliency asks one network, and 2 are named"),
         ("images", [], "saliency takes an image as images, and none is recorded"),
         ("images", None, "images is nothing"),
-        ("images", [{"name": "a"}, {"name": "b", "part": "mask"}], "no picture as 'mask'"),
+        ("images", [{"name": "a"}, {"name": "b", "part": "mask"}], "no image as 'mask'"),
         ("images", [{"name": "a", "mode": "w"}], "an image has a field 'mode'"),
         ("objective", 3, "objective is 3"),
         ("objective", [], "objective is a list"),

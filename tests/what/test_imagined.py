@@ -124,7 +124,7 @@ def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(n
         ),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16)), OptionError, "either a layer or every_stage"),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16), "nowhere"), LayerNotFound, "no layer 'nowhere'"),
-        (lambda net: ts.invert(net, torch.rand(2, 3, 16, 16), every_stage=True), OptionError, "one picture at a time"),
+        (lambda net: ts.invert(net, torch.rand(2, 3, 16, 16), every_stage=True), OptionError, "one image at a time"),
         (lambda net: ts.dream(net, torch.rand(1, 3, 16, 16), 1, layer="3"), OptionError, "either a unit or a layer"),
         (lambda net: ts.fool(net, torch.rand(1, 3, 16, 16), "3:1"), ObjectiveError, "fool raises one class"),
         (lambda net: ts.regularisers(net, ts.Logit([1, 2]), steps=1), ObjectiveError, "one class at a time"),

@@ -43,7 +43,7 @@ def test_a_layer_added_later_is_as_if_it_had_been_kept_from_the_start(network, p
     pictures, layers = grow(network, folder, tmp_path / "store", layers=["1", "output"], maps=["3"])
     assert pictures[-1].known == 9
     assert {step.what for step in layers} == {"1, output, 3"}
-    assert str(layers[0]).startswith("1, output, 3: 0 of 10 pictures")
+    assert str(layers[0]).startswith("1, output, 3: 0 of 10 images")
     store = Store.open(tmp_path / "store", network)
     whole = build(network, folder, tmp_path / "whole", layers=["3", "1", "output"], maps=["3"])
     assert vectors(store) == vectors(whole)

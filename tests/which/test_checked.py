@@ -76,7 +76,7 @@ def test_a_store_of_the_first_version_that_took_windows_for_tokens_of_pictures(w
                for column in json.loads(store.table.about)["columns"]]  # fmt: skip
     said = (
         f"{store.path} was made by a version of triscope that did not know where windows keeps the positions of each "
-        f"picture: its vectors of that layer are wrong. Build it again: delete {store.path}, or index into another "
+        f"image: its vectors of that layer are wrong. Build it again: delete {store.path}, or index into another "
         "folder."
     )
     with pytest.raises(StoreError) as refused:
@@ -88,7 +88,7 @@ def test_an_old_store_of_rows_that_are_no_pictures_is_refused(windowed, photos, 
     store = build(windowed, photos, tmp_path, "head")
     columns = [column | {"layer": "table" if column["layer"] == "head" else column["layer"]}
                for column in json.loads(store.table.about)["columns"]]  # fmt: skip
-    said = "took the rows of table for pictures, though it gives 1 row for 2 pictures: its vectors"
+    said = "took the rows of table for images, though it gives 1 row for 2 pictures: its vectors"
     with pytest.raises(StoreError, match=said):
         aged(store, windowed, columns=columns)
 

@@ -43,7 +43,7 @@ def test_a_store_of_a_detector_keeps_its_layers_and_says_that_it_keeps_no_boxes(
     assert {column.layer for column in store.columns} == {"body.1", "input"}
     assert len(ts.top(store, ts.Channel("body.1", 2), k=2).names) == 2
     unit = ts.predict(network, folder / "0.png", k=1).names[0][0]
-    with pytest.raises(StoreError, match=r"A store keeps no detected boxes, .* single pictures \(.*box:"):
+    with pytest.raises(StoreError, match=r"A store keeps no detected boxes, .* single images \(.*box:"):
         ts.top(store, unit)
     with pytest.raises(StoreError, match=r"keeps no detected boxes, .* OneStage gives boxes .* Name an inner layer"):
         ts.Store.build(network, folder, tmp_path / "other", layers=["output"])

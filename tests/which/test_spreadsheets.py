@@ -165,7 +165,7 @@ def test_a_list_without_a_header(sheet):
 def test_the_column_of_the_pictures_is_found_by_what_is_there(sheet):
     read = sheet("nr;Bild\n1;a.jpg\n2;b.jpg\n")
     assert (pictures(read), column(read, "nr")) == (["a.jpg", "b.jpg"], [1, 2])
-    assert read.notes == ["list.csv: the pictures are those of the column 'Bild'."]
+    assert read.notes == ["list.csv: the images are those of the column 'Bild'."]
 
 
 @pytest.mark.parametrize(

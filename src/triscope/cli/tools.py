@@ -75,7 +75,7 @@ def layers(
 
 
 @_command(
-    click.Argument(["picture"], metavar="PICTURE"),
+    click.Argument(["picture"], metavar="FILE"),
     click.Option(
         ["--image", "images"],
         multiple=True,

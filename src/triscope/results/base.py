@@ -67,7 +67,8 @@ class Result(ABC):
         ending = name.suffix.lower()
         if ending not in cls.endings:
             has = f"not as {printable(name.name)}" if ending else f"and {printable(name.name)} has no ending"
-            raise OptionError(f"A {cls.kind} is saved as {', '.join(cls.endings)}, {has}.")
+            article = "An" if cls.kind[0] in "aeiou" else "A"
+            raise OptionError(f"{article} {cls.kind} is saved as {', '.join(cls.endings)}, {has}.")
         return ending
 
     def encode(self, ending: str) -> bytes:

@@ -29,7 +29,7 @@ _MOST_EXIF = 65_500  # bytes that a JPEG has room for
 class Drawn(Result):
     """A result that can be drawn. It is saved as an image, with its recipe, or as .npy, the raw values."""
 
-    kind: ClassVar[str] = "picture"
+    kind: ClassVar[str] = "image"
     endings: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".webp", ".npy")
 
     #: The channels of the network's images that are shown, as (red, green, blue), or one in grey; None: the usual.
