@@ -1,1 +1,1 @@
-"""Measurements, kept apart from the tests: they print a table, and never fail over a time."""
+"""Benchmarks. They print tables; they are not tests and never fail because of a time."""

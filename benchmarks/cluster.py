@@ -1,13 +1,13 @@
-"""What indexing on a Ray cluster takes beside threads, with as many threads for the network in all.
+"""Speed of indexing on a Ray cluster compared with threads, with the same total number of network threads.
 
     python -m benchmarks.cluster FOLDER... [--photos 5000] [--actors 2] [--rounds 2]
 
-Photos of 500 pixels are made of those of the folders, 500 of them, and the others are copies. Half of them are indexed
-by threads (the network with ACTORS threads) and by ACTORS Ray actors (the network with one thread in each), and the
-other half by the latter first, so that what others do on the machine meets both alike. Starting is left out: time runs
-from the first batch that is done until all are committed. The network is AlexNet with random weights, and its last
-hidden layer is kept. Beside the time it is told what processor time was used until then, by this process, by the actors
-and by Ray's own processes, which says something on a busy machine, too.
+500 photos of 500 pixels are made from those of the folders; the others are copies. The first half is indexed by threads
+(the network with ACTORS threads) and then by ACTORS Ray actors (the network with one thread each), the second half in
+the opposite order, so that other load on the machine affects both equally. Start-up is excluded: time runs from the end
+of the first batch until all are committed. The network is AlexNet with random weights; its last hidden layer is stored.
+CPU time of this process, of the actors and of Ray's own processes is printed as well, as it is meaningful on a busy
+machine, too.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, connected(None):
         place = Path(folder)
         halves = _halves(given.folders, place, given.photos)
-        print(f"{given.photos:,} photos, {given.actors} threads for the network in all", flush=True)
+        print(f"{given.photos:,} photos, {given.actors} threads for the network in total", flush=True)
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         used = dict.fromkeys(ways, 0.0)
         for number in range(2 * given.rounds):
@@ -52,17 +52,17 @@ def main() -> None:
                 seconds[way].append(took)
                 used[way] += sum(processor.values())
                 told = ", ".join(f"{who} {1000 * spent:.2f}" for who, spent in processor.items())
-                print(f"  {way:8} {1 / took:6.1f} photos/s; ms of processors a photo: {told}", flush=True)
+                print(f"  {way:8} {1 / took:6.1f} photos/s; ms of CPU time per photo: {told}", flush=True)
     threads, ray = (sum(seconds[way]) / len(seconds[way]) for way in ways)
     shares = ", ".join(f"{one / other:.2f}" for one, other in zip(seconds["Ray"], seconds["threads"], strict=True))
-    print(f"Ray takes {ray / threads:.2f} times as long as threads (of each half: {shares})")
-    print(f"and {used['Ray'] / used['threads']:.2f} times as much of the processors")
+    print(f"Ray takes {ray / threads:.2f} times as long as threads (each half: {shares})")
+    print(f"and {used['Ray'] / used['threads']:.2f} times as much CPU time")
 
 
 def measured(
     network: ts.Network, paths: list[Path], place: Path, workers: Cluster | None
 ) -> tuple[float, dict[str, float]]:
-    """Seconds a photo, from the first batch that is done until all are committed, and processors' seconds a photo."""
+    """Seconds and CPU seconds per photo, from the end of the first batch until all are committed."""
     first: tuple[int, float, dict[int, float]] | None = None
     spent: dict[int, float] = {}
     kinds: dict[int, str] = {}

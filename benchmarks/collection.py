@@ -1,12 +1,11 @@
-"""How soon the map of a large collection can be used, and how it moves, in Chromium.
+"""Loading time and frame rate of the map of a large collection, in Chromium.
 
     python -m benchmarks.collection [--store FOLDER] [--count 21000] [--tsne]
 
-The collection is made: vectors as in `benchmarks.search`, thumbnails cut from the sample photos. It is opened in the
-live page as a server meets it for the first time, and as one does that is started again.
-Usable is a map that can be moved, searched and pointed at; the places by all pictures, and thumbnails, may come later.
-Then the map is dragged and zoomed for two seconds each, and
-frames are counted; the same is done with the page that `triscope pca -o map.html` writes.
+The collection is synthetic: vectors as in `benchmarks.search`, thumbnails cut from the sample photos. It is opened in
+the live page for the first time, and again by a restarted server. A map counts as usable when it can be moved and
+searched; positions computed from all images, and thumbnails, may come later. Then the map is dragged and zoomed for two
+seconds each, and frames are counted; the same is done with the page that `triscope pca -o map.html` writes.
 """
 
 import argparse
@@ -118,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path)
     parser.add_argument("--count", type=int, default=21_000)
-    parser.add_argument("--tsne", action="store_true", help="t-SNE, too, which is computed when it is first asked")
+    parser.add_argument("--tsne", action="store_true", help="also t-SNE, which is computed on the first request")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measure(given.store or Path(folder) / "store", given.count, tsne=given.tsne)
@@ -128,7 +127,7 @@ def measure(place: Path, count: int, *, tsne: bool) -> None:
     """Print the figures."""
     began = time.perf_counter()
     store = made(place, count)
-    print(f"{f'a collection of {count:,} pictures is made':<58}{time.perf_counter() - began:8.3f} s", flush=True)
+    print(f"{f'a collection of {count:,} images is made':<58}{time.perf_counter() - began:8.3f} s", flush=True)
     shutil.rmtree(place / "maps", ignore_errors=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)

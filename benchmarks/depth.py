@@ -1,13 +1,13 @@
-"""How deep one call goes, and through how many files: `python -m benchmarks.depth [METHOD ...] [--show]`.
+"""Stack depth of a call, and the number of files it runs through: `python -m benchmarks.depth [METHOD ...] [--show]`.
 
-Of a warm call (the second) on the pocket network, with pictures that are tensors:
+Measured on the second call, on the pocket network with images as tensors:
 
-    frames      the deepest stack of the package's own functions; those of PyTorch and Python between them do not
-                count, nor do comprehensions, which are no functions from Python 3.12 on
+    frames      the deepest stack of the package's own functions, without those of PyTorch and Python, and without
+                comprehensions, which are not functions from Python 3.12 on
     files       the files of the package in which any function runs
 
-With --show, the functions of that stack and the files, by how many calls each took. By default of `saliency` and of
-`stylize`.
+--show lists the functions of that stack, and the files by their number of calls. The default methods are `saliency`
+and `stylize`.
 """
 
 import argparse

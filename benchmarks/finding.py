@@ -1,17 +1,17 @@
-"""What it costs to find a network's layers, and what the checks add: `python -m benchmarks.finding [NETWORK ...]`.
+"""Cost of finding a network's layers, and of the checks: `python -m benchmarks.finding [NETWORK ...]`.
 
-Processor time on one thread, as multiples of a bare pass over one picture; medians over interleaved rounds, of the
-ratios within a round.
+CPU time on one thread, relative to a bare forward pass of one image; medians over interleaved rounds of the ratios
+within a round.
 
-    two         a bare pass over two pictures
-    plain       layers without checks: the twin is made, and one picture passed through it to see what comes out
-    find        layers as they are found: the same with two pictures, positions followed, and answers compared
-    checks      what the checks add to the first pass: find less plain
-    first       what is added in all to a bare pass: find less 1
-    look        a later pass over one picture, by `Network.look`
-    unchecked   the same with the counting of rows taken out
+    two         a bare pass of two images
+    plain       layers without checks: the twin is made, and one image passed through it
+    find        layers with checks: two images, positions tracked, and outputs compared
+    checks      cost of the checks: find minus plain
+    first       total overhead: find minus 1
+    look        a later pass of one image, by `Network.look`
+    unchecked   the same without counting rows
 
-NETWORK is a name of `triscope.load`, at random weights: by default a few of torchvision's and timm's.
+NETWORK is a name for `triscope.load`, with random weights; the default is a few of torchvision's and timm's.
 """
 
 import sys

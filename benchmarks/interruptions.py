@@ -1,10 +1,9 @@
-"""How much work an index loses that is stopped at a random moment: twenty times by SIGTERM, twenty by SIGKILL.
+"""Work lost when indexing is stopped at a random moment: twenty times by SIGTERM, twenty by SIGKILL.
 
     python -m benchmarks.interruptions FOLDER [--times 20] [--seconds 25]
 
-Each time a new store is begun by the command line. A picture is work done when it has passed through the network; what
-is lost is the time since the first picture passed that is not in the store afterwards. Each store is then opened and
-every row of it read.
+Each run indexes into a new store on the command line. The loss is the time since the first image passed through the
+network that is not in the store afterwards. Each store is then opened and all its rows are read.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from triscope.which.store import Store
 
-#: The command line, which writes down when how many pictures were done.
+#: The command line, with a log of how many images were done at what time.
 PROGRAM = """
 import sys, time
 from contextlib import closing
@@ -78,7 +77,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=25, help="the latest moment, from when the index has begun")
+    parser.add_argument(
+        "--seconds", type=float, default=25, help="the latest moment of a stop, from the start of indexing"
+    )
     given = parser.parse_args()
     moments = random.Random(0)
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -1,7 +1,7 @@
-"""What large pictures take: `python -m benchmarks.memory NETWORK WEIGHTS SIZE STEPS CONTENT STYLE [MEMORY]`.
+"""Memory for large images: `python -m benchmarks.memory NETWORK WEIGHTS SIZE STEPS CONTENT STYLE [MEMORY]`.
 
-The peak of the whole process, above what it holds once everything is imported: the network, the pictures, the passes
-and the optimiser. With MEMORY, such as 2G, as a part of that. Linux only.
+The peak of the whole process minus its memory after all imports: the network, the images, forward and backward passes
+and the optimiser. With MEMORY, such as 2G, also as a fraction of that limit. Linux only.
 """
 
 import sys
@@ -20,7 +20,7 @@ def held(kind: str) -> float:
 
 
 def main(words: list[str]) -> None:
-    """Make a picture, and print."""
+    """Make an image, and print."""
     torch.set_num_threads(1)
     name, weights, size, steps, content, style, *rest = words
     memory = rest[0] if rest else None

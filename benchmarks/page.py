@@ -1,7 +1,7 @@
-"""How quick the live page is, in Chromium on the bundled network: `python -m benchmarks.page`.
+"""Speed of the live page, in Chromium on the bundled network: `python -m benchmarks.page`.
 
-Beside seconds by the clock stand those of processor time, of the server and of all of the browser: on a machine that
-others use, too, only these can be compared.
+Besides wall-clock time, the CPU time of the server and of the browser is printed: on a shared machine only this can be
+compared.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the live page leaves behind: memory over 500 requests, and 60 tabs: `python -m benchmarks.page_load`."""
+"""Memory of the live page over 500 requests and 60 tabs: `python -m benchmarks.page_load`."""
 
 import gc
 import shutil

@@ -1,10 +1,10 @@
-"""How soon neighbours are found among many vectors, how many of the right ones, and what that takes.
+"""Time, recall and memory of nearest-neighbour searches among many vectors.
 
     python -m benchmarks.search [--store FOLDER] [--count 1000000] [--length 512] [--queries 50] [--threads 2]
 
-Vectors are made, with a spectrum and clusters like those of a network's features: the variance along the i-th direction
-falls as a power of i; a part of it is between groups, of 500 vectors on the average, and groups are spread around 40
-larger ones; a vector is cut off below, as a ReLU does. Queries are vectors of their own, drawn alike.
+The vectors are synthetic, with a spectrum and clusters like those of a network's features: the variance along the i-th
+direction falls as a power of i; a part of it is between groups of 500 vectors on average, which are spread around 40
+larger ones; negative values are set to zero, as by a ReLU. Queries are drawn from the same distribution.
 """
 
 import argparse
@@ -84,21 +84,21 @@ def measure(place: Path, count: int, length: int, many: int) -> None:
         print(f"  {what}: {_first(found, queries[0])}")
     start = time.perf_counter()
     found.make_cells()
-    print(f"  the cells are made: {time.perf_counter() - start:.2f} s")
+    print(f"  making the cells: {time.perf_counter() - start:.2f} s")
     found = Space(store, column)  # as a later process has it
     print(f"  the first query with cells: {_first(found, queries[0])}")
-    print(f"  copies for searching: {_size(place / 'cache'):,.0f} MB of disk")
+    print(f"  cache: {_size(place / 'cache'):,.0f} MB of disk")
     _each(found, queries)  # what has been asked about once lies in memory
     hits, times = _each(found, queries)
     own, whole = _resident("RssAnon"), _resident("VmRSS")
-    print(f"  warm: {times}; resident: {own:,.0f} MB of its own, {whole:,.0f} with pages of files")
+    print(f"  warm: {times}; resident: {own:,.0f} MB private, {whole:,.0f} MB with pages of files")
     right = _exactly(found, queries)
     print(f"  recall@10: {_recall(hits, right):.4f}; {_beside_a_scan(found, queries)}")
     where = "key % 100 = 7"
     _each(found, queries[:1], where)
     hits, times = _each(found, queries, where)
     right = _exactly(found, queries, np.flatnonzero(np.arange(count) % 100 == 7))
-    print(f"  1 % of them by a condition: {times}; recall@10 {_recall(hits, right):.4f}")
+    print(f"  a condition that 1 % meet: {times}; recall@10 {_recall(hits, right):.4f}")
     start = time.perf_counter()
     several = [hit.rows for hit in found.search_all(queries, 10, "cosine")]
     seconds = time.perf_counter() - start
@@ -124,7 +124,7 @@ def _each(found: Space, queries: torch.Tensor, where: str | None = None) -> tupl
 
 
 def _beside_a_scan(found: Space, queries: torch.Tensor) -> str:
-    """What searches take of the processor, and a float32 scan of all, in turn, so that others meet both alike."""
+    """CPU time of searches and of a float32 scan of all vectors, in turn, so that other load affects both equally."""
     vectors = found.mapped[:_SCANNED].float() - found.mean
     kinds: dict[str, list[float]] = {"search": [], "scan": []}
     for query in queries:

@@ -1,16 +1,16 @@
-"""Whether indexing, searching and making maps leave anything behind: memory, open files, threads.
+"""Whether indexing, searching and making maps leak memory, open files or threads.
 
     python -m benchmarks.soak [--minutes 60] [--only search]
 
-A folder of pictures changes under it: in every round some are added, some altered, some taken away, and one is half a
-file. Then it is indexed, searched in every way, and put on a map, all in this process; and at times indexing is left in
-the middle, or a worker process indexes at the same time. After each twentieth round it is told what the process holds.
-The first third of the time is for caches to fill; what is held at the end is compared with the end of that.
+In every round some images of a folder are added, changed or removed, and one is truncated. Then the folder is indexed,
+searched in every way and mapped, all in this process; sometimes indexing is interrupted, or a worker process indexes at
+the same time. Every twentieth round prints the resources of the process. Caches fill in the first third of the time;
+the end is compared with the end of that third.
 
-With `--only`, rounds do one thing alone: `index` (the folder changes, and is indexed), `leave` (indexing is left in the
-middle), `open` (the store), `search`, `maps`. Beside what the system gives the process it is told what of that is in
-use: by malloc, which PyTorch, NumPy, Pillow and Lance ask, and by Arrow's own pool. Where the former grows and neither
-of the latter does, it is room between what is in use, which is used again.
+With `--only`, rounds do one thing: `index` (the folder changes, and is indexed), `leave` (indexing is interrupted),
+`open` (the store), `search`, `maps`. Besides the resident memory, the memory in use is printed: by malloc, which
+PyTorch, NumPy, Pillow and Lance use, and by Arrow's pool. If only the former grows, it is fragmentation, and is
+reused.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def run(folder: Path, seconds: float, count: int, only: str | None) -> None:
 
 
 def change(folder: Path, chance: random.Random, number: int) -> None:
-    """Some pictures come, some go, some change, and one is half a file."""
+    """Add, remove and change some images, and truncate one."""
     there = sorted(folder.glob("*.jpg"))
     for path in chance.sample(there, 3):
         path.unlink()
@@ -122,7 +122,7 @@ def work(folder: Path, asked: ts.Network, number: int) -> None:
 
 
 def leave(folder: Path, asked: ts.Network, number: int) -> None:
-    """Indexing that is left in the middle."""
+    """Indexing that is interrupted."""
     steps = index(asked, folder, layers=_LAYERS, pace=Pace(batch=2))
     next(steps)
     next(steps)
@@ -165,7 +165,7 @@ _ONLY = {"index": update, "leave": leave, "open": reopen, "search": search, "map
 
 
 def paint(path: Path, seed: int) -> Path:
-    """A picture of coarse noise."""
+    """An image of coarse noise."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     PIL.Image.fromarray(coarse).resize((56, 40), PIL.Image.Resampling.BICUBIC).save(path)

@@ -1,5 +1,5 @@
-"""Several photos at once, each with a question of its own.
-========================================================
+"""Several photos in one batch, each with its own objective.
+=========================================================
 
 python examples/batch.py [FOLDER]
 """
@@ -15,18 +15,18 @@ from triscope.images.samples import SAMPLES
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 photos = [f"sample:{name}" for name in SAMPLES]
 network = ts.load("pocket")
-seen = network.prepare(photos)  # read once, asked often
+seen = network.prepare(photos)  # read and preprocessed once
 
-second = ts.Logit(ts.predict(network, seen, k=2).indices[:, 1].tolist())  # each photo's second guess
+second = ts.Logit(ts.predict(network, seen, k=2).indices[:, 1].tolist())  # each photo's second class
 heat = ts.saliency(network, seen, second)
 for index, name in enumerate(SAMPLES):
-    print(f"{name}, asked about {heat.asked[index]!r}: {heat[index].overlay().save(folder / f'batch-{name}.png')}")
+    print(f"{name}, {heat.asked[index]!r}: {heat[index].overlay().save(folder / f'batch-{name}.png')}")
 
-# Objectives add up: what speaks for the first guess, against the second.
+# Objectives can be subtracted: what speaks for the top class and against the second.
 first = ts.Logit(ts.predict(network, seen, k=1).indices[:, 0].tolist())
 print(ts.input_x_gradient(network, seen, first - second).save(folder / "batch-difference.png"))
 
-# One pass, any number of layers, stopped after the deepest.
+# Activations of several layers in one forward pass, which stops after the deepest.
 needs = [ts.Need("features.2"), ts.Need("features.7", "mean")]
 with torch.no_grad():
     look = network.look(seen.images, needs)

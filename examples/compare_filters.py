@@ -1,5 +1,5 @@
-"""What training makes of the first layer.
-=======================================
+"""First-layer filters, trained and untrained.
+===========================================
 
 python examples/compare_filters.py [FOLDER]
 """
@@ -17,7 +17,7 @@ both = ts.filters([trained, untrained])
 print(f"trained on the left, untrained on the right. {both.note}")
 print(both.save(folder / "filters.png"))
 
-# A filter that varies smoothly is a detector of something; noise is what it began as.
+# Random filters are noise; training makes them smooth.
 for name, network in (("trained", trained), ("untrained", untrained)):
     weights = ts.filters(network).values
     step = (weights[..., 1:] - weights[..., :-1]).square().mean() / weights.var()

@@ -1,5 +1,5 @@
-"""What the strongest neuron of a layer answers to.
-================================================
+"""What activates the strongest neuron of a layer.
+===============================================
 
 python examples/inner_neuron.py [FOLDER]
 """
@@ -24,4 +24,4 @@ for layer in ("features.4", "features.7", "features.11"):
     field = network.layer(layer).receptive_field
     found = ts.guided_backprop(network, seen, neuron)
     path = found.side_by_side().save(folder / f"neuron-{layer}.png")
-    print(f"{neuron} sees {field} pixels and answers {volume.max():.1f}: {path}")
+    print(f"{neuron}: receptive field {field}, activation {volume.max():.1f}: {path}")

@@ -1,5 +1,5 @@
-"""A PCA map and a t-SNE map of the same pictures, side by side: four kinds of drawn pattern, by two layers.
-=========================================================================================================
+"""PCA and t-SNE of the same images side by side: four kinds of drawn pattern, for two layers.
+===========================================================================================
 
 python examples/maps.py [FOLDER]
 """

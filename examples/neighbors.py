@@ -1,5 +1,5 @@
-"""A small collection: crops of a few photos, indexed, and each one's nearest neighbours.
-======================================================================================
+"""Nearest neighbours in a small collection of crops.
+==================================================
 
 python examples/neighbors.py [FOLDER]
 """
@@ -14,7 +14,7 @@ from triscope.images.samples import SAMPLES
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 crops = folder / "crops"
 
-# Five crops of each photo: neighbours ought to be crops of the same one.
+# Five crops of each photo: the nearest neighbours should be crops of the same photo.
 for name in SAMPLES:
     (crops / name).mkdir(parents=True, exist_ok=True)
     photo = to_pil(open_photo(f"sample:{name}").pixels)

@@ -1,5 +1,5 @@
-"""A network of your own, written as you like.
-===========================================
+"""A network of your own.
+======================
 
 python examples/own_network.py [FOLDER]
 """
@@ -15,7 +15,7 @@ import triscope as ts
 
 
 class Shapes(nn.Module):
-    """Grey pictures of 32 x 32 -> three classes. Its ReLUs are functions, one of them in place."""
+    """Grey images of 32 x 32 -> three classes. Its ReLUs are functions, one of them in place."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""What the choices of style transfer do: where it starts, which layers, how much content. And a tile.
-===================================================================================================
+"""Style transfer with different initial images, layers and content weights; and a seamless tile.
+==============================================================================================
 
 python examples/style_choices.py [FOLDER [CONTENT [STYLE [STEPS [NETWORK [WEIGHTS]]]]]]
 """
@@ -19,11 +19,11 @@ size = 160 if network.name == "pocket" else 256
 names = ts.stylize(network, content, style, size=size, steps=1).layers
 
 rows = {
-    # The content start and the noise start, side by side.
+    # Initialised with the content or with noise.
     "start": [{"start": start} for start in ("content", "noise")],
-    # From the first style layer alone to all of them: what each adds.
+    # From the first style layer alone to all of them.
     "layers": [{"layers": ",".join(names[: number + 1])} for number in range(len(names))],
-    # Ten times less content than by default, as much, ten times more.
+    # A tenth of the default content weight, the default, and ten times the default.
     "content": [{"content_weight": weight} for weight in (0.005, 0.05, 0.5)],
 }
 for name, choices in rows.items():

@@ -1,5 +1,5 @@
-"""Look at a network while it is being trained, and leave it as it is.
-===================================================================
+"""Saliency during training, without changing the network.
+=======================================================
 
 python examples/training_watch.py [FOLDER]
 """
@@ -26,7 +26,7 @@ red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
 
 for step in range(61):
     noise = torch.rand(64, 3, 24, 24)
-    noise[1::2, :, 15:19, 4:8] = red  # every second picture carries a mark
+    noise[1::2, :, 15:19, 4:8] = red  # every second image has a red mark
     loss = F.cross_entropy(model(noise), labels)
     optimiser.zero_grad()
     loss.backward()
@@ -37,4 +37,4 @@ for step in range(61):
         path = heat[0].side_by_side().save(folder / f"training-{step:02}.png")
         print(f"step {step:2}: loss {loss.item():.2f}, {near.item():.0%} of the saliency on or beside the mark: {path}")
 
-assert model.training  # it was asked in eval mode, and yet never switched
+assert model.training  # triscope ran its own copy in eval mode; the module was not switched

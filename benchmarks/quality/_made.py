@@ -1,4 +1,4 @@
-"""A store filled with made vectors, and where wanted with made thumbnails."""
+"""A store of synthetic vectors and, optionally, synthetic thumbnails."""
 
 from collections.abc import Callable
 from pathlib import Path

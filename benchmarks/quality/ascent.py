@@ -1,8 +1,8 @@
 """Whether ascended classes are recognised: `python -m benchmarks.quality.ascent NETWORK [WEIGHTS] [JUDGE [WEIGHTS]]`.
 
-Forty classes over animals, things and scenes are ascended with the defaults. They are judged by the network itself, on
-the picture and on what it has not been shown: shifted, resized, mirrored, cropped, blurred, shrunk to 96 pixels and
-back, and with 15 % noise on its weights; and by another network, where one is named.
+Forty classes of animals, objects and scenes are ascended with the defaults. The images are classified by the network
+itself, as they are and changed in ways that the optimisation did not use (shifted, resized, mirrored, cropped, blurred,
+shrunk to 96 pixels and back), with 15 % noise on its weights, and by another network if one is given.
 """
 
 import copy
@@ -24,7 +24,7 @@ _TOGETHER = 8
 
 
 def views(pictures: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """What the optimisation has not shown the network."""
+    """Changes of the image that the optimisation did not use."""
     size = list(pictures.shape[-2:])
     yield "as it is", pictures
     yield "shifted by 17", pictures.roll((17, -17), (2, 3))
@@ -48,7 +48,7 @@ def shaken(network: Network, seed: int, strength: float = 0.15) -> Network:
 
 
 def ranks(network: Network, pictures: Tensor) -> Tensor:
-    """How many classes stand above the one asked: (N,)."""
+    """How many classes have a higher score than the intended one: (N,)."""
     with torch.no_grad():
         scores = network.look(pictures, ["output"])["output"]
     return (scores > scores.gather(1, torch.tensor(CLASSES)[:, None])).sum(1)

@@ -1,7 +1,7 @@
-"""How much comes back from a layer: `python -m benchmarks.quality.inversion NETWORK WEIGHTS LAYER,LAYER PHOTO...`.
+"""Quality of feature inversion: `python -m benchmarks.quality.inversion NETWORK WEIGHTS LAYER,LAYER PHOTO...`.
 
-For each layer and over the photos: the mean correlation of pixels with the photo, the mean relative error of the
-features, and how many pictures keep the photo's class. `inversion.png` shows the photos, and a row for each layer.
+For each layer, over the photos: the mean correlation of pixels with the photo, the mean relative error of the
+features, and how many images keep the photo's class. `inversion.png` shows the photos, and a row for each layer.
 """
 
 import sys
@@ -14,7 +14,7 @@ from triscope import render
 
 
 def correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Pearson's, over all pixels and colours of each picture: (B,)."""
+    """Pearson's, over all pixels and colours of each image: (B,)."""
     one, other = (part.flatten(1) - part.flatten(1).mean(1, keepdim=True) for part in (one, other))
     return torch.cosine_similarity(one, other, dim=1)
 

@@ -1,18 +1,18 @@
-"""The judgement of all methods on labelled photos, whose tables stand on the pages of WHERE.
+"""Faithfulness of all attribution methods on labelled photos, for the tables on their pages.
 
     python -m benchmarks.quality.judgement WEIGHTS FOLDER JOURNAL [--photos 400] [--deep 40] [--size 224]
     python -m benchmarks.quality.judgement --write JOURNAL
 
-WEIGHTS are SqueezeNet 1.1's, FOLDER holds photos and `labels.csv`; each photo is asked the class of its label. The
-numbers go into JOURNAL as soon as they are known: killed and started again, nothing is lost or done twice. `--write`
-makes benchmarks/quality/judgement.json of it; then `make derived` writes the pages.
+WEIGHTS are SqueezeNet 1.1's, FOLDER holds photos and `labels.csv`; the class of its label is explained for each
+photo. The numbers are written to JOURNAL as soon as they are computed, and a run that was killed resumes there.
+`--write` makes benchmarks/quality/judgement.json from it; then `make derived` writes the pages.
 
-    broad    insertion, deletion and class sensitivity of the methods that need at most 64 forwards a map
+    broad    insertion, deletion and class sensitivity of the methods that need at most 64 passes per map
     deep     all numbers of these, on the first photos
-    slow     the methods that need more, on the first photos; without the numbers that need their maps again and again
-             (randomisation, max-sensitivity)
+    slow     the methods that need more, on the first photos; without the numbers that need many maps (randomisation,
+             max-sensitivity)
 
-All three go on in turn, half of the time for the first, so that each has something to show whenever they are stopped.
+The three parts take turns, the first with half of the time, so that each has results whenever the run is stopped.
 """
 
 import argparse
@@ -44,7 +44,7 @@ AT_ONCE: tuple[Number, ...] = (*BROAD, "road", "infidelity", "sensitivity_n")  #
 STEPS = 14  # of a curve
 LEAST = 4  # photos of which a number is known before it is told
 
-#: How each method is asked: its command, its options, and how many passes of one image a map takes.
+#: Each method: its command, its options, and the number of passes of one image per map.
 QUICK: dict[str, tuple[str, dict[str, Any], str]] = {
     "saliency": ("saliency", {}, "1 gradient"),
     "input x gradient": ("input_x_gradient", {}, "1 gradient"),
@@ -118,11 +118,11 @@ def measure(arguments: argparse.Namespace) -> None:
             del parts[name]
         elif time.monotonic() - told > 60:
             told = time.monotonic()
-            print(f"{name}: {step.index} of {step.total} maps, {spent[name]:.0f} s of processor time", flush=True)
+            print(f"{name}: {step.index} of {step.total} maps, {spent[name]:.0f} s of CPU time", flush=True)
 
 
 def write(path: Path) -> None:
-    """What the journal holds as the file that the pages are made of: means and intervals, method by method."""
+    """The journal as the file from which the pages are made: means and intervals for each method."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     found: dict[str, dict[Number, dict[str, float]]] = {}  # by map, number and photo
     for line in lines[1:]:
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=400)
     parser.add_argument("--deep", type=int, default=40)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--until", metavar="HH:MM", help="stop then; the same command goes on")
+    parser.add_argument("--until", metavar="HH:MM", help="stop at this time; the same command resumes")
     parser.add_argument("--write", type=Path, metavar="JOURNAL")
     arguments = parser.parse_args()
     if arguments.write:

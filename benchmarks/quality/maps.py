@@ -1,7 +1,8 @@
-"""How good the maps are: `python -m benchmarks.quality.maps CALTECH NETWORK WEIGHTS LAYER`.
+"""Quality of PCA and t-SNE maps: `python -m benchmarks.quality.maps CALTECH NETWORK WEIGHTS LAYER`.
 
-Trustworthiness and the nearest neighbour's label on the maps, beside openTSNE by hand on the same components; photos
-held back and placed afterwards; components beside scikit-learn's full SVD; and 20,000 made vectors, timed.
+Trustworthiness and agreement with the nearest neighbour's label, compared with openTSNE called directly on the same
+components; held-out photos placed afterwards; components compared with scikit-learn's full SVD; and the time for 20,000
+synthetic vectors.
 """
 
 import sys
@@ -50,7 +51,7 @@ def whole(store: ts.Store, layer: str) -> None:
     exact = sklearn.decomposition.PCA(50, svd_solver="full").fit(vectors)
     angle = np.degrees(subspace_angles(found.projection.directions[:50].numpy().T, exact.components_.T).max())
     off = np.abs(found.kept.numpy() - exact.explained_variance_ratio_).max()
-    print(f"components beside the full SVD: angle {angle:.4f} degrees, explained variance off by {off:.1e}")
+    print(f"components and the full SVD: angle {angle:.4f} degrees, explained variance off by {off:.1e}")
     labels = np.array([file.parent.name for file in store.files(found.rows)])
     points = found.values.double().numpy()
     by_hand = openTSNE.TSNE(perplexity=30, initialization="pca", random_state=0, n_jobs=1).fit(points)
@@ -61,17 +62,17 @@ def whole(store: ts.Store, layer: str) -> None:
 
 
 def placed(store: ts.Store, files: list[Path]) -> None:
-    """Photos that the map was not made of, placed on it."""
+    """Held-out photos, placed on the map."""
     made = ts.tsne(store)
     labels = np.array([file.parent.name for file in store.files(made.rows)])
     theirs = np.array([file.parent.name for file in files])
     nearest = torch.cdist(made.transform(files), made.values).argmin(1).numpy()
-    print(f"fitted photos beside their own kind {agreement(made.values.numpy(), labels):.1%}")
-    print(f"{len(files)} placed afterwards {np.mean(labels[nearest] == theirs):.1%}")
+    print(f"nearest neighbour with the same label: fitted photos {agreement(made.values.numpy(), labels):.1%}")
+    print(f"{len(files)} photos placed afterwards {np.mean(labels[nearest] == theirs):.1%}")
 
 
 def made(count: int = 20_000) -> None:
-    """t-SNE of made vectors: 50 components of 40 kinds."""
+    """t-SNE of synthetic vectors: 50 components, 40 clusters."""
     random = np.random.default_rng(0)
     centres = random.normal(size=(40, 50)) * 3
     values = torch.from_numpy((centres[random.integers(0, 40, count)] + random.normal(size=(count, 50))).astype("f"))
@@ -80,7 +81,7 @@ def made(count: int = 20_000) -> None:
     start = time.process_time()
     for _ in _run(found, 30, 750, 0):
         pass
-    print(f"{count:,} made vectors of 50 numbers: {time.process_time() - start:.0f} s of processor time")
+    print(f"{count:,} synthetic vectors of 50 numbers: {time.process_time() - start:.0f} s of CPU time")
 
 
 def agreement(places: NDArray[np.float32], labels: NDArray[np.str_]) -> float:

@@ -1,8 +1,8 @@
-"""How good neighbours are: labels that agree, and what the quick search finds of what the exact one does.
+"""Quality of nearest neighbours: agreement of labels, and recall of the default search.
 
 python -m benchmarks.quality.neighbors FOLDER --weights FILE     FOLDER/LABEL/photo.jpg; SqueezeNet 1.1's weights
-python -m benchmarks.quality.neighbors --synthetic               100,000 x 4096 made vectors: recall, times, memory
-python -m benchmarks.quality.neighbors --ivf 200000              that many x 512: what the index finds, and how soon
+python -m benchmarks.quality.neighbors --synthetic               100,000 x 4096 synthetic vectors: recall, time, memory
+python -m benchmarks.quality.neighbors --ivf 200000              that many x 512: recall and time of the IVF index
 """
 
 import argparse
@@ -50,9 +50,11 @@ def labels_that_agree(folder: Path, weights: str, place: Path) -> None:
         centred = torch.cat(independent).flatten(1).float().numpy()
         centred = centred - centred.mean(0)
         order = NearestNeighbors(n_neighbors=2, metric="cosine").fit(centred).kneighbors(centred, return_distance=False)
-        # Two equal pictures may come in either order.
+        # Two equal images may come in either order.
         theirs = 100 * (labels[np.where(order[:, 0] == rows, order[:, 1], order[:, 0])] == labels).mean()
-        print(f"  {layer:12} here {ours:.2f} %   scikit-learn {theirs:.2f} %   apart {abs(ours - theirs):.2f} points")
+        print(
+            f"  {layer:12} here {ours:.2f} %   scikit-learn {theirs:.2f} %   difference {abs(ours - theirs):.2f} points"
+        )
         print(f"  {layer:12} recall@10 of the default search: {recall(found, vectors[::8], 'cosine', skip=8):.4f}")
 
 
@@ -81,7 +83,7 @@ def made(count: int, length: int, seed: int) -> NDArray[np.float16]:
 
 
 def synthetic(place: Path, count: int = 100_000, length: int = 4096) -> None:
-    """Recall, times and memory on made vectors, and the time of the principal components."""
+    """Recall, times and memory on synthetic vectors, and the time of the principal components."""
     store, column = _filled(place, count, length)
     queries = torch.from_numpy(made(50, length, seed=999)).float()
     before = _own_memory()
@@ -89,7 +91,7 @@ def synthetic(place: Path, count: int = 100_000, length: int = 4096) -> None:
     assert found.projection is not None
     first = _seconds(lambda: found.search(queries[0], 10, "cosine"), 1)
     exact_first = _seconds(lambda: found.search(queries[0], 10, "cosine", exact=True), 1)
-    # One after the other, again and again: whatever else the machine does meets both alike.
+    # In turn, so that other load on the machine affects both equally.
     pairs = [
         [_seconds(partial(found.search, query, 10, "cosine", exact=exact), 1) for exact in (False, True)]
         for query in queries
@@ -99,7 +101,7 @@ def synthetic(place: Path, count: int = 100_000, length: int = 4096) -> None:
         f"{count} x {length}: default {1000 * default:.1f} ms, exact {1000 * exact:.1f} ms: {exact / default:.1f} times"
     )
     print(f"  first query: default {first:.1f} s, exact {exact_first:.1f} s")
-    print(f"  memory of its own: {before:.0f} MB before, {_own_memory():.0f} MB after")
+    print(f"  private memory: {before:.0f} MB before, {_own_memory():.0f} MB after")
     for metric in METRICS:
         print(f"  recall@10, {metric}: {recall(found, queries, metric):.4f}")
 
@@ -123,7 +125,7 @@ def indexed(place: Path, count: int, length: int = 512) -> None:
     ]
     print(f"  scan {1000 * flat:.1f} ms, index {1000 * quick:.1f} ms: {flat / quick:.1f} times")
     print(f"  recall@10 of the index: {np.mean(shares) / 10:.4f}, of the scan: {recall(scan, queries, 'cosine'):.4f}")
-    print(f"  memory of its own: {_own_memory():.0f} MB")
+    print(f"  private memory: {_own_memory():.0f} MB")
 
 
 def components(length: int = 4096, count: int = 20_000) -> None:
@@ -142,7 +144,7 @@ def components(length: int = 4096, count: int = 20_000) -> None:
 
 
 def _filled(place: Path, count: int, length: int) -> tuple[Store, Column]:
-    """A store of made vectors: the vectors of tiny pictures are replaced by them while they are indexed."""
+    """A store of synthetic vectors: they replace those of tiny images during indexing."""
     from benchmarks.quality._made import fill
 
     return fill(place, count, lambda start, many: made(many, length, seed=1000 + start), length)
@@ -168,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--weights")
-    parser.add_argument("--store", type=Path, help="where the store is made, or is already")
+    parser.add_argument("--store", type=Path, help="the folder of the store, which is made if missing")
     parser.add_argument("--synthetic", action="store_true")
     parser.add_argument("--components", action="store_true")
     parser.add_argument("--ivf", type=int, metavar="COUNT")

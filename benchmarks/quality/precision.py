@@ -1,9 +1,9 @@
-"""What bfloat16 costs: `python -m benchmarks.quality.precision NETWORK WEIGHTS SIZE SEEDS EXAMPLE [CONTENT]`.
+"""Accuracy of bfloat16: `python -m benchmarks.quality.precision NETWORK WEIGHTS SIZE SEEDS EXAMPLE [CONTENT]`.
 
-EXAMPLE's texture for each of so many seeds, or, with CONTENT, that picture in its style, which starts from the content
-and is made once: in bfloat16, in float32, and in float32 with the weights of the first layer a millionth larger, which
-shows how far float32 alone lets two pictures drift apart. The judge is that of `benchmarks.speed.style`: float32, on
-the clamped picture.
+The texture of EXAMPLE for SEEDS seeds or, with CONTENT, that image in the style of EXAMPLE, once, initialised with the
+content. Each is computed in bfloat16, in float32, and in float32 with the first layer's weights a millionth larger,
+which shows how far rounding alone separates two runs. The final loss is computed as in `benchmarks.speed.style`: in
+float32, on the clamped image.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""How good textures and styles are: `python -m benchmarks.quality.style NETWORK WEIGHTS SIZE KIND PICTURE...`.
+"""Quality of textures and styles: `python -m benchmarks.quality.style NETWORK WEIGHTS SIZE KIND IMAGE...`.
 
-KIND is `texture`: each picture's texture, the worst and mean relative error of its Gram matrices in float32, and
-`textures.png` with the examples above; `tile`: the same as tiles, and how rough the seam is beside the inside (1: the
-same); or `style`: the first picture in the style of each of the others, and `styles.png`.
+KIND is `texture`: a texture of each image, the largest and mean relative error of its Gram matrices in float32, and
+`textures.png` with the examples above; `tile`: the same as tiles, with the roughness of the seam relative to the inside
+(1: the same); or `style`: the first image in the style of each of the others, and `styles.png`.
 """
 
 import sys
@@ -17,7 +17,7 @@ from triscope.what.style.coarse_to_fine import StyleResult
 
 
 def errors(network: ts.Network, example: Tensor, made: StyleResult) -> list[float]:
-    """The relative error of each layer's Gram matrix, in float32 on the picture as it is saved."""
+    """The relative error of each layer's Gram matrix, in float32 on the image as it is saved."""
     with torch.no_grad():
         wanted = ts.GramDistance.from_activations(network.look(example, made.layers))
         saved = (made.values * 255).round() / 255

@@ -1,7 +1,7 @@
-"""Whether ascended units beat every photo: `python -m benchmarks.quality.units NETWORK WEIGHTS LAYER FOLDER [STEPS]`.
+"""Ascended units compared with photos: `python -m benchmarks.quality.units NETWORK WEIGHTS LAYER FOLDER [STEPS]`.
 
-Twenty channels of the layer, evenly spread, are ascended, and their scores set beside the best that any photo of the
-folder reaches.
+Twenty evenly spaced channels of the layer are ascended, and their scores compared with the highest of any photo of the
+folder.
 """
 
 import sys

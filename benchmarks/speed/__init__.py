@@ -1,1 +1,1 @@
-"""How much processor time the methods take, beside the bare PyTorch loop and beside Captum."""
+"""CPU time of the methods, compared with a plain PyTorch loop and with Captum."""

@@ -1,4 +1,4 @@
-"""Processor time beside the bare loop and Captum, on one thread.
+"""CPU time compared with a plain loop and with Captum, on one thread.
 
 python -m benchmarks.speed [NETWORK ...] [--rounds 21]
 """
@@ -12,12 +12,12 @@ import torch
 from benchmarks.speed.cases import CASES, comparisons
 from benchmarks.speed.measure import ROUNDS, compare, rows
 
-#: What can be asked for.
+#: The networks that can be measured.
 NETWORKS = tuple(dict.fromkeys(case.network for case in CASES))
 
 
 def main() -> None:
-    """Compare, and print each comparison as soon as it is known."""
+    """Compare, and print each comparison when it is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(NETWORKS)}; all of them")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -28,7 +28,7 @@ def main() -> None:
     torch.set_num_threads(1)  # more would wait for each other wherever the machine has something else to do
     warnings.filterwarnings("ignore", module="captum")  # it says at each call that it sets hooks and gradients
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, 1 thread")
-    print(f"processor time, median of {asked.rounds} interleaved rounds; ratio to the bare loop by hand\n")
+    print(f"CPU time, median of {asked.rounds} interleaved rounds; ratio to the plain loop\n")
     for case in CASES:
         if case.network in (asked.networks or NETWORKS):
             for name, ways in comparisons(case):

@@ -1,8 +1,8 @@
-"""What a step of ascent costs beside loops written by hand: `python -m benchmarks.speed.ascend [NETWORK [WEIGHTS]]`.
+"""Time of a step of gradient ascent: `python -m benchmarks.speed.ascend [NETWORK [WEIGHTS]]`.
 
-All ways raise the same pixels with Adam, on one thread, one step a round, in turn. The bare loop has frozen weights;
-the plain one, as people write it, runs the whole network and computes gradients for its weights as well. The lean one
-is the bare loop with its pixels kept channels last, as ours shows them to the network.
+It is compared with loops written by hand. All optimise the same pixels with Adam, on one thread, one step per round, in
+turn. The bare loop has frozen weights; the plain one, as people write it, runs the whole network and computes gradients
+for its weights as well. The lean one is the bare loop with channels-last pixels, as in triscope.
 """
 
 import copy
@@ -56,7 +56,7 @@ def _next(steps: Iterator[object]) -> None:
 
 
 def inner(layer: str, channel: int) -> Callable[[nn.Module, Tensor], Tensor]:
-    """A channel's mean, seen by a hook while the whole network runs."""
+    """A channel's mean, by a hook while the whole network runs."""
 
     def score(module: nn.Module, images: Tensor) -> Tensor:
         seen: list[Tensor] = []

@@ -1,6 +1,6 @@
-"""What is compared: the same numbers by hand, by triscope and by Captum, on torchvision networks with random weights.
+"""The cases: the same values by hand, by triscope and by Captum, on torchvision networks with random weights.
 
-By hand is what a careful person writes: frozen weights, normalisation, forward, `autograd.grad`, and for an inner unit
+By hand means: frozen weights, normalisation, forward, `autograd.grad`, and for an inner unit
 only the part of the network that leads to it. For guided backprop it is the plain gradient, which does the same work.
 """
 
@@ -69,7 +69,7 @@ class Normalise(nn.Module):
 
 
 def comparisons(case: Case) -> Iterator[tuple[str, Mapping[str, Callable[[], Any]]]]:
-    """The questions of a case: for each, its name and the ways to answer it, by hand first."""
+    """The comparisons of a case: the name of each, and the ways to compute it, by hand first."""
     network = ts.load(case.network, weights="random")
     images = torch.rand(case.batch, 3, 224, 224)
     frozen = nn.Sequential(Normalise(network), network.module).eval().requires_grad_(False)

@@ -1,11 +1,11 @@
-"""How fast a collection is indexed, beside a plain loop, a DataLoader and the network alone, in one process.
+"""Speed of indexing a collection, compared with a plain loop, a DataLoader and the network alone, in one process.
 
     python -m benchmarks.speed.index FOLDER... [--threads 1]     photos of any size; 400 of 500 pixels are made of them
     python -m benchmarks.speed.index FOLDER... --photos 60 --side 4000
 
-The network is AlexNet with random weights, and its last hidden layer, 4096 numbers, is what is kept. The network's own
-forward is that of photos that are decoded already, in batches of 64 and in the precision of the index. Beside seconds
-of the clock, which others on the machine change, stand those of the processors, of all threads and processes together.
+The network is AlexNet with random weights; its last hidden layer, 4096 numbers, is stored. "The network alone" is the
+forward pass of decoded photos, in batches of 64 and in the precision of the index. Besides wall-clock time, which
+depends on other load, the CPU time of all threads and processes is printed.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Files(torch.utils.data.Dataset[Tensor]):
 
 
 def loop(module: nn.Module, paths: list[Path]) -> Tensor:
-    """One picture after the other."""
+    """One image after the other."""
     files = Files(paths)
     with torch.no_grad():
         return torch.cat([module(files[number][None]) for number in range(len(files))])
@@ -110,7 +110,7 @@ def indexed(network: ts.Network, paths: list[Path], place: Path, *, exact: bool)
 def measured(
     network: ts.Network, module: nn.Module, paths: list[Path], place: Path, forward: Callable[[], Tensor]
 ) -> Iterator[tuple[str, tuple[float, float], Tensor]]:
-    """Each way's name, its seconds of the clock and of the processors, and its vectors."""
+    """The name of each way, its wall-clock and CPU seconds, and its vectors."""
     works: dict[str, Callable[[], Tensor]] = {
         "index": lambda: indexed(network, paths, place / "index", exact=False),
         "index, exact preprocessing": lambda: indexed(network, paths, place / "exact", exact=True),
@@ -125,7 +125,7 @@ def measured(
 
 
 def _processors() -> float:
-    """Seconds of processors so far, of this process and of those it waited for."""
+    """CPU seconds so far, of this process and of its finished children."""
     return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     clock, processors = (
         index / own for index, own in zip(best["index"], best["the network's own forward"], strict=True)
     )
-    print(f"  the index takes {clock:.2f} times the network's own forward, {processors:.2f} of the processors")
+    print(f"  the index takes {clock:.2f} times as long as the network alone, and {processors:.2f} times its CPU time")
     for name in ("index", "index, exact preprocessing"):
         cosine = torch.nn.functional.cosine_similarity(kept[name], kept["plain loop"]).mean()
         print(f"  mean cosine to the plain loop's float32 vectors, {name}: {float(cosine):.5f}")

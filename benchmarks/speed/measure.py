@@ -1,4 +1,4 @@
-"""Timing several ways to do one thing, side by side."""
+"""Timing several ways to compute the same thing."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ ROUNDS = 21
 
 @dataclass(frozen=True)
 class Comparison:
-    """What each way took: `seconds` of processor time per round, the first way being the one to compare with."""
+    """CPU time: `seconds` of each way per round; the first way is the reference."""
 
     name: str
     seconds: Mapping[str, tuple[float, ...]]
@@ -30,7 +30,7 @@ class Comparison:
 
 
 def compare(name: str, ways: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> Comparison:
-    """Run every way once a round, in a turning order, after one round that is not counted."""
+    """Run every way once per round, in rotating order, after one round that is not counted."""
     labels = list(ways)
     seconds: dict[str, list[float]] = {label: [] for label in labels}
     for label in labels:

@@ -1,9 +1,9 @@
-"""Relevance propagation beside forward and input gradient, and beside zennit, all in one run.
+"""Relevance propagation compared with a forward and backward pass, and with zennit.
 
     python -m benchmarks.speed.relevance [NETWORK ...]
 
-Processor time of one thread; ratios are medians over rounds in which the contenders take turns, to forward and
-gradient. Random weights, 224 pixels. `plus-flat` is the default composite; `z:` is zennit.
+CPU time on one thread; ratios to a forward and backward pass are medians over rounds in which the contenders take
+turns. Random weights, 224 pixels. `plus-flat` is the default composite; `z:` is zennit.
 """
 
 import copy
@@ -41,7 +41,7 @@ def contenders(name: str, batch: int) -> dict[str, Callable[[], object]]:
 
 
 def zennits(name: str, module: nn.Module, images: torch.Tensor) -> dict[str, Callable[[], object]]:
-    """The same by zennit's composites, which are for networks of convolutions; nothing where it is not installed."""
+    """The same by zennit's composites, for convolutional networks; empty if zennit is not installed."""
     try:
         from zennit import composites, rules, torchvision, types
         from zennit.attribution import Gradient

@@ -1,10 +1,10 @@
-"""How soon ours has what the classic loop ends with: `python -m benchmarks.speed.style KIND SIZE NETWORK WEIGHTS A B`.
+"""Time to reach the final loss of the classic loop: `python -m benchmarks.speed.style KIND SIZE NETWORK WEIGHTS A B`.
 
 KIND is `texture` (of A; B is left out), `style` (content A, style B) or `step`. The classic loop is the one of
 PyTorch's tutorial: L-BFGS without a line search on the pixels, one size, 100 evaluations, weights frozen, the network
-cut after the last layer that is used. Both have the same loss, and one judge: a float32 loss at full size on the
-clamped picture, written without triscope. Times are processor seconds less those of the judge. `step` compares the cost
-of one Adam step in float32 with the bare loop's.
+cut after the last layer that is used. Both are compared by the same loss: in float32, at full size, on the clamped
+image, written without triscope. Times are CPU seconds without this evaluation. `step` compares one Adam step in float32
+with that of the bare loop.
 """
 
 import sys
@@ -73,13 +73,13 @@ class Bare:
         return loss + self.weight * (kept - self.target).square().sum() / self.target.square().sum()
 
     def judge(self, image: Tensor) -> float:
-        """The loss of the clamped picture, as a number."""
+        """The loss of the clamped image, as a number."""
         with torch.no_grad():
             return float(self(image.clamp(0, 1)))
 
 
 def classic(bare: Bare, start: Tensor) -> tuple[float, float]:
-    """The tutorial's loop: the judge's loss at its end, and how long it took."""
+    """The tutorial's loop: its final loss, and its time."""
     began = time.process_time()
     image = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([image])
@@ -102,7 +102,7 @@ def classic(bare: Bare, start: Tensor) -> tuple[float, float]:
 
 
 def ours(steps: Iterator[Step[StyleResult]], bare: Bare, size: tuple[int, int], goal: float) -> tuple[float, float]:
-    """The judge's loss where the goal is reached, or at the end, and how long it took to get there."""
+    """The loss when the goal is reached, or at the end, and the time until then."""
     seconds, loss = 0.0, float("inf")
     while True:
         began = time.process_time()
@@ -132,7 +132,7 @@ def one_step(bare: Bare, start: Tensor) -> Callable[[], None]:
 
 
 def picture(path: str, side: int) -> Tensor:
-    """A picture with that long side."""
+    """An image with that long side."""
     pixels = open_photo(path).pixels
     factor = side / max(pixels.shape[-2:])
     return resize(pixels, (round(pixels.shape[-2] * factor), round(pixels.shape[-1] * factor))).clamp(0, 1)

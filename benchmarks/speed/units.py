@@ -1,17 +1,17 @@
-"""How long a channel takes: `python -m benchmarks.speed.units [LAYER [SIZE [STEPS [CHANNELS]]]]`.
+"""Time per channel of `triscope units`: `python -m benchmarks.speed.units [LAYER [SIZE [STEPS [CHANNELS]]]]`.
 
-Processor time on one thread, ways in turn, of the same channels of the pocket network:
+CPU time on one thread, for the same channels of the pocket network, in turn:
 
-units       all of them in one batch, as `triscope units` does by itself (bfloat16 where the processor has it)
+units       all in one batch, as `triscope units` does (bfloat16 if the processor has it)
 float32     the same in float32
 ascend      one after another: `ascend` in a loop
 lucent      Lucent's loop, written by hand from its description: a spectrum in decorrelated colours, padding, jitter,
-            sizes and turns, Adam at 0.05, the whole network with its weights' gradients, and pictures below 224 pixels
-            enlarged to 224 before the network sees them
+            scaling and rotation, Adam at 0.05, the whole network with gradients of its weights, and images below 224
+            pixels enlarged to 224 for the network
 lucent 96   the same without that enlargement
 
-Fewer channels than a layer has are asked, and channels an hour are what follows. The mean score of the pictures, by
-the network in float32, says whether they are worth the same.
+Channels per hour are extrapolated from some channels of the layer. The mean score of the images, computed in float32,
+says whether they are comparable.
 """
 
 import sys
@@ -32,7 +32,7 @@ ROUNDS = 3
 def lucent(
     network: ts.Network, layer: str, channel: int, size: int, steps: int, *, enlarge: bool, seed: int = 0
 ) -> Tensor:
-    """A picture (1, 3, size, size) as Lucent's `render_vis` makes it."""
+    """An image (1, 3, size, size) as Lucent's `render_vis` makes it."""
     module = network.module.eval()
     generator = torch.Generator().manual_seed(seed)
     rows, cols = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)

@@ -1,10 +1,10 @@
-"""Maps of many passes, beside those passes alone and beside other libraries, all in one run.
+"""Attribution methods with many passes, compared with the passes alone and with other libraries.
 
     python -m benchmarks.speed.where [grad_cam] [occlusion] [integrated] [rise] [shapley] [memory]
 
-Processor time of one thread; ratios are medians over rounds in which the contenders take turns, to the first of them:
-forward and input gradient (Grad-CAM), Captum's default (occlusion), or as many passes by hand in batches of 16.
-`memory` is the peak of a process of its own for Grad-CAM on 8 images. Random weights, 224 pixels.
+CPU time on one thread; ratios to the first contender are medians over rounds in which they take turns. The first is a
+forward and backward pass (Grad-CAM), Captum's default (occlusion), or as many passes by hand in batches of 16. `memory`
+is the peak of a separate process for Grad-CAM on 8 images. Random weights, 224 pixels.
 """
 
 import copy
@@ -30,7 +30,7 @@ Ways = dict[str, Callable[[], object]]
 
 
 def made(name: str, count: int = 1) -> tuple[nn.Module, ts.Network, Tensor]:
-    """A network, the same for triscope, and images; without a mean, so that everybody is asked the same."""
+    """A network, the same for triscope, and images; without a mean, so that all compute the same."""
     torch.manual_seed(0)
     module = import_torchvision().models.get_model(name, weights=None).eval().requires_grad_(False)
     return module, ts.Network(module, size=224), torch.rand(count, 3, 224, 224)
@@ -145,7 +145,7 @@ def peak(way: str) -> float:
 
 
 def main(words: list[str]) -> None:
-    """Compare, and print each comparison as soon as it is known."""
+    """Compare, and print each comparison when it is done."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     if words[:1] == ["peak"]:

@@ -1,4 +1,4 @@
-"""The first picture of the README: one channel of the bundled network, asked where, what and which.
+"""The first figure of the README: one channel of the bundled network, asked where, what and which.
 
 python docs/figures/questions.py [FOLDER]
 """
@@ -51,7 +51,7 @@ def crops(folder: Path) -> None:
 
 
 def square(picture: torch.Tensor, side: int = SIDE) -> torch.Tensor:
-    """A picture (3, H, W), cut to its middle square and resized."""
+    """An image (3, H, W), cut to its middle square and resized."""
     return torch.as_tensor(np.array(PIL.ImageOps.fit(to_pil(picture), (side, side)))).permute(2, 0, 1) / 255
 
 

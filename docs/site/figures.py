@@ -1,9 +1,9 @@
-"""Pages whose code is run while the site is built, and shown with the pictures that it saves.
+"""Pages whose code is run while the site is built, and shown with the images that it saves.
 
-In such a page `<!-- figure: NAME.png: what is seen -->` stands for a picture that the code above it has saved, or a
+In such a page `<!-- figure: NAME.png: what is seen -->` stands for an image that the code above it has saved, or a
 script that is run instead of it, and `<!-- seconds: NAME -->` for what that has noted in times.json. A page in another
-language shows the pictures of the page that it translates. Nothing is run again until the code, or triscope, has
-changed. A script that ends with 3 lacks something that is not installed everywhere: then its pictures are left out.
+language shows the images of the page that it translates. Nothing is run again until the code, or triscope, has
+changed. A script that ends with 3 lacks something that is not installed everywhere: then its images are left out.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from scripts.blocks import blocks
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-#: A page by the folder of its pictures, which is also the folder that its code is run in.
+#: A page by the folder of its images, which is also the folder that its code is run in.
 RUN = {"docs/lecture.md": "docs/lecture", "docs/first-path.md": "docs/first-path"}
 #: What is run for a page whose own code is for its readers.
 SCRIPTS = {"docs/first-path.md": "docs/site/first_path.py"}
@@ -71,7 +71,7 @@ def show_figures(app: Sphinx, name: str, source: list[str]) -> None:
 
     def figure(found: re.Match[str]) -> str:
         told = " ".join(found[2].split())
-        return f"![{told}](/{folder}/{found[1]})" if (place / found[1]).exists() else f"(No picture: {told})"
+        return f"![{told}](/{folder}/{found[1]})" if (place / found[1]).exists() else f"(No image: {told})"
 
     def seconds(found: re.Match[str]) -> str:
         return f"After {times[found[1]]:.0f} seconds." if found[1] in times else ""

@@ -1,6 +1,6 @@
 """A first-time user's path through the live page, walked in Chromium: what docs/first-path.md shows.
 
-    python docs/site/first_path.py        in an empty folder: writes pictures of the page, and times.json
+    python docs/site/first_path.py        in an empty folder: writes images of the page, and times.json
 
 Times are seconds since the command was typed. Without Playwright or a Chromium on the PATH it says so and ends with 3.
 """

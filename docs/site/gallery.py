@@ -1,4 +1,4 @@
-"""The gallery: every example is run in a folder of its own, and shown with the pictures that it saves there."""
+"""The gallery: every example is run in a folder of its own, and shown with the images that it saves there."""
 
 import shutil
 import tempfile
@@ -8,9 +8,9 @@ from typing import Any
 
 from sphinx_gallery.scrapers import figure_rst
 
-#: Where the example that is run now saves its pictures.
+#: Where the example that is run now saves its images.
 _FOLDERS: dict[str, Path] = {}
-#: Examples that optimise pictures take a number of steps: fewer than usual, so that the site is built in minutes.
+#: Examples that optimise images take a number of steps: fewer than usual, so that the site is built in minutes.
 _WORDS = {"ascend_classes": ("32",), "ascend_inversion": ("sample:rocket", "16")}
 
 
@@ -22,7 +22,7 @@ def arguments(gallery_conf: Mapping[str, Any], script_vars: Mapping[str, Any]) -
 
 
 def saved_pictures(block: tuple[Any, ...], block_vars: dict[str, Any], gallery_conf: Mapping[str, Any]) -> str:
-    """The pictures that an example has saved since the last block, as figures."""
+    """The images that an example has saved since the last block, as figures."""
     folder = _FOLDERS.get(block_vars["src_file"])
     title = Path(block_vars["src_file"]).read_text("utf-8").splitlines()[0].strip('"')
     found = []
