@@ -39,7 +39,7 @@ main()
 
 
 def stopped(folder: Path, place: Path, number: int, after: float) -> tuple[int, int, float, float, int]:
-    """Pictures done and stored, seconds lost, seconds until it had ended, and the exit code."""
+    """Images done and stored, seconds lost, seconds until it had ended, and the exit code."""
     log = place / "log"
     words = ["index", str(folder), "--store", str(place / "store"), "-q", str(log)]
     with subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stderr=subprocess.PIPE, text=True) as process:

@@ -54,7 +54,7 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def brief() -> Iterator[None]:
-    """Pictures that a report has made are small, and made in a few steps: what is tested is the page around them."""
+    """Images that a report has made are small, and made in a few steps: what is tested is the page around them."""
     from tests.fewer import fewer
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Fewer steps, samples and masks than are asked for, where a test is not about what comes of many."""
+"""Fewer steps, samples and masks than usual, for tests that do not depend on their number."""
 
 from typing import Any
 

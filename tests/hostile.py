@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 @pytest.fixture(scope="session")
 def hostile(shared: Path) -> Iterator[Path]:
-    """A scratch folder of awkward pictures and weights; whoever opens them must never create a file named PWNED."""
+    """A scratch folder of awkward images and weights; whoever opens them must never create a file named PWNED."""
     scratch = Path(tempfile.mkdtemp(prefix="triscope-hostile-"))
     scratch.chmod(0o755)  # pytest's own temporary folders are closed to the user whom the permission test becomes
     with tarfile.open(shared / "hostile" / "hostile.tar.gz") as archive:

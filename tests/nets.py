@@ -1,4 +1,4 @@
-"""Tiny networks whose answers are known, and torchvision's with weights that are quick to draw."""
+"""Tiny networks with known outputs, and torchvision's with weights that are quick to generate."""
 
 from collections.abc import Callable, Sequence
 

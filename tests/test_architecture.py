@@ -1,4 +1,4 @@
-"""The house has floors: a module imports from floors below its own, and importing triscope itself is cheap."""
+"""Layers of the code: a module imports only from floors below its own, and importing triscope itself is cheap."""
 
 import ast
 import subprocess

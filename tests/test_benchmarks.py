@@ -1,4 +1,4 @@
-"""Benchmarks take too long to be run here, but each can be loaded; and how deep calls go is held."""
+"""Benchmarks can be imported (they take too long to run here), and calls do not get deeper."""
 
 import importlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A method is its file, its line in the catalogue, its page and its row in the contract: the rest comes by itself."""
+"""A method is its file, its line in the catalogue, its page and its row in the contract; the rest is automatic."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The command line, as its users meet it: words in; paths, sentences and exit codes out."""
+"""The command line: arguments in; paths, messages and exit codes out."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def nothing():
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder with a network and two pictures."""
+    """An empty current folder with a network and two images."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text(MODEL)
     numbers = np.random.default_rng(0)

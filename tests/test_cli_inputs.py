@@ -1,4 +1,4 @@
-"""What commands are asked about: several images, folders, patterns, stores, several units, sums of units."""
+"""Inputs of commands: several images, folders, patterns, stores, several units, sums of units."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the command line says of a network: its input, its classes, its output; and what is assumed of it."""
+"""Networks on the command line: input, classes, output, and what is assumed."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every example runs by itself, within its length, and writes the pictures it names."""
+"""Every example runs by itself, within its length, and writes the images it names."""
 
 import runpy
 import sys
@@ -23,7 +23,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def look_at(folder: Path) -> None:
-    """There are pictures, and none is blank."""
+    """There are images, and none is blank."""
     drawn = sorted(folder.glob("*.png"))
     assert drawn
     for path in drawn:

@@ -1,4 +1,4 @@
-"""Pictures that Pillow does not read: HEIC, raw photos, TGA, odd TIFF files; and what a folder makes of all of them."""
+"""Images that Pillow does not read: HEIC, raw photos, TGA, odd TIFF files; and what a folder makes of all of them."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ from triscope.which.folders import walk
 
 
 def tiff(tags: dict[int, tuple[str, tuple[int, ...]]], data: bytes) -> bytes:
-    """A TIFF file of one picture, its data at the end; `tags` by number: the type (B, H, I, s or R) and the values."""
+    """A TIFF file of one image, its data at the end; `tags` by number: the type (B, H, I, s or R) and the values."""
     size = {"B": (1, 1), "s": (2, 1), "H": (3, 2), "I": (4, 4), "R": (5, 8), "S": (10, 8)}
     known = {**tags, 273: ("I", (0,)), 279: ("I", (len(data),))}
     start = 8 + 2 + 12 * len(known) + 4
@@ -59,7 +59,7 @@ def dng(rows: int = 64, cols: int = 96) -> bytes:
 
 
 def preview(make: bytes = b"NIKON\0\0") -> bytes:
-    """What stands first in many raw files: a small picture that says that it stands for a larger one."""
+    """What stands first in many raw files: a small image that says that it stands for a larger one."""
     return tiff(
         {
             254: ("I", (1,)), 256: ("I", (4,)), 257: ("I", (3,)), 258: ("H", (8, 8, 8)), 259: ("H", (1,)),

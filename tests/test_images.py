@@ -1,4 +1,4 @@
-"""Pictures of every kind, against Pillow's plain decoding, hand-made files and arithmetic."""
+"""Images of every kind, against Pillow's plain decoding, hand-made files and arithmetic."""
 
 import hashlib
 import io
@@ -25,20 +25,20 @@ pytest_plugins = ["tests.hostile"]
 
 
 def plain(path) -> torch.Tensor:
-    """The picture as Pillow alone reads it, for files without any peculiarity."""
+    """The image as Pillow alone reads it, for files without any peculiarity."""
     with PIL.Image.open(path) as image:
         return torch.tensor(np.asarray(image.convert("RGB"))).permute(2, 0, 1)[None] / 255
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    """The difference that 99 of 100 values keep below, in 8-bit levels; edges in compressed pictures differ more."""
+    """The difference that 99 of 100 values keep below, in 8-bit levels; edges in compressed images differ more."""
     assert a.shape == b.shape
     return float((a - b).abs().flatten().quantile(0.99) * 255)
 
 
 @pytest.fixture(scope="session")
 def reference(hostile):
-    """The picture that most awkward files show, without loss: 224 rows, 320 columns."""
+    """The image that most awkward files show, without loss: 224 rows, 320 columns."""
     return plain(hostile / "27_png_named.jpg")
 
 
@@ -49,7 +49,7 @@ def encoded(image: PIL.Image.Image, kind: str, **options) -> bytes:
 
 
 def photograph(rows=40, columns=56) -> PIL.Image.Image:
-    """A smooth picture with some noise, that no format finds trivial; not square, unlike itself turned or mirrored."""
+    """A smooth image with some noise, that no format finds trivial; not square, unlike itself turned or mirrored."""
     y, x = np.mgrid[0:rows, 0:columns]
     noise = np.random.default_rng(0).integers(0, 20, (rows, columns))
     return PIL.Image.fromarray(np.dstack([x * 4 + noise, y * 5 + noise, (x * y) // 10 + noise]).astype(np.uint8))
@@ -309,7 +309,7 @@ def test_altered_files_load_or_are_refused(name, capfd):
 
 
 def attempt(data: bytes) -> torch.Tensor | None:
-    """The picture, or None where it is refused in a sentence; any other error is a failure."""
+    """The image, or None where it is refused in a sentence; any other error is a failure."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own, on odd metadata
         try:
@@ -586,7 +586,7 @@ def test_a_background_is_three_parts(background):
         open_photo(RGB, background=background)
 
 
-# Back to pictures.
+# Back to images.
 
 
 def test_to_pil_gives_back_every_level():

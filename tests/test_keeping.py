@@ -1,4 +1,4 @@
-"""Nothing finished is lost: places are looked at first, signals keep what there is, nothing is overwritten."""
+"""Results are not lost: paths are checked first, signals save the current result, nothing is overwritten."""
 
 import functools
 import json
@@ -59,7 +59,7 @@ def broken():
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with a network and three pictures, and an empty temporary folder."""
+    """A current folder with a network and three images, and an empty temporary folder."""
     place, scratch = tmp_path / "here", tmp_path / "tmp"
     place.mkdir()
     scratch.mkdir()
@@ -454,7 +454,7 @@ def test_an_interrupted_batch_tells_what_it_has_made(folder, monkeypatch):
 
 
 def test_an_interruption_that_something_makes_another_error_of_is_one_all_the_same(folder, monkeypatch):
-    """As a library in another language may do; and the other pictures are not begun."""
+    """As a library in another language may do; and the other images are not begun."""
 
     @functools.wraps(METHODS["saliency"]._body)
     def swallowed(*_, **__):

@@ -1,4 +1,4 @@
-"""The door: options checked, words turned into values, recipes written."""
+"""The decorator `@method`: options checked, text converted to values, recipes written."""
 
 import io
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What a notebook and the prompt show: one line of text for every kind of result, and a picture or a table."""
+"""What a notebook and the prompt show: one line of text for every kind of result, and an image or a table."""
 
 import base64
 import html

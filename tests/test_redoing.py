@@ -1,4 +1,4 @@
-"""Pictures of earlier versions are made again as they were."""
+"""Images of earlier versions are made again as they were."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ VIEWS_THEN = {"jitter": 0.055, "scale": 0.1, "rotate": 0.0}
 
 
 def of_version_01(made, path, **options):
-    """The picture as 0.1 would have saved it: what was left out is None, and an option has its old name."""
+    """The image as 0.1 would have saved it: what was left out is None, and an option has its old name."""
     recipe = made.recipe
     options = {**recipe.options, **options}
     options["idle"] = options.pop("contribution_clip", None)

@@ -1,4 +1,4 @@
-"""The report: what it holds, what it says where a network cannot be asked, and that it needs nothing from outside."""
+"""The report: its content, its messages where a method fails, and that it loads nothing from elsewhere."""
 
 import base64
 import hashlib
@@ -115,7 +115,7 @@ class Transformer(nn.Module):
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
-    """A picture that is not square, with edges and colours in it."""
+    """An image that is not square, with edges and colours in it."""
     rows, cols = np.mgrid[0:60, 0:80]
     pixels = np.stack([rows * 4, cols * 3, 127 + 127 * np.sin(rows / 3) * np.cos(cols / 4)], -1).clip(0, 255)
     path = tmp_path_factory.mktemp("pictures") / "photo.png"
@@ -390,7 +390,7 @@ def test_a_single_output_and_no_convolution(photo):
 
 
 def flat(weight, **said):
-    """Numbers that are the bias, whatever the picture."""
+    """Numbers that are the bias, whatever the image."""
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, len(weight)))
     module[1].weight.data.zero_()
     module[1].bias.data = torch.tensor(weight)

@@ -1,4 +1,4 @@
-"""What a method returns: drawn, saved, taken apart, and carrying its recipe."""
+"""Results: drawing, saving, indexing, and their recipes."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""What doctor says of threads: measured, and nothing is left changed."""
+"""Doctor's measurement of threads, which changes nothing."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A folder of units: what is finished is kept whoever ends it, and the same command goes on from there."""
+"""A folder of units: finished images are kept after an interruption, and the same command resumes."""
 
 import json
 import re

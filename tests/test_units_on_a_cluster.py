@@ -1,4 +1,4 @@
-"""Pictures of units on a Ray cluster: the folder of one machine, whatever is lost on the way."""
+"""Images of units on a Ray cluster: the same folder as on one machine, whatever fails on the way."""
 
 import os
 import re

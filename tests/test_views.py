@@ -1,4 +1,4 @@
-"""Views: filters, maps, predictions, against what the module holds and computes."""
+"""Views: filters, activation maps and predictions against the module's own values."""
 
 import pytest
 import torch

@@ -84,7 +84,7 @@ def stones() -> PIL.Image.Image:
 
 
 def save(name: str, *pictures: torch.Tensor) -> None:
-    """Pictures (1, 3, H, W) in one row."""
+    """Images (1, 3, H, W) in one row."""
     print(ts.Picture(render.grid([one[0] for one in pictures], len(pictures))[None]).save(folder / f"{name}.png"))
 
 

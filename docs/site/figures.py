@@ -61,7 +61,7 @@ def run_pages(app: Sphinx) -> None:
 
 
 def show_figures(app: Sphinx, name: str, source: list[str]) -> None:
-    """Pictures in place of the comments that stand for them."""
+    """Images in place of the comments that stand for them."""
     folder = TRANSLATED.get(name) or RUN.get(f"{name}.md")
     if not folder:
         return

@@ -1,4 +1,4 @@
-"""What the contract asks of every method: a row says what one cannot do without, and how it is asked quickly."""
+"""Rows of the contract suite: the arguments that a method needs, and those that make it quick."""
 
 import copy
 import functools
@@ -17,9 +17,9 @@ class Row:
     """What is special about a method."""
 
     extra: dict[str, Any] = field(default_factory=dict)
-    #: Takes one picture at a time, by design.
+    #: Takes one image at a time, by design.
     single: bool = False
-    #: Asks one class, the same of every picture, and nothing else.
+    #: Asks one class, the same of every image, and nothing else.
     one_class: bool = False
     #: Reads attention.
     attends: bool = False

@@ -1,4 +1,4 @@
-"""A batch is so many questions by themselves: `result[i]` is what asking for image i alone gives, field by field."""
+"""Batches are independent: `result[i]` equals the result for image i alone, field by field."""
 
 import dataclasses
 from collections.abc import Mapping

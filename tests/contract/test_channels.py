@@ -1,4 +1,4 @@
-"""Networks of any number of channels: every method answers in them, and what it saves shows colours."""
+"""Networks of any number of channels: every method works with them, and saves an image in colours."""
 
 import io
 
@@ -13,7 +13,7 @@ from triscope.verbs import METHODS
 
 
 def own(name, channels):
-    """The further pictures that a method is given, in the channels of the network."""
+    """The further images that a method is given, in the channels of the network."""
     given = {"expected_gradients": {"references": pictures(3, channels, seed=5)}}
     given["stylize"] = {"content": pictures(1, channels), "style": pictures(1, channels, seed=4)}
     return given.get(name, {})

@@ -1,4 +1,4 @@
-"""A checkpoint is taken up by the job that it was saved by, and by no other."""
+"""A checkpoint resumes the job that saved it, and no other."""
 
 import contextlib
 import functools
@@ -26,7 +26,7 @@ class Features(nn.Module):
             for _ in range(count):
                 parts += [nn.Conv2d(before, 4 + block, 3, padding=1), nn.ReLU(inplace=True)]
                 before = 4 + block
-            parts.append(nn.MaxPool2d(2) if block < 2 else nn.MaxPool2d(3, 1, 1))  # so that small pictures pass
+            parts.append(nn.MaxPool2d(2) if block < 2 else nn.MaxPool2d(3, 1, 1))  # so that small images pass
         self.features = nn.Sequential(*parts)
         self.classifier = nn.Linear(before, 5)
 
@@ -100,7 +100,7 @@ FIELDS = {
     ("ascend", "regulariser"): "canvas", ("invert", "preset"): "canvas", ("texture", "preset"): "preset",
     ("dream", "layer"): "the question",
 }  # fmt: skip
-#: Tensors are not fitted, and with enough memory the picture is the same.
+#: Tensors are not fitted, and with enough memory the image is the same.
 HARMLESS = {"fit", "memory"}
 NOWHERE = {"checkpoint", "steps", "every_stage"}  # the rest of this file is about the first two; the third has its test
 

@@ -1,4 +1,4 @@
-"""One suite over the whole table of methods: what every method promises. A method added later is in it at once.
+"""The contract of all methods in the table. A method that is added later is tested at once.
 
 A row gives what a method cannot do without, or what makes it quick, and says where a promise does not apply to it.
 """

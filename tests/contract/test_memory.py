@@ -1,6 +1,6 @@
 """Call after call leaves nothing behind: neither Python objects nor memory of tensors.
 
-What one call leaves is measured exactly, so a few calls on a small picture tell what a hundred on a large one would:
+What one call leaves is measured exactly, so a few calls on a small image tell what a hundred on a large one would:
 objects by the garbage collector's own list, bytes by the allocator's own books (where the C library keeps them).
 """
 

@@ -1,6 +1,6 @@
-"""What belongs to the whole process is left alone, also for a moment: other threads would notice.
+"""Global state of the process is not changed, not even for a moment, since other threads would notice.
 
-Every function that sets such a thing is watched while methods are asked and their results saved and made again.
+Every function that sets such state is watched while methods run and their results are saved and redone.
 """
 
 import gc

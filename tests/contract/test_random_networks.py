@@ -1,5 +1,5 @@
-"""Networks that draw as they answer - a dropout that is always on, a VAE, an MAE - are asked like any other: the same
-question has the same answer, and the global generator is not touched.
+"""Networks with random forward passes (a dropout that is always on, a VAE, an MAE): results are reproducible, and the
+global generator is not changed.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The scores of a result are the objective's answer for the picture it returns, without the priors."""
+"""The scores of a result are the objective's values for the returned image, without the priors."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ FREE = {"dream": {"layer": None}}
 
 
 def shown(result):
-    """The pictures that a result's scores are of."""
+    """The images that a result's scores are of."""
     return getattr(result, "image", result.values)
 
 

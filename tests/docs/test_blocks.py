@@ -53,11 +53,11 @@ ELSEWHERE = {
     "docs/first-hour.md": "tests/docs/test_first_hour.py",
     "docs/first-path.md": "tests/docs/test_first_path.py",
 }
-#: Pages that look at pictures at several sizes, the smallest a third of the usual one.
+#: Pages that look at images at several sizes, the smallest a third of the usual one.
 LARGER = {"docs/methods/dream.md"}
 #: Pages that begin with a folder that is not indexed.
 UNINDEXED = {"docs/methods/changes.md"}
-#: Pages that export the pictures of units, which a command above had them make.
+#: Pages that export the images of units, which a command above had them make.
 EXPORTING = {"docs/app.md"}
 #: Pages whose commands take more than two or three seconds, even so.
 SLOW = {"README.md", "README.ko.md", "docs/app.md"} | {

@@ -1,6 +1,6 @@
 """The site that `make docs` has built: links lead somewhere, nothing comes from other hosts, and everybody can read it.
 
-`make docs` names its folder in TRISCOPE_SITE; pictures of some pages are left beside it, to be looked at.
+`make docs` names its folder in TRISCOPE_SITE; images of some pages are left beside it, to be looked at.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.browsers import chromium
 
 pytestmark = pytest.mark.slow
 LOOKS = {"wide": (1280, "light"), "phone": (390, "light"), "dark": (1280, "dark")}
-#: Pages of each sort: lists, pictures, formulas and long tables, signatures, code with output.
+#: Pages of each sort: lists, images, formulas and long tables, signatures, code with output.
 LOOKED_AT = (
     "docs/index",
     "README",

@@ -1,4 +1,4 @@
-"""What each network of the matrix is asked, and how the answers are judged: by autograd, by hooks, by themselves.
+"""The checks of each network of the matrix, and how results are verified: by autograd, by hooks, by consistency.
 
 A cell is fine; refused, with a sentence of triscope's own; wrong, where the answer is not what it should be; or an
 error, where anything else was raised. A cell that took too long is slow.
@@ -59,13 +59,13 @@ class Asked:
 
     @cached_property
     def images(self) -> Tensor:
-        """Three pictures of coarse noise."""
+        """Three images of coarse noise."""
         coarse = torch.rand(3, self.network.channels, 6, 6, generator=torch.Generator().manual_seed(7))
         return F.interpolate(coarse, self.network.size, mode="bicubic").clamp(0, 1).to(self.network.dtype)
 
     @cached_property
     def askable(self) -> list[str]:
-        """The layers that may be asked about pictures."""
+        """The layers that may be asked about images."""
         layers = self.network.layers.values()
         return [layer.name for layer in layers if layer.layout.kind not in ("roi", "other") and layer.name != "output"]
 
@@ -108,7 +108,7 @@ def _exact(asked: Asked) -> Asked:
     """The same network in double precision.
 
     Networks of random weights may make percents of what single precision rounds: the gradient of HGNet changes by 1 %,
-    computed exactly, where a picture changes by 1e-7. What is wrong is so in any precision.
+    computed exactly, where an image changes by 1e-7. What is wrong is so in any precision.
     """
     return Asked(Known(copy.deepcopy(asked.known.module).double(), asked.known.settings))
 
@@ -128,7 +128,7 @@ def _in_either_precision(question: Callable[[Asked], None]) -> Callable[[Asked],
 
 
 def layers(asked: Asked) -> None:
-    """They are listed; what each answers for three pictures together it answers for each alone."""
+    """They are listed; what each answers for three images together it answers for each alone."""
     found = asked.network.layers
     repr(found)
     repr(asked.network)
@@ -198,7 +198,7 @@ def _same(asked: Asked, heat: ts.Heatmap, wanted: Tensor, scores: Tensor, what: 
 
 
 def _same_in_double_precision(asked: Asked, heat: ts.Heatmap, what: str) -> None:
-    """Of a picture among others it is what it is alone: pictures that are mixed differ in any precision."""
+    """Of an image among others it is what it is alone: images that are mixed differ in any precision."""
     exact, images = _exact(asked).network, asked.images.double()
     together = ts.saliency(exact, images, heat.objective)
     alone = ts.saliency(exact, images[:1], heat[0].objective)
@@ -206,7 +206,7 @@ def _same_in_double_precision(asked: Asked, heat: ts.Heatmap, what: str) -> None
 
 
 def _as_many(asked: Asked) -> Tensor:
-    """All three pictures, or as many as the network takes together."""
+    """All three images, or as many as the network takes together."""
     return asked.images[:1] if asked.network.layers.single else asked.images
 
 
@@ -224,7 +224,7 @@ def guided(asked: Asked) -> None:
 
 
 def activations(asked: Asked) -> None:
-    """Activation maps are what a hook sees, in the order of the picture."""
+    """Activation maps are what a hook sees, in the order of the image."""
     for name in asked.some:
         if asked.network.layers[name].layout.kind == "vector":
             continue
@@ -300,7 +300,7 @@ def _precise(asked: Asked, files: Sequence[Path], column: Column, live: Tensor, 
 
 
 def _tell(live: Tensor) -> bool:
-    """Whether a layer tells pictures apart, by their directions, in numbers that half precision holds."""
+    """Whether a layer tells images apart, by their directions, in numbers that half precision holds."""
     if float(live.abs().max()) < 1e-3:
         return False
     unit = F.normalize(live, dim=1)
@@ -308,7 +308,7 @@ def _tell(live: Tensor) -> bool:
 
 
 def _photos(folder: Path, network: ts.Network) -> Path:
-    """A folder of pictures of coarse noise, of the size that the network sees, so that nothing is resized."""
+    """A folder of images of coarse noise, of the size that the network sees, so that nothing is resized."""
     photos = folder / "photos"
     photos.mkdir()
     rows, cols = network.size

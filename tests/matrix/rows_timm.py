@@ -13,7 +13,7 @@ _FEW: dict[str, Any] = {"depths": (1, 1, 2, 1), "embed_dim": (16, 24, 32, 48)}
 _SWIN: dict[str, Any] = {"embed_dim": 12, "depths": (2, 2), "num_heads": (2, 2)}
 _VIT: dict[str, Any] = {"embed_dim": 32, "depth": 3, "num_heads": 2}
 
-#: name of a row: (name of the model, size of the picture, what else is said to timm)
+#: name of a row: (name of the model, size of the image, what else is said to timm)
 MODELS: Mapping[str, tuple[str, int, dict[str, Any]]] = {
     "swin": ("swin_tiny_patch4_window7_224", 56, {"img_size": 56, **_SWIN}),
     "swinv2": ("swinv2_tiny_window8_256", 64, {"img_size": 64, "window_size": 4, **_SWIN}),

@@ -12,7 +12,7 @@ from triscope.network.loading._torchvision import import_torchvision
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-#: name: (size of the picture, what else is said to torchvision)
+#: name: (size of the image, what else is said to torchvision)
 CLASSIFIERS: Mapping[str, tuple[int, dict[str, Any]]] = {
     "alexnet": (64, {}),
     "convnext_tiny": (64, {}),

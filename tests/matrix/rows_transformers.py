@@ -26,7 +26,7 @@ _TEXT: dict[str, Any] = {
     "max_position_embeddings": 16, "projection_dim": 16,
 }  # fmt: skip
 
-#: name: (model, config, size of the picture, what the config says)
+#: name: (model, config, size of the image, what the config says)
 MODELS: Mapping[str, tuple[str, str, int, dict[str, Any]]] = {
     "vit": ("ViTForImageClassification", "ViTConfig", 64, _SMALL),
     "vit model": ("ViTModel", "ViTConfig", 64, _SMALL),

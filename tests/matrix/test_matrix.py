@@ -1,4 +1,4 @@
-"""The matrix: networks of every kind, each asked everything. Twenty are tried here, all of them by `make test-all`.
+"""The matrix: networks of every kind with every check. Twenty are tried here, all of them by `make test-all`.
 
 Where TRISCOPE_MATRIX names a file, each network is asked in a process of its own, and what came of it is kept there: a
 run that ended early goes on where it was. `scripts/matrix.py` makes the page of it.

@@ -1,4 +1,4 @@
-"""Networks written by hand: forms of being called and of answering that libraries have, each as small as it can be."""
+"""Small networks with the calling conventions and outputs that libraries have."""
 
 import threading
 from collections.abc import Callable
@@ -153,7 +153,7 @@ class Twice(Plain):
 
 
 class Proposals(nn.Module):
-    """Scores of the five best places of each picture, a row for each."""
+    """Scores of the five best places of each image, a row for each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class Proposals(nn.Module):
 
 
 class SequenceFirst(nn.Module):
-    """Tokens come first, pictures second, as in `nn.MultiheadAttention`."""
+    """Tokens come first, images second, as in `nn.MultiheadAttention`."""
 
     def __init__(self, batch_first: bool = False) -> None:
         super().__init__()

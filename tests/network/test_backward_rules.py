@@ -1,4 +1,4 @@
-"""The engine of backward rules: any rule can be followed, and what it cannot reach is said."""
+"""The engine of backward rules: any rule can be applied, and operations that it cannot reach are reported."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The network is borrowed: after any call, finished, raised or interrupted, all is bit for bit as before."""
+"""The network is not changed: after any call, finished, raised or interrupted, it is bit for bit as before."""
 
 import copy
 import gc
@@ -228,7 +228,7 @@ def test_statistics_and_dropout_of_a_network_in_training_mode_do_not_matter():
 
 def test_a_first_layer_that_writes_to_its_input():
     module = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(105, 4))
-    images = torch.rand(IMAGE_SIZE) - 0.00005  # a rounding below zero is still a picture
+    images = torch.rand(IMAGE_SIZE) - 0.00005  # a rounding below zero is still an image
     images[0, 0, 0, 0] = -0.00005
     network = nets.network(nets.fill(module), mean=None, std=None)
     with untouched(module, images):

@@ -1,4 +1,4 @@
-"""Networks that read other than one or three channels, the pictures they are given, and statistics of either."""
+"""Networks that read other than one or three channels, the images they are given, and statistics of either."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What a network draws comes from a generator of its own."""
+"""Random numbers of a network come from a separate generator."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Every classification network of torchvision, untrained: layers, saliency and one question to an inner unit."""
+"""Every classification network of torchvision, untrained: layers, saliency and one inner unit."""
 
 import pytest
 import torch

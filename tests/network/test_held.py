@@ -1,4 +1,4 @@
-"""Modules that hold more than weights: each question is answered by the module as it is now, whatever a pass writes."""
+"""Modules with other state than weights: each call uses the current state, whatever a forward pass writes."""
 
 import collections
 import copy

@@ -158,7 +158,7 @@ def test_channels_that_come_last_come_first():
 
 
 class Recurrent(nn.Module):
-    """Rows of the picture, one after another, through an LSTM; then attention among them."""
+    """Rows of the image, one after another, through an LSTM; then attention among them."""
 
     def __init__(self):
         super().__init__()

@@ -46,7 +46,7 @@ def expected(module, images, stop):
 
 def test_one_pass_for_many_needs_and_a_stop_after_the_deepest(counted):
     assert len(counted.layers) > 3
-    counted.look(torch.rand(2, 3, 5, 7), ["0"])  # whether it mixes its pictures is found out once
+    counted.look(torch.rand(2, 3, 5, 7), ["0"])  # whether it mixes its images is found out once
     CALLS.clear()
     needs = [ts.Need("0"), ts.Need("3"), ts.Need("3", "mean"), ts.Need("1", "max"), ts.Need("0.inside"), "input"]
     look = counted.look(torch.rand(2, 3, 5, 7), needs)
@@ -272,7 +272,7 @@ def test_a_network_that_is_no_classifier_answers_about_inner_units(kind):
 
 
 class Choosing(nn.Module):
-    """Runs a part only for bright pictures."""
+    """Runs a part only for bright images."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a network says of a picture, where that depends on the pictures beside it: what it says of the picture alone."""
+"""Networks whose output for an image depends on the rest of the batch: results are those of the image alone."""
 
 import warnings
 
@@ -15,7 +15,7 @@ IMAGES[0] *= 0.2  # dark, beside bright ones
 
 
 class OverTheBatch(nn.Module):
-    """Tokens come first, and windows are folded into the batch, after a normalisation over all pictures."""
+    """Tokens come first, and windows are folded into the batch, after a normalisation over all images."""
 
     def __init__(self):
         super().__init__()
@@ -130,4 +130,4 @@ def test_a_network_that_does_not_mix_is_shown_several_pictures_at_once():
     for _ in range(3):
         net.look(IMAGES, ["output"])
     assert module.seen[before:] == [3, 3, 3]
-    assert before == 4  # two pictures find the layers, twice two tell that none depends on another
+    assert before == 4  # two images find the layers, twice two tell that none depends on another

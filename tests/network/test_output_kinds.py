@@ -1,4 +1,4 @@
-"""Saliency is autograd's gradient of the wrapped forward, whatever kind the output is and however it is asked."""
+"""Saliency equals autograd's gradient of the wrapped forward for every kind of output and objective."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Body(nn.Module):
         return self.norm(tokens)
 
     def boxes(self, x):
-        """Centre, size and scores of 36 boxes, whose places do not depend on the picture."""
+        """Centre, size and scores of 36 boxes, whose places do not depend on the image."""
         rows = torch.arange(36, dtype=x.dtype) // 6 * 4 + 2
         cols = torch.arange(36, dtype=x.dtype) % 6 * 4 + 2
         form = torch.stack([cols, rows, cols * 0 + 4, cols * 0 + 4], 1).expand(len(x), -1, -1)

@@ -1,4 +1,4 @@
-"""Outputs of any form: the tensor that is meant is found, stated or refused; what its numbers are is said."""
+"""Outputs of any form: which tensor is used, when one must be stated, and what its values mean."""
 
 import dataclasses
 from collections import OrderedDict

@@ -111,7 +111,7 @@ def test_it_knows_things(shared: Path, network: PocketAlexNet) -> None:
 
 
 def seen(file: Path, size: int = 128) -> Tensor:
-    """A picture as the network sees it, squeezed into a square."""
+    """An image as the network sees it, squeezed into a square."""
     picture = Image.open(file).convert("RGB").resize((size, size))
     pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(size, size, 3).permute(2, 0, 1)
     return (pixels / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)

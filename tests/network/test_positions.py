@@ -1,4 +1,4 @@
-"""Where numbers belong in the picture, whatever order a network keeps them in."""
+"""Positions of activations in the image, in whatever order a network stores them."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def tokens(y):
 
 
 def written(y):
-    """Written into a larger tensor of zeros, as batches of pictures of several sizes are."""
+    """Written into a larger tensor of zeros, as batches of images of several sizes are."""
     out = y.new_zeros(len(y), 8, 10, 8)
     out[:, : y.shape[2], 1 : y.shape[3] + 1] = y.permute(0, 2, 3, 1)
     return out
@@ -211,7 +211,7 @@ def test_merged_tokens(size):
 
 
 class Twice(nn.Module):
-    """One patch embedding for the picture and for its left half, each made tokens."""
+    """One patch embedding for the image and for its left half, each made tokens."""
 
     def __init__(self):
         super().__init__()
@@ -321,7 +321,7 @@ def test_a_stated_grid_that_makes_no_sense_at_another_size_says_so():
 
 
 class OnACanvas(nn.Module):
-    """Pictures one by one, made larger, normalised, and copied into a canvas of whole 16s, as detectors take them."""
+    """Images one by one, made larger, normalised, and copied into a canvas of whole 16s, as detectors take them."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Rows that are not pictures: no layer is ever taken to answer for pictures where it does not."""
+"""Layers whose rows are not images are never used as if they were."""
 
 import re
 
@@ -41,7 +41,7 @@ class Everything(nn.Module):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of five pictures of noise."""
+    """A folder of five images of noise."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(5):
@@ -99,7 +99,7 @@ def test_a_store_refuses_them_and_never_chooses_them(tmp_path, pictures):
 
 
 class Folding(nn.Module):
-    """Folds two pictures into one row as soon as they are wider than they were when the layers were found."""
+    """Folds two images into one row as soon as they are wider than they were when the layers were found."""
 
     def __init__(self):
         super().__init__()
@@ -151,7 +151,7 @@ def test_silent_layers_stay():
 
 
 class Saturated(nn.Module):
-    """Says the same of grey and of noise, and not of other pictures."""
+    """Says the same of grey and of noise, and not of other images."""
 
     def __init__(self):
         super().__init__()
@@ -213,7 +213,7 @@ def test_a_network_that_runs_on_no_picture_is_refused_as_before(wrong):
 
 
 class Zeros(nn.Module):
-    """Rows that are zero where they are looked at, as learned queries are before they have seen a picture."""
+    """Rows that are zero where they are looked at, as learned queries are before they have seen an image."""
 
     def __init__(self):
         super().__init__()
@@ -230,7 +230,7 @@ def test_silent_rows_that_look_like_a_grid_have_no_positions():
 
 
 class TwoStages(nn.Module):
-    """A detector of two stages: maps, three regions of each picture, a head for each of them, and their mean."""
+    """A detector of two stages: maps, three regions of each image, a head for each of them, and their mean."""
 
     def __init__(self, batched):
         super().__init__()
@@ -240,7 +240,7 @@ class TwoStages(nn.Module):
         self.register_buffer("boxes", torch.tensor([[0.0, 0, 16, 16], [8, 8, 24, 24], [4, 2, 20, 14]]))
 
     def forward(self, x):
-        if self.batched:  # as torchvision's own transform puts pictures of several sizes into one tensor
+        if self.batched:  # as torchvision's own transform puts images of several sizes into one tensor
             together = x.new_zeros(x.shape)
             for place, image in enumerate(x):
                 together[place, :, : image.shape[1], : image.shape[2]].copy_(image)

@@ -1,4 +1,4 @@
-"""What is said where a module stops, or stops its gradient: the reason, the user's own line, and what to do."""
+"""Messages for a forward pass that raises or has no gradient: the reason, the line of user code, and what to do."""
 
 import sys
 

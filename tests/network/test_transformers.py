@@ -1,4 +1,4 @@
-"""Networks of transformers, tiny and untrained: their layers answer where the picture changes, and for the picture."""
+"""Networks of transformers, tiny and untrained: their layers answer where the image changes, and for the image."""
 
 import math
 from importlib.util import find_spec
@@ -60,7 +60,7 @@ FROM_AFAR = ("attn.proj", "drop_path~1", "o_proj", "hidden_dropout")
 
 
 class Plain(nn.Module):
-    """Called with the picture alone, and gives one tensor."""
+    """Called with the image alone, and gives one tensor."""
 
     def __init__(self, inner):
         super().__init__()

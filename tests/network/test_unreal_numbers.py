@@ -1,4 +1,4 @@
-"""Layers and outputs of numbers that no gradient or mean can be asked of, and tensors that are no plain ones."""
+"""Layers and outputs of complex, integer, boolean, sparse or nested tensors."""
 
 import copy
 
@@ -82,7 +82,7 @@ def test_an_output_of_other_numbers_is_none_and_the_layers_before_it_can_be_aske
 
 
 class Similar(nn.Module):
-    """How alike its pictures are: as many numbers for each as there are pictures."""
+    """How alike its images are: as many numbers for each as there are images."""
 
     def __init__(self):
         super().__init__()
@@ -110,7 +110,7 @@ def test_two_classes_are_no_pairs_of_pictures():
 
 
 class Lengthening(nn.Module):
-    """Gives more numbers for each picture the more pictures there are."""
+    """Gives more numbers for each image the more images there are."""
 
     def __init__(self):
         super().__init__()
@@ -128,7 +128,7 @@ def test_numbers_that_depend_on_how_many_pictures_there_are_are_refused():
 
 
 class Mapped(nn.Module):
-    """Each picture by itself, by `torch.func.vmap`."""
+    """Each image by itself, by `torch.func.vmap`."""
 
     def __init__(self):
         super().__init__()

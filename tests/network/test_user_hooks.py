@@ -1,4 +1,4 @@
-"""Hooks of the user's: those that only watch hear nothing of our questions; those that are part of the network stay."""
+"""Hooks of the user: those that only observe are not called; those that change an output are."""
 
 import functools
 import importlib

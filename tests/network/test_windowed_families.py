@@ -1,4 +1,4 @@
-"""Networks of timm that keep positions in windows, units or tokens: what is asked and stored is of the picture."""
+"""Networks of timm that keep positions in windows, units or tokens: results and stores refer to the image."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -36,7 +36,7 @@ def networks():
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A folder of pictures of coarse noise, of the size that a network sees, so that nothing is resized."""
+    """A folder of images of coarse noise, of the size that a network sees, so that nothing is resized."""
 
     def of(network):
         folder = tmp_path_factory.mktemp("photos")
@@ -49,7 +49,7 @@ def photos(tmp_path_factory):
 
 
 def askable(network):
-    """The layers that may be asked about pictures, without the output."""
+    """The layers that may be asked about images, without the output."""
     return [name for name, layer in network.layers.items() if layer.layout.kind != "other" and name != "output"]
 
 

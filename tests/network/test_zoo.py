@@ -1,4 +1,4 @@
-"""From names to networks: what is loaded, from where, and what is said where it cannot be."""
+"""From names to networks: what is loaded, from where, and the errors if it cannot be."""
 
 import hashlib
 import http.server

@@ -108,7 +108,7 @@ def test_the_top_class_is_the_most_certain_box(network, images):
 
 
 def test_a_hidden_box_scores_nothing(network):
-    """In a picture without any such box the score is 0, and methods that hide parts of the picture can go on."""
+    """In an image without any such box the score is 0, and methods that hide parts of the image can go on."""
     boxes = torch.tensor([[[0.0, 0, 4, 4], [6, 6, 12, 12]]])
     scores = torch.tensor([[[0.9, 0.0], [0.2, 0.7]]])
     output = {ts.Need("output"): ts.detections(boxes, scores)}
@@ -271,7 +271,7 @@ def test_torchvisions_detectors(name, monkeypatch):
 
 
 class Listing(nn.Module):
-    """Answers as torchvision's detectors do: of each picture another number of boxes, each of one class."""
+    """Answers as torchvision's detectors do: of each image another number of boxes, each of one class."""
 
     def __init__(self):
         super().__init__()

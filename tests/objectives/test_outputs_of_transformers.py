@@ -18,7 +18,7 @@ def transformers():
 
 
 def compared(network, images, asked, scores, leaf):
-    """Saliency of what was asked, beside the gradient of scores that were made of `leaf`, the pictures."""
+    """Saliency of what was asked, beside the gradient of scores that were made of `leaf`, the images."""
     (gradient,) = torch.autograd.grad(scores.sum(), leaf)
     found = ts.gradient(network, images, asked)
     torch.testing.assert_close(found.scores, scores.detach(), atol=1e-6, rtol=1e-5)

@@ -97,7 +97,7 @@ def test_what_cannot_be_asked_is_said(network, images):
 
 
 class Clip(nn.Module):
-    """CLIP in small: it takes texts first and pictures by keyword, and embeds either."""
+    """CLIP in small: it takes texts first and images by keyword, and embeds either."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Distances of textures: their formulas written slowly, closed forms, and what they do not look at."""
+"""Distances of textures: their formulas written slowly, closed forms, and invariances."""
 
 from collections import OrderedDict
 

@@ -69,7 +69,7 @@ def test_sums_of_tokens_have_a_text(network, images):
 
 
 class SequenceFirst(nn.Module):
-    """Tokens come before pictures: (T, B, C), the class token first."""
+    """Tokens come before images: (T, B, C), the class token first."""
 
     def __init__(self):
         super().__init__()

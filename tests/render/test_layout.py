@@ -1,4 +1,4 @@
-"""Mosaics, overlays and enlargements of pictures small enough to write down."""
+"""Mosaics, overlays and enlargements of images small enough to write down."""
 
 import pytest
 import torch

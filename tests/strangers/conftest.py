@@ -1,4 +1,4 @@
-"""Files as a stranger would send them: a canary that tells when it was run, and forged stores and pictures."""
+"""Files as a stranger would send them: a canary that tells when it was run, and forged stores and images."""
 
 import json
 import shutil

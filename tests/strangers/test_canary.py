@@ -1,4 +1,4 @@
-"""Nothing that a file names is run for being named: not by `redo`, and not by any verb that opens a store."""
+"""Nothing is run only because a file names it: not by `redo`, and not by any method that opens a store."""
 
 import ast
 import sys

@@ -61,7 +61,7 @@ class TimeUp(Exception):
 
 @pytest.fixture
 def farm(folder):
-    """One picture of each kind, in made/, and a store; all as the user has made them."""
+    """One image of each kind, in made/, and a store; all as the user has made them."""
     (folder / "mine.py").write_text(MODEL)
     Store.build(ts.load("mine.py:make"), folder / "photos", layers=["3", "7"], precision="float32")
     for name, words in MADE.items():

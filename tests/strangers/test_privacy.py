@@ -1,4 +1,4 @@
-"""What is written into a file tells nothing of whose machine it was made on."""
+"""Files contain nothing about the machine they were made on."""
 
 import base64
 import json

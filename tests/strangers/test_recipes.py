@@ -1,4 +1,4 @@
-"""A recipe says what its method writes into recipes; of anything else one sentence comes, and nothing is done."""
+"""A recipe contains only what its method writes; anything else raises an error of one sentence, and nothing is done."""
 
 import json
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_no_method_writes_a_checkpoint_for_a_recipe(name, folder, made):
 
 
 def test_a_picture_that_is_only_named_is_not_opened(folder, made):
-    """`start` of stylize may be a path; without the hash of that picture, it is nobody's business."""
+    """`start` of stylize may be a path; without the hash of that image, it is nobody's business."""
     note = made["images"][0]
     images = [{**note, "part": part} for part in ("content", "style")]
     options = {"start": str(folder / "photos" / "2.png"), "steps": 1, "size": 16}

@@ -19,7 +19,7 @@ PHOTOS = 12
 
 @pytest.fixture(scope="session")
 def tiny_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photo folder: 12 pictures of noise in one tar, every second one with a class."""
+    """A photo folder: 12 images of noise in one tar, every second one with a class."""
     folder = tmp_path_factory.mktemp("photos")
     draw = np.random.default_rng(0)
     rows = ["shard,member,source,licence,label,imagenet_class_index"]

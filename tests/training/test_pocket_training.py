@@ -282,7 +282,7 @@ def test_what_is_mixed_has_half_of_the_other_at_most() -> None:
     for seed in range(40):
         made, truth = mixed(pixels, torch.eye(2), Style(), torch.Generator().manual_seed(seed))
         assert_close(truth.sum(dim=1), torch.ones(2))
-        assert_close(made.mean(dim=(1, 2, 3)), truth[:, 1])  # a class has the share of the picture that shows it
+        assert_close(made.mean(dim=(1, 2, 3)), truth[:, 1])  # a class has the share of the image that shows it
         assert truth.diagonal().min() >= 0.45
     assert torch.equal(pixels[0], torch.zeros(3, 32, 32))
 

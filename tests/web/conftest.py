@@ -40,7 +40,7 @@ def tiny(name: str = "tiny", seed: int = 0) -> Network:
 
 
 def paint(path: Path, seed: int = 0, size: tuple[int, int] = (40, 56)) -> Path:
-    """A picture of coarse noise."""
+    """An image of coarse noise."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     PIL.Image.fromarray(coarse).resize(size[::-1], PIL.Image.Resampling.BICUBIC).save(path)
     return path

@@ -163,7 +163,7 @@ def test_the_map_of_a_large_collection_is_made_before_anybody_asks(large):
 
 
 def test_a_map_that_is_not_made_yet_begins_with_the_plane_of_a_few_pictures(large, monkeypatch, browser):
-    """Its pictures go to where those of all are once these are found; thumbnails come as they are made."""
+    """Its images go to where those of all are once these are found; thumbnails come as they are made."""
     whole, made = threading.Event(), threading.Event()
 
     def later(wait, make):

@@ -73,7 +73,7 @@ class Opened:
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
 
     def _failed(self, request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # as where a page is left before its pictures are there
+        if request.failure != "net::ERR_ABORTED":  # as where a page is left before its images are there
             self.said.append(f"failed: {request.url}")
 
     def go(self, name):

@@ -1,4 +1,4 @@
-"""The pages in a browser: what they show and do, that they say nothing wrong, ask no other host, and suit everybody."""
+"""The pages in a browser: content, behaviour, no errors, no requests to other hosts, accessibility."""
 
 import io
 import re

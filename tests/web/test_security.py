@@ -1,4 +1,4 @@
-"""Who may ask the page what: each rule of `triscope.web.guard` and of what a page may bring."""
+"""Access to the page: each rule of `triscope.web.guard`, and what a page may send."""
 
 import io
 import socket

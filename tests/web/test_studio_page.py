@@ -1,4 +1,4 @@
-"""The studio: earlier pictures beside the latest, settings restored from a picture that is dropped; what is saved."""
+"""The studio: earlier images beside the latest, settings restored from an image that is dropped; what is saved."""
 
 import io
 

@@ -58,7 +58,7 @@ def net():
 
 
 def photo(seed, size=(SIZE, 40), dtype=torch.float32):
-    """A picture with structure: smooth noise."""
+    """An image with structure: smooth noise."""
     generator = torch.Generator().manual_seed(seed)
     return F.interpolate(torch.rand(1, 3, 8, 10, generator=generator), size, mode="bilinear").to(dtype)
 
@@ -250,7 +250,7 @@ def test_a_texture_has_the_example_s_gram_matrices(net):
 
 @pytest.mark.parametrize("weights", [{}, {"content_weight": 0.0}, {"style_weight": 0.0}], ids=str)
 def test_scores_and_errors_are_those_of_the_picture_shown_at_every_step(net, weights):
-    """Steps that go too far are not kept: the picture is then an earlier one, and so are its numbers."""
+    """Steps that go too far are not kept: the image is then an earlier one, and so are its numbers."""
     content, style = photo(1), photo(2)
     wanted = ts.GramDistance.from_activations(net.look(style, [Need("3", "gram")]))
     given = {
@@ -288,7 +288,7 @@ def test_the_same_seed_is_the_same_picture_and_another_is_another(net):
 
 
 def test_a_tile_looks_the_same_to_the_network_wherever_it_is_cut(net):
-    """On a torus a shifted picture has shifted activations: statistics do not know where the seam is."""
+    """On a torus a shifted image has shifted activations: statistics do not know where the seam is."""
     wrapped = configured(net, borders="torus")
     picture = photo(1, (16, 24))
     look, moved = (wrapped.look(one, ["4"])["4"] for one in (picture, picture.roll((5, 7), (2, 3))))

@@ -1,4 +1,4 @@
-"""The commands of WHAT: files, frames, JSON, and the picture so far when a job is interrupted."""
+"""The commands of WHAT: files, frames, JSON, and the current image when a job is interrupted."""
 
 import json
 from pathlib import Path

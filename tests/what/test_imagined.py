@@ -1,4 +1,4 @@
-"""The verbs of WHAT on tiny networks: what each promises, and each bad question its own sentence."""
+"""The methods of WHAT on tiny networks: what each promises, and an error for each kind of bad input."""
 
 import contextlib
 import io
@@ -402,7 +402,7 @@ def test_the_pixels_that_contribute_least_are_set_to_grey():
 
 
 def smooth(rows, cols):
-    """A picture that survives the compression of a WebP and the 256 colours of a GIF."""
+    """An image that survives the compression of a WebP and the 256 colours of a GIF."""
     return F.interpolate(torch.rand(1, 3, 2, 3), (rows, cols), mode="bilinear", align_corners=True)
 
 
@@ -419,7 +419,7 @@ def test_frames_are_a_moving_picture(net, tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", ["webp", "gif"])
 def test_each_frame_is_the_picture_that_was_added(tmp_path, suffix):
-    """As Pillow reads them, which did not join them: the pictures, how long they are shown, and that they go on."""
+    """As Pillow reads them, which did not join them: the images, how long they are shown, and that they go on."""
     frames, pictures = Frames(tmp_path / f"way.{suffix}", rate=20), [smooth(30, 47) for _ in range(4)]
     for index, picture in enumerate(pictures, 1):
         frames.add(index, 4, Picture(picture))

@@ -1,4 +1,4 @@
-"""Every channel of a layer in one batch: each picture is what `ascend` makes, whoever is beside it."""
+"""Every channel of a layer in one batch: each image is what `ascend` makes, independent of the batch."""
 
 import math
 

@@ -241,7 +241,7 @@ def test_what_no_rule_is_known_for_is_said():
 
 
 class Branching(nn.Module):
-    """Bright pictures go another way than dark ones."""
+    """Bright images go another way than dark ones."""
 
     def __init__(self):
         super().__init__()

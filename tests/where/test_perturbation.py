@@ -310,7 +310,7 @@ def test_a_stopped_job_keeps_what_it_knows(method):
 
 
 class Viewing(torch.nn.Module):
-    """A network that takes pictures in one order in memory only."""
+    """A network that takes images in one order in memory only."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A tiny network with random weights, and folders of pictures made of noise."""
+"""A tiny network with random weights, and folders of images made of noise."""
 
 import io
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def tiny_network(seed: int = 0) -> Network:
 
 
 def paint(path: Path, seed: int, size: tuple[int, int] = (40, 56)) -> Path:
-    """A picture of coarse noise, so that a JPEG keeps it."""
+    """An image of coarse noise, so that a JPEG keeps it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_painted(seed, size, path.suffix))
     return path
@@ -35,7 +35,7 @@ def paint(path: Path, seed: int, size: tuple[int, int] = (40, 56)) -> Path:
 
 @cache
 def _painted(seed: int, size: tuple[int, int], suffix: str) -> bytes:
-    """The file, made once: the tests of stores paint the same few hundred pictures thousands of times."""
+    """The file, made once: the tests of stores paint the same few hundred images thousands of times."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     file = io.BytesIO()
     picture = PIL.Image.fromarray(coarse).resize(size[::-1], PIL.Image.Resampling.BICUBIC)
@@ -50,7 +50,7 @@ def network() -> Network:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Callable[[int], Path]:
-    """A folder of so many pictures: some upright, some wide, JPEG and PNG, in two folders."""
+    """A folder of so many images: some upright, some wide, JPEG and PNG, in two folders."""
 
     def make(count: int) -> Path:
         folder = tmp_path / "photos"

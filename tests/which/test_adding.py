@@ -21,13 +21,13 @@ MODEL = "from tests.which.conftest import tiny_network as make"
 
 
 def grow(network, folder, place, batch=64, **options):
-    """The steps of adding layers, told apart: those of the pictures, and those of the layers."""
+    """The steps of adding layers, told apart: those of the images, and those of the layers."""
     steps = list(index(network, folder, place, pace=Pace(batch), **{"precision": "float32", **options}))
     return [step for step in steps if not step.what], [step for step in steps if step.what]
 
 
 def vectors(store):
-    """What is stored of each picture, by layer and kind: column names depend on when a layer came."""
+    """What is stored of each image, by layer and kind: column names depend on when a layer came."""
     names = {column.name: (column.layer, column.pool) for column in store.columns}
     return {
         name: (status, error, {names[column]: value for column, value in kept.items()})

@@ -1,4 +1,4 @@
-"""Answer, certainty and correctness: what a live pass says, beside what a picture is called."""
+"""Answer, certainty and correctness, against a forward pass and the labels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Stores of versions that took any rows for pictures are found out, and told from those that are right."""
+"""Stores of earlier versions that took any rows for images are detected; correct ones are not refused."""
 
 import json
 import warnings
@@ -70,7 +70,7 @@ def test_an_old_store_of_layers_whose_positions_were_not_known_is_refused(window
 
 
 def test_a_store_of_the_first_version_that_took_windows_for_tokens_of_pictures(windowed, photos, tmp_path):
-    """As it described one: four by four tokens of each picture, which were the windows of the first ones."""
+    """As it described one: four by four tokens of each image, which were the windows of the first ones."""
     store = build(windowed, photos, tmp_path, "conv", "windows")
     columns = [column | ({"grid": [4, 4]} if column["layer"] == "windows" else {})
                for column in json.loads(store.table.about)["columns"]]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Indexing on a Ray cluster: the same rows as on one machine, whatever is lost on the way."""
+"""Indexing on a Ray cluster: the same rows as on one machine, whatever fails on the way."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def test_nothing_is_lost_and_nothing_stands_twice(network, folder, tmp_path):
 
 
 class Deadly(nn.Module):
-    """Ends the process that shows it a picture that is white."""
+    """Ends the process that shows it an image that is white."""
 
     def __init__(self) -> None:
         super().__init__()

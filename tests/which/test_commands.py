@@ -1,4 +1,4 @@
-"""Collections from the command line, with awkward files among the pictures."""
+"""Collections from the command line, with awkward files among the images."""
 
 import csv
 import json

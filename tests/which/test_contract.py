@@ -1,4 +1,4 @@
-"""What every method promises, of those that ask a store."""
+"""The contract of methods that use a store."""
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def test_a_map_gives_what_it_says(name, folder):
 def test_gives_what_it_says(name, folder):
     store = build(tiny_network(), folder)
     if name == "duplicates":
-        for number in range(2):  # there are none among six pictures of noise
+        for number in range(2):  # there are none among six images of noise
             paint(folder / f"copy{number}.png", number)
         store = build(tiny_network(), folder)
     few = {"least": 0.999} if name == "duplicates" else {"k": 4}

@@ -1,4 +1,4 @@
-"""From files to what the network sees, and collections of files."""
+"""From files to network inputs, and collections of files."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Detectors: a store keeps what their layers say, and no boxes; a report lists the boxes."""
+"""Detectors: a store keeps activations of their layers, and no boxes; a report lists the boxes."""
 
 import pytest
 import torch

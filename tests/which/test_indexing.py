@@ -1,4 +1,4 @@
-"""Indexing: what is stored is what the network says, once each, whatever happens on the way."""
+"""Indexing: the network's activations are stored, each once, whatever happens on the way."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def build(network, folder, path, **options):
 
 
 def contents(store):
-    """Everything that is stored of each picture, by name."""
+    """Everything that is stored of each image, by name."""
     names = [column.name for column in store.columns]
     found = {}
     for rows in store.table.stream(["name", "status", "error", *names]):
@@ -248,7 +248,7 @@ def test_a_folder_that_is_empty_now_takes_nothing_out(network, photos, tmp_path)
 
 
 def test_values_that_float16_does_not_hold_are_a_reason(network, photos, tmp_path, monkeypatch):
-    """Of a photo, that is, whose numbers are larger than those of the pictures by which the type was chosen."""
+    """Of a photo, that is, whose numbers are larger than those of the images by which the type was chosen."""
     monkeypatch.setattr("triscope.which.database.schema._STRONGEST", float("inf"))
     with torch.no_grad():
         network.module[6].weight.mul_(1e7)

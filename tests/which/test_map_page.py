@@ -33,7 +33,7 @@ HOSTILE = (
 
 
 def colour(index: int, count: int) -> tuple[int, int, int]:
-    """Colours that are at least 40 apart in some channel, for up to 216 pictures."""
+    """Colours that are at least 40 apart in some channel, for up to 216 images."""
     assert count <= 216
     return (20 + index % 6 * 43, 20 + index // 6 % 6 * 43, 20 + index // 36 * 43)
 
@@ -45,7 +45,7 @@ def jpeg(fill: tuple[int, int, int], size: tuple[int, int] = (96, 64)) -> bytes:
 
 
 def shown(count: int, **changes) -> Shown:
-    """Pictures of one colour each, wide and upright in turn, far enough apart on the map to be seen one by one."""
+    """Images of one colour each, wide and upright in turn, far enough apart on the map to be seen one by one."""
     return replace(usual(count), **changes)
 
 
@@ -101,7 +101,7 @@ class Opened:
         return self.box["x"] + place["x"], self.box["y"] + place["y"]
 
     def pixels(self, count: int) -> np.ndarray:
-        """(count, 4) what the canvas holds in the middle of each picture; NaN where that is out of sight."""
+        """(count, 4) what the canvas holds in the middle of each image; NaN where that is out of sight."""
         return np.array(
             self.page.evaluate(
                 """count => { const canvas = document.getElementById("canvas"), copy = document.createElement("canvas");
@@ -156,7 +156,7 @@ def opened(browser, window, tmp_path):
 
 
 def right_photos(one: Opened, count: int) -> int:
-    """How many pictures are in sight; each of them must be the one that belongs there."""
+    """How many images are in sight; each of them must be the one that belongs there."""
     seen = one.pixels(count)
     there = np.isfinite(seen[:, 0])
     expected = np.array([colour(i, count) for i in range(count)])
@@ -641,7 +641,7 @@ def tiles(made) -> Iterator[np.ndarray]:
 
 @pytest.mark.parametrize(("count", "limit"), [(1, 4096), (7, 4096), (30, 256), (501, 400)])
 def test_no_tile_bleeds_into_its_neighbour(count, limit):
-    """To the last pixel of its tile a picture is its own: black ones beside white ones show it."""
+    """To the last pixel of its tile an image is its own: black ones beside white ones show it."""
     fills = [(0, 0, 0) if (i * i) % 3 else (255, 255, 255) for i in range(count)]
     made = atlases([jpeg(fill, [(90, 41), (50, 128), (1, 128)][i % 3]) for i, fill in enumerate(fills)], limit)
     found = list(tiles(made))

@@ -1,4 +1,4 @@
-"""Maps of a store: PCA and t-SNE against other implementations, and what few or equal pictures become."""
+"""Maps of a store: PCA and t-SNE against other implementations, and what few or equal images become."""
 
 import csv
 import io
@@ -144,7 +144,7 @@ def test_new_pictures_lie_where_pca_puts_stored_ones(photos):
 
 
 def groups(tmp_path, each=14):
-    """Pictures in three groups of much the same colours."""
+    """Images in three groups of much the same colours."""
     random = np.random.default_rng(0)
     for group, colour in enumerate([(220, 40, 40), (40, 200, 60), (50, 60, 220)]):
         for number in range(each):
@@ -245,11 +245,11 @@ def test_many_equal_pictures_among_others_do_no_harm(tmp_path):
     found = ts.tsne(build(tmp_path / "photos"), perplexity=5)
     kind = torch.tensor([int(Path(name).stem) % 3 for name in found.names])
     nearest = torch.cdist(found.values, found.values).fill_diagonal_(torch.inf).argmin(1)
-    assert (kind[nearest] == kind).all()  # the nearest point is that of an equal picture
+    assert (kind[nearest] == kind).all()  # the nearest point is that of an equal image
 
 
 class SometimesNaN(nn.Module):
-    """Twenty numbers of a picture, which are not numbers where the first is positive."""
+    """Twenty numbers of an image, which are not numbers where the first is positive."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Asking one store again and again: the network is copied once, and memory stays level."""
+"""Repeated searches in one store: the network is copied once, and memory does not grow."""
 
 import os
 import platform

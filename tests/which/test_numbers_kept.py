@@ -1,4 +1,4 @@
-"""What is stored is what the network says, however small or large its numbers are and whoever is in the batch."""
+"""Stored values are the network's, however small or large they are, and independent of the batch."""
 
 import warnings
 
@@ -16,7 +16,7 @@ EXACT = {"precision": "float32", "exact_preprocess": True}
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of so many pictures of the size that the network sees, so that nothing is resized."""
+    """A folder of so many images of the size that the network sees, so that nothing is resized."""
 
     def make(count):
         for number in range(count):
@@ -39,7 +39,7 @@ class Scaled(nn.Module):
 
 
 class Beside(nn.Module):
-    """Subtracts half of what the pictures of a batch have in common."""
+    """Subtracts half of what the images of a batch have in common."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Neighbours, top images and patches, against the slow way."""
+"""Neighbours, top images and patches, against a slow implementation."""
 
 import json
 
@@ -48,7 +48,7 @@ def store(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def look(store):
-    """What the network itself says of the pictures, in the order of the store."""
+    """What the network itself says of the images, in the order of the store."""
     fit_in = transforms.Compose([transforms.Resize(36), transforms.CenterCrop(32), transforms.ToTensor()])
     images = torch.stack([fit_in(PIL.Image.open(path)) for path in store.files(range(40))])
     return store.network.look(images, LAYERS)
@@ -154,7 +154,7 @@ def test_patches_are_the_maxima_of_whole_maps_cut_exactly(store, look, layer):
 
 
 def told(found):
-    """What patches were found, whatever rows their pictures stand in."""
+    """What patches were found, whatever rows their images stand in."""
     return list(zip(found.names, found.positions, found.values.tolist(), strict=True))
 
 
@@ -209,7 +209,7 @@ def test_principal_components_are_those_of_scikit_learn(shape):
 
 
 def test_searching_projections_finds_what_searching_whole_vectors_finds(tmp_path):
-    """300 numbers per picture and 400 pictures: more than 256 of both, so there is a projection."""
+    """300 numbers per image and 400 images: more than 256 of both, so there is a projection."""
     for number in range(400):
         paint(tmp_path / "photos" / f"{number:03}.png", number)
     store = Store.build(tiny_network(), tmp_path / "photos", tmp_path / "store", layers=["7"], precision="float32")

@@ -19,7 +19,7 @@ at = datetime.fromisoformat
 
 @pytest.fixture
 def sheet(tmp_path):
-    """A CSV file of this text beside four pictures, read; a note that is not expected fails."""
+    """A CSV file of this text beside four images, read; a note that is not expected fails."""
     for number, name in enumerate(("a.jpg", "b.jpg", "sub/c.jpg", "ü, x.jpg")):
         paint(tmp_path / name, number)
 

@@ -1,4 +1,4 @@
-"""The table on disk: what survives, and what is said when something does not."""
+"""The table on disk: what survives damage, and the errors if it does not."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Who computes: what `workers` and `--ray` may be, and what is said where there is no Ray."""
+"""Values of `workers` and `--ray`, and the error without Ray."""
 
 import socket
 import sys
