@@ -120,7 +120,7 @@ def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(n
         (
             lambda net: ts.ascend(net, 1, optimiser="lbfgs", regulariser="fourier", diverse=2),
             OptionError,
-            "improves each image by itself",
+            "optimises each image by itself",
         ),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16)), OptionError, "either a layer or every_stage"),
         (lambda net: ts.invert(net, torch.rand(1, 3, 16, 16), "nowhere"), LayerNotFound, "no layer 'nowhere'"),

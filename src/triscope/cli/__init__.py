@@ -1,4 +1,4 @@
-"""The command line: words to methods to files.
+"""The command line.
 
 Commands are loaded when they are called, so that `triscope --help` does not wait for torch. Which there are stands in
 the catalogue. Those of the methods are made from their declarations (`build.py`) and run by one function (`run.py`);
@@ -85,7 +85,7 @@ class Commands(click.Group):
         return [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
 
     def main(self, *args: Any, **given: Any) -> Any:  # click's signature
-        """Run the program; a stdout that takes nothing more becomes a sentence."""
+        """Run the program; an error on stdout becomes a message."""
         try:
             return super().main(*args, **given)
         except OSError as error:

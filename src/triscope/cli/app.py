@@ -133,7 +133,7 @@ def _run(
 
 
 def _store(folder: Path | None, chosen: NetworkChoice) -> "Store | None":
-    """The store that is there already, asked by the network that made it."""
+    """The existing store, with the network that made it."""
     from triscope.which.database.location import existing_store
     from triscope.which.store import Store
 

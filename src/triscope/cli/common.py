@@ -1,4 +1,4 @@
-"""What commands share: which network, where results go, how they are told of."""
+"""What commands share: the network, the output, and messages."""
 
 import json
 import os
@@ -115,7 +115,7 @@ def out_options() -> list[click.Parameter]:
 
 @dataclass
 class Console:
-    """What is said: progress and notes on stderr, results on stdout as paths, text, or one JSON object."""
+    """The output: progress and notes on stderr, results on stdout as paths, text, or one JSON object."""
 
     as_json: bool = False
     quiet: bool = False
@@ -197,7 +197,7 @@ class NetworkChoice:
     output_key: str | None = None
 
     def load(self, console: Console) -> Network:
-        """The network. What is assumed of a bare module is said."""
+        """The network. Assumptions about a bare module are noted."""
         network = load(
             self.model,
             weights=self.weights,
@@ -264,6 +264,6 @@ def with_shared_options(run: Callback) -> Callback:
 
 
 def _complain(text: str) -> None:
-    """A line on stderr; where nobody reads it, that is no reason to end a job."""
+    """A line on stderr; if that is closed, the job goes on."""
     with suppress(OSError):
         click.echo(text, err=True)

@@ -148,7 +148,7 @@ def _left_out(endings: Mapping[str, int]) -> str:
 
 
 def _network(place: Path, chosen: NetworkChoice, console: Console) -> Network:
-    """The network that is named; or where none is, that of the store that is gone on with."""
+    """The network that is named; or where none is, that of the existing store."""
     source = click.get_current_context().get_parameter_source("model")
     named = source is not ParameterSource.DEFAULT or chosen.arch is not None
     if named or not (place / "rows.lance").is_dir():
@@ -159,7 +159,7 @@ def _network(place: Path, chosen: NetworkChoice, console: Console) -> Network:
 
 
 def _tell(steps: Generator[Progress], place: Path, console: Console) -> Progress:
-    """Go through the steps, saying now and then how far they are; where they are interrupted, what is stored."""
+    """Run the steps, showing progress; after an interruption, report what is stored."""
     display, last = ProgressDisplay(quiet=console.quiet), Progress()
     try:
         with closing(steps):

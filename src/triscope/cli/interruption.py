@@ -1,8 +1,8 @@
 """Interruptions: Ctrl-C, and what batch queues, containers and closing terminals send, all end a job in one way.
 
-The first signal raises KeyboardInterrupt where the program stands; what is there is then kept. More signals in the next
-seconds (an impatient finger, a wrapper that passes on what its child has had already) do not disturb that. Signals that
-the caller has set to be ignored (`nohup`, `&` in a script) stay ignored.
+The first signal raises KeyboardInterrupt; finished work is then kept. More signals in the next seconds (a second
+Ctrl-C, a wrapper that forwards the signal) are ignored. Signals that the caller has set to be ignored (`nohup`, `&` in
+a script) stay ignored.
 """
 
 import signal
@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_PATIENCE = 10.0  # seconds in which what is there can be kept
+_PATIENCE = 10.0  # seconds in which finished work can be saved
 
 
 class Interrupted(Exception):
@@ -51,8 +51,8 @@ _INTERRUPTION = _Interruption()
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, the signals raise KeyboardInterrupt; afterwards they are handled as before. Threads other than the main
-    one never meet signals, and change nothing.
+    """Within, the signals raise KeyboardInterrupt; afterwards they are handled as before. In threads other than the
+    main one, which never get signals, nothing changes.
     """
     _INTERRUPTION.forget()
     before: dict[int, Any] = {}
@@ -89,5 +89,5 @@ def was_interrupted() -> bool:
 
 
 def exit_code() -> int:
-    """What a program exits with that a signal has ended: 130 for Ctrl-C, 143 for SIGTERM."""
+    """The exit code after a signal: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + (_INTERRUPTION.number or signal.SIGINT)

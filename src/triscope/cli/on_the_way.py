@@ -1,4 +1,4 @@
-"""What a job writes on the way to its result: frames, a preview, a checkpoint. Their places are checked first, too."""
+"""What a job writes while it runs: frames, a preview, a checkpoint. Their paths are checked first, too."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ from triscope.results import Drawn
 from triscope.results.animation import Frames
 from triscope.what.optimisation.checkpoint import remove_checkpoints
 
-_SLOW, _LARGE = ("stylize", "texture"), 512  # what shows itself on the way, from how many pixels on
+_SLOW, _LARGE = ("stylize", "texture"), 512  # methods with a preview by default, above so many pixels
 
 
 def way_options(method: Method[Any]) -> list[click.Parameter]:
-    """The options of a method that works long on an image."""
+    """The options of a method that optimises an image."""
     if not (method.long and method.takes("network") and issubclass(method.returns, Drawn)):
         return []
     preview = "write the current image to this file every few seconds"
@@ -69,7 +69,7 @@ class WayPlaces:
         return cls(
             target.beside(frames, film) if frames else None,
             target.beside(preview, method.returns.require_ending) if preview else None,
-            Target(None, force=True).beside(checkpoint, lambda path: path) if checkpoint else None,  # gone on with
+            Target(None, force=True).beside(checkpoint, lambda path: path) if checkpoint else None,  # resumed
             given.pop("keep_checkpoint", False),
             film,
             method.name in _SLOW and not off and given["size"] > _LARGE,
@@ -93,7 +93,7 @@ class WayPlaces:
 
 @dataclass(frozen=True)
 class Way:
-    """What one job writes on the way, and the `arguments` that tell the method of it."""
+    """What one job writes while it runs, and the `arguments` of the method for that."""
 
     console: Console
     place: Destination | None = None
@@ -110,7 +110,7 @@ class Way:
             self.preview.show(step.result)
 
     def save(self) -> str | None:
-        """Write the frames; where they are."""
+        """Write the frames; returns their path."""
         if self.place is None or self.frames is None or not self.frames:
             return None
         data = self.frames.encode()
@@ -120,7 +120,7 @@ class Way:
         return self.place.name
 
     def close(self) -> None:
-        """The job is done, and all of it is written: its checkpoint is of no more use, unless more steps are wanted."""
+        """The job is done and written: remove its checkpoint, unless it is kept for more steps."""
         if "checkpoint" in self.arguments and not self.keeps_checkpoint:
             removed = remove_checkpoints(self.arguments["checkpoint"])
             if removed:

@@ -1,4 +1,4 @@
-"""Where results go: looked at before the work begins, and written so that nothing finished is lost.
+"""Where results go: checked before the work begins, and written so that nothing finished is lost.
 
 Target          what the options say: a file, a folder, stdout, and whether anything may be overwritten
 Places          finds a Destination for each of a command's results, never one for two
@@ -56,7 +56,7 @@ class Places:
     _taken: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Look at the place before anything is done. Raises OptionError."""
+        """Check the place before anything is done. Raises OptionError."""
         if self.to_stdout:
             if self.several:
                 raise OptionError("stdout takes one image; for several, name a folder with --out.")

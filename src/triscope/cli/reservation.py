@@ -1,8 +1,8 @@
 """Reserving the name of a file, so that of two processes that would make it the second is refused at once.
 
-It is a lock on one byte, whose place is drawn from the file's name, of one file in the temporary folder. The system
+It is a lock on one byte, whose offset is a hash of the file's name, of one file in the temporary folder. The system
 releases it when a process ends, however it ends, so that nothing is left to clean up. It holds between the processes of
-one user on one machine; that nobody else's file is overwritten either is for `write_file(replace=False)` to see to.
+one user on one machine; files of other users and machines are protected by `write_file(replace=False)`.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _open: list[int] = []  # the lock file: closing it would release all of a proces
 
 
 def reserve(path: Path) -> bool:
-    """Reserve `path` for this process for as long as it runs; whether that was possible: another may have it."""
+    """Reserve `path` for as long as this process runs; returns False if another process has it."""
     try:
         import fcntl
     except ImportError:  # Windows

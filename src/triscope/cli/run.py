@@ -1,4 +1,4 @@
-"""Running a method from the command line: words to inputs, steps with progress, results to files and stdout."""
+"""Run a method from the command line: parse inputs, show progress, write results to files and stdout."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def run(
     """One result, or one for each image and unit where a method takes one at a time; one that fails does not stop the
     others.
 
-    Where results go is looked at before anything else.
+    Where results go is checked before anything else.
     """
     if isinstance(given.get("images"), tuple):
         given["images"] = tuple(expanded(given["images"]))
@@ -89,7 +89,7 @@ def _asked(
     said: Said,
     console: Console,
 ) -> Network | list[Network] | Store:
-    """The network or the store that is asked; a unit that it does not have is refused once, before anything else."""
+    """The network or the store; a unit that it does not have is refused once, before anything else."""
     if chosen is None:
         store = Store.open(given.pop("store"))
         if said:
@@ -115,13 +115,13 @@ class _Job:
 
     @property
     def network_name(self) -> str:
-        """The networks that were asked."""
+        """The names of the networks."""
         if isinstance(self.asked, Store):
             return self.asked.about.network
         return "-".join(one.name for one in (self.asked if isinstance(self.asked, list) else [self.asked]))
 
     def one(self, given: Mapping[str, Any], places: Places) -> None:
-        """One call: from words to what is written and told."""
+        """One call: read the inputs, run, write and print."""
         name = "store" if isinstance(self.asked, Store) else "network"
         parts = name_parts(self.method, self.asked, given)
         written = self._places(parts, places)
@@ -136,7 +136,7 @@ class _Job:
                 for step in steps:
                     last = step
                     way.add(step)
-        finally:  # what there is by then is the result, also where the job was interrupted
+        finally:  # the last step is the result, also where the job was interrupted
             if last is not None:
                 self._give(last, written, way, given, time.perf_counter() - start)
 
@@ -156,7 +156,7 @@ class _Job:
     def _give(
         self, step: Step[Any], places: Sequence[Destination], way: Way, given: Mapping[str, Any], seconds: float
     ) -> None:
-        """Write a result, and tell of it."""
+        """Write a result, and print it."""
         result, console = step.result, self.console
         for note in result.notes:
             console.note(f"note: {note}")
@@ -199,7 +199,7 @@ class _Job:
 
 
 def name_parts(method: Method[Any], asked: Network | list[Network] | Store, given: Mapping[str, Any]) -> list[str]:
-    """What a result's file is named after: what was asked, by which command, about what."""
+    """The parts of a result's file name: image or store, command, unit or layer."""
     unit = given.get("objective")
     layer = given.get("layer")
     told = [str(text) for text in (unit, layer) if text]

@@ -18,7 +18,7 @@ def write_stdout(data: bytes) -> None:
 
 
 def forget_stdout() -> None:
-    """What stdout has not taken is given up, so that Python does not try again, and complain, when it ends."""
+    """Discard what stdout has not taken, so that Python does not try again, and fail, when it exits."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

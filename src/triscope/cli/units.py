@@ -1,4 +1,4 @@
-"""The command that ascends every channel of some layers into a folder: units."""
+"""The command that makes an image of every channel of some layers in a folder: units."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -104,7 +104,7 @@ def _run(
 
 
 def told(steps: Iterable[UnitProgress], out: str, console: Console) -> UnitProgress:
-    """Go through the steps, saying how far they are; where they are interrupted, what is kept."""
+    """Run the steps, showing progress; after an interruption, report what is kept."""
     display, last = ProgressDisplay(quiet=console.quiet), UnitProgress(0, 0, 0, "pictures")
     noted: set[str] = set()
     try:
@@ -121,7 +121,7 @@ def told(steps: Iterable[UnitProgress], out: str, console: Console) -> UnitProgr
 
 
 def _keep(out: str, console: Console) -> None:
-    """Say what is kept, should this be an interruption."""
+    """Record what is kept, for the message after an interruption."""
     try:
         count = len(UnitFolder.open(out))
     except StoreError:

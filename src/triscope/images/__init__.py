@@ -1,11 +1,11 @@
-"""Reads images, and writes them: files, encoded bytes, PIL images, arrays and tensors become one kind of tensor.
+"""Read images (files, encoded bytes, PIL images, arrays, tensors) as tensors of one kind.
 
 An image is float32 `(B, 3, H, W)` (or `(B, 1, H, W)`) in [0, 1], whole and upright, in sRGB. What is accepted, what is
 refused and how each kind of file is converted stands in docs/images.md. Three rules hold for all of it:
 
-- the content decides, never the extension, and no decoder that starts another program (EPS) is ever asked;
-- the size is known, and refused, before a pixel is decoded;
-- half an image is refused: a file that is cut short is never filled up with grey.
+- the content decides, never the extension, and no decoder that starts another program (EPS) is ever used;
+- an image that is too large is refused before a pixel is decoded;
+- a file that is cut short is refused, never filled up with grey.
 """
 
 from triscope.images.files import bare_name, not_the_file, open_regular, printable, public_path, public_store, slug

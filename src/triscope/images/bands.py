@@ -1,4 +1,4 @@
-"""Images of other than one or three channels, each taken as it is: bands of a satellite, of a microscope, of depth.
+"""Images of other than one or three channels, read unchanged: bands of satellites and microscopes, depth.
 
 Pillow reads two bands and four, and files of as many grey pages as there are bands. Other TIFF files are read by
 tifffile, where that is installed.
@@ -63,7 +63,7 @@ def require_bands(label: str, found: int, bands: int) -> None:
 
 
 def _as_they_are(image: PIL.Image.Image) -> bool:
-    """Whether an image's channels are what its file holds, and not divided by the fourth."""
+    """Whether the channels are those in the file, not divided by a fourth (premultiplied alpha)."""
     more = getattr(image, "tag_v2", {}).get(_EXTRA, ())
     return image.mode in _AS_THEY_ARE and _MULTIPLIED not in more
 

@@ -77,7 +77,7 @@ def _opened(data: bytes, label: str, max_pixels: int) -> PIL.Image.Image:
 
 
 def _by_name(data: bytes, label: str) -> tuple[str, ...]:
-    """TGA, the one kind without a mark of its own in old files, which are known by their ending alone."""
+    """TGA, the one format whose old files have no signature: they are recognised by their extension."""
     marked = data[-18:-2] == b"TRUEVISION-XFILE"
     return ("TGA",) if marked or label.lower().endswith((".tga", ".icb", ".vda", ".vst")) else ()
 
@@ -105,7 +105,7 @@ def to_array(image: PIL.Image.Image, label: str, max_pixels: int) -> NDArray[Any
 
 
 def upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The image turned as its metadata asks; metadata that cannot be read asks for nothing."""
+    """The image rotated as its EXIF orientation says; metadata that cannot be read is ignored."""
     try:
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except BROKEN:

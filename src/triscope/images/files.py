@@ -1,4 +1,4 @@
-"""Files by name: opened only where they are regular, named so that any terminal, title and folder can take it.
+"""Open regular files only, and make names safe for terminals, titles and folders.
 
 Nothing here knows what is in a file, beyond telling a file from what stands in its place when a download failed.
 """
@@ -44,7 +44,7 @@ def open_regular(path: str | os.PathLike[str], error: type[TriscopeError]) -> io
 
 
 def not_the_file(start: bytes) -> str:
-    """Why a file that begins so was not fetched properly (empty, a web page, a Git LFS pointer), or ""."""
+    """Why a file with this beginning is a failed download (empty, a web page, a Git LFS pointer), or ""."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         return "is empty; download or copy it again"

@@ -1,6 +1,6 @@
 """Images that other packages read where they are installed: HEIC by pillow-heif, raw photos of cameras by rawpy.
 
-Neither package is told to take part in Pillow: what a program that uses triscope can open does not change.
+Neither package is registered with Pillow, so what a program that uses triscope can open does not change.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ RAW_ENDINGS = frozenset(
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 _SUBFILE, _DNG_VERSION = 254, 50706  # tags of a TIFF file
-_REDUCED = 1  # the bit of the former that says: a smaller version of another image
+_REDUCED = 1  # the bit of the former for "reduced-resolution version of another image"
 
 
 def reads_raw() -> bool:
@@ -31,7 +31,7 @@ def reads_raw() -> bool:
 
 
 def is_heic(data: bytes) -> bool:
-    """Whether a file that begins so is a HEIC image."""
+    """Whether a file with this beginning is a HEIC image."""
     return data[4:8] == b"ftyp" and data[8:12] in _HEIC
 
 

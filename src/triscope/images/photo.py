@@ -27,7 +27,7 @@ Color = tuple[float, float, float]
 WHITE: Color = (1.0, 1.0, 1.0)
 MAX_PIXELS = 89_000_000  # 1.07 GB as float32; a little above, Pillow itself begins to warn of bombs
 MAX_BYTES = 2**30  # of one image file
-_ROUNDING = 1e-4  # that far outside [0, 1], floats are taken as rounded rather than wrong
+_ROUNDING = 1e-4  # floats this far outside [0, 1] are rounding errors, and clamped
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Making a result again from the recipe it carries.
+"""Recompute a result from its recipe.
 
 A recipe comes from anywhere, so it is a claim to be checked (`checked`), and the files it names are looked for by name
 and taken by hash (`found`). Nothing is run, written or fetched because a recipe says so; see docs/security.md.
@@ -37,7 +37,7 @@ def redo(
     store: str | os.PathLike[str] | None = None,
     said: Said = UNSAID,
 ) -> Result:
-    """The result that the image at `path` shows, made again; on the same machine, byte for byte the same when saved.
+    """The result in the image at `path`, recomputed; on the same machine, byte for byte the same when saved.
 
     The network is loaded by the name in the recipe, unless it is given; a Python file, a file of weights or a download
     that a recipe names is taken only where `network` or `said` names it, too. Images, and a store, are looked for by

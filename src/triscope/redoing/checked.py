@@ -1,4 +1,4 @@
-"""A recipe held against the method that it names: what it says must be what that method writes into recipes."""
+"""Check a recipe against the method that it names: its fields must be those that the method writes."""
 
 from collections import Counter
 from pathlib import Path
@@ -45,7 +45,7 @@ def has_no_text(objective: str | None) -> bool:
 
 
 class _Reading:
-    """What a recipe holds, taken out piece by piece: what is left in the end is not the method's."""
+    """The fields of a recipe, taken out one by one: what is left in the end does not belong to the method."""
 
     def __init__(self, recipe: Recipe, verb: Method[Any]) -> None:
         self.recipe, self.verb = recipe, verb

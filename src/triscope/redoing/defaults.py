@@ -1,4 +1,4 @@
-"""What a recipe left to the defaults of the version that wrote it, where these have changed since."""
+"""Defaults of earlier versions, for options that a recipe leaves out."""
 
 import warnings
 from pathlib import Path

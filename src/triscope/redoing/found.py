@@ -1,4 +1,4 @@
-"""The files that a recipe names, looked for by name, and taken where they are what they were."""
+"""Find the files that a recipe names: by name, accepted if the hash agrees."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +67,7 @@ def _places(note: ImageNote, png: Path, given: Path | None) -> Iterator[Path]:
 
 
 def _ways(recorded: str) -> list[Path]:
-    """The ways from a folder that may lead to a recorded file: the one recorded, and its name; never up."""
+    """Relative paths under which a recorded file may be in a folder: the recorded one, and its name; never upwards."""
     path = Path(recorded)
     ways = [] if path.is_absolute() or ".." in path.parts else [path]
     return list(dict.fromkeys([*ways, *(Path(name) for name in (path.name, bare_name(recorded)) if name)]))
@@ -106,5 +106,5 @@ def _is(there: Callable[[], bool]) -> bool:
 
 
 def _is_of_this_machine(path: str) -> bool:
-    """Whether a path is a whole one, and leads to no other machine, as two strokes at its start do on Windows."""
+    """Whether a path is absolute and local: on Windows, one that begins with two slashes is on another machine."""
     return Path(path).is_absolute() and path[:2] not in ("\\\\", "//")

@@ -1,11 +1,11 @@
-"""The report: one image through everything, as one HTML file that opens anywhere.
+"""The report: the main methods on one image, as one self-contained HTML file.
 
     blocks      what sections are made of: figures, bars, tables, notes
     subject     the image and the network, and how commands are spelled
     sections    the table of sections, in the order of a lecture
     collection  one more section, on the images of a collection
-    judged      the section of eight methods side by side, each with what numbers say of it
-    imagined    the sections of images that the network would like to see
+    judged      the section of eight methods side by side, each with its metrics
+    imagined    the sections of synthesised images
     html        blocks to HTML
     page        what stands around the sections
 
@@ -65,11 +65,11 @@ def report(
     workers: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
-    """Everything about one image before one network, on one page.
+    """The report on one image and one network, on one page.
 
     `sections` are what is shown, and `workers` how many of them are made at once; those of a network that draws random
     numbers are made one by one. `progress(title, number, total)` is called as each section begins, by the thread that
-    makes it. What a network cannot be asked (guided backprop without ReLUs, classes without a classifier) is said on
+    makes it. What a network does not support (guided backprop without ReLUs, classes without a classifier) is noted on
     the page. Raises ImageError, and NetworkError where the network cannot run on the image at all.
     """
     start = time.perf_counter()

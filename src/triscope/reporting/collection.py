@@ -1,4 +1,4 @@
-"""The section on a collection: its images nearest to this one, and what units of each depth answer to most."""
+"""The section on a collection: its nearest neighbours of the image, and the top patches of units of each depth."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial

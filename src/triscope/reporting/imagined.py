@@ -1,4 +1,4 @@
-"""The sections on WHAT image would: gradient ascent, feature inversion, a fooling image, texture and style."""
+"""The sections on synthesised images: gradient ascent, feature inversion, a fooling image, texture and style."""
 
 from collections.abc import Iterator
 from functools import partial

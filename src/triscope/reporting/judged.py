@@ -1,4 +1,4 @@
-"""The section on eight methods: their maps in one figure, and what numbers say of each."""
+"""The section on eight methods: their maps in one figure, and metrics of each."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _CAUTION = (
 
 
 def by_eight_methods(subject: Subject) -> Iterator[Block]:
-    """The maps of the usual methods for the best class, and one line of judgement for each."""
+    """The maps of the usual methods for the best class, and a row of metrics for each."""
     best, share = subject.best
     with kept_maps():
         shown, png, command = subject.ask(compare)

@@ -1,4 +1,4 @@
-"""The whole page: what stands around the sections, and what holds for all of it.
+"""The whole page: header, contents, sections and footer.
 
 It needs nothing else: no font, no image, no script from anywhere. Its own policy (CSP) forbids every request, and
 every script but the one in it, which draws figures from what they hold. Images are data: URIs, and all of them are

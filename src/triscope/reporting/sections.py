@@ -27,7 +27,7 @@ _PIXELS_OF_MAPS = 200_000  # of one layer's image, so that a page of large maps 
 
 
 def volumes(subject: Subject) -> Iterator[Block]:
-    """The layers that stand for the network as boxes, and all of them as a table."""
+    """The representative layers as boxes, and all layers as a table."""
     network = subject.network
     command = subject.command("layers") or "network.layers"
     caution = (
@@ -63,7 +63,7 @@ def volumes(subject: Subject) -> Iterator[Block]:
 
 
 def first_filters(subject: Subject) -> Iterator[Block]:
-    """The filters that lie on the pixels."""
+    """The filters of the first convolution."""
     grid, png, command = subject.ask(filters)
     count, _, rows, cols = grid.values.shape
     yield Figure.of_tiles(

@@ -1,4 +1,4 @@
-"""What a report is about: one image and one network, what the network says of it, and how commands are spelled."""
+"""The subject of a report: one image, one network, its output, and how commands are spelled."""
 
 import dataclasses
 import io
@@ -31,7 +31,7 @@ _THUMBNAIL = 720  # pixels on its long side
 
 
 class Subject:
-    """One image before one network. Raises ImageError, and NetworkError where the network cannot run on it.
+    """One image and one network. Raises ImageError, and NetworkError where the network cannot run on it.
 
     `size` is the whole image's, (rows, columns), and `thumbnail` a small JPEG of it; `seen` is what the network sees
     of it. `depths` are the layers that stand for the network; `look` holds their activations, and the output.
@@ -132,7 +132,7 @@ class Subject:
         return True
 
     def score(self, objective: Objective) -> float:
-        """What an objective answers for the image."""
+        """The score of an objective on the image."""
         asked = objective.bind(self.network)
         with torch.no_grad():
             return float(asked(self.network.look(self.seen.images, asked.needs))[0])
@@ -147,7 +147,7 @@ class Subject:
     def ask(self, verb: Method[R], *, drawn_as: Style = "heat", **given: Any) -> tuple[R, bytes, str]:
         """The answer of a method, its PNG (empty for a ranking), and the command that makes that PNG.
 
-        This image is asked about unless `given` holds another; where a method has a content, it is that.
+        The input is this image unless `given` holds another; for a method with a content image, it is that.
         """
         arguments: dict[str, Any] = {"network": self.network}
         spelled: dict[str, Any] = dict(arguments)
@@ -167,7 +167,7 @@ class Subject:
         return result, png, line
 
     def stop(self) -> None:
-        """End what is asked in other threads, and all that would be asked, with KeyboardInterrupt."""
+        """End running and future calls in other threads with KeyboardInterrupt."""
         self._stopped.set()
 
     def command(self, name: str) -> str | None:

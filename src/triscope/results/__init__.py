@@ -1,4 +1,4 @@
-"""What a method returns: numbers that can be drawn, saved, and made again.
+"""What a method returns: values that can be drawn, saved, and recomputed.
 
     Result              values, recipe; save, [i]
     ├── Drawn           can be drawn: save as PNG, JPEG or WebP, notebook display
@@ -8,7 +8,7 @@
     └── Ranking         the best of many, with their scores
 
 `values` are raw. They are normalised only when drawn, and the scale is stated. An image carries its recipe, so that
-`triscope redo x.png` makes it again.
+`triscope redo x.png` recomputes it.
 """
 
 from triscope.images.writing import require_folder, require_place, write_file

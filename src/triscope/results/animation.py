@@ -1,4 +1,4 @@
-"""Frames: a long job as a moving image.
+"""Frames: an optimisation as an animation.
 
 WebP and GIF through Pillow, MP4 through an ffmpeg that is found on the path. Each image is encoded when it comes, so
 that a job that is interrupted after an hour has its frames at once: what is left to do then is to join them.
@@ -62,7 +62,7 @@ class Frames:
         self._stills.append(self._still(picture))
 
     def encode(self) -> bytes | None:
-        """The moving image of what there is, as the content of a file; None where there is nothing.
+        """The frames so far as the bytes of an animation; None where there are none.
 
         Raises OptionError where ffmpeg fails.
         """
@@ -75,7 +75,7 @@ class Frames:
         return join(self._stills, self._size, times)
 
     def save(self) -> Path | None:
-        """Write what there is; None where there is nothing. What was there is replaced."""
+        """Write the frames so far; None where there are none. An existing file is replaced."""
         data = self.encode()
         if data is None:
             return None
@@ -84,7 +84,7 @@ class Frames:
 
     def _still(self, picture: PIL.Image.Image) -> bytes:
         form, how = _STILLS[self._kind]
-        if form == "GIF":  # a hundred times as fast as the usual choice of colours, and as near to the image
+        if form == "GIF":  # a hundred times as fast as the default (median cut), and as accurate
             picture = picture.quantize(256, PIL.Image.Quantize.FASTOCTREE)
         buffer = io.BytesIO()
         picture.save(buffer, form, **how)

@@ -21,7 +21,7 @@ _NAMED = 3  # images that a line names
 
 @dataclass(frozen=True, eq=False)
 class Result(ABC):
-    """Numbers, and the recipe that made them. `notes` are sentences about them that a reader should know."""
+    """Values, and the recipe that made them. `notes` are remarks for the reader."""
 
     #: What messages call such a result, and the endings of the files that it may be written to.
     kind: ClassVar[str] = "result"
@@ -38,7 +38,7 @@ class Result(ABC):
     asked_forms: ClassVar[Mapping[str, str]] = {}
 
     def summary(self) -> dict[str, Any]:
-        """What there is to know of it besides its values, as JSON can hold it."""
+        """Its facts besides the values, as JSON."""
         return {"notes": list(self.notes)}
 
     def text(self) -> str | None:
@@ -47,7 +47,7 @@ class Result(ABC):
 
     @property
     def details(self) -> tuple[str, ...]:
-        """Sentences for those who want to know more."""
+        """Lines for verbose output."""
         return ()
 
     @property
@@ -100,7 +100,7 @@ class Result(ABC):
         cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # else a dataclass writes out all of its numbers
 
     def __repr__(self) -> str:
-        """One line: the kind of result, what made it of what, and what its values are."""
+        """One line: the kind of result, its method and input, and its values."""
         recipe = self.recipe
         names = [note.name for note in recipe.images]
         of = f"of {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}" if names else recipe.objective
@@ -111,7 +111,7 @@ class Result(ABC):
         return len(self.values)
 
     def __getitem__(self, index: int) -> Self:
-        """What there is of one image of the batch: what asking for it alone gives."""
+        """The result of one image of the batch, as if it had been computed alone."""
         index = range(len(self))[index]
         own = fields_of(self, index)
         asked = own.get("objective")

@@ -1,4 +1,4 @@
-"""A result of several images taken apart: what of each field belongs to which of them.
+"""Index the result of a batch: what of each field belongs to which image.
 
 A field says so itself: `scores: PerImage[Tensor]` has one entry for each image, any other field is about all of them.
 """
@@ -45,7 +45,7 @@ class Note(str):
         return note
 
     def of(self, image: int) -> tuple[str, ...]:
-        """The sentence as it is said of that image alone; nothing where it is not about it."""
+        """The sentence for that image alone; nothing where it is about others."""
         return (self.sentence,) if image in self.about else ()
 
 
@@ -55,7 +55,7 @@ def note_about(sentence: str, about: Sequence[int], count: int) -> str:
 
 
 def joined_notes(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The notes of a batch from those of each of its images; what was said of all of them is said once."""
+    """The notes of a batch from those of each of its images; a note about all of them is kept once."""
     about: dict[str, list[int]] = {}
     for number, notes in enumerate(parts):
         for note in dict.fromkeys(notes):
@@ -64,7 +64,7 @@ def joined_notes(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def notes_of(notes: Iterable[str], image: int) -> tuple[str, ...]:
-    """What of the notes of a batch is about that image."""
+    """The notes about that image."""
     return tuple(one for note in notes for one in (note.of(image) if isinstance(note, Note) else (note,)))
 
 

@@ -1,4 +1,4 @@
-"""Still images, encoded already, joined to a moving one: only what the container says around them is written here.
+"""Join encoded still images to an animation: only the container around them is written here.
 
 **Reference.** "WebP Container Specification" (Google), sections "Extended File Format" and "Animation"; "Graphics
 Interchange Format, Version 89a" (CompuServe, 1990), sections 18 to 26, and Netscape's extension for loops.

@@ -1,4 +1,4 @@
-"""Results for the scripts that draw on pages (`triscope.pages.drawing`): what the PNG beside them does not tell.
+"""Results for the scripts that draw on pages (`triscope.pages.drawing`): what the PNG does not hold.
 
     maps     maps over photos, each with its place in the PNG: its colours are read back to numbers there
     tiles    small images, each with its place in the PNG and its exact statistics

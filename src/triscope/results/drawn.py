@@ -89,7 +89,7 @@ class Drawn(Result):
         }  # fmt: skip
 
     def drawing(self) -> drawings.Drawing | None:
-        """What the scripts of pages draw it from, beside its PNG; None where that is all there is to show."""
+        """What the scripts of pages draw it from, besides its PNG; None where the PNG is enough."""
         return None
 
     def photos(self) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: HTML that runs nothing outside of a sandbox."""
+"""How results are displayed in a notebook: HTML whose scripts run in a sandboxed frame."""
 
 import base64
 import html

@@ -18,7 +18,7 @@ from triscope.results.notebook import page_of, table
 
 @dataclass(frozen=True, eq=False)
 class Ranking(Result):
-    """The best of many: scores (B, k), best first, and for each the index and the name of what has it."""
+    """The best of many: scores (B, k), best first, and the index and the name of each."""
 
     kind: ClassVar[str] = "ranking"
     endings: ClassVar[tuple[str, ...]] = (".json", ".csv")

@@ -1,4 +1,4 @@
-"""Recipes: what a result was made by and from, as text that an image carries.
+"""Recipes: which network, method, options and images made a result, as text in an image file.
 
 A recipe is passed on with its image, so it tells nothing of whose it was: files are named by their way from the
 current folder, or by their last part alone (`public_path`). And it comes from anywhere, so reading one is checking it:
@@ -34,7 +34,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class NetworkNote:
-    """Which network was asked: its name, how `load` makes it (None where it was made in Python), and its weights."""
+    """Which network: its name, how `load` makes it (None where it was made in Python), and its weights."""
 
     name: str
     source: Mapping[str, Any] | None = None
@@ -50,7 +50,7 @@ class NetworkNote:
 
 @dataclass(frozen=True)
 class ImageNote:
-    """Which image was looked at; `part` is what it was to a method that takes several kinds: content, style, ..."""
+    """Which image; `part` is its role in a method that takes several: content, style, ..."""
 
     name: str
     path: str | None = None
@@ -64,7 +64,7 @@ class ImageNote:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All it takes to make a result again."""
+    """Everything needed to recompute a result."""
 
     method: str
     networks: tuple[NetworkNote, ...]

@@ -3,7 +3,7 @@
 manifest    what stands in the folder's one table, `units.json`, and how it is read and written
 folder      `UnitFolder`, which opens one, and makes one
 computing   images of channels, here or on a cluster
-making      the images and patches that are missing, made; killed at any moment, it goes on from what is there
+making      makes the images and patches that are missing; after an interruption, it resumes
 """
 
 from triscope.unit_folder.folder import UnitFolder

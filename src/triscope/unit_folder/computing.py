@@ -35,7 +35,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Advance:
-    """What was finished since the last one; `under_way`, in units, is the work on those that are not finished."""
+    """What was finished since the last one; `under_way`, in units, is the work on unfinished ones."""
 
     finished: tuple[Finished, ...] = ()
     under_way: float = 0.0

@@ -47,8 +47,8 @@ class UnitFolder:
     ) -> "UnitFolder":
         """Make an image for every channel of some layers, and put them into a folder.
 
-        What is there already is not made again: it may be interrupted, and goes on where it was. Raises OptionError
-        where the folder was started with other options, StoreError where it was made by another network.
+        Existing images are kept, so that an interrupted call can be resumed. Raises OptionError where the folder was
+        started with other options, StoreError where it was made by another network.
 
         store       a collection: the k patches that activate each channel most are kept as well
         shard       (i, n): only the i-th of n parts, so that n processes can share the work

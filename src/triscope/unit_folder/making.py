@@ -1,8 +1,8 @@
-"""Making what a folder of units lacks: images layer by layer, then the patches of a collection.
+"""Make what a folder of units lacks: images layer by layer, then the patches of a collection.
 
-Every unit is written when it is finished, its files first and then its line in the table, so that whoever is killed
-loses only what was under way. Several processes may fill one folder, each its own shard; the actors of a cluster
-compute, and write nothing.
+Every unit is written when it is finished, its files first and then its line in the table, so that a killed process
+loses only unfinished units. Several processes may fill one folder, each its own shard; the actors of a cluster compute,
+and write nothing.
 """
 
 import io
@@ -75,7 +75,7 @@ def make_units(
     workers: str | Cluster | None = None,
     **options: Any,
 ) -> Generator[UnitProgress]:
-    """What `UnitFolder.build` does, telling how far it is. Leaving the iteration stops it; what is finished is kept."""
+    """`UnitFolder.build`, yielding its progress. Leaving the iteration stops it; finished units are kept."""
     if not 1 <= shard[0] <= shard[1]:
         raise OptionError(f"A shard is i of n, from 1 to n; {shard[0]} of {shard[1]} is none.")
     if form not in FORMS:
@@ -124,7 +124,7 @@ class _Job:
         change_table(self.folder, lambda table: _there(table, self.folder).merged(found))
 
     def pictures(self) -> Iterator[UnitProgress]:
-        """The images that are missing."""
+        """Make the missing images."""
         known = self._known()
         places = [(layer.name, channel) for layer, channel in self.asked]
         missing = [place for place in places if place not in known]
@@ -146,7 +146,7 @@ class _Job:
         return one.unit
 
     def patches(self, store: Store, k: int) -> Iterator[UnitProgress]:
-        """The patches of units that have none yet; of layers that the store does not keep, a note."""
+        """Make the patches of units without any; layers that the store does not keep get a note."""
         said = {"name": public_store(store.path), "pictures": len(store), "k": k}
         change_table(self.folder, lambda table: _with_store(_there(table, self.folder), said, self.folder))
         known = self._known()

@@ -41,7 +41,7 @@ class Patch:
 @dataclass(frozen=True)
 class Unit:
     """One unit: its name in text, and what is known of it. `score` is None where it was silent and has no image.
-    `patches` is None where the collection has not been asked.
+    `patches` is None where the collection has not been searched.
     """
 
     unit: str
@@ -88,7 +88,7 @@ class Table:
 
 
 def name_of(layer: str) -> str:
-    """What a layer's folder and page are called: features.9 is features-9; names with other signs have a digest."""
+    """The name of a layer's folder and page: features.9 is features-9; names with other characters get a digest."""
     name = slug(layer)
     plain = re.fullmatch(r"\w+(\.\w+)*", layer) and name == layer.replace(".", "-")
     return name if plain else f"{name}-{hashlib.sha256(layer.encode()).hexdigest()[:8]}"

@@ -1,1 +1,1 @@
-"""WHAT image would: methods that change pixels until a question's score is high."""
+"""WHAT image would: methods that optimise pixels until an objective's score is high."""

@@ -1,4 +1,4 @@
-"""Gradient ascent, or activation maximisation: the image that a unit answers to most.
+"""Gradient ascent, or activation maximisation: the image that activates a unit most.
 
     x* = argmax over x of  score(x) - priors(x)
 
@@ -6,10 +6,10 @@ The image is optimised by the loop in `triscope.what.optimisation.ascent`. What 
 parametrisation, random views, priors - is in `triscope.what.optimisation.regularisers`, by name, and each part can be
 switched by itself; `regularisers` shows them side by side.
 
-**When it misleads.** It shows one optimum out of very many, drawn by the regulariser as much as by the network:
-colours and repetition are the method's own. A unit that answers to several things shows a mixture, or one of them;
-`diverse` shows more. A class's image shows what sets the class apart from the others (the water around a flamingo
-too), not what it looks like.
+**When it misleads.** It shows one optimum out of very many, drawn by the regulariser as much as by the network: colours
+and repetition are the method's own. A unit that responds to several things shows a mixture, or one of them; `diverse`
+shows more. A class's image shows what sets the class apart from the others (the water around a flamingo too), not what
+it looks like.
 
 **References.** D. Erhan et al., "Visualizing higher-layer features of a deep network", 2009. K. Simonyan et al., 2014.
 J. Yosinski et al., "Understanding neural networks through deep visualization", 2015. A. Mordvintsev et al.,
@@ -75,17 +75,17 @@ def ascend(
     way = OPTIMISERS[optimiser]
     if way.kind is Lbfgs and transforms:
         raise OptionError(
-            "L-BFGS needs the same question at every step, and random views change it: use adam, or a "
+            "L-BFGS needs the same objective at every step, and random views change it: use adam, or a "
             "regulariser without views (fourier, l2, none)."
         )
     if way.kind is Lbfgs and parts.edits():
         raise OptionError(
-            "L-BFGS learns the shape of the slope from step to step, and blurring and clipping move the image in "
+            "L-BFGS estimates the curvature from step to step, and blurring and clipping move the image in "
             "between: use adam, or a regulariser without them (fourier, l2, none)."
         )
     if way.kind is Lbfgs and diverse > 1:
         raise OptionError(
-            "L-BFGS improves each image by itself, and what pushes several apart depends on all of them at once: use "
+            "L-BFGS optimises each image by itself, and the term that pushes several apart depends on all of them: use "
             "adam, or diverse=1 with several seeds."
         )
     drawn = parts.make_canvas(network, sides)
@@ -105,7 +105,7 @@ def ascend(
 
 
 def _apart(network: Network, asked: Objective) -> Objective:
-    """What pushes images apart: in the unit's own layer, or for a class in the last layer that has maps."""
+    """The diversity term: in the unit's own layer, or for a class in the last layer with maps."""
     own = [need.layer for need in asked.needs if need.layer not in ("input", "output")]
     maps = [name for name, layer in network.layers.items() if layer.grid and min(layer.grid) > 1]
     return typical(network, asked, network.size) * Diversity((own or maps[-1:])[0])

@@ -1,4 +1,4 @@
-"""The lecture's comparison: one unit, ascended under every regulariser, side by side.
+"""A comparison: one unit, optimised under every regulariser, side by side.
 
 **When it misleads.** The scores are not a contest: a regulariser that lets noise through reaches the highest ones.
 What to compare is how much of an image's score a person can see a reason for.
@@ -42,7 +42,7 @@ def regularisers(
     steps: Steps = 192,
     seed: Seed = 0,
 ) -> Generator[Step[Comparison]]:
-    """A unit ascended under every regulariser, side by side: none, L2, blur and clipping, jitter, Fourier, natural.
+    """A unit optimised under every regulariser, side by side: none, L2, blur and clipping, jitter, Fourier, natural.
 
     Values (6, C, size, size) in [0, 1], in that order. Raises ObjectiveError for several classes.
 
@@ -65,7 +65,7 @@ def regularisers(
                 raise
         else:
             done[name] = step.result
-    if lost:  # the last step may have been that of a regulariser that failed, or said nothing of it
+    if lost:  # the last step may have been that of a regulariser that failed, or may not name it
         yield Step(total, total, step.score, {}, _joined(done, lost))
 
 

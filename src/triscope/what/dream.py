@@ -1,4 +1,4 @@
-"""Dream: what a layer or unit sees in a photo is put into it, again and again, from coarse to fine.
+"""DeepDream: a photo is changed to increase the activations of a layer or unit, from coarse to fine.
 
     x <- x + rate * gradient / |gradient|,    at sizes each 1.4 times the one before
 
@@ -47,7 +47,7 @@ from triscope.what.picture import SynthesisedImage
 
 @dataclass(frozen=True)
 class DreamViews:
-    """How the photo is looked at while it changes.
+    """The random views of the photo.
 
     octaves       how many sizes, from coarse to fine
     jitter        how far views are shifted, as a part of the side

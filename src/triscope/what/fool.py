@@ -1,4 +1,4 @@
-"""Fool: a photo changed so little that nobody sees it, and the network says something else.
+"""Fool: a photo changed imperceptibly, so that the network gives another class.
 
     minimise  |x - photo|    where    z_c - max over others z_j  >=  margin
 
@@ -10,7 +10,7 @@ The image shows that a high score is no proof of a likeness: what raises a class
 photographs never take. This is the reason why ascent needs regularisers to look natural.
 
 **When it misleads.** The change shown is one of many; a smaller one may exist. It fools the network it was made for;
-another may shrug at it, and so may the same one after the file has been compressed with loss.
+another may not change its answer, nor the same one after lossy compression of the file.
 
 **References.** C. Szegedy et al., "Intriguing properties of neural networks", 2014. A. Nguyen et al., "Deep neural
 networks are easily fooled", 2015. J. Rony et al., "Decoupling direction and norm for efficient gradient-based L2

@@ -2,8 +2,8 @@
 
     d(x) = |phi(x) - phi0|^2 / |phi0|^2
 
-phi0 is what the layer said of a photo; nothing else of the photo is used. What comes back is what the layer knows of
-it; what does not, it has forgotten.
+phi0 are the layer's activations for a photo; nothing else of the photo is used. What is reconstructed is what the layer
+keeps of it; the rest is lost.
 
     natural     maximise -log d(x) - tv * roughness(x), a spectrum in decorrelated colours, L-BFGS
     mahendran   minimise d(x) + priors(x): pixels, the alpha-norm (6), total variation (beta 2), and momentum that is
@@ -189,7 +189,7 @@ def invert(
                 raise
         else:
             done.append(found)
-    if lost:  # the last step may have been that of a stage that failed, or said nothing of it
+    if lost:  # the last step may have been that of a stage that failed, or may not name it
         total, row = len(stages) * steps, _row(done, lost, images.images[0])
         yield Step(total, total, float(done[-1].scores.mean()), {}, row)
 
@@ -224,7 +224,7 @@ def _plan(
 def _ascended(plan: AscentSpec, pictures: int, starts: int) -> Generator[Step[SynthesisedImage]]:
     """The steps of so many images: from noise, or, each by itself, from what comes of several noises."""
     several = min(starts, plan.steps // (2 * _SHORTEST))
-    # A job that was started with fewer steps, from one noise, goes on as it began.
+    # A job that was started with fewer steps, from one noise, is resumed as it was started.
     plain = saved_steps(plan.checkpoint) is not None and saved_steps(beside(plan.checkpoint, "start0")) is None
     if several < 2:
         _require_plain(plan if pictures == 1 else _alone(plan, 0), starts)
@@ -298,7 +298,7 @@ def _from_several(plan: AscentSpec, several: int) -> Generator[Step[SynthesisedI
 
 
 def _begun(plan: AscentSpec) -> list[int]:
-    """How many steps each noise had, where the second half was begun before: then they stay, whatever is asked now."""
+    """How many steps each noise had, where the second half was begun before: a resumed job keeps them."""
     if saved_steps(plan.checkpoint) is None:
         return []
     saved = (saved_steps(beside(plan.checkpoint, f"start{number}")) for number in count())

@@ -1,4 +1,4 @@
-"""What the WHAT methods return: an image, what it scores, and what became of it on the way."""
+"""What the WHAT methods return: an image and its scores."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +10,10 @@ from triscope.results import PerImage, Picture
 
 @dataclass(frozen=True, eq=False)
 class SynthesisedImage(Picture):
-    """An image made to raise a question: values (B, C, H, W) in [0, 1].
+    """An image optimised for an objective: values (B, C, H, W) in [0, 1].
 
-    `objective` is what was asked, `scores` (B,) its answer for this very image, without the priors. Of a question
-    with several terms, `parts` (B, terms) are what each adds to the score, in their order.
+    `objective` was maximised, `scores` (B,) are its values on the final image, without the priors. Of one with several
+    terms, `parts` (B, terms) are what each adds to the score, in their order.
     """
 
     scores: PerImage[Tensor]

@@ -1,1 +1,1 @@
-"""WHICH images: collections, stores, and what is asked of them: neighbours, top images, top patches."""
+"""WHICH images: collections, stores, and searches in them: neighbours, top images, top patches."""

@@ -1,4 +1,4 @@
-"""What a store does not keep, told with the command that adds it."""
+"""Errors about layers that a store does not keep, with the command that adds them."""
 
 import shlex
 
@@ -9,13 +9,13 @@ from triscope.which.store import Store
 
 
 def with_command(error: LayerNotKept) -> str:
-    """The sentence of an error, with a command and not with a call."""
+    """The message of an error, with a shell command instead of a Python call."""
     command = [*index_command(error.store), "--maps" if error.whole else "--layer", error.layer]
     return f"{error.said} To add it: {printable(shlex.join(command))}"
 
 
 def index_command(store: Store) -> list[str]:
-    """The command that goes on with a store."""
+    """The command that updates a store."""
     if store.path.name == DEFAULT_NAME:
         return ["triscope", "index", str(store.path.parent)]
     images = "IMAGES" if store.root is None else str(store.root / store.about.within)

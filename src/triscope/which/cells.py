@@ -8,7 +8,7 @@ from typing import Any
 
 from triscope.images import printable
 
-#: What stands in a cell that says nothing, as pandas, R and people write it.
+#: How pandas, R and people write a missing value.
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,18})")  # what begins with a zero is a code: 01234
@@ -21,9 +21,9 @@ _TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Kind:
-    """How the cells of a column are read: the type that a table keeps, and the value of a cell that has one.
+    """How the cells of a column are read: the type in the table, and the value of a cell.
 
-    `read` raises ValueError where a cell is of another kind. `said` is what a reader should know of it.
+    `read` raises ValueError where a cell is of another kind. `said` is a note for the user.
     """
 
     type: str
@@ -127,7 +127,7 @@ class Typing:
 
     @property
     def said(self) -> str:
-        """What a reader should know of how the column is read."""
+        """A note for the user on how the column is read."""
         if self._some and self._two_ways:
             return "its dates can be read in two ways and are kept as text; written as 2003-05-31 they are dates"
         return self.kind.said

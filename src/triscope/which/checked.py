@@ -1,9 +1,9 @@
-"""Stores of versions that did not look whether the rows of a layer are images.
+"""Check stores of versions that did not verify that the rows of a layer are images.
 
-Up to 0.1, windows folded into the batch, rows of proposals and tables of positions were filed as the vectors of
-images. A store says since then that its layers were looked at (`About.checked`). One that does not say so is compared
-with its network as soon as that is known. Without the network only this much is known: torchvision's networks and
-pocket have no such layers (but for MaxViT's), and of any other network it has to be said that nobody has looked.
+Up to 0.1, windows folded into the batch, rows of proposals and tables of positions were filed as the vectors of images.
+Newer stores record that their layers were checked (`About.checked`). Others are compared with their network as soon as
+it is loaded. Until then, only torchvision's networks and pocket are known to have no such layers (except MaxViT); for
+any other network there is a warning.
 """
 
 import warnings
@@ -32,8 +32,8 @@ def warn_if_unsure(network: str, source: Mapping[str, Any] | None, label: str) -
 
 
 def check_network(about: About, network: Network, label: str) -> None:
-    """Raise StoreError where a network is not the one that made the store called `label`, or an old version filed its
-    numbers wrong.
+    """Raise StoreError where a network is not the one that made the store called `label`, or an old version stored
+    wrong vectors.
     """
     if network.sha256 != about.sha256:
         raise StoreError(
@@ -45,7 +45,7 @@ def check_network(about: About, network: Network, label: str) -> None:
 
 
 def refuse_wrong(columns: Iterable[Column], network: Network, label: str) -> None:
-    """Raise StoreError where an old version filed numbers under images, or places, that they do not belong to."""
+    """Raise StoreError where an old version stored vectors under the wrong images or positions."""
     for column in columns:
         if column.layer not in ("input", "output") and (reason := _wrong(network.layer(column.layer), column)):
             raise StoreError(

@@ -1,4 +1,4 @@
-"""Looking at a store on disk: whether its files are as they were written, and whether all of its rows can be read."""
+"""Verify a store on disk: its files against their checksums, and that all of its rows can be read."""
 
 import os
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ _AT_ONCE = 256  # rows that are read together
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in a store: the images, the files that are as they were written, those that have no checksum,
-    and those with which something is wrong, each with what it is.
+    """What was found in a store: the images, the files that are as they were written, those that have no checksum, and
+    damaged ones, each with the reason.
     """
 
     folder: Path

@@ -1,7 +1,7 @@
 """Collections: the images of a folder, a list, a pattern or a CSV file, of tar shards, of tables, or at an address,
 one after the other, however many there are.
 
-Nothing is kept in memory: a collection is walked again each time it is asked. What is taken from a folder stands in
+Nothing is kept in memory: a collection is walked again each time it is iterated. What is taken from a folder stands in
 `folders`, how a CSV file is read in `spreadsheet`, what lies in other files and elsewhere in `places`.
 """
 
@@ -31,7 +31,7 @@ _MISSING = -1  # the size and time of what has none: a dangling link, a file tha
 
 @dataclass(frozen=True)
 class Entry:
-    """One image: where it is, what tells it from others, and what is known of it.
+    """One image: where it is, its id, and its metadata.
 
     `id` is its path as bytes: relative to a folder that was collected, so that the folder may move, or to the folder of
     a CSV file; of a list absolute.
@@ -76,8 +76,8 @@ class Collection:
                 ("shards/{000..999}.tar"), Parquet files ("data/*.parquet") or a folder saved by Hugging Face's
                 `datasets`; any of these, or a folder, at an address ("s3://bucket/prefix", whatever fsspec opens).
 
-    Credentials for an address come from the environment alone. What is odd about a CSV file is said in warnings.
-    Raises StoreError where there is no such thing.
+    Credentials for an address come from the environment alone. Oddities of a CSV file are warned of. Raises StoreError
+    where there is no such thing.
     """
 
     def __init__(self, source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> None:
@@ -155,7 +155,7 @@ class Collection:
         return ((key_of(identity), known) for _, identity, known in self._each())
 
     def _each(self) -> Iterator[tuple[str, bytes, Mapping[str, Any]]]:
-        """Where each image is, what tells it from others, and what is known of it."""
+        """Where each image is, its id, and its metadata."""
         seen = set[bytes]()
         for path, known in self._found():
             identity = os.fsencode(os.path.relpath(path, self.root) if self.root else path)
@@ -196,13 +196,13 @@ class CollectionInput(Input):
         """What it is called, as a file may tell it."""
         if value is None or value.root is None:
             return None if value is None else value.name
-        if isinstance(value.root, str):  # a bucket is nobody else's business
+        if isinstance(value.root, str):  # the name of a bucket is private
             return "/".join(part for part in (value.root.rstrip("/").rpartition("/")[2], value.within) if part)
         return public_store(value.root / value.within)
 
 
 def key_of(identity: bytes) -> int:
-    """64 bits of the hash of what tells an image from others, signed."""
+    """64 bits of the hash of an image's id, signed."""
     return int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), signed=True)
 
 

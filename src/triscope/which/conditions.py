@@ -40,7 +40,7 @@ def as_lance(where: str, fields: Mapping[str, str]) -> str:
 
 @contextmanager
 def explained(where: str, fields: Mapping[str, str]) -> Iterator[None]:
-    """What Lance does not take is said in words about the condition."""
+    """Turn an error of Lance into a message about the condition."""
     try:
         yield
     except StoreError as error:
@@ -58,7 +58,7 @@ def explained(where: str, fields: Mapping[str, str]) -> Iterator[None]:
 
 
 def _reason(text: str) -> str:
-    """What Lance, its parser or its planner did not like, in few words."""
+    """The reason in an error of Lance, its parser or its planner, in few words."""
     if found := re.search(r"sql parser error: (.*?)\)(,|$)", text):
         return found[1].replace("found: )", "found: the end").replace("found: EOF", "found: the end")
     if found := re.search(r"Received literal \w+\((.*)\) and could not convert to literal of type '(\w+)", text):

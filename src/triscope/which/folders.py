@@ -1,9 +1,9 @@
 """The images of a folder and of all folders below it.
 
-Taken are files whose ending names a kind of image, so that one that cannot be read is listed with the reason, and
-files of any other ending, or none, whose first bytes are those of an image: browsers save `photo.jpg?w=200`. The
-others are counted by their ending. Hidden files are left out without a word. Links to folders are not followed, so that
-no loop can catch the walk.
+Taken are files whose ending names a kind of image, so that one that cannot be read is listed with the reason, and files
+of any other ending, or none, whose first bytes are those of an image: browsers save `photo.jpg?w=200`. The others are
+counted by their ending. Hidden files are ignored. Links to folders are not followed, so that there are no endless
+loops.
 """
 
 import os
@@ -49,7 +49,7 @@ def walk(folder: str, passed: Counter[str]) -> Iterator[str]:
             if first is not None:
                 yield first
                 yield from inside
-            elif _ending(entry.name) in PICTURES:  # an empty folder that calls itself an image
+            elif _ending(entry.name) in PICTURES:  # an empty folder that is named like an image
                 yield entry.path
         elif entry.is_symlink() and Path(entry.path).is_dir():
             continue

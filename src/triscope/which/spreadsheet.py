@@ -1,8 +1,8 @@
-"""Spreadsheets: a file that names images, one in each row, and says something of them in its other columns.
+"""Spreadsheets: files that name an image in each row, with metadata in the other columns.
 
-Such files come out of many programs, so nothing about them is taken for granted: what stands between the columns
-(comma, semicolon, tab, bar), the encoding (UTF-8, UTF-16, else Windows-1252), the column that names the images and
-the type of the others are found by looking. What is read in another way than somebody may expect is said, in `notes`.
+Such files come from many programs, so that nothing about them is assumed: the delimiter (comma, semicolon, tab, bar),
+the encoding (UTF-8, UTF-16, else Windows-1252), the column that names the images and the types of the others are
+detected. `notes` report what may be unexpected.
 """
 
 import csv
@@ -130,7 +130,7 @@ class Spreadsheet:
         return self.path.suffix.lower() in WORKBOOKS
 
     def _delimiter(self) -> tuple[str, int]:
-        """What stands between the columns, and how many lines only say so."""
+        """The delimiter, and how many lines only declare it."""
         if self.path.suffix.lower() in (".tsv", ".tab", *WORKBOOKS):
             return "\t", 0
         with self.path.open(encoding=self._encoding, errors="surrogateescape", newline="") as file:
@@ -175,7 +175,7 @@ class Spreadsheet:
         )
 
     def _find_columns(self, header: Sequence[str]) -> list[_Column]:
-        """The columns beside that of the images, by a look at every cell."""
+        """The columns other than that of the images; every cell is read."""
         typing = [Typing(decimal_comma=self._between != ",") for _ in header]
         self._look_for_oddities(len(header))
         names = self._names(header)
@@ -212,7 +212,7 @@ class Spreadsheet:
             self._note(f"cells beyond the {width} columns of the header are left out", longer)
 
     def _names(self, header: Sequence[str]) -> list[str]:
-        """What each column is called in a store: its own name, unless that is taken or cannot be."""
+        """The name of each column in a store: its own, unless that is taken or not allowed."""
         names: list[str] = []
         taken = set(RESERVED)
         for place, cell in enumerate(header):
@@ -241,7 +241,7 @@ class Spreadsheet:
         self.notes.append(f"{self.name}: {text}{shown}.")
 
     def _locate(self, named: str) -> str:
-        """The place that a cell names: as it stands there, or where no such file is, in the ways it may be meant."""
+        """The place that a cell names: literally, or if there is no such file, in other spellings."""
         plain = str(self.folder / named)
         if _exists(plain):
             return plain

@@ -1,12 +1,12 @@
-"""The store: what a network says of every image of a collection, on disk, asked without the network.
+"""The store: a network's activations for every image of a collection, on disk, searched without the network.
 
     folder/rows.lance           a row for every image: where it is, its state, a thumbnail, its vectors
     folder/pca-*.safetensors    the projections of its vectors
     folder/cache/               copies made for searching; they may be deleted
-    folder/lock                 held by whoever writes
+    folder/lock                 held by the process that writes
 
-A store answers needs as a live pass does, with a mapping, so the same objective runs on both. It knows which network
-made it - weights, preprocessing, precision - and nothing of another network is ever mixed in.
+A store gives activations as a forward pass does, as a mapping, so the same objective runs on both. It knows which
+network made it - weights, preprocessing, precision - and nothing of another network is ever mixed in.
 """
 
 import os
@@ -53,7 +53,7 @@ _BATCH_BYTES = 32 << 20
 
 
 class Store:
-    """What a network says of the images of a collection. Made by `build`, opened by `open`."""
+    """A network's activations for the images of a collection. Made by `build`, opened by `open`."""
 
     def __init__(self, path: Path, table: Table, network: Network | None = None, images: str | None = None) -> None:
         self.path = path
@@ -61,7 +61,7 @@ class Store:
         self.about = About.of(table, whole=True)
         self.table = table
         self._network = network
-        #: What new images are shown to, made when the first one is.
+        #: The network for new images, made with the first one.
         self.embedder: Any = None
         #: What was made for searching, by column and version.
         self.spaces: dict[tuple[str, int], Any] = {}
@@ -85,11 +85,11 @@ class Store:
         batch: int = 64,
         workers: int | str | Cluster | None = None,
     ) -> "Store":
-        """Pass every image of `collection` through `network`, and keep what `layers` say of it.
+        """Pass every image of `collection` through `network`, and store the activations of `layers`.
 
-        What is stored already is not computed again: new and changed files are added, deleted ones taken out. It may be
-        interrupted, and goes on where it was. An image that cannot be read is a row with the reason. Raises StoreError
-        where the folder cannot be written, or holds numbers of another network.
+        What is stored already is not computed again: new and changed files are added, deleted ones taken out. An
+        interrupted call can be resumed. An image that cannot be read is a row with the reason. Raises StoreError where
+        the folder cannot be written, or holds numbers of another network.
 
         path        the store's folder; `.triscope` in the collection's folder if left out
         layers      the layers kept: maps as their mean and maximum, vectors whole; if left out those stored before,
@@ -144,12 +144,12 @@ class Store:
 
     @property
     def note(self) -> NetworkNote:
-        """What a recipe says of the network that made the store."""
+        """The network that made the store, for recipes."""
         return NetworkNote(self.about.network, self.about.source, lambda: self.about.sha256)
 
     @property
     def precision(self) -> str:
-        """The precision in which the network was asked."""
+        """The precision in which the network ran."""
         return self.about.precision
 
     @property
@@ -264,8 +264,8 @@ class Store:
     def answers(
         self, needs: Iterable[Need], where: str | None = None
     ) -> Iterator[tuple[NDArray[np.int64], Activations]]:
-        """The stored answers to needs, a batch of images at a time: their row numbers, and a mapping as of a live
-        pass.
+        """The stored activations for needs, a batch of images at a time: their row numbers, and a mapping as of a
+        forward pass.
 
         Raises StoreError where a need is not stored, or `where` is no condition.
         """
@@ -279,7 +279,7 @@ class Store:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What is known of each image and may stand in a condition, and its type, as Arrow names it."""
+        """The metadata of each image that conditions can use, and the types, as Arrow names them."""
         known = (*_FIELDS, *self.about.fields)
         return {name: str(self.table.schema.field(name).type) for name in known if name in self.table.names}
 
@@ -341,7 +341,7 @@ StoredLayerArg: TypeAlias = Annotated[str, LayerInput(of="store")]
 
 
 def _told(text: object) -> str:
-    """What a row says, as one line that any terminal can take."""
+    """A text of a row as one printable line."""
     return printable(str(text or ""))
 
 

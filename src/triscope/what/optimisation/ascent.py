@@ -1,14 +1,14 @@
-"""The loop: numbers on a canvas are changed until the image's score is high.
+"""The loop: the parameters of a canvas are optimised until the image's score is high.
 
     numbers --canvas--> image --random view--> network --objective--> score
        ^______________________ optimiser ______________________________|
 
-An `AscentSpec` (see `spec`) says all there is to one; `optimise` runs it and yields a `Step` for every step. It never
-prints, and saves nothing but a checkpoint where asked. What it notices, it says in the result's notes:
+An `AscentSpec` (see `spec`) describes one; `optimise` runs it and yields a `Step` for every step. It never prints, and
+saves nothing but a checkpoint. The result's notes report:
 
     - A score or gradient that is not a number: that image is stepped back, and its rate halved.
-    - A gradient that is exactly zero: for a while it is redirected through silent ReLUs, which are told what would wake
-      them up.
+    - A gradient that is exactly zero: for a while it is redirected through silent ReLUs, so that the units
+      become active.
       Where nothing comes back in all of the first steps, that is an error; where it is zero at the last, a note.
 
 **Which image is kept.** Without random views, the one with the best score, seen at any step. With them a step's score
@@ -69,7 +69,7 @@ def regrown(pictures: Tensor, start: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def with_notes(made: SynthesisedImage, earlier: Sequence[str]) -> SynthesisedImage:
-    """The image, with what was noted in the parts of its job that came before."""
+    """The image, with the notes of the earlier parts of its job."""
     return replace(made, notes=tuple(dict.fromkeys((*earlier, *made.notes)))) if earlier else made
 
 
@@ -192,7 +192,7 @@ class _Run:
 
     @property
     def _varies(self) -> bool:
-        """Whether the same image would score otherwise at another step."""
+        """Whether the score of an image depends on the step."""
         return bool(self.plan.transforms) or self.plan.network.random
 
     def _drawn(self) -> int:
@@ -208,7 +208,7 @@ class _Run:
         return lambda pictures: view(_resized(pictures, self.plan.canvas.size))
 
     def _say(self) -> None:
-        """Put into words what happened in this step."""
+        """Add notes on this step."""
         self.notes += [(f"Step {self.index}: {sentence}", about) for sentence, about in self.optimiser.troubles]
         self.optimiser.troubles.clear()
         if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.asker.silent.any():
@@ -225,7 +225,7 @@ class _Run:
         warnings.warn(self.result().notes[-1], TriscopeWarning, stacklevel=2)
 
     def _slept(self) -> list[tuple[str, list[int]]]:
-        """Which units ended where they do not answer, in words."""
+        """A note on the units that ended with a gradient of zero."""
         slept = (self.asker.asleep & (self.parts.sum(0).cpu() == 0)).nonzero().flatten().tolist()
         sentence = (
             f"{self.plan.asked} in {self.plan.network.name} ended silent: a score of 0 with a gradient of exactly "

@@ -1,7 +1,7 @@
-"""Asking in an ascent: scores and gradients of the images that numbers on a canvas make, silent units woken up.
+"""Scores and gradients in an ascent: of the images that a canvas makes; silent units are activated.
 
-Where an image's gradient is exactly zero it is redirected through silent ReLUs for a while, which are told what would
-wake them up.
+Where an image's gradient is exactly zero it is redirected through silent ReLUs for a while, so that these units become
+active.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,13 +22,13 @@ from triscope.what.optimisation.optimisers import Answer
 from triscope.what.optimisation.parametrisation import Canvas
 from triscope.what.optimisation.transforms import View
 
-#: Weighted parts of a question, by name.
+#: Weighted terms of an objective, by name.
 Terms: TypeAlias = dict[str, tuple[float, Objective]]
 
 
 class Asker:
-    """Asks a network about a batch of images. `canvas`, `view` and `seed` (of what a network draws) are set by
-    whoever uses it; `slope` is the gradient at the images that were asked about last.
+    """Evaluates a batch of images: scores and gradients. `canvas`, `view` and `seed` (of a network that is random) are
+    set by its user; `slope` is the gradient at the images that were asked about last.
 
     With `of_some`, the terms of some of the images, silent ones are woken by a pass of their own.
     """
@@ -61,7 +61,7 @@ class Asker:
 
     @property
     def terms(self) -> Terms:
-        """What is asked, first the question and then the priors."""
+        """The weighted terms: first the objective's, then the priors'."""
         return self._terms
 
     @terms.setter
@@ -70,7 +70,7 @@ class Asker:
         self.own, self.seen = _parted(terms)
 
     def exchange(self, kept: Tensor, new: int) -> None:
-        """Go on with the images `kept` (their numbers) alone, and after them with `new` others."""
+        """Continue with the images `kept` (their numbers), followed by `new` others."""
         self.silent = torch.cat([self.silent[kept], torch.ones(new, dtype=torch.bool)])
         self.asleep = torch.cat([self.asleep[kept], torch.zeros(new, dtype=torch.bool)])
         self.drowsy = torch.cat([self.drowsy[kept], torch.zeros(new, dtype=torch.int64)])
@@ -92,7 +92,7 @@ class Asker:
         return Answer(pictures.detach(), torch.stack(list(terms.values())).sum(0), terms, numbers_gradient)
 
     def look_at(self, pictures: Tensor, terms: Terms | None = None) -> dict[str, Tensor]:
-        """What each term says of images, without gradients; of some images, with their `terms`."""
+        """The value of each term on images, without gradients; of some images, with their `terms`."""
         own, seen = (self.own, self.seen) if terms is None else _parted(terms)
         with torch.no_grad():
             return own_terms(own, pictures) | self._seen_terms(pictures, seen)
@@ -152,7 +152,7 @@ class Asker:
 
 
 def named(asked: Objective, priors: Objective | None) -> Terms:
-    """The weighted terms of a question, then of its priors, by name; a name that is taken gets a number."""
+    """The weighted terms of an objective, then of its priors, by name; a name that is taken gets a number."""
     found: Terms = {}
     for weight, term in (*terms_of(asked), *(terms_of(priors) if priors else ())):
         name = str(term)
@@ -163,12 +163,12 @@ def named(asked: Objective, priors: Objective | None) -> Terms:
 
 
 def own_terms(own: Terms, pictures: Tensor) -> dict[str, Tensor]:
-    """What priors of the image itself say."""
+    """The values of priors on the image itself."""
     return {name: weight * term({INPUT: pictures}) for name, (weight, term) in own.items()}
 
 
 def _parted(terms: Terms) -> tuple[Terms, Terms]:
-    """Those that are about the image itself, and those that the network is asked."""
+    """Terms on the image itself, and terms on activations."""
     own = {name: one for name, one in terms.items() if one[1].needs == {INPUT}}
     return own, {name: one for name, one in terms.items() if name not in own}
 

@@ -1,7 +1,7 @@
-"""Checkpoints: an ascent put down and taken up again, to the same image.
+"""Checkpoints: an ascent is saved and resumed, with the same final image.
 
-A file holds the state of an ascent, its identity (all that shapes the image, see `identity`), the caller's options,
-and how many steps were to be made. Only the same job may go on from it, with as many steps or with more.
+A file holds the state of an ascent, its identity (all that shapes the image, see `identity`), the caller's options, and
+its number of steps. Only the same job may be resumed from it, with as many steps or with more.
 """
 
 import io
@@ -22,16 +22,16 @@ from triscope.results import write_file
 from triscope.what.optimisation.identity import Part
 
 _LARGE = 100 * 2**20  # bytes
-#: What is put behind a checkpoint's name where a job has several: of octaves and stages, photos, and noises.
+#: The suffixes of a checkpoint's name where a job has several: of octaves and stages, photos, and noises.
 _BESIDE = re.compile(r"(\.(\d+|picture\d+|start\d+))+")
-#: Options that a job may change on the way.
+#: Options that may change when a job is resumed.
 _FREE = ("steps", "checkpoint")
 _NOTHING = "left out"
 
 
 @dataclass(frozen=True)
 class Saved:
-    """An ascent as a checkpoint holds it. `options` are the caller's, as words; `steps` are all that are to be made."""
+    """An ascent as a checkpoint holds it. `options` are the caller's, as words; `steps` is the total."""
 
     identity: Mapping[str, Part]
     options: Mapping[str, str]
@@ -114,7 +114,7 @@ def remove_checkpoints(checkpoint: str | Path) -> list[Path]:
 
 
 def worded(options: Mapping[str, Any]) -> dict[str, str]:
-    """Options as they are told to a reader."""
+    """Options as text."""
     return {name: _word(value) for name, value in options.items()}
 
 

@@ -1,9 +1,8 @@
-"""What makes an ascent this one and no other: all that shapes its image, as text and a few numbers.
+"""The identity of an ascent: everything that determines its image, as text and a few numbers.
 
 A value is described by its type and its parts, so that whatever is added to an ascent later is part of its identity
-too. Tensors - a target, a direction, the first image - are too large for text, and their last bits depend on the
-number of threads. They are told apart by their length and three projections, which agree up to a ten-thousandth of the
-length.
+too. Tensors - a target, a direction, the first image - are too large for text, and their last bits depend on the number
+of threads. They are compared by their norm and three projections, which agree up to a ten-thousandth of the norm.
 """
 
 import dataclasses
@@ -113,7 +112,7 @@ def _structure(network: Network) -> str:
 
 
 def _sketch(values: Tensor) -> list[float]:
-    """The length of a tensor, and its projections on directions of random signs."""
+    """The norm of a tensor, and its projections on directions of random signs."""
     flat = values.detach().double().flatten().cpu()
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, (_PROJECTIONS, flat.numel()), generator=generator, dtype=torch.int8)

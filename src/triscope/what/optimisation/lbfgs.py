@@ -10,7 +10,7 @@ from torch import Tensor
 from triscope.errors import NetworkError
 from triscope.what.optimisation.optimisers import Answer, Ask, Optimiser, Pace
 
-_CLIFF = 1e30  # what a line search sees where the score is not a number: it turns back
+_CLIFF = 1e30  # the loss a line search sees where the score is not finite: it turns back
 _LOOKED_BACK, _SHORTENED = 5, 6  # steps that a step without a search is measured by; how often it is made shorter
 
 
@@ -93,7 +93,7 @@ class Lbfgs(Optimiser):
 
     @torch.no_grad()
     def _free(self, numbers: Tensor, gradient: Tensor) -> Tensor:
-        """Where the numbers may go the way the gradient points; elsewhere the line search would run into the bound."""
+        """Which parameters can follow the gradient; the others are at a bound."""
         return self._confine(numbers + 1e-3 * gradient.sign()) != numbers
 
     def state(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class _Minimiser:
                 self.leaf.copy_(self.best)
             self.begin(self.rate / 2)
         elif torch.equal(self.leaf, before):
-            self.begin(self.rate)  # the curvature leads nowhere from here; the gradient may
+            self.begin(self.rate)  # the estimated curvature does not help from here; the gradient may
 
     def state(self) -> dict[str, Any]:
         """As `restore` takes it up."""

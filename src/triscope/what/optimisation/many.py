@@ -1,14 +1,14 @@
-"""Many ascents in one batch: whoever is done gives its place to the next.
+"""Many ascents in one batch: the place of a finished one goes to the next.
 
     places    [ 0:17 ][ 0:18 ][ 0:42 ] ...     each at a step of its own, all at the same place of the window
     window    steps 0 to 15 of every ascent see the same 16 random views, and so do its steps 16 to 31, ...
 
-All begin with the same noise. Because views repeat, an ascent sees the same views at the same step whoever is beside
-it and whenever it began: what it makes does not depend on the batch. And because a window's views are those of the one
-before, its mean score can be compared with that: an image has **converged** where the last window added less than
-`tolerance` of all that the score has risen. Such an image has one window more, in which the rate falls to its end.
+All begin with the same noise. Because views repeat, an ascent sees the same views at the same step, whatever else is in
+the batch: its result does not depend on the batch. And because a window's views are those of the one before, its mean
+score can be compared with that: an image has **converged** where the last window added less than `tolerance` of all
+that the score has risen. Such an image has one window more, in which the rate falls to its end.
 
-A unit that sends no gradient back in its first window is left, without an image.
+A unit without a gradient in its first window is given up, without an image.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,8 +34,8 @@ _REDIRECT = 16  # steps in which a gradient of zero is redirected through silent
 class ManySpec:
     """So many ascents of one kind, numbered from 0.
 
-    network     what is asked on the way; `judge` says what the finished images score
-    question    what some of them ask, by their numbers: the objective and the priors, with an entry for each
+    network     the network in the loop; `judge` scores the finished images
+    question    gives the objective and the priors of some of them, by number, with an entry for each
     places      how many are under way at once
     tolerance   the part of a score's rise that a window has to add; 0 takes all steps
     """
@@ -173,7 +173,7 @@ class _Run:
         self.totals[rows] = totals.where(better, self.totals[rows])
 
     def _tell(self, scores: Tensor) -> None:
-        """Each its score, what befell it, and where a window ends, whether that was enough."""
+        """Record scores and troubles, and at the end of a window, which images have converged."""
         for one, score in zip(self.places, scores.tolist(), strict=True):
             one.step += 1
             one.sum += score
@@ -186,7 +186,7 @@ class _Run:
                 one.close_window(self.spec.window, self.spec.tolerance)
 
     def _finish(self) -> tuple[Made, ...]:
-        """Those that are done, out of the batch; where a window begins, others in their place."""
+        """Take finished ascents out of the batch; where a window begins, put others in their place."""
         silent = self.asker.silent.tolist()
         over = [
             row
@@ -199,13 +199,13 @@ class _Run:
         made = self._judged([row for row in over if not silent[row]])
         made += tuple(self._left(row) for row in over if silent[row])
         self.taken += sum(self.spec.steps - self.places[row].step for row in over)
-        if len(over) == len(self.places) and not begins:  # nobody is left to wait for
+        if len(over) == len(self.places) and not begins:  # none is left
             self.clock += -self.clock % self.spec.window
         self._exchange(over)
         return tuple(sorted(made, key=lambda one: one.number))
 
     def _judged(self, rows: list[int]) -> tuple[Made, ...]:
-        """Finished images, looked at without random views."""
+        """Finished images, scored without random views."""
         if not rows:
             return ()
         spec, places = self.spec, torch.tensor(rows)

@@ -1,4 +1,4 @@
-"""Optimisers: how numbers are changed to raise a score, each image of a batch by itself.
+"""Optimisers: gradient ascent on parameters, each image of a batch by itself.
 
     Adam        adaptive steps; the default
     Momentum    plain ascent; momentum is forgotten when the rate changes (Mahendran and Vedaldi, 2015)
@@ -20,7 +20,7 @@ from triscope.errors import NetworkError
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the network says of the images that some numbers make.
+    """Images, their scores and gradients.
 
     `images` (B, C, H, W), `scores` (B,), `terms` the parts of the scores by name, `gradient` that of each score at
     its numbers, in their shape.
@@ -71,7 +71,7 @@ class Optimiser(ABC):
 
     @abstractmethod
     def restore(self, state: dict[str, Any], numbers: Tensor) -> None:
-        """Take up what `state` gave."""
+        """Restore what `state` returned."""
 
     def _trouble(self, answer: Answer, about: list[int]) -> None:
         self.troubles.append((f"{answer.culprit()} was not a finite number; stepped back, and halved the rate.", about))
@@ -120,7 +120,7 @@ class FirstOrder(Optimiser):
         self._memory = {name: value.to(numbers.device) for name, value in state.items()}
 
     def exchange(self, kept: Tensor, new: Tensor) -> None:
-        """Go on with the images `kept` (their numbers) alone, and after them with `new` ones, at their first step.
+        """Continue with the images `kept` (their numbers), followed by `new` ones, at their first step.
 
         `new` are their numbers, (N, ...).
         """

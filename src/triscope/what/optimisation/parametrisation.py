@@ -1,7 +1,7 @@
-"""Canvases: what is changed so that an image changes.
+"""Canvases: how images are parametrised.
 
     Pixels      the pixels themselves, kept in [0, 1]
-    Fourier     their spectrum, in colours that do not go together, drawn through a sigmoid
+    Fourier     their spectrum, in decorrelated colours, drawn through a sigmoid
     Spectrum    the same, cut off at black and white
 
 A canvas is a value. The numbers that an optimiser changes, one tensor (B, ...), are outside of it: `draw` turns them
@@ -33,7 +33,7 @@ _EDGE = 1e-3  # black and white are infinitely far away behind a sigmoid; this i
 
 @dataclass(frozen=True)
 class Canvas(ABC):
-    """Images of `channels` x `height` x `width`, and how they are made of numbers."""
+    """A parametrisation of images of `channels` x `height` x `width`."""
 
     height: int
     width: int

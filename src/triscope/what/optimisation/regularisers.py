@@ -1,9 +1,9 @@
-"""Regularisers: what keeps an image natural while a unit is raised, by name.
+"""Regularisers: what keeps an image natural during gradient ascent, by name.
 
     none        the pixels, and nothing else: noise that fools the network
     l2          pixels pulled towards grey (Simonyan et al., 2014)
     blur        blurred now and then, and weak pixels set to grey (Yosinski et al., 2015)
-    jitter      looked at from shifted and resized views, with total variation (Mordvintsev et al., 2015)
+    jitter      shifted and resized views, with total variation (Mordvintsev et al., 2015)
     fourier     a spectrum in decorrelated colours instead of pixels (Olah et al., 2017)
     natural     fourier, random views and light total variation: the default
 
@@ -78,8 +78,8 @@ class Regulariser:
         return bool(self.l2 or self.tv)
 
     def priors_of(self, asked: Objective, typically: float) -> Objective | None:
-        """What is added to a question, so that it means the same in every layer: `typically` is the layer's response,
-        as `typical` finds it.
+        """The priors added to an objective, with comparable weights in every layer: `typically` is the layer's
+        response, as `typical` finds it.
         """
         priors = self.priors(typically) if self.needs_typical else None
         if not (self.class_log_prob and isinstance(asked, Logit) and asked.form == "logit"):

@@ -1,4 +1,4 @@
-"""What there is to say of an ascent before it begins."""
+"""The specification of an ascent."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ class AscentSpec:
     edits             what is done to the images after each step
     redirect          for how many steps a gradient is redirected where it was zero; a unit that sends nothing back in
                       as many first steps counts as dead
-    checkpoint        a file to save to, and to go on from where it exists
+    checkpoint        a file to save to, and to resume from if it exists
     options           the caller's options by name; a checkpoint of another job is refused in their words
     beyond            what shapes the job of which this ascent is a part, and is not seen in the ascent itself
     """

@@ -1,10 +1,10 @@
-"""Random views of an image, so that a unit is raised however it is looked at.
+"""Random views of an image, so that a unit is activated in every one of them.
 
     Jitter(12)  Scale(0.9, 1.1)  Rotate(5)  Fit(224, 224)
 
 What raises a unit only when every pixel stays in its place is noise; what still does after a small shift or a change of
-size is a shape. A transform is a value; `draw` throws its dice, from a `torch.Generator`, and returns the view as a
-function of the image. One throw holds for the whole batch, so that a batch is as many questions asked by themselves.
+size is a shape. A transform is a value; `draw` samples it from a `torch.Generator`, and returns the view as a function
+of the image. One sample holds for the whole batch, so that an image is treated as if it were alone.
 
 **References.** A. Mordvintsev et al., "Inceptionism", 2015 (jitter); C. Olah et al., "Feature visualization", 2017.
 """

@@ -1,8 +1,8 @@
 """Which sizes of views a network takes: any, multiples of a number of pixels, or its own alone.
 
-A U-Net halves and doubles and needs multiples of 8 or 32, a transformer multiples of its patch, others one size. Nobody
-says so, and it is found by asking: of views that are odd multiples of a number of pixels, and of no larger one, at both
-ends of the sizes that views may have.
+A U-Net halves and doubles and needs multiples of 8 or 32, a transformer multiples of its patch, others one size. No
+network says so, so it is tried: views that are odd multiples of a number of pixels, and of no larger one, at both ends
+of the sizes that views may have.
 """
 
 import torch

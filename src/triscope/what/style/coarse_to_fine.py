@@ -64,7 +64,7 @@ class StyleResult(SynthesisedImage):
 
 @dataclass(frozen=True)
 class Term:
-    """One term: what is asked of a layer, and its weight."""
+    """One term: the objective of a layer, and its weight."""
 
     weight: float
     distance: TextureDistance | FeatureDistance | TotalVariation
@@ -110,7 +110,7 @@ def asked_of(terms: Sequence[Term]) -> Objective:
 
 @dataclass(frozen=True)
 class Level:
-    """One size: (rows, columns), how many steps, and what is asked there, made when its turn comes."""
+    """One size: (rows, columns), how many steps, and its objective, made when its turn comes."""
 
     size: tuple[int, int]
     steps: int
@@ -133,7 +133,7 @@ class Schedule:
 
 
 def synthesise(plan: Schedule, start: Tensor) -> Generator[tuple[Step[SynthesisedImage], list[Term]]]:
-    """The steps of all levels in turn, counted together, and what was asked in each.
+    """The steps of all levels in turn, counted together, with the terms of each.
 
     A level takes over what the one below has changed, so that a start of full size keeps its detail.
     """
@@ -165,8 +165,8 @@ def synthesise(plan: Schedule, start: Tensor) -> Generator[tuple[Step[Synthesise
 
 
 def _steps(plan: Schedule) -> list[int]:
-    """How many steps each level has. One whose successor was begun before stays as it was then, whatever is asked now:
-    the steps that it lacks are the last level's.
+    """How many steps each level has. One whose successor was begun before keeps its number: the steps that it lacks are
+    the last level's.
     """
     asked = [level.steps for level in plan.levels]
     saved = [saved_steps(beside(plan.synthesis.checkpoint, number)) for number in range(len(asked))]

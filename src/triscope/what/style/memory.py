@@ -1,9 +1,9 @@
-"""Memory: how much an image takes, and what is done so that it fits.
+"""Memory: how much an image takes, and how it is made to fit.
 
     whole   every layer kept for the backward pass: about 1 GB for VGG-19 at 512 pixels in float32
     strips  the shallow layers run in strips (see `triscope.network.variants.row_tiling`); exact, some 7 % slower
 
-What is counted: the network's weights, what the pass keeps for the way back, the images the loop holds, and the
+What is counted: the weights, what the forward pass keeps for the backward pass, the images the loop holds, and the
 optimiser's history. First the shallow layers go into strips, then the history shrinks, then Adam takes L-BFGS's place,
 then deeper layers go into narrower strips.
 """
@@ -124,7 +124,7 @@ class _Cost:
         return weights + share * self._kept(0, cut) + self._kept(cut, len(self.names))
 
     def _kept(self, first: int, last: int) -> float:
-        """What the features from `first` to `last` keep for the way back, and the largest things made on it."""
+        """What the features from `first` to `last` keep for the backward pass, and its largest temporary tensors."""
         kept, largest, widest = 0.0, 0.0, 0.0
         for name in self.names[first:last]:
             part = self.parts[name.removeprefix("features.")]

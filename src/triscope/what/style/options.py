@@ -14,7 +14,7 @@ Weight = Annotated[float | None, Range(0, 1e12)]
 
 @dataclass(frozen=True)
 class TextureLoss:
-    """What of two images is compared.
+    """How the textures of two images are compared.
 
     layers        layers whose texture is matched: names, or aliases such as relu3_1  [default: those of the preset]
     statistics    the statistics of these layers to match: Gram matrices (gram), means and covariances (covariance), or
@@ -31,7 +31,7 @@ class TextureLoss:
 
 @dataclass(frozen=True)
 class StyleLoss(TextureLoss):
-    """What of the content and the styles is kept.
+    """How content and styles are compared.
 
     layers            style layers: names, or aliases such as relu3_1  [default: those of the preset]
     content_layers    content layer  [default: that of the preset]

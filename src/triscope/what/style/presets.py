@@ -1,4 +1,4 @@
-"""Conventions: which layers make content and style, and what the papers weigh them with.
+"""Presets: the layers for content and style, and the weights of the papers.
 
 Every paper scales its Gram matrices and losses in its own way, so a weight of one means nothing in another. Here every
 loss is relative (see `FeatureDistance`, `GramDistance`), and a preset says by what to multiply the relative loss

@@ -187,7 +187,7 @@ def stylize(
 
 
 class _Targets:
-    """What is asked at each size."""
+    """The terms at each size."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""What a network answers, beside what images are called, or beside what another network answers."""
+"""Predicted classes compared with labels, or with the predictions of another network."""

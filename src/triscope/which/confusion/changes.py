@@ -1,9 +1,9 @@
-"""Changes: which images two networks, or two checkpoints of one, answer differently.
+"""Changes: which images two networks, or two checkpoints of one, classify differently.
 
     x is shown where argmax f(x) differs from argmax g(x)
 
-**When it misleads.** An answer may change by a hair: look at both certainties. Images that only one of the stores holds
-are left out, and counted. That more answers became right than wrong says little where few changed.
+**When it misleads.** A prediction may change by little: look at both certainties. Images that only one of the stores
+holds are left out, and counted. That more predictions became right than wrong says little where few changed.
 
 **Reference.** The off-diagonal cells of Q. McNemar, "Note on the sampling error of the difference between correlated
 proportions or percentages", Psychometrika 12, 1947; "negative flips" in S. Yan et al., "Positive-congruent training:
@@ -29,8 +29,7 @@ _LINES = 30
 
 @dataclass(frozen=True, eq=False)
 class Changes(Confusion):
-    """Counts (R, C) of images by the answer of the first network and, in columns, that of the second, where they
-    differ.
+    """Counts (R, C) of images by the prediction of the first network and, in columns, of the second, where they differ.
 
     `changed` has one mapping for each: name, label, both answers and certainties, and whether each is right, the surest
     pairs of answers first.
@@ -111,7 +110,7 @@ def changes(store: StoreArg, other: OtherStoreArg, *, where: str | None = None) 
 
 
 def _known(store: Store, fields: list[str], condition: str) -> dict[int, dict[str, Any]]:
-    """What a store knows of its images, by their keys."""
+    """The metadata of a store's images, by their keys."""
     rows = store.table.rows_where(condition)
     found = store.table.take(rows, fields)
     columns = {name: np.asarray(values).tolist() if name != "correct" else values for name, values in found.items()}

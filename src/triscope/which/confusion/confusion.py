@@ -1,4 +1,4 @@
-"""Confusion matrix: what a network answers to the images of each label, and which images those are.
+"""Confusion matrix: the predicted classes of the images of each label, and which images those are.
 
     counts[i, j] = how many images with the label i have j as their most likely class
 
@@ -6,7 +6,7 @@
 wrong. A label that names none of the network's classes has no right answer: its row shows what the network makes of
 such images. Rows of few images say little: look at the counts and not at the shares alone.
 
-**Reference.** Named by psychologists for letters that people take for others (J. Townsend, "Theoretical analysis of an
+**Reference.** Named in psychology, for letters that people confuse (J. Townsend, "Theoretical analysis of an
 alphabetic confusion matrix", Perception & Psychophysics 9, 1971); in machine learning the usual table of a classifier's
 mistakes.
 """

@@ -64,7 +64,7 @@ class Confusion(Drawn):
         return {row: column for row, column in found.items() if column is not None}
 
     def __getitem__(self, index: int) -> Self:
-        """Refused: a table of counts is one result. `values` has the counts, `members` the images."""
+        """Raises OptionError: a table of counts is one result. `values` has the counts, `members` the images."""
         raise OptionError(
             "A table of counts is one result, and no batch; values, labels and answers say what is where."
         )

@@ -1,4 +1,4 @@
-"""What a store says of itself: which network made it, how, and what its columns are.
+"""The description of a store: which network made it, how, and its columns.
 
 It stands as one line of JSON beside the rows. A store may come from anywhere, so reading it is checking it: of each
 field it is known what may stand there, and the columns must be those of the rows.
@@ -46,7 +46,7 @@ class _Wrong(ValueError):
 
 @dataclass(frozen=True)
 class Fitting:
-    """How images became numbers: the network's preprocessing, by the fast way or the exact one."""
+    """How images were preprocessed, and whether by the fast way or the exact one."""
 
     size: tuple[int, int]
     resize: int
@@ -75,7 +75,7 @@ class About:
     #: The field that says what an image is called; "" where the answers are yet to be compared with it.
     label: str = ""
     format: int = _FORMAT
-    #: Whether it was made by a version that looks whether the rows of a layer are images.
+    #: Whether it was made by a version that checks that the rows of a layer are images.
     checked: bool = False
 
     def to_json(self) -> str:
@@ -85,7 +85,7 @@ class About:
 
     @classmethod
     def of(cls, table: Table, *, whole: bool = False) -> "About":
-        """What a table says of itself; `whole` where it is that of a store, and not of layers that are being added.
+        """The description of a table; `whole` where it is that of a store, and not of layers that are being added.
 
         Raises DamagedStore where it is not what `to_json` gave, or does not agree with the table's columns; StoreError
         where another version of triscope wrote it.
@@ -103,7 +103,7 @@ class About:
 
 
 def preprocessing(network: Network, *, exact: bool) -> dict[str, Any]:
-    """How images become numbers, as a store notes it."""
+    """The preprocessing, as a store records it."""
     known = network.preprocess
     return {
         "size": list(known.size), "resize": known.resize, "interpolation": known.interpolation, "exact": exact,
@@ -112,7 +112,7 @@ def preprocessing(network: Network, *, exact: bool) -> dict[str, Any]:
 
 
 def way_to(root: Path | str, folder: Path) -> str:
-    """Where a collection's folder is, seen from the folder of its store: that says least of whose machine this is.
+    """Where a collection's folder is, seen from the folder of its store: that tells least about this machine.
 
     An address is what it is, and from a store at an address there is no way to a folder of this machine.
     """
@@ -147,7 +147,7 @@ def _read(text: str) -> About:
 
 
 def _values(kind: type, known: Mapping[str, Any], without: str = "") -> dict[str, Any]:
-    """The fields of a dataclass from JSON, each of its type; what the dataclass does not have is left aside."""
+    """The fields of a dataclass from JSON, each of its type; unknown fields are ignored."""
     hints = typing.get_type_hints(kind)
     values = {item.name: known[item.name] for item in fields(kind) if item.name in known and item.name != without}
     for name, value in values.items():
@@ -177,7 +177,7 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def _check_values(about: About) -> None:
-    """What types alone do not say."""
+    """Check what types alone do not guarantee."""
     if not _HASH.fullmatch(about.sha256):
         raise _Wrong("sha256 is no hash")
     if not all(0 < side <= _LONGEST for side in (*about.preprocess["size"], about.preprocess["resize"])):
@@ -198,7 +198,7 @@ def _check_values(about: About) -> None:
 
 
 def _check_columns(about: About, kinds: Mapping[str, tuple[str, int | None]], *, whole: bool) -> None:
-    """Whether the rows have the columns that are described."""
+    """Check that the rows have the columns that are described."""
     if whole and not any(column.pool == "pixels" for column in about.columns):
         raise _Wrong("the small images that every store keeps are missing")
     rows = _ROWS if whole else _ADDED

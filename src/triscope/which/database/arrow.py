@@ -1,4 +1,4 @@
-"""The values of a table on their way to and from Arrow, in which Lance takes and gives them."""
+"""Convert the values of a table to and from Arrow, the format of Lance."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias

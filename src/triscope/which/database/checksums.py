@@ -1,4 +1,4 @@
-"""Checksums of the files of a store, noted as they are written, so that it can be told whether they are as they were.
+"""Checksums of the files of a store, recorded as they are written, to detect damage.
 
     folder/checksums.sha256     a line for each file, as `sha256sum -c` reads it
 
@@ -30,7 +30,7 @@ def note(store: Path, files: Iterable[Path]) -> None:
 
 
 def noted(store: Path) -> dict[str, str]:
-    """The checksums that are noted, by the files' ways from the store's folder. A line that was cut short is none."""
+    """The checksums that are noted, by the files' ways from the store's folder. An incomplete line is ignored."""
     try:
         text = (store / FILE).read_text("utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Writing to disk so that it stays there: one writer at a time, whole files, and a sentence where the disk is full."""
+"""Durable writes: one writer at a time, atomic and synced files, and a clear error where the disk is full."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """What the disk does not take becomes one sentence."""
+    """Turn an OSError into a StoreError."""
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
@@ -69,7 +69,7 @@ def read_ahead(path: Path) -> None:
 
 
 def sync_path(path: Path) -> None:
-    """What was written to a file, on disk for good."""
+    """Sync a file to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -78,15 +78,15 @@ def sync_path(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Which files a folder holds, on disk for good."""
+    """Sync a folder's entries to disk."""
     if os.name == "posix":  # elsewhere folders cannot be opened, and need not be
         sync_path(path)
 
 
 def damaged(folder: Path, what: str) -> DamagedStore:
-    """What is said of a store whose files are not as they were; `folder` is the store's, or that of one of its tables.
+    """The error for a store whose files have changed; `folder` is the store's, or that of one of its tables.
 
-    The sentence says what to do: the images themselves are as they were, so a store can always be made anew.
+    The message says what to do: a store can always be made again from the images.
     """
     store = printable(folder.parent if folder.suffix == ".lance" else folder)
     return DamagedStore(
@@ -96,13 +96,13 @@ def damaged(folder: Path, what: str) -> DamagedStore:
 
 
 def raise_interruption(error: BaseException) -> None:
-    """Raise KeyboardInterrupt where Lance has made an error of one that a function it called was met by."""
+    """Raise KeyboardInterrupt where Lance has wrapped one, from a function that it called, in an error."""
     if "KeyboardInterrupt" in str(error):
         raise KeyboardInterrupt from error
 
 
 def reason_of(error: BaseException) -> str:
-    """Why the disk, or Lance, did not do it, in a few words."""
+    """The reason in an error of the system or of Lance, in a few words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -32,7 +32,7 @@ def check_newest(folder: Path) -> None:
 
 
 def step_back(folder: Path) -> bool:
-    """Put the newest manifest aside if it is empty and an older one is not. Whether there is something to open now."""
+    """Put the newest manifest aside if it is empty and an older one is not. Returns whether a version can be opened."""
     if is_remote(folder):
         return False
     manifests = sorted((folder / _MANIFESTS).glob("*.manifest"))  # named by 2**64 - 1 - version: the newest comes first
@@ -43,8 +43,7 @@ def step_back(folder: Path) -> bool:
         empty[0].rename(empty[0].with_suffix(".damaged"))
     warnings.warn(
         f"The newest version of {printable(folder)} was cut short, as by a power cut; the previous one is used. "
-        "Index again "
-        "to add what is missing.",
+        "Index again to add what is missing.",
         TriscopeWarning,
         stacklevel=4,
     )
@@ -52,7 +51,7 @@ def step_back(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """Take a table away, with all its files, where that can be done."""
+    """Delete a table with all its files, if possible."""
     if not is_remote(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return

@@ -1,4 +1,4 @@
-"""Memory that a long job has freed, given back to the system.
+"""Return memory that a long job has freed to the system.
 
 What is freed stays with the process, which asks for it again more quickly so. After a job that took hundreds of
 megabytes for a while, in many threads with a store of free memory each, that is much of what the process holds.
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def give_back() -> None:
-    """Give back what can be: of Arrow's pool, and of malloc where that is glibc's."""
+    """Return the free memory of Arrow's pool, and of malloc where that is glibc's."""
     if (arrow := sys.modules.get("pyarrow")) is not None:
         arrow.default_memory_pool().release_unused()
     if (trim := _malloc_trim()) is not None:

@@ -1,4 +1,4 @@
-"""Asking Lance: what it does not do becomes a sentence, about the condition where that is to blame, else the store."""
+"""Errors of Lance as StoreErrors: about the condition if it is the cause, else about the store."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def asking(folder: Path, where: str | None = None, schema: "pa.Schema | None" = None) -> Iterator[None]:
-    """What Lance does not do becomes a sentence: about the condition where that is to blame, else about the store."""
+    """Turn errors of Lance into StoreErrors: about the condition if it is the cause, else about the store."""
     try:
         yield
     except StoreError:
@@ -35,12 +35,12 @@ def asking(folder: Path, where: str | None = None, schema: "pa.Schema | None" = 
 
 
 def _is_panic(error: BaseException) -> bool:
-    """Whether Lance gave up in Rust, which is no Exception in Python."""
+    """Whether an error is a panic in Rust, which is no Exception in Python."""
     return type(error).__name__ == "PanicException"
 
 
 def _is_to_blame(where: str, schema: "pa.Schema", error: BaseException) -> bool:
-    """Whether a condition cannot be asked of an empty table either, or not of the values that it met."""
+    """Whether a condition fails on an empty table too, or on the values that it met."""
     lance, _ = import_lance()
     if "Error applying filter expression" in str(error):
         return True

@@ -1,7 +1,7 @@
 """One writer at a time in a folder at an address, where no system lets go of a lock when a process dies.
 
-The lock is an object that is written only where there is none; whoever holds it writes it anew every few seconds. One
-that has not changed for a minute was left behind by a process that was killed, and is taken away.
+The lock is an object that is written only where there is none; its holder rewrites it every few seconds. One that has
+not changed for a minute was left by a killed process, and is deleted.
 """
 
 import threading
@@ -15,8 +15,8 @@ from typing import Any
 from triscope.errors import StoreError
 from triscope.which.places.remote import asked, filesystem
 
-_RENEWED = 10.0  # seconds between two signs of life
-_STALE = 60.0  # seconds without one after which nobody holds it
+_RENEWED = 10.0  # seconds between two renewals
+_STALE = 60.0  # seconds without a renewal after which it has expired
 _ASKED = 0.5  # seconds between two tries
 
 
@@ -65,5 +65,5 @@ def _renew(files: Any, path: str, done: threading.Event) -> None:
     while not done.wait(_RENEWED):
         try:
             files.pipe_file(path, uuid.uuid4().bytes)
-        except OSError:  # the next sign of life may come through
+        except OSError:  # the next renewal may succeed
             continue

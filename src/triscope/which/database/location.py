@@ -76,8 +76,8 @@ def existing_store(path: str | os.PathLike[str]) -> Path:
 
 
 def store_for(collection: object, path: str | os.PathLike[str] | None) -> Path:
-    """The folder of a collection's store: `path`, or the default in the collection's folder. Raises StoreError without
-    either.
+    """The folder of a collection's store: `path`, or the default in the collection's folder. Raises StoreError where
+    there is neither.
     """
     if path is not None:
         return folder_of(path)

@@ -20,9 +20,9 @@ from torch import Tensor
 
 RANK = 256
 _BLOCK = 2048
-_SPARE = 16  # directions beyond those wanted, that make the wanted ones exact sooner
+_SPARE = 16  # oversampling: extra directions, so that the wanted ones converge sooner
 _ROUNDS = 3
-_FEW = 1024  # rows whose products among themselves are quicker
+_FEW = 1024  # rows up to which their Gram matrix is quicker
 
 Blocks: TypeAlias = Callable[[], Iterator[Tensor]]
 
@@ -36,7 +36,7 @@ class Projection:
     variance: Tensor
 
     def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows (N, D) along the directions, (N, R), and the length (N,) of what no direction shows. Both float32."""
+        """Rows (N, D) projected on the directions, (N, R), and the norm (N,) of the residual. Both float32."""
         centred = rows.float() - self.mean
         projected = centred @ self.directions.T
         rest = (centred.square().sum(1) - projected.square().sum(1)).clamp(min=0).sqrt()

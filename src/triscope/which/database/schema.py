@@ -1,4 +1,4 @@
-"""Columns: which vectors of an image are kept, and what is known of each.
+"""Columns: which vectors of an image are kept, and their metadata.
 
 A layer of maps (C, h, w) is kept as its mean and its maximum over positions, with the position of the maximum; whole
 only where that is asked for. A layer of vectors is kept as it is. The image itself is kept small, for neighbours in
@@ -61,7 +61,7 @@ class Column:
 
     @property
     def label(self) -> str:
-        """What it is called where layers are named: the layer, or `norm@class` for its class token."""
+        """Its name where layers are listed: the layer, or `norm@class` for its class token."""
         return f"{self.layer}@class" if self.pool == "class" else self.layer
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class _Seen:
 
     @classmethod
     def of(cls, faint: Tensor, strong: Tensor) -> "_Seen":
-        """Of what a layer gives for a faint and a strong image, (C, h, w) or (D,)."""
+        """From a layer's activations for a faint and a strong image, (C, h, w) or (D,)."""
         means = [one.float().flatten(1).mean(1) if one.ndim > 1 else one.float() for one in (faint, strong)]
         rounding = 1e-5 * float(strong.float().abs().mean())
         size = max(float(one.abs().max()) for one in means)
@@ -143,7 +143,7 @@ def choose(network: Network, layers: Iterable[str | Need], maps: Iterable[str] =
 
 
 def usual(network: Network) -> list[str]:
-    """The layers kept where none is named: a handful that stand for the network, and its classes where it has some."""
+    """The layers kept by default: a few representative ones, and the class scores if there are some."""
     try:
         network.require_classifier()
     except NetworkError:
@@ -186,7 +186,7 @@ def _tried(network: Network, layers: Iterable[str]) -> dict[str, _Seen]:
 
 
 def _holds_half(size: float) -> bool:
-    """Whether half precision holds numbers about as large as this with three digits, and those of other images."""
+    """Whether half precision holds numbers of about this size, and those of other images, with three digits."""
     return _FAINTEST <= size <= _STRONGEST
 
 

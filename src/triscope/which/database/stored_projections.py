@@ -42,7 +42,7 @@ def fit_projections(folder: Path, table: Table, columns: Sequence[Column], *, re
 
 
 def searchable(column: Column) -> bool:
-    """Whether neighbours are looked for in a projection of this column."""
+    """Whether neighbours are searched in a projection of this column."""
     return column.pool in ("none", "mean", "class", "pixels") and RANK < column.length <= 1 << 15
 
 
@@ -63,7 +63,7 @@ def projected_name(column: Column) -> str:
 
 
 def rest_name(column: Column) -> str:
-    """The column of the lengths that the projection does not show."""
+    """The column of the norms of the residuals of the projection."""
     return f"{column.name}_rest"
 
 

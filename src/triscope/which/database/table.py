@@ -1,10 +1,10 @@
 """The table of a store, on disk: all that triscope does with Lance is in this file and `guard`, and its values
 come by `arrow`.
 
-Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and one that
-was killed before leaves nothing behind but files that nobody names. Lance itself never asks the disk to keep what was
-written: here rows that are added are synced before their manifest is made, and everything before the caller is told.
-Writers take turns (see `disk.locked`) at a lock that the system releases when a process dies, however it dies.
+Lance writes whole files and then a manifest that names them; a version is there once its manifest is, and a process
+that is killed before leaves only files that no manifest names. Lance itself does not sync what it writes: here rows
+that are added are synced before their manifest is made, and everything before the caller is told. Writers take turns
+(see `durable.locked`) at a lock that the system releases when a process dies, however it dies.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ _JOINED_BYTES = 32 << 20  # of other columns that are in memory together
 
 
 class Table:
-    """Rows on disk. Opened at one version; `refresh` goes on to the newest."""
+    """Rows on disk. Opened at one version; `refresh` opens the newest."""
 
     def __init__(self, folder: Path, dataset: "lance.LanceDataset") -> None:
         self.folder = folder
@@ -108,7 +108,7 @@ class Table:
                     yield self.folder / deleted
 
     def refresh(self) -> None:
-        """Go on to the newest version."""
+        """Open the newest version."""
         with asking(self.folder):
             self._dataset.checkout_latest()
 
@@ -188,7 +188,7 @@ class Table:
         self.refresh()
 
     def delete(self, keys: Sequence[int]) -> None:
-        """Take rows out by key."""
+        """Delete rows by key."""
         with writing(self.folder):
             for start in range(0, len(keys), 4096):
                 self._dataset.delete(f"key IN ({','.join(str(int(key)) for key in keys[start : start + 4096])})")
@@ -240,14 +240,14 @@ class Table:
         self._replace(schema.names, made.to_reader())
 
     def drop(self, names: Sequence[str]) -> None:
-        """Take columns out."""
+        """Delete columns."""
         with writing(self.folder):
             self._dataset.drop_columns(list(names))
             self._sync()
         self.refresh()
 
     def describe(self, about: str) -> None:
-        """Put `about` in the place of what `create` was given."""
+        """Replace the description that `create` was given by `about`."""
         with writing(self.folder):
             self._dataset.update_schema_metadata({"triscope": about})
             self._sync()
@@ -314,7 +314,7 @@ class Table:
         return np.asarray(np.searchsorted(self._numbers(), found), np.int64)
 
     def _sync(self) -> None:
-        """Every file that was not there before, on disk for good; at an address they are so by themselves."""
+        """Sync new files to disk; not needed at an address."""
         if is_remote(self.folder):
             return
         new = [path for path in files_of(self.folder) if path not in self._synced]

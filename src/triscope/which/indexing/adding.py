@@ -1,9 +1,9 @@
-"""Layers added to a store that is there: computed beside it, as a store of their own, and joined to it when whole.
+"""Add layers to an existing store: computed in a table of their own, and joined to it when complete.
 
     folder/adding-1f2e3d4c.lance     the new vectors so far
 
-Nobody sees half a layer: until every image has its vector the store is as it was. What was computed when indexing was
-interrupted or killed is kept, and the next run goes on with it, whether the layer is named again or not.
+The store is unchanged until every image has its vector. What was computed when indexing was interrupted or killed is
+kept, and the next run resumes it, whether the layer is named again or not.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class Addition:
         there, here = Known.of(table), Known.of(self.table)
         good = ~there.failed
         names = [column.name for column in self.about.columns]
-        if {*names} <= {column.name for column in about.columns}:  # joined already, and not yet cleared away
+        if {*names} <= {column.name for column in about.columns}:  # joined already, and not yet deleted
             remove(self.table.folder)
             return True
         if not here.holds(there.keys[good], there.stamps[good]).all():

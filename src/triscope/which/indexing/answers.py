@@ -1,8 +1,8 @@
-"""What the network answered to each image, as fields that can be asked for, coloured by and exported.
+"""The network's prediction for each image, as fields for conditions, colours and exports.
 
     answer      the name of the most likely class
     certainty   its probability, in [0, 1]
-    correct     whether that is what the image is called, where its label names a class; null elsewhere
+    correct     whether that is the image's label, where the label names a class; null elsewhere
 
 The label is what a CSV file says in a column of one of the usual names, else the folder that the image lies in. It
 names a class by the class's name, capitals and underscores aside; a number in a CSV file, or of a network whose classes
@@ -57,7 +57,7 @@ def output_column(columns: Iterable[Column], network: Network) -> Column | None:
 
 
 def label_field(fields: Iterable[str]) -> str:
-    """The field that says what an image is called."""
+    """The field with the labels."""
     named = {name.casefold(): name for name in fields}
     return next((named[name] for name in _LABELS if name in named), FOLDER)
 

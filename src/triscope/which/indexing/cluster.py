@@ -17,7 +17,7 @@ from triscope.which.database.schema import Column
 from triscope.which.indexing.computing import Row, RowComputer
 from triscope.which.indexing.decoding import Decoded
 
-#: What was read of an entry, and its vectors.
+#: A decoded image, and its vectors.
 _Found: TypeAlias = tuple[Decoded, Any]
 
 

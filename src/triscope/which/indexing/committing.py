@@ -49,7 +49,7 @@ class Committer:
         self._unsure = False
 
     def commit(self, rows: Sequence[Row]) -> int:
-        """Put rows on disk; how many were not there. To commit the same rows again changes nothing, also where the
+        """Write rows to disk; returns how many are new. To commit the same rows again changes nothing, also where the
         first time was interrupted.
 
         Raises StoreError where the table was given other columns meanwhile.
@@ -66,7 +66,7 @@ class Committer:
         return len(news)
 
     def remove(self, keys: NDArray[np.int64]) -> int:
-        """Take rows out by their keys; how many."""
+        """Delete rows by their keys; returns how many."""
         if len(keys):
             with locked(self.folder):
                 self.table.refresh()

@@ -24,14 +24,14 @@ from triscope.which.database.schema import Column
 from triscope.which.indexing.decoding import Decoded, Embedder, broken, decode, faint, ordered
 
 # In float32 the last bit of a vector depends on how many images pass through the network together; in multiples of
-# this it does not (nine torchvision networks, one and two threads). So a vector is the same whoever was beside it.
+# this it does not (nine torchvision networks, one and two threads). So a vector does not depend on its batch.
 _FILL = 16
 _AHEAD = 3  # batches that are decoded before they are needed
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """An image that was looked at: what was read of it, and its vectors as they are stored, if it has any."""
+    """An image that was processed: decoded, with its vectors as they are stored, if it has any."""
 
     entry: Entry
     decoded: Decoded
@@ -61,7 +61,7 @@ class RowComputer:
 
     @cached_property
     def _together(self) -> int:
-        """How many images pass through the network at once: one, where its answers depend on the others."""
+        """The batch size: one, where the output for an image depends on the others."""
         layer = depends_on_others(self.network, self._embedder.layers) if self.batch > 1 else None
         if layer:
             warnings.warn(

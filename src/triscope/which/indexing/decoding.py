@@ -183,7 +183,7 @@ class Embedder:
         return list(dict.fromkeys(column.layer for column in self.columns if column.pool != "pixels"))
 
     def only(self, columns: Iterable[Column]) -> "Embedder":
-        """The same network, asked for these columns alone: copying one takes time, and memory that comes back late."""
+        """The same network for these columns alone: copying one takes time and memory."""
         other = copy.copy(self)
         other.columns = tuple(columns)
         return other

@@ -4,7 +4,7 @@
     compute     entries to rows; reads images, writes nothing, knows no store         computing.Compute
     commit      rows into the store, each once; the only part that writes               committing.Committer
 
-Only compute is work for others: a pool of processes or of machines is handed entries and gives back rows.
+Only compute is distributed: a pool of processes or machines takes entries and returns rows.
 """
 
 import os
@@ -99,7 +99,7 @@ def index(
     pace: Pace = Pace(),
     refit: bool = False,
 ) -> Generator[Progress]:
-    """What `Store.build` does, telling how far it is: after each batch, and after each commit.
+    """`Store.build`, yielding its progress after each batch and each commit.
 
     Leaving the iteration stops it; what was computed by then is committed. `refit` fits the projections anew.
     """
@@ -167,7 +167,7 @@ class _Job:
         return cls(Plan(collection, shard, committer.known), compute, committer, pace.for_rows_of(about), what)
 
     def progress(self, more: int = 0) -> Progress:
-        """How far it is, with `more` images that are computed and not yet committed."""
+        """The progress, with `more` images that are computed and not yet committed."""
         seconds = time.monotonic() - self._started if self._started else 0.0
         done = self._counts["done"] + more + self.plan.kept
         counts = self._counts | {"done": done, "known": self.plan.kept}

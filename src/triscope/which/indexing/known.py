@@ -1,4 +1,4 @@
-"""What a store holds already: which images need not be looked at again."""
+"""The images that a store holds already, which need not be computed again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Known:
         return place if place < len(self.keys) and self.keys[place] == key else None
 
     def holds(self, keys: NDArray[np.int64], stamps: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For each of these images, whether it is here as it is there."""
+        """For each of these images, whether it is stored unchanged."""
         if not len(self.keys):
             return np.zeros(len(keys), bool)
         places = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
@@ -58,7 +58,7 @@ class Known:
         return here
 
     def has(self, entry: Entry) -> bool:
-        """Whether the image is stored as it is now. What could not be used is tried again."""
+        """Whether the image is stored as it is now. Images that failed are tried again."""
         place = self.place(entry.key)
         return place is not None and self.stamps[place] == entry.stamp and not self.failed[place]
 

@@ -1,4 +1,4 @@
-"""Opening a store to write into: the one that is there, where new rows are of its kind, or a new one."""
+"""Open a store to write into: the existing one, if new rows are of its kind, or a new one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from triscope.which.database.schema import choose
 from triscope.which.database.table import Table
 from triscope.which.indexing.answers import answer_fields, label_field, output_column
 
-#: What a store notes of its collection and follows when it moves; and that its layers were looked at, if only now.
+#: Fields on the collection, which are updated when it moves; and whether the layers were checked.
 _FOLLOWED = ("root", "within", "checked")
 
 
@@ -32,10 +32,10 @@ def open_table(
     precision: Precision = "float32",
     exact: bool = False,
 ) -> Table:
-    """The table to write into: the one that is there, if it holds the same kind of numbers, or a new one.
+    """The table to write into: the existing one, if it holds the same kind of numbers, or a new one.
 
-    With the precision `auto`, one that is there is gone on with in its own. Layers that it does not keep yet are added
-    later, see `adding`.
+    With the precision `auto`, an existing one keeps its own. Layers that it does not keep yet are added later, see
+    `adding`.
     """
     table = Table.open(rows_folder(folder)) if rows_folder(folder).is_dir() else None
     old = None if table is None else _described(table, network, folder)
@@ -70,14 +70,14 @@ def open_table(
 
 
 def _described(table: Table, network: Network, folder: Path) -> About:
-    """What a store says of itself. Raises StoreError where another network made it."""
+    """The description of a store. Raises StoreError where another network made it."""
     about = About.of(table, whole=True)
     check_network(about, network, printable(folder))
     return about
 
 
 def _relabel(table: Table, collection: Collection, was: About) -> None:
-    """What the collection says now of the images that are stored, in the place of what it said."""
+    """Update the collection's metadata of the images that are stored."""
     gone = [name for name in was.fields if name not in collection.fields]
     if gone:
         table.drop(gone)

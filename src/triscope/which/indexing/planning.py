@@ -37,7 +37,7 @@ class Plan:
         return sum(1 for _ in self._entries())
 
     def gone(self) -> NDArray[np.int64]:
-        """The keys of this shard that are stored, and whose files were not met."""
+        """The stored keys of this shard whose files are gone."""
         part, parts = self.shard
         mine = self.known.keys[self.known.keys % parts == part - 1]
         return np.setdiff1d(mine, np.array(self._met, np.int64))

@@ -1,10 +1,10 @@
 """Which colour stands for which value of a field: a legend, and each image's place in it.
 
 Values that are words have a colour each, the commonest first, as long as there are at most 36; beyond that the others
-share a grey, and the legend says how many they are. The first twelve stay apart for most eyes (eight of Okabe and Ito's
-but black, then darker and paler ones between them); the further ones were each chosen as far as could be from all
-before and from the paper by day and by night, so that any two are at least 0.069 apart in OKLab. Many numbers or dates
-are divided into six ranges with about as many images each.
+share a grey, and the legend says how many they are. The first twelve can be told apart by most people (eight of Okabe
+and Ito's but black, then darker and paler ones between them); the further ones were each chosen as far as could be from
+all before and from the paper by day and by night, so that any two are at least 0.069 apart in OKLab. Many numbers or
+dates are divided into six ranges with about as many images each.
 """
 
 from collections import Counter
@@ -56,7 +56,7 @@ def coloring(values: Sequence[Any]) -> Coloring:
 
 
 def shown(value: Any) -> str:
-    """What is known of an image, as text; nothing where it is not known."""
+    """A value of an image's metadata as text; "" where it is None."""
     match value:
         case None:
             return ""

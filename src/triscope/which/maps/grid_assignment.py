@@ -1,8 +1,8 @@
 """From a map to a mosaic: every image gets a cell of a grid, near where it stands on the map.
 
 Up to 3,000 images by linear assignment, which makes the sum of squared ways as small as it can be; above that by
-halving images and grid alike, along the longer side, again and again, which takes no time and keeps neighbourhoods
-nearly as well.
+halving images and grid alike, along the longer side, again and again, which is quick and keeps neighbourhoods nearly as
+well.
 """
 
 from math import ceil, sqrt

@@ -1,4 +1,4 @@
-"""What takes long for a map, kept with its store: opened again where the same is asked of the same images."""
+"""A cache of what takes long for a map, kept with its store for the same request on the same images."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from triscope.errors import StoreError
 from triscope.which.database.durable import write_durably
 from triscope.which.store import Store
 
-WORTH = 2000  # images: what is made of fewer is made sooner than it is found
-_STATES = 4  # of each kind that `once` keeps: those of older states of the store are taken away
+WORTH = 2000  # images: results of fewer are computed sooner than read
+_STATES = 4  # files of each kind that `once` keeps: those of older states of the store are deleted
 
-_making = threading.Lock()  # two that ask at once wait for one answer
+_making = threading.Lock()  # of two simultaneous calls, the second waits for the first
 
 
 def once(
@@ -53,7 +53,7 @@ def fitting(
 
 
 def keep_new(store: Store, key: Mapping[str, Any], made: Callable[[], Mapping[str, Tensor]]) -> None:
-    """Keep what was made of a store of many images; what is too old is taken away."""
+    """Cache a result of a store of many images; outdated files are deleted."""
     if len(store) >= WORTH:
         keep(store, key, made())
         _tidy(store.path / "maps", str(key["method"]))
@@ -90,7 +90,7 @@ def keep(store: Store, key: Mapping[str, Any], values: Mapping[str, Tensor]) -> 
 
 
 def _tidy(folder: Path, kind: str) -> None:
-    """Take the oldest files of a kind away."""
+    """Delete the oldest files of a kind."""
     with suppress(OSError):
         files = sorted(folder.glob(f"{kind}-*.safetensors"), key=lambda file: file.stat().st_mtime)
         for file in files[:-_STATES]:
@@ -98,6 +98,6 @@ def _tidy(folder: Path, kind: str) -> None:
 
 
 def _place(store: Store, key: Mapping[str, Any]) -> Path:
-    """A file for each state of the store and each question."""
+    """A file for each state of the store and each key."""
     told = json.dumps({**key, "version": store.table.version}, sort_keys=True)
     return store.path / "maps" / f"{key['method']}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors"

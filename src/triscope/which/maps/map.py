@@ -49,7 +49,7 @@ Placing: TypeAlias = Callable[[Tensor], Tensor]
 class Map(Drawn):
     """A place (N, 2) of (x, y), y up, for each of the images `rows` of a store.
 
-    `title` and `captions` say what was done and what may be read off it. `kept` is the part of all variance that each
+    `title` and `captions` say how it was made and how to read it. `kept` is the share of the variance that each
     principal component keeps. `form` says whether `draw` makes the map or a mosaic, on a square of `size` pixels;
     `color_by` which metadata its frames are coloured by. Saved as .html (a page with the images on it), as an image,
     .csv, .parquet or .npy.
@@ -77,7 +77,7 @@ class Map(Drawn):
     }
 
     def summary(self) -> dict[str, Any]:
-        """How many images there are, and what may be read off the map."""
+        """How many images there are, and how to read the map."""
         return {"pictures": len(self), "captions": self.captions, **self.facts}
 
     @property
@@ -87,7 +87,7 @@ class Map(Drawn):
 
     @property
     def brief(self) -> str:
-        """What was done, of how many images."""
+        """The method, and the number of images."""
         return f"{self.title}, {len(self)} images"
 
     def _repr_html_(self) -> str | None:
@@ -95,7 +95,9 @@ class Map(Drawn):
         return frame(self.forms[".html"](), self.title) if self.form == "map" else None
 
     def __getitem__(self, index: int) -> Self:
-        """Refused: a map is one image, whose places mean nothing alone. `rows`, `names` and `values` have them."""
+        """Raises OptionError: a map is one image, whose places mean nothing alone. `rows`, `names` and `values` have
+        them.
+        """
         raise OptionError("A map is one image, and no batch; rows, names and values say which image lies where.")
 
     @property
@@ -115,14 +117,14 @@ class Map(Drawn):
 
     @cached_property
     def known(self) -> dict[str, list[Any]]:
-        """What is known of each image: its folder, what the network answered, and the collection's metadata."""
+        """The metadata of each image: its folder, the predicted class, and the collection's fields."""
         names = [name for name in self.store.fields if name not in ("name", "width", "height", "size")]
         taken = self.store.table.take(self.rows, names)
         return {name: np.asarray(taken[name], object).tolist() for name in names}
 
     @cached_property
     def fields(self) -> dict[str, tuple[str, ...]]:
-        """What is known, as texts, where it varies: what a page offers to colour by."""
+        """The metadata that varies, as texts: the fields a page offers to colour by."""
         texts = {name: tuple(map(shown, values)) for name, values in self.known.items()}
         return {name: values for name, values in texts.items() if len(set(values)) > 1 or name == self.color_by}
 

@@ -1,6 +1,6 @@
-"""What a page that is served shows of a map, piece by piece: what is needed first, first.
+"""The pieces of a map for a page that is served, in the order in which they are needed.
 
-Each piece is what JSON tells and the bytes of its parts: numbers as float32 and int32, little-endian.
+Each piece is JSON and the bytes of its parts: numbers as float32 and int32, little-endian.
 """
 
 from typing import Any, TypeAlias

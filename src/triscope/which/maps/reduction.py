@@ -1,6 +1,4 @@
-"""The few numbers of every image that maps are drawn from: its principal components, found without ever holding all
-vectors in memory.
-"""
+"""The principal components of every image, from which maps are drawn, computed without all vectors in memory."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

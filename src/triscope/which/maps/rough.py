@@ -1,4 +1,4 @@
-"""A map of a large collection that is there at once: the plane of a few of its images, until that of all is found.
+"""A quick map of a large collection: the PCA plane of a sample, until that of all images is computed.
 
 The directions are principal components of at most 512 vectors, drawn at random; every image that a page shows is seen
 along them. That reads a part of a store once, where the components of all of it take several rounds.

@@ -1,4 +1,4 @@
-"""Which kind of collection a word stands for, where that is neither a folder, a pattern, a list nor a CSV file."""
+"""The kinds of collection that are neither a folder, a pattern, a list nor a CSV file."""
 
 from pathlib import Path
 from typing import TypeAlias

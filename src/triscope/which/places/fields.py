@@ -1,4 +1,4 @@
-"""What is known of each image beside its bytes: what a store may call it, and of which type it is."""
+"""The metadata of each image: the names in a store, and the types."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _TYPES: dict[type, str] = {
 
 
 def kept_names(names: Iterable[str]) -> dict[str, str]:
-    """What each is called in a store: its own name, unless that is taken or cannot be."""
+    """The name of each in a store: its own, unless that is taken or not allowed."""
     taken, kept = set(RESERVED), dict[str, str]()
     for name in names:
         wanted = re.sub(r'[.`"\x00-\x1f]', "_", printable(name)) or "field"
@@ -34,7 +34,7 @@ class Types:
         self._seen: dict[str, set[str]] = {}
 
     def see(self, record: Mapping[str, Any]) -> None:
-        """Take a record into account; what is neither a text, a number, a truth nor a time is left aside."""
+        """Take a record into account; values other than text, numbers, booleans and times are ignored."""
         for name, value in record.items():
             if (kind := type_of(value)) is not None:
                 self._seen.setdefault(name, set()).add(kind)

@@ -1,11 +1,11 @@
-"""Places: where the bytes of one image are, wherever that is; a value that can be sent to another process.
+"""Places: where the bytes of one image are; values that can be sent to another process.
 
     LocalFile     a file of this machine                        place
     RemoteFile    an object of S3, or of any fsspec address      remote
     TarMember     a member of a tar file, local or remote        shards
     TableRow      a cell of a Parquet or Arrow file              tables
 
-Nothing here knows what an image is: the bytes are given as they stand.
+The bytes are not decoded here.
 """
 
 import os

@@ -47,7 +47,7 @@ def check_url(url: str) -> None:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """What opens an address, and what the address is called there. Raises StoreError where nothing does."""
+    """The file system of an address, and the path in it. Raises StoreError where there is none."""
     check_url(url)
     try:
         import fsspec
@@ -77,7 +77,7 @@ def canonical(url: str) -> str:
 
 @contextmanager
 def asked(label: str, error: type[TriscopeError]) -> Iterator[None]:
-    """What a remote file system does not do becomes one sentence, without what it says itself."""
+    """Turn errors of a remote file system into one sentence, without its own message."""
     try:
         yield
     except TriscopeError:
@@ -141,7 +141,7 @@ class State:
 
 
 def state_of(info: Mapping[str, Any]) -> State:
-    """What a file system says of a file."""
+    """The state of a file."""
     version = next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
     when: Any = next((info[name] for name in _TIMES if info.get(name)), 0)
     if isinstance(when, str):

@@ -193,7 +193,7 @@ def _sample(members: Iterable[tarfile.TarInfo], tar: tarfile.TarFile) -> Iterato
 
 
 def _known(ending: str, data: bytes) -> dict[str, Any]:
-    """What a member of metadata says."""
+    """The metadata in a member."""
     text = data.decode("utf-8", "replace").strip()
     if ending == "txt":
         return {"caption": text}

@@ -1,4 +1,4 @@
-"""Cells: directions grouped around centres, so that a search looks only into the groups that lie near.
+"""Cells: directions grouped around centres, so that a search reads only the nearest groups.
 
     cell(x) = argmax_c  x . c,     the centres c by spherical k-means on a sample
 

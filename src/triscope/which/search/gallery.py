@@ -20,7 +20,7 @@ _SMALLEST = 64  # pixels on the longer side of what is drawn
 
 @dataclass(frozen=True, eq=False)
 class Gallery(Drawn):
-    """Images of a store, best first: `values` (k,) are their scores, `rows` (k,) where they stand in the store.
+    """Images of a store, best first: `values` (k,) are their scores, `rows` (k,) their rows in the store.
 
     `images` (3, h, w) in [0, 1] are small copies, or what was cut out of them: then `boxes` say where that lies in
     what the network saw. `groups` (k,) say what belongs together. `query` is the image that was asked about, if there

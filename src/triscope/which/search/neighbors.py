@@ -1,4 +1,4 @@
-"""Nearest neighbours: the images of a collection that a layer finds most like one.
+"""Nearest neighbours: the images of a collection most similar to one in a layer.
 
     cosine(a, b) = (a - m) . (b - m) / (|a - m| |b - m|),     m the collection's mean
 
@@ -75,7 +75,7 @@ def neighbors(
 
 
 def gallery(store: Store, hits: Hits, score: str, query: Tensor | None) -> Gallery:
-    """What a search found, with its images, and how where some may have been missed; `score` says what scores are."""
+    """The results of a search, with their images and a note if some may be missing; `score` says what scores are."""
     return Gallery(
         hits.scores,
         rows=tuple(hits.rows.tolist()),
@@ -110,7 +110,7 @@ def embed(store: Store, column: Column, image: ImageSource) -> tuple[Tensor, Ten
 
 
 def _vector(store: Store, column: Column, query: Query | NDArray[Any]) -> tuple[Tensor, Tensor | None, int | None]:
-    """The vector asked about, its image, and its row: what is known of them."""
+    """The query's vector, image and row; None where unknown."""
     if isinstance(query, int | np.integer):
         row = range(store.table.count())[int(query)] if -store.table.count() <= query < store.table.count() else None
         if row is None or store.table.take([row], ["status"])["status"] != ["ok"]:

@@ -1,10 +1,10 @@
-"""Top patches: where in the images of a collection a unit answers most strongly, cut out exactly.
+"""Top patches: where in the images of a collection a unit responds most, cropped to its receptive field.
 
-The patch is the receptive field of the position, all that the unit can see there; at the border of an image it is
+The patch is the receptive field of the position, all that the unit depends on there; at the border of an image it is
 smaller, because beyond it there is only padding.
 
-**When it misleads.** The receptive field is what a unit could see; what it heeds is mostly the middle of it (W. Luo
-et al., "Understanding the effective receptive field", NIPS 2016). In deep layers the field is the whole image.
+**When it misleads.** The receptive field is what a unit can depend on; its centre matters most (W. Luo et al.,
+"Understanding the effective receptive field", NIPS 2016). In deep layers the field is the whole image.
 
 **Reference.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014 (figure 2).
 """

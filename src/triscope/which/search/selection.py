@@ -10,10 +10,10 @@ the n0 others:
 The standardised difference of the means. z is the normal quantile for all U units at once (0.05 / U, Bonferroni), so
 that with a chance of 95 % every interval is right.
 
-**When it misleads.** Whoever selects on a map of these very vectors makes them differ: a large difference says that the
-selection is a cluster, not why. A unit may follow the light or the background that the images share. A mean image
-shows what lies at the same place in all of them, and mostly that is colour and composition. Images of one burst are
-not independent, and their intervals are too narrow.
+**When it misleads.** A selection on a map of these very vectors differs by construction: a large difference says that
+the selection is a cluster, not why. A unit may follow the light or the background that the images share. A mean image
+shows what lies at the same place in all of them, and mostly that is colour and composition. Images of one burst are not
+independent, and their intervals are too narrow.
 
 **References.** J. Cohen, "Statistical Power Analysis for the Behavioral Sciences", 2nd edition, 1988. L. Hedges, I.
 Olkin, "Statistical Methods for Meta-Analysis", 1985 (chapter 5: the factor J and the interval).
@@ -79,7 +79,7 @@ class Selected(Drawn):
     endings: ClassVar[tuple[str, ...]] = (*Drawn.endings, ".csv", ".json")
 
     def __getitem__(self, index: int) -> Self:
-        """Refused: a selection is one result. `units` and `neighbors` can be taken apart."""
+        """Raises OptionError: a selection is one result. `units` and `neighbors` can be taken apart."""
         raise OptionError("A selection is one result, and no batch; units and neighbors can be taken apart.")
 
     def summary(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class ScanTally:
                 file.write(b".")
 
     def clear(self) -> None:
-        """Begin again at none."""
+        """Reset to zero."""
         self._here = 0
         with suppress(OSError):
             self._remove()

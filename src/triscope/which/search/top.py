@@ -1,8 +1,8 @@
 """Top images: the images of a collection with the highest score, for any objective on stored layers.
 
-**When it misleads.** Nine images are the far tail of a distribution: a unit that answers strongest to dogs may
-answer to most things that are not dogs too. A mean over positions favours images that are full of a pattern;
-`patches` shows the single places.
+**When it misleads.** Nine images are the far tail of a distribution: a unit that responds most to dogs may respond to
+most things that are not dogs too. A mean over positions favours images that are full of a pattern; `patches` shows the
+single places.
 
 **Reference.** R. Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation",
 CVPR 2014 (section 3.1); M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.

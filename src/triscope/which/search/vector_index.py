@@ -1,8 +1,7 @@
-"""One column of a store as a space to search in: a quick scan for candidates, and their exact scores from the stored
-vectors.
+"""Search in one column of a store: a quick scan for candidates, and their exact scores from the stored vectors.
 
-Vectors are seen from the collection's mean. Features behind a ReLU are all positive, so that seen from zero everything
-points the same way and every cosine is near 1; seen from the mean, directions tell images apart.
+The collection's mean is subtracted from vectors. Features after a ReLU are all positive, so that without this all have
+much the same direction and every cosine is near 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -180,7 +179,7 @@ class Space(StoredVectors):
     def _candidates(
         self, query: Tensor, count: int, metric: Metric, where: str | None, *, exact: bool
     ) -> NDArray[np.int64]:
-        """The rows among which the nearest are, the best guess of `count`; `query` is seen from the mean."""
+        """The rows among which the nearest are, the best guess of `count`; the mean is subtracted from `query`."""
         allowed = None if where is None else self._allowed(where)
         if self.large:
             return self._scan(query, count, metric, allowed)
@@ -231,7 +230,7 @@ class Space(StoredVectors):
         return self.store.table.indexed(projected_name(self.column))
 
     def scores(self, query: Tensor, rows: NDArray[np.int64], metric: Metric) -> Tensor:
-        """The exact scores of some rows, from the stored vectors; `query` is seen from the mean."""
+        """The exact scores of some rows, from the stored vectors; the mean is subtracted from `query`."""
         vectors = self.stored(rows) - self.mean
         if metric == "euclidean":
             distances: Tensor = (vectors - query).norm(dim=1)
@@ -246,12 +245,12 @@ class Space(StoredVectors):
     def _cosines(self, one: Tensor, other: Tensor) -> Tensor:
         lengths, others = one.norm(dim=1), other.norm(dim=1)
         cosines: Tensor = (one * other).sum(1) / (lengths * others).clamp(min=torch.finfo(torch.float32).tiny)
-        # What stands at the mean has no direction: it is like its own kind, and unlike all else.
+        # A vector at the mean has no direction: its cosine is 1 with others at the mean, and 0 with all else.
         still, stills = lengths <= self.still, others <= self.still
         return cosines.clamp(-1, 1).masked_fill(still | stills, 0).masked_fill(still & stills, 1)
 
     def _guess(self, matrix: Tensor, query: Tensor, lengths: Tensor, metric: Metric) -> Tensor:
-        """Higher is nearer. What the projection leaves out of two vectors is taken to be at right angles."""
+        """Higher is nearer. The residuals of two projected vectors are taken to be orthogonal."""
         return self._ranked(products(matrix, query), lengths, metric)
 
     def _ranked(self, products: Tensor, lengths: Tensor, metric: Metric) -> Tensor:

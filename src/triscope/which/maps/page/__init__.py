@@ -1,4 +1,4 @@
-"""A map of images as one HTML page that asks nothing of any network.
+"""A map of images as one self-contained HTML page.
 
 What is shown is data: names and labels travel as JSON in a script element that no browser runs, and reach the page as
 text. The page's own policy (CSP) names its one script and its one style sheet by their digests and forbids the rest.
@@ -41,15 +41,13 @@ __all__ = ["live_page", "page", "Shown"]
 class Shown:
     """What a page shows: N images, each with its place on the map and in the mosaic.
 
-    `captions` are the sentences under the title, `names` any text, `thumbnails` encoded images, or
-    atlases of them. `places` (N, 2) are
-    x to the right and y down, in [0, 1]; `cells` (N, 2) row and column in a mosaic of `grid` = (rows, columns).
-    `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N, k) theirs.
-    `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2) are images
-    shown as points only.
-    `color_by` is the field that the page begins with. `rows` are numbers of the images: that of the chosen one is
-    told to a page that shows this one in a frame. On a site, `around` are other pages (label, address), the first one
-    first, and `links` the pages (label, address) that an image, by its place, leads to.
+    `captions` are the sentences under the title, `names` any text, `thumbnails` encoded images, or atlases of them.
+    `places` (N, 2) are x to the right and y down, in [0, 1]; `cells` (N, 2) row and column in a mosaic of `grid` =
+    (rows, columns). `neighbors` (N, k) are places in this list, nearest first, -1 where there is none, and `scores` (N,
+    k) theirs. `fields` hold N values each (texts, numbers, dates, None), to colour by and to search in. `rest` (M, 2)
+    are images shown as points only. `color_by` is the field that the page begins with. `rows` are numbers of the
+    images: that of the chosen one is told to a page that shows this one in a frame. On a site, `around` are other pages
+    (label, address), the first one first, and `links` the pages (label, address) that an image, by its place, leads to.
     """
 
     title: str
@@ -95,7 +93,7 @@ def page(shown: Shown) -> bytes:
 
 @cache
 def live_page() -> bytes:
-    """The page without data: the page that shows it in a frame hands it the map, piece by piece."""
+    """The page without data: the page that contains it in a frame sends it the map, piece by piece."""
     return _html(title="Map", around=_KICKER, captions="", atlases="", data="")
 
 

@@ -1,7 +1,7 @@
 """Sprite atlases: many small images as a few large ones, square tile beside square tile.
 
 A tile's side is a multiple of 16 pixels, the block of a JPEG with halved colour: no block holds two images, so none
-bleeds into its neighbour. What an image leaves free of its tile repeats its edge, and its bounds are told.
+bleeds into its neighbour. The rest of a tile repeats the image's edge, and the image's bounds are recorded.
 """
 
 import io
@@ -118,7 +118,7 @@ def layout_of(count: int) -> Layout:
 def sheets_of(store: Store, rows: NDArray[np.int64], *, aside: bool = False) -> Iterator[Sheet]:
     """The images of some rows, sheet by sheet as they are made; those of a large store are kept with it once all are.
 
-    With `aside`, whatever else the machine does goes first, where the system can be told so.
+    With `aside`, at low priority, where the system supports it.
     """
     layout, key = layout_of(len(rows)), {"method": "sprites", "pictures": len(rows)}
     known = fitting(store, key, lambda kept: _fits(kept, layout, len(rows)))
@@ -180,7 +180,7 @@ def _sheets(known: Mapping[str, Tensor], layout: Layout, count: int) -> Iterator
 
 
 def _step_aside() -> None:
-    """Let all other threads of this machine go first, from here on."""
+    """Lower the priority of this thread from here on."""
     with suppress(OSError, AttributeError):  # a system that has no such order for threads
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
 
