@@ -111,7 +111,7 @@ def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(n
         (lambda net: ts.ascend(net, "3:600"), ObjectiveError, "channels 0 to 5"),
         (lambda net: ts.ascend(net, 5), ObjectiveError, "classes 0 to 4"),
         (lambda net: ts.ascend(net, "3:1@30,2", steps=1), ObjectiveError, "rows 0 to"),
-        (lambda net: ts.ascend(net, 1, optimiser="lbfgs"), OptionError, "L-BFGS needs the same question"),
+        (lambda net: ts.ascend(net, 1, optimiser="lbfgs"), OptionError, "L-BFGS needs the same objective"),
         (
             lambda net: ts.ascend(net, 1, optimiser="lbfgs", regulariser="blur"),
             OptionError,
