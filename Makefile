@@ -1,5 +1,5 @@
 # `make report` and `make test` work alone in a fresh clone: each sets up .venv first.
-# PYTHON chooses the interpreter (3.11 to 3.13); PIP_FLAGS is handed to pip, for instance the index of CPU builds.
+# PYTHON chooses the interpreter (3.11 to 3.13); PIP_FLAGS is passed to pip, for instance the index of CPU builds.
 PYTHON ?= python3
 PIP_FLAGS ?=
 ARGS ?=
@@ -7,9 +7,9 @@ ARGS ?=
 bin := .venv/bin
 ready := .venv/.ready
 
-# Threads that wait for each other sleep, as those of the command line do: spinning takes the cores of whatever else runs.
+# Waiting threads sleep, as on the command line; spinning would take the cores from other programs.
 export OMP_WAIT_POLICY ?= PASSIVE
-# What is compiled is kept, also in containers that are set not to: tests start dozens of processes.
+# Bytecode is cached, also in containers that turn this off: tests start dozens of processes.
 export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: setup app report test slow test-all lint format types derived docs docs-check wheel-test bench clean
@@ -35,8 +35,8 @@ test: $(ready)
 slow: $(ready)
 	$(bin)/python -m pytest -m slow $(ARGS)
 
-# All tests, and the networks of packages that `make setup` does not install; writes docs/matrix.md. What came of a
-# network is kept in .matrix.jsonl: a run that ended early goes on there, as long as the code is the same.
+# All tests, and the networks of packages that `make setup` does not install; writes docs/matrix.md. The result of a
+# network is kept in .matrix.jsonl: an interrupted run resumes from there, as long as the code is the same.
 test-all: $(ready)
 	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[collections,dev,test-all]'
 	TRISCOPE_MATRIX=.matrix.jsonl $(bin)/python -m pytest -n 2 --dist worksteal -m "slow or not slow" tests/matrix
@@ -56,7 +56,7 @@ types: $(ready)
 	$(bin)/mypy
 	$(bin)/python scripts/script_types.py
 
-# The types of the public face and the tables of the docs, written from the catalogue and the methods' declarations.
+# The type stubs of the public API and the tables of the docs, generated from the catalogue and the methods' signatures.
 derived: $(ready)
 	$(bin)/python scripts/derived.py
 
@@ -69,7 +69,7 @@ $(bin)/.docs: $(ready)
 	$(bin)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
 	touch $@
 
-# Links and names; the first hour and the notebook, run as they are written. The other pages' blocks of code are run by
+# Links and names; runs the first hour and the notebook. The code of the other pages is run by
 # `make test`, those that take minutes by `make slow`.
 docs-check: $(bin)/.docs
 	$(bin)/python -m pytest -q -m "slow or not slow" tests/test_docs.py tests/docs/test_first_hour.py \

@@ -10,7 +10,7 @@ LARGEST = {"steps": 3, "samples": 4, "masks": 6, "orders": 2, "octaves": 2, "bas
 
 
 def fewer(patch: pytest.MonkeyPatch, **largest: int) -> None:
-    """Whatever is asked, the options of these names that are whole numbers are read as this at most."""
+    """Limit the integer options of these names."""
     read, largest = Option.read, LARGEST | largest
 
     def few(self: Option, value: Any) -> Any:

@@ -211,7 +211,7 @@ def _as_many(asked: Asked) -> Tensor:
 
 
 def _question(asked: Asked) -> str | None:
-    """A channel of the output where it is maps; else what is asked by default."""
+    """A channel of the output if it consists of maps; else the default objective."""
     layers = asked.network.layers
     return "output:0" if "output" in layers and len(layers["output"].shape) == 3 else None
 

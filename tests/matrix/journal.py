@@ -36,7 +36,7 @@ class Row:
 
     @property
     def sound(self) -> bool:
-        """Whether every cell is fine, or refused in a sentence; others are asked again."""
+        """Whether every cell is fine, or refused in a sentence; other rows are run again."""
         return all(cell.verdict in ("fine", "refused") for cell in self.cells.values())
 
 

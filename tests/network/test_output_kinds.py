@@ -56,7 +56,7 @@ class Returned:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a module of this kind answers, what is said of it, what is asked, and the score written out."""
+    """A kind of output: the module, the arguments of `Network`, the objective, and the score written out."""
 
     forward: Callable[..., Any]
     ask: Any

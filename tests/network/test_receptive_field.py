@@ -21,7 +21,7 @@ def positive(module):
 
 
 class Tap(nn.Identity):
-    """The last layer of a test network, whose positions are asked."""
+    """The last layer of a test network, whose receptive fields are tested."""
 
 
 def conv(*arguments, **options):

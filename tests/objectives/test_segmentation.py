@@ -94,7 +94,7 @@ def test_the_top_class_is_that_of_most_pixels(module, network, images):
 
 
 def test_the_region_stays_where_it_was_in_the_picture(network, images):
-    """Hiding a part of the image does not move the region that is asked about."""
+    """Hiding a part of the image does not move the region of the objective."""
     found = ts.occlusion(network, images[:1], ts.Pixels(1, "predicted"), window=4)
     region = network.look(images[:1], ["output"])["output"].argmax(1) == 1
     fixed = ts.occlusion(network, images[:1], ts.Pixels(1, region), window=4)

@@ -64,7 +64,7 @@ def test_half_precision_is_summed_in_float32():
 
 
 def looked(**maps):
-    """What a look says of the Gram matrices of these maps."""
+    """The Gram matrices of these maps, as a look."""
     return {Need(layer, "gram"): gram(values) if values.ndim == 4 else values for layer, values in maps.items()}
 
 
@@ -148,7 +148,7 @@ def test_bad_gram_questions_each_have_a_sentence():
 
 
 def moments_of(**maps: Tensor) -> dict[Need, Tensor]:
-    """What a look says of the Gram matrices and means of these maps."""
+    """The Gram matrices and means of these maps, as a look."""
     return looked(**maps) | {Need(layer, "mean"): values.mean((2, 3)) for layer, values in maps.items()}
 
 

@@ -144,7 +144,7 @@ def test_each_picture_is_asked_its_own_channel():
 
 
 def test_units_that_are_woken_alone_are_as_those_that_are_woken_together():
-    """Of six channels behind a ReLU three are silent at the start: those are asked again by themselves."""
+    """Of six channels behind a ReLU three are silent at the start: those are optimised again alone."""
     module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU())
     nets.fill(module)
     module[0].bias.data[:3] = -3.0

@@ -48,7 +48,7 @@ def store(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def look(store):
-    """What the network itself says of the images, in the order of the store."""
+    """The activations of the images, computed without the store, in its order."""
     fit_in = transforms.Compose([transforms.Resize(36), transforms.CenterCrop(32), transforms.ToTensor()])
     images = torch.stack([fit_in(PIL.Image.open(path)) for path in store.files(range(40))])
     return store.network.look(images, LAYERS)
