@@ -50,7 +50,7 @@ def killed_at_random(
     kills: int,
     ended: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run a driver until it has reported so many results, and kill it, twice; then run it to its end while a node is lost.
+    """Run a driver until it has reported so many, and kill it, twice; then run it to its end while a node is lost.
 
     All the time workers die, `kills` altogether. A driver prints "made N"; `ended` is called after each.
     """

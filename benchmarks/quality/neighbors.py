@@ -107,7 +107,7 @@ def synthetic(place: Path, count: int = 100_000, length: int = 4096) -> None:
 
 
 def indexed(place: Path, count: int, length: int = 512) -> None:
-    """Recall and times of the index on the projections, beside the default scan of all of them."""
+    """Recall and times of the index on the projections, compared with the default scan."""
     store, column = _filled(place, count, length)
     queries = torch.from_numpy(made(50, length, seed=999)).float()
     scan = Space(store, column)
@@ -166,7 +166,7 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 
 
 def main() -> None:
-    """Run what is asked."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--weights")

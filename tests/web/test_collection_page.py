@@ -27,7 +27,7 @@ from triscope.which.store import Store
 def frame_of(page):
     page.wait_for_selector("iframe.frame")
     frame = page.frame_locator("iframe.frame")
-    frame.locator("#count", has_text="picture").wait_for()
+    frame.locator("#count", has_text="image").wait_for()
     return frame
 
 

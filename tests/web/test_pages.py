@@ -52,7 +52,7 @@ def test_every_control_is_reached_by_tab_and_shows_it(browser, running, look):
             page.show(name)
             if name == "collection":
                 frame = page.page.frame_locator("iframe.frame")
-                frame.locator("#count", has_text="picture").wait_for()
+                frame.locator("#count", has_text="image").wait_for()
                 frame.locator("#as-mosaic:enabled").wait_for()
             found[name] = walk(page.page)
         assert found == {name: ([], []) for name in PAGES}
