@@ -113,7 +113,7 @@ def test_a_unit_that_ends_processes_is_told_and_asked_again_next_time(cluster, t
     deadly = ts.Network(nn.Sequential(Deadly(3, 6, 3), nn.ReLU()), size=16, name="deadly")
     steps = list(make_units(deadly, "0", tmp_path / "u", workers=Cluster(cluster[0].address), **OPTIONS))
     assert {note for step in steps for note in step.notes} == {
-        "0:3 ended the process that made it, 3 times, and has no image."
+        "0:3 crashed its worker process 3 times, and has no image."
     }
     assert [one.channel for one in ts.UnitFolder.open(tmp_path / "u").units] == [0, 1, 2, 4, 5]
     assert (steps[-1].done, steps[-1].total) == (5, 6)

@@ -180,7 +180,7 @@ def test_a_map_that_is_not_made_yet_begins_with_the_plane_of_a_few_pictures(larg
     opened.go("#/collection?method=pca")
     frame = frame_of(opened.page)
     assert frame.locator("#count").inner_text() == "5 images"
-    assert "those by all of them follow" in frame.locator("#note").inner_text()
+    assert "the exact one follows" in frame.locator("#note").inner_text()
     frame.locator("#search").fill("3.png")
     frame.locator("#count", has_text="1 of 5 match").wait_for()
     whole.set()

@@ -82,7 +82,7 @@ def test_an_image_that_ends_processes_is_a_row_that_says_so(folder, cluster, tmp
     network = Network(Deadly(), size=32, name="deadly")
     store = build(network, folder, tmp_path / "store", layers=["output"], workers=Cluster(cluster[0].address), batch=16)
     assert len(store) == 109
-    assert dict(store.errors())["100.jpg"] == "100.jpg ended the process that read it, 3 times."
+    assert dict(store.errors())["100.jpg"] == "100.jpg crashed its worker process 3 times."
 
 
 def test_the_rate_is_told_and_what_happened_on_each_node(folder, cluster, tmp_path, network):

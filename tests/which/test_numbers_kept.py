@@ -97,7 +97,7 @@ def test_a_photo_of_which_half_precision_keeps_little_is_said(tmp_path):
     PIL.Image.fromarray(dark).save(tmp_path / "photos/dark.png")
     module = nets.fill(Steep(1.0))
     module.conv.bias.data.zero_()
-    with pytest.warns(ts.TriscopeWarning, match="relu: for some images so small that half precision loses"):
+    with pytest.warns(ts.TriscopeWarning, match="relu: the values of some images are so small that float16 rounds"):
         ts.Store.build(ts.Network(module, size=32), tmp_path / "photos", tmp_path / "store", layers=["relu"], **EXACT)
 
 
@@ -112,7 +112,7 @@ def quantised():
 def test_a_picture_is_kept_as_it_is_alone_whoever_is_beside_it(make, photos, tmp_path):
     module, layer = make()
     net = ts.Network(module, size=32, name="n")
-    with pytest.warns(ts.TriscopeWarning, match=f"says of an image in {layer} depends on the images beside it"):
+    with pytest.warns(ts.TriscopeWarning, match=f"gives in {layer} for an image depends on the others of its batch"):
         store = ts.Store.build(net, photos(5), tmp_path / "store", layers=[layer], batch=64, **EXACT)
     one = ts.Store.build(net, photos(5), tmp_path / "one", layers=[layer], batch=1, **EXACT)
     for column in store.columns[:-1]:

@@ -22,7 +22,7 @@ from triscope.cli.interruption import Interrupted, exit_code, interruptible
 from triscope.cli.stdout import forget_stdout
 from triscope.errors import TriscopeError, TriscopeWarning, UnconfirmedNetwork, nearest
 
-#: Every command, with what the overview says of it, by the headings it stands under.
+#: Every command with its line in the overview, by heading.
 OVERVIEW = {
     title: {entry.command: entry.line for entry in (*catalog.METHODS, *catalog.TOOLS) if entry.question == question}
     for question, title in catalog.QUESTIONS.items()

@@ -35,7 +35,7 @@ def networks_beside(chosen: NetworkChoice, names: Sequence[str], weights: Sequen
 
 
 def said_beside(said: Said, names: Sequence[str], weights: Sequence[str]) -> Said:
-    """What is said of the networks of a file, with the others. Raises OptionError as `networks_beside` does."""
+    """The statements about the networks of a file, with the others. Raises OptionError as `networks_beside` does."""
     if not names:
         others = [replace(said, model=said.named, arch=None, weights=file) for file in weights]
     else:

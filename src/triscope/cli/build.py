@@ -96,7 +96,7 @@ def _layer(declared: Declared, layer: LayerInput) -> click.Option:
 
 def _images(method: Method[Any], declared: Declared, images: ImageInput) -> click.Parameter:
     if declared.is_argument:
-        # Where a class or unit follows, one image is asked at a time.
+        # Where a class or unit follows, there is one image.
         several = images.many and not method.requires("objective")
         word = "IMAGE" if declared.name == "images" else declared.name.upper()
         metavar = f"{word}..." if several else word

@@ -125,12 +125,12 @@ class Console:
     kept: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """Something to know, on stderr."""
+        """A line on stderr, unless --quiet."""
         if not self.quiet:
             _complain(text)
 
     def detail(self, text: str) -> None:
-        """Something for those who asked for more, on stderr."""
+        """A line for --verbose, on stderr."""
         if self.verbose:
             _complain(text)
 

@@ -1,4 +1,4 @@
-"""The images that the words of a command stand for: files, and all images of a folder, a pattern, a list or a store."""
+"""Expand the image arguments of a command: files, and all images of a folder, a pattern, a list or a store."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ from triscope.which.store import Store
 
 
 def expanded(words: Sequence[str]) -> list[str]:
-    """The files that are meant, in order; a word that has none is itself among several, and fails with its reason.
+    """The files, in order; among several arguments, one without files is kept, to fail with its reason.
 
     Raises OptionError where it is the only one.
     """
@@ -31,7 +31,7 @@ def expanded(words: Sequence[str]) -> list[str]:
 
 
 def _each(word: str) -> Iterator[str]:
-    """The files that a word stands for. Raises OptionError, and StoreError, where there are none."""
+    """The files of an argument. Raises OptionError, and StoreError, where there are none."""
     path = Path(word)
     if word == STREAM:
         yield word

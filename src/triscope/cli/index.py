@@ -133,7 +133,7 @@ def _run_index(
     for node in last.nodes:
         console.note(node)
     if last.removed:
-        console.note(f"{last.removed} taken out, because their files are gone")
+        console.note(f"{last.removed} removed, because their files are gone")
     console.result(facts, None if list_errors else f"{good} images in {printable(place)}")
     console.close(command="index", network=network.name)
 

@@ -138,7 +138,7 @@ class Destination:
 
     @property
     def name(self) -> str | None:
-        """The file as it is told of; None for stdout."""
+        """The printable path of the file; None for stdout."""
         return None if self.path is None else printable(self.path)
 
     def save(self, result: Result) -> None:

@@ -34,5 +34,5 @@ def read_ray(ray: str | None, ray_cpus: float, ray_gpus: float) -> Cluster | Non
 
 
 def ray_on_stderr(cluster: Cluster | None) -> AbstractContextManager[Any]:
-    """While this is entered, what Ray tells of lost nodes on stdout goes to stderr."""
+    """Within, Ray's messages about lost nodes go to stderr instead of stdout."""
     return nullcontext() if cluster is None else redirect_stdout(sys.stderr)

@@ -75,7 +75,7 @@ def run(
 
 @dataclass(frozen=True)
 class Drawing:
-    """How results are drawn and written: a heatmap's style, and the forms that are asked for."""
+    """How results are drawn and written: a heatmap's style, and the file formats to write."""
 
     style: Style | None
     forms: Sequence[str]

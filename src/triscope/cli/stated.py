@@ -1,4 +1,4 @@
-"""Words of the command line that say what is to be known of a network: sizes, statistics, names of classes."""
+"""Option values that describe a network: sizes, statistics, names of classes."""
 
 import json
 import re
@@ -13,10 +13,10 @@ from triscope.network.loading.stating import read_classes
 
 
 class _Words(click.ParamType[Any], ABC):
-    """A word of the user's, read."""
+    """A parsed option value."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value; what is no word is one already."""
+        """The value; other types than str are values already."""
         return self.read(value, param, ctx) if isinstance(value, str) else value
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Stores in the words of the command line: what a store does not keep is told with the command that adds it."""
+"""Errors about stores on the command line: what a store does not keep comes with the command that adds it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from triscope.which.advice import with_command
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """What is not kept is said with the command that adds it, and not with a call."""
+    """Errors about a layer that is not kept name the shell command that adds it."""
     try:
         yield
     except LayerNotKept as error:

@@ -1,4 +1,4 @@
-"""How many threads a small step is quickest with on this machine, as busy as it is now."""
+"""Measure with how many threads a small step is quickest on this machine now."""
 
 import time
 
@@ -13,7 +13,7 @@ def quickest_threads() -> str:
     """Small steps, of a network at 64 pixels, timed with one thread and with all; what to do where fewer are quicker.
 
     Threads wait for each other at the end of every operation, so that where other programs run on the same processors,
-    two can be slower than one. The number of this process is what it was afterwards.
+    two can be slower than one. Afterwards, the number of threads is restored.
     """
     usual = torch.get_num_threads()
     counts = sorted({1, max(1, usual // 2), usual})
@@ -21,7 +21,7 @@ def quickest_threads() -> str:
         return "a single one is all there is"
     times: dict[int, list[float]] = {count: [] for count in counts}
     try:
-        for _ in range(_ROUNDS):  # in turn, so that whatever else the machine does meets all alike
+        for _ in range(_ROUNDS):  # in turn, so that other load affects all alike
             for count in counts:
                 torch.set_num_threads(count)
                 times[count].append(_small_steps())

@@ -105,7 +105,7 @@ def _run(
 
 def told(steps: Iterable[UnitProgress], out: str, console: Console) -> UnitProgress:
     """Run the steps, showing progress; after an interruption, report what is kept."""
-    display, last = ProgressDisplay(quiet=console.quiet), UnitProgress(0, 0, 0, "pictures")
+    display, last = ProgressDisplay(quiet=console.quiet), UnitProgress(0, 0, 0, "images")
     noted: set[str] = set()
     try:
         for last in steps:

@@ -54,7 +54,7 @@ def redo(
     arguments |= find_pictures(recipe, verb, png, [Path(image) for image in images])
     stores = [name for name, declared in verb.inputs.items() if isinstance(declared.input, StoreInput)]
     for name, note in zip(stores, recipe.networks, strict=bool(stores)):
-        first = name == stores[0]  # what the user says of a store and its network is for that one
+        first = name == stores[0]  # the store and network that the user names are for that one
         given = (store, network, said) if first else (None, None, UNSAID)
         arguments[name] = _store(name, note, recipe, png, *given)
     if not stores:
@@ -99,7 +99,7 @@ def _store(
     network: Network | Sequence[Network] | None,
     said: Said,
 ) -> Store:
-    """The store that was asked, made by the network that is recorded; which is only loaded if it is needed."""
+    """The store, made by the network that is recorded; which is only loaded if it is needed."""
     opened = Store.open(find_store(recipe, png, None if given is None else Path(given), name))
     _compare(note, opened.about.sha256)
     if network is not None:

@@ -73,7 +73,7 @@ class _Reading:
         return self.options | {name: value for name, value in found.items() if value is not None}
 
     def _input(self, name: str) -> Any:
-        """What the recipe itself says of one input; None where a file or the network does, or nothing."""
+        """The value of one input in the recipe; None where it is a file or the network, or missing."""
         declared = self.verb.inputs[name]
         match declared.input:
             case NetworkInput(many=many):
@@ -125,10 +125,10 @@ class _Reading:
                 f"The question {printable(text[:_LONGEST])} has no text form, so this result can only be made again in "
                 "Python."
             )
-        return None  # it follows from the layer, and is compared with what is asked in the end
+        return None  # it follows from the layer, and is compared with the recomputed one in the end
 
     def _row(self, name: str) -> Any:
-        """The row that was asked about; else it was one image."""
+        """The row that was the query; else it was an image."""
         row, pictures = self.options.pop(name, None), self.parts.pop("", 0)
         if (pictures != 1) if row is None else (type(row) is not int or pictures):
             raise OptionError(f"{self.verb.name} needs one image, or one row; recipes do not record vectors and arrays")

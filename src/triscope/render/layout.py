@@ -76,7 +76,7 @@ def grid(
 
 
 def side_by_side(*pictures: Tensor, gap: int = 8, background: float = 1.0) -> Tensor:
-    """Images (3, H, W) in one row: a photo and what a method says of it."""
+    """Images (3, H, W) in one row: a photo and its map."""
     return grid(pictures, columns=len(pictures), gap=gap, background=background)
 
 

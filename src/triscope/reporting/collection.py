@@ -66,7 +66,7 @@ def _varied(photo: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def section(store: Store, place: Path | None) -> Section:
-    """The section for a store; `place` is where it can be asked from the shell, if it stays."""
+    """The section for a store; `place` is its path for shell commands, if it is kept."""
     return Section("Nearest neighbours in a collection", _LEAD, partial(_blocks, store, place))
 
 
@@ -133,5 +133,5 @@ def _scores(found: Gallery) -> str:
 
 
 def _spelled(verb: Method[Any], asked: Mapping[str, Any], *, stays: bool) -> str:
-    """What asks the same: of a store that stays, the command or else the line of Python; of one that goes, nothing."""
+    """The command, or line of Python, that gives the same; "" for a temporary store."""
     return command_line(verb, asked) or python_line(verb, asked) if stays else ""

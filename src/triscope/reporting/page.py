@@ -173,8 +173,8 @@ def _footer(number: int, timings: Mapping[str, float]) -> str:
 {_head(number, _LAST, f"Everything took {total:.1f} seconds.")}
 {bars(rows, "bars times")}
 <p class="small">Made by triscope {__version__}. Each image carries its recipe: save one from this page, and
-<em>triscope redo</em> makes it again. Files are named by their way from the folder in which the page was made, those
-outside it by their names alone. The page asks nothing of any network. Its one script draws maps so that they can be
+<em>triscope redo</em> makes it again. Files are named by their path from the folder in which the page was made, those
+outside it by their names alone. The page loads nothing from any network. Its one script draws maps so that they can be
 read with a pointer: largest values and means are exact; what is under the pointer comes from 8 bits, where several
 methods are shown as the mean of a few pixels.</p>
 </footer>"""

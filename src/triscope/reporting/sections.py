@@ -171,7 +171,7 @@ def neurons(subject: Subject) -> Iterator[Block]:
     """Guided backprop of the strongest neuron of each depth."""
     yield from each((name, partial(_neuron, subject, name)) for name in subject.depths)
     if not subject.depths:
-        yield Note(f"{subject.network.name} has no layer whose neurons could be asked.")
+        yield Note(f"{subject.network.name} has no layer with neurons to show.")
 
 
 SECTIONS = (
@@ -275,13 +275,11 @@ def _how_many(count: int, positions: int) -> int:
 
 
 def _runner_up(subject: Subject, verb: Method[Heatmap], first: Heatmap, caution: str) -> Iterator[Block]:
-    """The same question about the second best class, and how much that changes."""
+    """The same map for the second best class, and how similar the two are."""
     if len(subject.classes) > 1:
         index, name, share = subject.classes[1]
         heat, png, command = subject.ask(verb, objective=subject.asks(index))
-        caption = (
-            f"The same question about {name} ({percent(share)}). {_likeness(first.values, heat.values)}{_remarks(heat)}"
-        )
+        caption = f"The same for {name} ({percent(share)}). {_likeness(first.values, heat.values)}{_remarks(heat)}"
         yield Figure(f"For {name}, the runner-up", png, caption, caution, command, drawing=heat.drawing())
 
 

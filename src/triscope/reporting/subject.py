@@ -98,7 +98,7 @@ class Subject:
             found = shares(output)[0]
         else:
             self.network.require_classifier()
-            single = self.network.task == "number"  # which has no share to be told
+            single = self.network.task == "number"  # which has no share
             found = torch.ones(1) if single else self.network.probabilities(output)[0]
         best = found.argsort(descending=True).tolist()
         return [(index, self.network.class_name(index), float(found[index])) for index in best]
@@ -119,7 +119,7 @@ class Subject:
         return unit, float(values.max())
 
     def takes(self, side: int) -> bool:
-        """Whether the network can also be asked about images that are smaller than usual: square, of that side."""
+        """Whether the network also takes smaller images: square, of that side."""
         network = self.network
         if side >= min(network.size):
             return False

@@ -34,7 +34,7 @@ class Result(ABC):
     #: The ending of the file it is written to where nothing else is said, and whether it is written at all then.
     usual_form: ClassVar[str] = ".png"
     written: ClassVar[bool] = True
-    #: Further forms that can be asked for by name, and what each is.
+    #: Further forms that can be chosen by name, and what each is.
     asked_forms: ClassVar[Mapping[str, str]] = {}
 
     def summary(self) -> dict[str, Any]:

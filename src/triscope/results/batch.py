@@ -19,10 +19,10 @@ PerImage: TypeAlias = Annotated[_T, _MARK]
 
 @runtime_checkable
 class _Question(Protocol):
-    """What was asked of a batch; see `triscope.objectives.base.Objective`."""
+    """The objective of a batch; see `triscope.objectives.base.Objective`."""
 
     def of(self, image: int) -> Any:
-        """What was asked of that image."""
+        """The objective of that image."""
 
 
 class Note(str):

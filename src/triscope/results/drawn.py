@@ -126,7 +126,7 @@ class Heatmap(Drawn):
     asked: PerImage[tuple[str, ...]]
 
     def summary(self) -> dict[str, Any]:
-        """What was asked of each image, the scores, and the scale."""
+        """The units, the scores, and the scale."""
         return {
             "asked": list(self.asked),
             "unit": str(self.objective),

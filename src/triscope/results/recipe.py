@@ -38,7 +38,7 @@ class NetworkNote:
 
     name: str
     source: Mapping[str, Any] | None = None
-    #: The hash of the weights; asked for when the recipe is written, because hashing takes longer than asking. It gives
+    #: The hash of the weights; computed when the recipe is written, because it takes long. It gives
     #: None where the weights have been trained on since.
     weights: Callable[[], str | None] = lambda: None
 

@@ -107,7 +107,7 @@ class _UnitWork:
 
     def lost(self, place: Place, tries: int) -> str:
         layer, channel = place
-        return f"{layer}:{channel} ended the process that made it, {tries} times, and has no image."
+        return f"{layer}:{channel} crashed its worker process {tries} times, and has no image."
 
 
 @dataclass(frozen=True)

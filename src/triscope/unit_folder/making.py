@@ -42,10 +42,9 @@ _FREE = ("channels", "batch")  # options that may differ from one call to the ne
 
 @dataclass(frozen=True)
 class UnitProgress:
-    """How far it is: `done` of `total` units of this shard, `part` in [0, 1] of the work; `what` is made now.
+    """How far it is: `done` of `total` units of this shard, `part` in [0, 1] of the work; `what` is being made.
 
-    `notes` are sentences about what was found or left out on the way, `nodes` tell what happened on each node of a
-    cluster.
+    `notes` are remarks on what was found or left out, `nodes` report on each node of a cluster.
     """
 
     done: int
@@ -129,15 +128,15 @@ class _Job:
         places = [(layer.name, channel) for layer, channel in self.asked]
         missing = [place for place in places if place not in known]
         before, made = len(places) - len(missing), 0
-        yield self._progress(before, 0, "pictures")
+        yield self._progress(before, 0, "images")
         with closing(self.compute(missing)) as advances:
             for advance in advances:
                 if advance.finished:
                     self._keep([self._written(one) for one in advance.finished])
                 made += len(advance.finished)
                 part = (made + advance.under_way) / len(missing)
-                yield self._progress(before + made, part, "pictures", advance.notes)
-        yield self._progress(before + made, 1, "pictures")
+                yield self._progress(before + made, part, "images", advance.notes)
+        yield self._progress(before + made, 1, "images")
 
     def _written(self, one: Finished) -> Unit:
         """A finished unit, its image written."""

@@ -1,20 +1,20 @@
-"""Every unit of a layer, ascended: the wall of images that shows a layer at a glance.
+"""Every unit of a layer, optimised: a grid of images that shows a layer at a glance.
 
     x*(c) = argmax over x of  mean of channel c(x) - priors(x)      for every channel c
 
-What each image is, `triscope.what.ascend` says. Many are made in one batch, from the same noise: whoever has
-converged gives its place to the next (`triscope.what.optimisation.many`).
+Each image is as in `triscope.what.ascend`. Many are made in one batch, from the same noise: the place of a converged
+one goes to the next (`triscope.what.optimisation.many`).
 
-**When it misleads.** As gradient ascent does, and more: on a wall, the regulariser's own colours and textures look like
-a property of the layer. A layer's channels have no order, and neighbours on the wall are not neighbours in any other
-way. A channel without an image sent no gradient back from this noise; from another it may.
+**When it misleads.** As gradient ascent does, and more: on a grid, the regulariser's own colours and textures look like
+a property of the layer. A layer's channels have no order, and neighbours in the grid are not related. A channel without
+an image had no gradient for this noise; for another it may.
 
 **Reference.** C. Olah, A. Mordvintsev, L. Schubert, "Feature visualization", Distill 2017; L. Schubert, M. Petrov,
 S. Carter, N. Cammarata, G. Goh, C. Olah, "OpenAI Microscope", 2020.
 
 **Differences from the paper.** The random views of an ascent repeat after some 16 steps, so that an image does not
 depend on what it shared its batch with, and so that its score can be compared from one round of views to the next.
-Where the processor computes in bfloat16, the network is asked in it on the way; scores are of the network as it is.
+Where the processor computes in bfloat16, images are optimised in it; scores are of the network as it is.
 """
 
 import math
@@ -64,7 +64,7 @@ class UnitPictures(Picture):
         return f"{len(self)} of {' x '.join(map(str, self.values.shape[1:]))}"
 
     def __getitem__(self, index: int) -> Self:
-        """One of them; its recipe asks for that unit alone."""
+        """One of them; its recipe is that of the unit alone."""
         one = super().__getitem__(index)
         ((layer, channel),) = one.places
         options = {**one.recipe.options, "layers": [layer], "channels": [str(channel)]}
@@ -144,7 +144,7 @@ class LayerUnits:
         return cls(network, layer.name, channels, layer.name == "output" and layer.grid in ((1, 1), None))
 
     def objective(self, channels: Sequence[int]) -> Objective:
-        """The question of several images, each its own channel."""
+        """The objective of several images, each its own channel."""
         return Logit(channels).bind(self.network) if self.classes else EachChannel(self.name, tuple(channels))
 
     def unit(self, channel: int) -> str:
@@ -154,7 +154,7 @@ class LayerUnits:
     def question(
         self, regulariser: Regulariser, size: tuple[int, int]
     ) -> Callable[[Sequence[int]], tuple[Objective, Objective | None]]:
-        """What some of the channels, by their numbers here, are asked, with priors."""
+        """The objective and priors of some of the channels, by their numbers here."""
         typically = typical(self.network, self.objective(self.channels[:1]), size) if regulariser.needs_typical else 1.0
 
         def ask(numbers: Sequence[int]) -> tuple[Objective, Objective | None]:
@@ -182,13 +182,13 @@ class EachChannel(Objective):
         return values.gather(1, torch.tensor(self.indices, device=values.device)[:, None])[:, 0]
 
     def bind(self, network: Network) -> Self:
-        """The same question, its layer and channels known to exist."""
+        """The same objective, its layer and channels known to exist."""
         for index in set(self.indices):
             Channel(self.layer, index).bind(network)
         return self
 
     def of(self, image: int) -> Objective:
-        """The channel asked of that image."""
+        """The objective of that image."""
         return Channel(self.layer, self.indices[image])
 
 
@@ -216,7 +216,7 @@ def _numbers(words: Sequence[str]) -> Iterator[int]:
 def _pictures(
     asked: Sequence[LayerUnits], made: Mapping[tuple[str, int], Made], channels: int, size: tuple[int, int]
 ) -> UnitPictures:
-    """What there is so far; grey where there is nothing."""
+    """The images so far; grey where there is none."""
     places = [(layer.name, channel) for layer in asked for channel in layer.channels]
     found = [made.get(place) for place in places]
     grey = torch.full((channels, *size), 0.5)

@@ -83,9 +83,9 @@ class Collection:
     def __init__(self, source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> None:
         #: What names are relative to, a folder or an address; None for a list, whose names are whole paths.
         self.root: Path | str | None = None
-        #: What is known of each image beside its file, and of which type it is.
+        #: The names and types of the metadata.
         self.fields: Mapping[str, str] = {}
-        #: What it is, and how it is called within `root`: of a folder nothing more is to be said.
+        #: Its kind, and its name within `root`; "" for a folder.
         self.kind, self.within = "list", ""
         self._paths: tuple[str, ...] | None = None
         self._sheet: Spreadsheet | None = None
@@ -136,8 +136,8 @@ class Collection:
 
     @property
     def digest(self) -> str:
-        """Changes when what a CSV file says of the images does, or the types of what is known of those of shards and
-        tables; "" where nothing is.
+        """A digest of the metadata of a CSV file, or of the metadata's types in shards and tables; "" where there is
+        none.
         """
         if self._elsewhere is not None and self.fields:
             return hashlib.sha256(repr(sorted(self.fields.items())).encode()).hexdigest()[:16]
@@ -149,7 +149,7 @@ class Collection:
         return dict(sorted(self._passed.items(), key=lambda item: (-item[1], item[0])))
 
     def metadata(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """The key of each image, and what a CSV file says of it; the images themselves are not looked at."""
+        """The key of each image, and its metadata in a CSV file; the images themselves are not read."""
         if self._elsewhere is not None:
             return ((key_of(os.fsencode(one.path)), one.metadata) for one in self._elsewhere)
         return ((key_of(identity), known) for _, identity, known in self._each())

@@ -86,7 +86,7 @@ class Spreadsheet:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """For each row that names an image, the image's place, and what the other columns say of it.
+        """For each row that names an image, the image's place, and the values of the other columns.
 
         An empty cell is None, or in a column of texts an empty text.
         """

@@ -139,7 +139,7 @@ class _Minimiser:
         self.engine.state[self.leaf]["t"] *= 0.25
 
     def known(self) -> Answer | None:
-        """The answer at these numbers, where the last step has already asked: its line search ended here."""
+        """The answer at these numbers, if known from the last step, whose line search ended here."""
         return next((answer for numbers, answer in self.answers if torch.equal(numbers, self.leaf)), None)
 
     def sound(self, answer: Answer) -> bool:

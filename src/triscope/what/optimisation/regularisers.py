@@ -125,7 +125,7 @@ REGULARISERS: dict[str, Regulariser] = {
 
 
 def typical(network: Network, asked: Objective, size: tuple[int, int]) -> float:
-    """How strongly the layers asked about respond to noise: the root of the mean square."""
+    """How strongly the objective's layers respond to noise: the root mean square of their activations."""
     noisy = Fourier(*size, network.channels)
     pictures = noisy.draw(noisy.noise(4, 1.0, torch.Generator().manual_seed(0)))
     with torch.no_grad():

@@ -76,7 +76,7 @@ class AscentSpec:
 
     @property
     def objective(self) -> Objective:
-        """What is maximised: what was asked, and the priors."""
+        """What is maximised: the objective asked for, and the priors."""
         return self.asked if self.priors is None else self.asked + self.priors
 
     def size(self, octave: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ _STEPS = (1, 2, 4, 7, 8, 14, 16, 28, 32, 64)
 def fitted(network: Network, asked: Objective, size: tuple[int, int], scale: float) -> tuple[Transform, ...]:
     """What makes views of images of `size`, resized by 1 - `scale` to 1 + `scale`, such that the network takes them.
 
-    One position of a map is another part of the image in another size, so that a question about one keeps the size.
+    A position of a map is another part of the image at another size, so an objective on a position keeps the size.
     """
     if any(isinstance(term, Neuron) for _, term in terms_of(asked)):
         return (Fit(*size),)
@@ -37,7 +37,7 @@ def _view(size: tuple[int, int], step: int, factor: float, odd: int) -> tuple[in
 
 
 def _takes(network: Network, asked: Objective, size: tuple[int, int]) -> bool:
-    """Whether the question can be asked of an image of that size."""
+    """Whether the objective can be computed on an image of that size."""
     count = len(asked.classes) if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else 1
     grey = torch.full((count, network.channels, *size), 0.5, dtype=network.dtype, device=network.device)
     try:

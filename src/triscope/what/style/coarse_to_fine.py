@@ -265,7 +265,7 @@ def style_result(
 
 
 def _error(made: SynthesisedImage, one: Term, part: float, network: Network) -> float:
-    """The distance that a term stands for, from what it adds to the score; asked where its weight is 0."""
+    """The distance of a term, from what it adds to the score; computed if its weight is 0."""
     if one.weight:
         return -part / one.weight
     with torch.no_grad():

@@ -18,9 +18,9 @@ from triscope.errors import OptionError
 from triscope.network import Network
 from triscope.network.variants.row_tiling import RowTiled
 
-_COMFORTABLE = 2**30  # what a pass may take before it goes into strips, where nothing was asked
+_COMFORTABLE = 2**30  # what a pass may take before strips are used, if no limit was given
 _HISTORY = (12, 8, 5, 3)
-_BASE, _PER_PIXEL = 640 * 2**20, 730  # what is aimed at where nothing was asked: 1.2 GB at 1024 x 768 pixels
+_BASE, _PER_PIXEL = 640 * 2**20, 730  # the target if no limit was given: 1.2 GB at 1024 x 768 pixels
 _HELD = 16  # images that the loop and its optimiser hold at once, beside the history
 _ADAMS = 6
 _ALWAYS = 150 * 2**20  # the libraries' own buffers, and the images as they were read

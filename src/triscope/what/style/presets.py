@@ -163,7 +163,7 @@ def style_layers(network: Network, preset: StylePreset, named: Sequence[str] | N
 
 
 def require_gram(preset: Preset, statistics: str) -> None:
-    """Raise OptionError where a paper's weights are asked for statistics that they were not made for."""
+    """Raise OptionError where a paper's weights do not fit the statistics."""
     if statistics != "gram" and STYLE_PRESETS[preset].gram:
         raise OptionError(
             f"The weights of the preset {preset} are made for Gram matrices; ask for {statistics} with the preset "

@@ -215,7 +215,7 @@ class _Targets:
         ]
         terms = [] if self.covers else style_terms(self.kind.mixed(styles), self.preset)
         for number, ((share, one), cover) in enumerate(zip(styles, self.covers, strict=False), 1):
-            # As much as the mask covers: so each place is asked as strongly to have its style as without masks.
+            # As much as the mask covers: so each position has the same weight of its style as without masks.
             weight = len(styles) * share * float(cover.mean())
             terms += style_terms(one.within(cover, f"mask {number}"), self.preset, weight)
         if self.preset.content_weight:

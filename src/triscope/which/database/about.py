@@ -97,7 +97,7 @@ class About:
         except (_Wrong, RecursionError) as error:
             reason = str(error) if isinstance(error, _Wrong) else "it is nested too deeply"
             raise damaged(table.folder, f"its description cannot be read ({printable(reason)})") from error
-        # What a list said of its images is changed in two steps, between which a process may have been killed.
+        # The metadata of a list is updated in two steps, between which a process may have been killed.
         told = tuple(name for name in about.fields if kinds.get(name, ("", 0))[1] is None)
         return replace(about, network=printable(about.network), fields=told)
 

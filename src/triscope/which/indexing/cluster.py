@@ -35,7 +35,7 @@ class _RowWork:
         return lambda entries: [(row.decoded, row.vectors) for row in compute(entries)]
 
     def lost(self, entry: Entry, tries: int) -> _Found:
-        return Decoded(error=f"{entry.name} ended the process that read it, {tries} times."), None
+        return Decoded(error=f"{entry.name} crashed its worker process {tries} times."), None
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,8 +65,8 @@ class RowComputer:
         layer = depends_on_others(self.network, self._embedder.layers) if self.batch > 1 else None
         if layer:
             warnings.warn(
-                f"What {self.network.name} says of an image in {layer} depends on the images beside it, so they are "
-                "passed through it one at a time.",
+                f"What {self.network.name} gives in {layer} for an image depends on the others of its batch, so "
+                "images are passed through it one at a time.",
                 TriscopeWarning,
                 stacklevel=2,
             )
@@ -88,7 +88,7 @@ def embedded(waiting: list[tuple[Entry, Decoded]], embed: Embedder, batch: int) 
     values = {name: all_[: len(seen)] for name, all_ in embed(_filled(seen, batch)).items()}
     if lost := faint(values, embed.columns):
         warnings.warn(
-            f"{', '.join(lost)}: for some images so small that half precision loses more than a hundredth of it.",
+            f"{', '.join(lost)}: the values of some images are so small that float16 rounds them by more than 1 %.",
             TriscopeWarning,
             stacklevel=2,
         )

@@ -271,7 +271,7 @@ def broken(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str | N
 
 
 def faint(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str]:
-    """The layers that give some image nothing but numbers of which half precision loses more than a hundredth."""
+    """The layers all of whose values, for some image, are so small that float16 rounds them by more than 1 %."""
     found = []
     for column in columns:
         if column.dtype != "float16" or column.pool == "pixels":
@@ -284,7 +284,7 @@ def faint(values: dict[str, Tensor], columns: Iterable[Column]) -> list[str]:
 
 
 def ordered(work: Callable[[A], B], items: Iterable[A], workers: int | None, ahead: int) -> Generator[tuple[A, B]]:
-    """`work` done in threads, in order, never more than `ahead` items before what was asked for."""
+    """Apply `work` in threads, in order, at most `ahead` items in advance."""
     waiting: deque[tuple[A, Future[B]]] = deque()
     with ThreadPoolExecutor(workers or min(16, (os.cpu_count() or 1) + 1)) as pool:
         try:

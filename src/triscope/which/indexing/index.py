@@ -57,7 +57,7 @@ class Pace:
 class Progress:
     """How far indexing is: `done` of `total` images of this shard, of which `known` were stored before; of those
     computed now, `failed` could not be used; `stored` are on disk. `removed` rows are of files that are gone. `what`
-    names the layers that are added to a store, `nodes` tell what happened on each node of a cluster.
+    names the layers that are added to a store, `nodes` report on each node of a cluster.
     """
 
     done: int = 0

@@ -258,7 +258,7 @@ class Map(Drawn):
         nearest_, far = self._near(kept)
         captions = self.captions
         if len(rest):
-            captions += (f"{len(kept):,} images, drawn at random, are shown; the other {len(rest):,} are points.",)
+            captions += (f"{len(kept):,} images, chosen at random, are shown; the other {len(rest):,} are points.",)
         fields = {name: tuple(self.known[name][place] for place in kept) for name in self.fields}
         rows = self.rows[kept]
         return Shown(

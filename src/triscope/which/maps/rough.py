@@ -37,7 +37,7 @@ def rough_map(store: Store, layer: str | None) -> Map | None:
     values = torch.cat([found(block)[0] for block in blocks])
     total = float(vectors.var(0).sum())
     kept = found.variance / total if total else torch.zeros_like(found.variance)
-    said = f"Places by {len(few):,} of the images, drawn at random; those by all of them follow."
+    said = f"A quick map, computed from a random sample of {len(few):,} images; the exact one follows."
     return Map(
         plane(values), store, column, Coordinates(rows, values, found, kept), f"PCA of {column.layer}", (said,), plane,
         notes=(said,),

@@ -46,9 +46,8 @@ class LocalFile(Place):
 
 @dataclass(frozen=True)
 class Found:
-    """What a collection says of one image before any is read: its path, from the collection's root; where its bytes
-    are; its size in bytes and its time in nanoseconds; what is known of it; and what changes when it does, where that
-    is more than size and time.
+    """One image of a collection before it is read: its path from the collection's root, where its bytes are, its size
+    in bytes and its time in nanoseconds, its metadata, and a version, where size and time do not suffice.
     """
 
     path: str

@@ -133,7 +133,7 @@ class RemoteFile(Place):
 
 @dataclass(frozen=True)
 class State:
-    """A file before it is read: its size in bytes, its time in nanoseconds, and its digest, where one is told."""
+    """A file before it is read: its size in bytes, its time in nanoseconds, and its digest, if known."""
 
     size: int
     mtime: int

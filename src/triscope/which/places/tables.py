@@ -145,7 +145,9 @@ def is_saved(folder: Path) -> bool:
 def _local_files(source: str) -> list[str]:
     folder = Path(source)
     if not folder.is_dir():
-        return sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else [source]  # noqa: PTH207
+        if not glob.has_magic(source):
+            return [source]
+        return sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - any pattern, also an absolute one
     files: list[str] = []
     for state in sorted(folder.rglob("state.json")):  # in the order of the splits, and of the files in each
         try:

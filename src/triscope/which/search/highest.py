@@ -27,7 +27,7 @@ class Best:
         self._least: NDArray[np.float32] = np.full((queries, 1), -np.inf, np.float32)
 
     def add(self, scores: Tensor, places: Tensor) -> None:
-        """The scores (Q, n), float32, of what stands at places (n,); what has the score -inf is left aside."""
+        """Take in scores (Q, n), float32, with their places (n,); those of -inf are ignored."""
         values = scores.contiguous().numpy()
         higher = np.flatnonzero(values > self._least)
         who, where = np.divmod(higher, values.shape[1])

@@ -38,7 +38,7 @@ def nearest(
     if not asked.isfinite().all():
         raise StoreError("Some of these vectors hold values that are not finite numbers; leave those vectors out.")
     if k < 1:
-        raise StoreError(f"At least one neighbour is asked for, not {k}.")
+        raise StoreError(f"k, the number of neighbours, is at least 1, not {k}.")
     hits = space(store, column).search_all(asked, k, metric, where=where, exact=exact)
     if not hits:
         return np.empty((0, k), np.int64), torch.empty(0, k)

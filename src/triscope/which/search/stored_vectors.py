@@ -1,5 +1,5 @@
 """The vectors of one column of a store, as searches read them: whole ones from a copy that is mapped, projected ones in
-memory. What a search does not ask for is not read.
+memory. Vectors are read only when a search needs them.
 """
 
 import os
@@ -78,7 +78,7 @@ class StoredVectors:
     @cached_property
     def short(self) -> Tensor:
         """The projected vectors (N, R), bfloat16."""
-        assert self.projection is not None  # asked only where there is one
+        assert self.projection is not None  # called only where there is one
         name = projected_name(self.column)
         matrix = torch.empty(len(self), len(self.projection.directions), dtype=torch.bfloat16)
         start = 0

@@ -164,7 +164,7 @@ class Space(StoredVectors):
     @cached_property
     def _strongest(self) -> Tensor:
         """The directions (D, 64) by which cells are made."""
-        assert self.projection is not None  # asked only where there is one
+        assert self.projection is not None  # called only where there is one
         return self.projection.directions[:COARSE].T
 
     def make_cells(self) -> None:
@@ -187,7 +187,7 @@ class Space(StoredVectors):
             return self._best(self.whole, query, count, metric, allowed)
         short = self.projection.directions @ query
         some = len(self) if allowed is None else len(allowed)
-        if some > COARSE_FROM:  # the strongest components sort out most rows, the others are asked about the rest
+        if some > COARSE_FROM:  # the strongest components exclude most rows, the others rank the rest
             allowed = self._narrowed(short[:COARSE], max(some // 256, 16 * count), metric, allowed)
         return self._best(self.short, short, count, metric, allowed)
 
