@@ -28,8 +28,8 @@ from triscope.errors import ObjectiveError, TriscopeWarning
 from triscope.methods import Step
 from triscope.objectives.base import terms_of
 from triscope.results import note_about
-from triscope.what.optimisation.asking import Asker, named
 from triscope.what.optimisation.checkpoint import Saved, read_checkpoint, worded, write_checkpoint
+from triscope.what.optimisation.evaluation import Evaluator, named
 from triscope.what.optimisation.spec import AscentSpec
 from triscope.what.optimisation.transforms import Transform, View, draw
 from triscope.what.picture import SynthesisedImage
@@ -86,7 +86,7 @@ class _Run:
         self.notes: list[tuple[str, list[int]]] = []
         terms = named(plan.asked, plan.priors)
         self.asked = tuple(terms)[: len(terms_of(plan.asked))]
-        self.asker = Asker(plan.network, plan.asked, terms, len(start), redirect=plan.redirect)
+        self.evaluator = Evaluator(plan.network, plan.asked, terms, len(start), redirect=plan.redirect)
         self.identity = plan.identity(self.start) if plan.checkpoint else {}
         saved = read_checkpoint(plan.checkpoint, self.identity, plan.options, plan.steps) if plan.checkpoint else None
         self._begin_octave(saved.state["octave"] if saved else 0, self.start)
@@ -97,15 +97,15 @@ class _Run:
     def step(self) -> Step[SynthesisedImage]:
         """One step."""
         plan, first, last = self.plan, self._boundary(self.octave), self._boundary(self.octave + 1)
-        self.asker.canvas = self.canvas
-        self.asker.view, self.asker.seed = self._view(plan.transforms), self._drawn()
+        self.evaluator.canvas = self.canvas
+        self.evaluator.view, self.evaluator.seed = self._view(plan.transforms), self._drawn()
         numbers, answer = self.optimiser.advance(
-            self.numbers, self.asker.ask, plan.pace(max(0, self.index - first) / max(1, last - first))
+            self.numbers, self.evaluator.evaluate, plan.pace(max(0, self.index - first) / max(1, last - first))
         )
         self.numbers = self.canvas.confine(numbers)
         self.index += 1
         for edit in plan.edits:
-            self.numbers = self.canvas.encode(edit(self.canvas.draw(self.numbers), self.asker.slope, self.index))
+            self.numbers = self.canvas.encode(edit(self.canvas.draw(self.numbers), self.evaluator.slope, self.index))
         self._keep(answer.pictures, answer.terms)
         self._say()
         if self.index == last:
@@ -114,7 +114,7 @@ class _Run:
             self.index,
             plan.steps,
             float(answer.scores.mean()),
-            {name: float(answer.terms[name].mean()) for name in self.asker.terms},
+            {name: float(answer.terms[name].mean()) for name in self.evaluator.terms},
             self.result(),
         )
         if self.index == last < plan.steps:
@@ -125,7 +125,7 @@ class _Run:
 
     def result(self) -> SynthesisedImage:
         """The image so far."""
-        told = self.notes + (self._slept() if self.index == self.plan.steps else [])
+        told = self.notes + (self._ended_silent() if self.index == self.plan.steps else [])
         notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in told)
         if self._varies and self.index != self._boundary(self.octave + 1):
             notes += (f"Left at step {self.index} of {self.plan.steps}: the score is that of the last random view.",)
@@ -136,7 +136,7 @@ class _Run:
         """Write the checkpoint, where one was asked for."""
         if self.plan.checkpoint:
             state = {name: getattr(self, name) for name in _SAVED}
-            state |= {name: getattr(self.asker, name) for name in _SAVED_OF_ASKER}
+            state |= {name: getattr(self.evaluator, attribute) for name, attribute in _SAVED_OF_EVALUATOR.items()}
             state |= {"optimiser": self.optimiser.state(), "generator": self.generator.get_state()}
             saved = Saved(self.identity, worded(self.plan.options), self.plan.steps, state)
             write_checkpoint(self.plan.checkpoint, saved)
@@ -144,8 +144,8 @@ class _Run:
     def _restore(self, saved: Saved) -> None:
         for name in _SAVED:
             setattr(self, name, saved.state[name])
-        for name in _SAVED_OF_ASKER:
-            setattr(self.asker, name, saved.state[name])
+        for name, attribute in _SAVED_OF_EVALUATOR.items():
+            setattr(self.evaluator, attribute, saved.state[name])
         self.optimiser.restore(saved.state["optimiser"], self.numbers)
         self.generator.set_state(saved.state["generator"])
         if saved.steps != self.plan.steps:
@@ -175,8 +175,8 @@ class _Run:
     def _end_octave(self) -> None:
         """Judge the last image, which no step has looked at, without random views."""
         pictures = self.canvas.draw(self.numbers)
-        self.asker.view, self.asker.seed = self._view(()), self.plan.seed
-        self._keep(pictures, self.asker.look_at(pictures))
+        self.evaluator.view, self.evaluator.seed = self._view(()), self.plan.seed
+        self._keep(pictures, self.evaluator.terms_at(pictures))
 
     def _keep(self, pictures: Tensor, terms: dict[str, Tensor]) -> None:
         """Keep the images that are better than those before, and what each part (parts, B) of the question gives."""
@@ -211,31 +211,32 @@ class _Run:
         """Add notes on this step."""
         self.notes += [(f"Step {self.index}: {sentence}", about) for sentence, about in self.optimiser.troubles]
         self.optimiser.troubles.clear()
-        if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.asker.silent.any():
+        if self.index != max(1, min(self.plan.redirect, self.plan.steps)) or not self.evaluator.silent.any():
             return
         silence = (
             f"The gradient of {self.plan.asked} in {self.plan.network.name} was exactly zero for every image tried "
             f"in {self.index} steps, also where it was redirected through silent ReLUs"
         )
-        if self.asker.silent.all():
+        if self.evaluator.silent.all():
             raise ObjectiveError(
                 f"{silence}: the unit may be dead. Start from another seed or image, or choose another unit."
             )
-        self.notes.append((f"{silence}.", self.asker.silent.nonzero().flatten().tolist()))
+        self.notes.append((f"{silence}.", self.evaluator.silent.nonzero().flatten().tolist()))
         warnings.warn(self.result().notes[-1], TriscopeWarning, stacklevel=2)
 
-    def _slept(self) -> list[tuple[str, list[int]]]:
+    def _ended_silent(self) -> list[tuple[str, list[int]]]:
         """A note on the units that ended with a gradient of zero."""
-        slept = (self.asker.asleep & (self.parts.sum(0).cpu() == 0)).nonzero().flatten().tolist()
+        silent = (self.evaluator.without_gradient & (self.parts.sum(0).cpu() == 0)).nonzero().flatten().tolist()
         sentence = (
             f"{self.plan.asked} in {self.plan.network.name} ended silent: a score of 0 with a gradient of exactly "
             "zero. Take more steps, or start from another seed."
         )
-        return [(sentence, slept)] if slept and not self.asker.silent.any() else []
+        return [(sentence, silent)] if silent and not self.evaluator.silent.any() else []
 
 
 _SAVED = ("octave", "index", "numbers", "notes", "best", "best_scores", "parts")
-_SAVED_OF_ASKER = ("silent", "asleep", "drowsy")
+#: The evaluator's attributes, by their names in checkpoints.
+_SAVED_OF_EVALUATOR = {"silent": "silent", "asleep": "without_gradient", "drowsy": "redirected_for"}
 
 
 def _resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from triscope.network import Network
 from triscope.objectives.base import Objective
-from triscope.what.optimisation.asking import Asker, named
+from triscope.what.optimisation.evaluation import Evaluator, named
 from triscope.what.optimisation.optimisers import Adam
 from triscope.what.optimisation.parametrisation import Canvas
 from triscope.what.optimisation.spec import Edit, cosine
@@ -131,11 +131,11 @@ class _Run:
         self.numbers, self.best, self.totals = self.start[:0], self.drawn[:0], self.start.new_zeros(0)
         self.places: list[_Place] = []
         asked, priors = spec.question([0])
-        self.asker = Asker(
+        self.evaluator = Evaluator(
             spec.network, asked, named(asked, priors), 0, redirect=_REDIRECT,
             of_some=lambda rows: named(*spec.question([self.places[row].number for row in rows])),
         )  # fmt: skip
-        self.asker.canvas = spec.canvas
+        self.evaluator.canvas = spec.canvas
         self.optimiser = Adam(spec.rate)
         self._exchange([])
 
@@ -153,14 +153,14 @@ class _Run:
     def tick(self) -> Tick:
         """A step of all that are under way."""
         spec, place = self.spec, self.clock % self.spec.window
-        self.asker.view, self.asker.seed = self.views[place]
+        self.evaluator.view, self.evaluator.seed = self.views[place]
         pace = self.start.new_tensor([one.pace(spec.steps) for one in self.places])
-        numbers, answer = self.optimiser.advance(self.numbers, self.asker.ask, pace)
+        numbers, answer = self.optimiser.advance(self.numbers, self.evaluator.evaluate, pace)
         self.numbers = spec.canvas.confine(numbers)
         self.clock += 1
         self.taken += len(self.places)
         for edit in spec.edits:
-            self.numbers = spec.canvas.encode(edit(spec.canvas.draw(self.numbers), self.asker.slope, self.clock))
+            self.numbers = spec.canvas.encode(edit(spec.canvas.draw(self.numbers), self.evaluator.slope, self.clock))
         self._keep(slice(None), answer.pictures, answer.scores)
         self._tell(answer.scores)
         made = self._finish()
@@ -187,7 +187,7 @@ class _Run:
 
     def _finish(self) -> tuple[Made, ...]:
         """Take finished ascents out of the batch; where a window begins, put others in their place."""
-        silent = self.asker.silent.tolist()
+        silent = self.evaluator.silent.tolist()
         over = [
             row
             for row, one in enumerate(self.places)
@@ -211,23 +211,23 @@ class _Run:
         spec, places = self.spec, torch.tensor(rows)
         numbers = [self.places[row].number for row in rows]
         asked, priors = spec.question(numbers)
-        self.asker.view, self.asker.seed = draw((), torch.Generator()), spec.seed
+        self.evaluator.view, self.evaluator.seed = draw((), torch.Generator()), spec.seed
         pictures = spec.canvas.draw(self.numbers[places])
-        terms = self.asker.look_at(pictures, named(asked, priors))
+        terms = self.evaluator.terms_at(pictures, named(asked, priors))
         self._keep(places, pictures, torch.stack(list(terms.values())).sum(0))
         found = self.best[places]
         with torch.no_grad():
             scores = asked(spec.judge.look(found.to(spec.judge.dtype), asked.needs, seed=spec.seed)).float()
-        asleep = (self.asker.asleep[places] & (scores.cpu() == 0)).tolist()
+        without_gradient = (self.evaluator.without_gradient[places] & (scores.cpu() == 0)).tolist()
         return tuple(
             Made(
                 number,
                 picture.clone(),
                 float(score),
                 self.places[row].step,
-                (*dict.fromkeys(self.places[row].notes), *([_SLEPT] if slept else [])),
+                (*dict.fromkeys(self.places[row].notes), *([_ENDED_SILENT] if silent else [])),
             )
-            for number, row, picture, score, slept in zip(numbers, rows, found, scores, asleep, strict=True)
+            for number, row, picture, score, silent in zip(numbers, rows, found, scores, without_gradient, strict=True)
         )
 
     def _left(self, row: int) -> Made:
@@ -249,15 +249,17 @@ class _Run:
         self.best = torch.cat([self.best[rows], _several(self.drawn, len(new))])
         self.totals = torch.cat([self.totals[rows], self.totals.new_full((len(new),), -torch.inf)])
         self.optimiser.exchange(rows, begun)
-        self.asker.exchange(rows, len(new))
-        self.asker.terms = named(*spec.question([one.number for one in self.places]))
+        self.evaluator.exchange(rows, len(new))
+        self.evaluator.terms = named(*spec.question([one.number for one in self.places]))
 
 
 def _several(one: Tensor, count: int) -> Tensor:
     return one.expand(count, *one.shape[1:])
 
 
-_SLEPT = "It ended silent: a score of 0 with a gradient of exactly zero. Take more steps, or start from another seed."
+_ENDED_SILENT = (
+    "It ended silent: a score of 0 with a gradient of exactly zero. Take more steps, or start from another seed."
+)
 _DEAD = (
     "There is no image of it: its gradient was exactly zero in all of its first {} steps, also where it was "
     "redirected through silent ReLUs. The unit may be dead."

@@ -1,4 +1,4 @@
-"""Scores and gradients in an ascent: of the images that a canvas makes; silent units are activated.
+"""Scores and gradients in an ascent: of the images that a canvas makes; gradients of silent units are redirected.
 
 Where an image's gradient is exactly zero it is redirected through silent ReLUs for a while, so that these units become
 active.
@@ -26,11 +26,11 @@ from triscope.what.optimisation.transforms import View
 Terms: TypeAlias = dict[str, tuple[float, Objective]]
 
 
-class Asker:
+class Evaluator:
     """Evaluates a batch of images: scores and gradients. `canvas`, `view` and `seed` (of a network that is random) are
     set by its user; `slope` is the gradient at the images that were asked about last.
 
-    With `of_some`, the terms of some of the images, silent ones are woken by a pass of their own.
+    With `of_some`, the terms of some of the images, silent ones are redirected in a pass of their own.
     """
 
     canvas: Canvas
@@ -51,10 +51,10 @@ class Asker:
         self.network, self.asked, self.redirect, self.of_some = network, asked, redirect, of_some
         self.terms = terms
         self.silent = torch.ones(pictures, dtype=torch.bool)
-        self.asleep = torch.zeros(pictures, dtype=torch.bool)
-        # How many steps more an image's gradient is redirected. What one position that has woken up sends back is so
-        # much less than what all of them did that Adam would stand still.
-        self.drowsy = torch.zeros(pictures, dtype=torch.int64)
+        self.without_gradient = torch.zeros(pictures, dtype=torch.bool)
+        # For how many more steps an image's gradient is redirected. The gradient of a single active position is so much
+        # smaller than that of all redirected ones that Adam would stand still.
+        self.redirected_for = torch.zeros(pictures, dtype=torch.int64)
         # Processors convolve much faster with channels last (1.4 times for half of SqueezeNet); GPUs need not.
         self.channels_last = network.device.type == "cpu"
         self.weights = ChannelsLastWeights()
@@ -72,16 +72,16 @@ class Asker:
     def exchange(self, kept: Tensor, new: int) -> None:
         """Continue with the images `kept` (their numbers), followed by `new` others."""
         self.silent = torch.cat([self.silent[kept], torch.ones(new, dtype=torch.bool)])
-        self.asleep = torch.cat([self.asleep[kept], torch.zeros(new, dtype=torch.bool)])
-        self.drowsy = torch.cat([self.drowsy[kept], torch.zeros(new, dtype=torch.int64)])
+        self.without_gradient = torch.cat([self.without_gradient[kept], torch.zeros(new, dtype=torch.bool)])
+        self.redirected_for = torch.cat([self.redirected_for[kept], torch.zeros(new, dtype=torch.int64)])
 
     @torch.enable_grad()
-    def ask(self, numbers: Tensor, only: int | None = None) -> Answer:
+    def evaluate(self, numbers: Tensor, only: int | None = None) -> Answer:
         """Scores and their gradients: back through the network, then through the canvas, to notice silence between."""
         leaf = numbers.detach().requires_grad_()
         drawn = self.canvas.draw(leaf)
         pictures = drawn.detach().requires_grad_()
-        terms, gradient = self._ask_network(pictures, only) if self.seen else ({}, torch.zeros_like(pictures))
+        terms, gradient = self._through_network(pictures, only) if self.seen else ({}, torch.zeros_like(pictures))
         if self.own:
             own = own_terms(self.own, pictures)
             gradient = gradient + torch.autograd.grad(torch.stack(list(own.values())).sum(), pictures)[0]
@@ -91,31 +91,31 @@ class Asker:
         terms = {name: values.detach() for name, values in terms.items()}
         return Answer(pictures.detach(), torch.stack(list(terms.values())).sum(0), terms, numbers_gradient)
 
-    def look_at(self, pictures: Tensor, terms: Terms | None = None) -> dict[str, Tensor]:
+    def terms_at(self, pictures: Tensor, terms: Terms | None = None) -> dict[str, Tensor]:
         """The value of each term on images, without gradients; of some images, with their `terms`."""
         own, seen = (self.own, self.seen) if terms is None else _parted(terms)
         with torch.no_grad():
             return own_terms(own, pictures) | self._seen_terms(pictures, seen)
 
-    def _ask_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
+    def _through_network(self, pictures: Tensor, only: int | None) -> tuple[dict[str, Tensor], Tensor]:
         seen = self.seen if only is None else {name: (w, term.of(only)) for name, (w, term) in self.seen.items()}
         terms = self._seen_terms(pictures, seen)
         gradient = self._gradient(terms, pictures)
         which = slice(None) if only is None else slice(only, only + 1)
         silent = _silent(gradient)
-        self.asleep[which] = silent.cpu()
+        self.without_gradient[which] = silent.cpu()
         if only is None:
-            self.drowsy = torch.where(silent.cpu(), self.redirect, (self.drowsy - 1).clamp_min(0))
-            waking = self.drowsy.to(silent.device) > 0
+            self.redirected_for = torch.where(silent.cpu(), self.redirect, (self.redirected_for - 1).clamp_min(0))
+            waking = self.redirected_for.to(silent.device) > 0
         else:
             waking = silent & (self.redirect > 0)
         if waking.any():
-            gradient = self._woken(pictures, seen, waking, gradient)
+            gradient = self._redirected(pictures, seen, waking, gradient)
             silent = _silent(gradient)
         self.silent[which] &= silent.cpu()
         return terms, gradient
 
-    def _woken(self, pictures: Tensor, seen: Terms, waking: Tensor, gradient: Tensor) -> Tensor:
+    def _redirected(self, pictures: Tensor, seen: Terms, waking: Tensor, gradient: Tensor) -> Tensor:
         """The gradient, redirected for the images that are `waking`."""
         if self.of_some is None or waking.all():
             with following(WAKING):
