@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from training.distillation.lessons import Lessons, Style, coloured, mixed
 from training.distillation.photos import boxes, order, read_photos, split
 from training.distillation.teacher import SIZE, Teacher, balance, normalise, surveyed
+from training.pocket import average
 from training.pocket.optimiser import SLOW, SLOW_LAYERS, optimisers, orthogonal
 from training.pocket.run import Plan, Run, export, prior, settle, similarity_loss
 from training.pocket.student import NORMED, Student, denoised, folded, reheaded, unfolded
@@ -340,3 +341,19 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     lines = [json.loads(line) for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2]
     assert {"top1", "top5"} < set(lines[-1]["watched"])
+
+
+def test_the_average_of_files_has_the_mean_of_their_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    networks = []
+    for seed, file in enumerate(files):
+        torch.manual_seed(seed)
+        network = PocketAlexNet()
+        export(network, file)
+        networks.append(expand(load_file(file)))
+    monkeypatch.setattr("sys.argv", ["average", *map(str, files), "--out", str(tmp_path / "mean.safetensors")])
+    average.main()
+    found = expand(load_file(tmp_path / "mean.safetensors"))
+    for name, value in found.items():
+        wanted = (networks[0][name] + networks[1][name]) / 2
+        assert (value - wanted).abs().max() <= wanted.abs().max() / 127, name  # eight bits a weight

@@ -147,7 +147,11 @@ def _compare(note: NetworkNote, sha256: str) -> None:
             f"The weights of {name} were trained on before the result was saved, so it cannot be made again."
         )
     if recorded != sha256:
-        raise RecipeError(f"The weights of {name} are not those that made this result.")
+        also = " A release of triscope may bring other weights of pocket." if note.source == {"name": "pocket"} else ""
+        raise RecipeError(
+            f"The weights of {name} are not those that made this result.{also} Name the file of those with --weights, "
+            "or give the network that has them."
+        )
 
 
 def _note_threads(recipe: Recipe, png: Path) -> None:
