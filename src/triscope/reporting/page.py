@@ -76,7 +76,7 @@ def _header(subject: Subject, title: str) -> str:
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     facts = {
         "Network": f"{subject.network.name}, {parameters:,} parameters",
-        "Picture": f"{file}, {subject.size[0]} × {subject.size[1]} pixels",
+        "Image": f"{file}, {subject.size[0]} × {subject.size[1]} pixels",
         "Seen": f"{_part(subject)}, as {rows} × {cols} pixels in {kind}",
     }
     listed = "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in facts.items())
