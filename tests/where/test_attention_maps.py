@@ -70,7 +70,7 @@ def test_without_a_class_token_the_mean_is_drawn():
 def test_what_has_no_such_attention_is_refused(network):
     with pytest.raises(NetworkError, match="no attention of tokens to each other"):
         ts.attention_maps(nets.network(), torch.rand(1, 3, 5, 7))
-    with pytest.raises(NetworkError, match="one picture at a time; 2 were given"):
+    with pytest.raises(NetworkError, match="one image at a time; 2 were given"):
         ts.attention_maps(network, IMAGE.expand(2, -1, -1, -1))
     with pytest.raises(NetworkError, match="has heads 0 to 1; there is no 5"):
         ts.attention_maps(network, IMAGE, head=5)

@@ -104,7 +104,7 @@ def test_the_top_class_is_that_of_the_first_network():
 def test_what_cannot_be_subtracted_is_refused():
     first, _ = pair()
     image = torch.rand(1, 3, 5, 7)
-    with pytest.raises(OptionError, match="compares two networks, and 1 was given"):
+    with pytest.raises(OptionError, match="compares two networks, not 1"):
         ts.difference(first, image, 1)
     named = [nets.network(nets.fill(nets.cnn()), classes=list(names)) for names in ("abcde", "edcba")]
     with pytest.raises(ObjectiveError, match="have different classes"):

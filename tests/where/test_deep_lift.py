@@ -236,7 +236,7 @@ class Odd(nn.Module):
 
 def test_what_no_rule_is_known_for_is_said():
     heat = ts.deep_lift(nets.network(nets.fill(Odd())), torch.rand(1, 3, 5, 7), 0)
-    assert heat.notes[-1] == "Operations whose slope was taken, for want of a rule of differences: 1 amax."
+    assert heat.notes[-1] == "Operations without a rescale rule, passed back by their gradient: 1 amax."
     assert heat.errors[0] > 0
 
 
@@ -263,7 +263,7 @@ class Checkpointed(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "message"), [(Branching(), "computes other things"), (Checkpointed(), "again in the backward pass")]
+    ("module", "message"), [(Branching(), "runs other operations"), (Checkpointed(), "in the backward pass")]
 )
 def test_what_cannot_be_compared_is_refused(module, message):
     image = torch.ones(1, 3, 5, 7)

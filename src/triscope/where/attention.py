@@ -3,11 +3,11 @@
     rollout             A = mean over heads of softmax(q k'),  R <- (A + I) / 2  R                from R = I
     gradient attention  A = mean over heads of (dS/dA * A)+,   R <- R + A R                       from R = I
 
-R is read in the class token's row, or as the mean row where there is no class token.
+The map is the class token's row of R, or the mean row where there is no class token.
 
 **When it misleads.** Attention says what is mixed into a token, and neither what is made of it nor whether the answer
-uses it (Jain and Wallace, "Attention is not explanation", 2019). Rollout knows nothing of what is asked: its map is the
-same for every class. Both leave out what the layers between attentions do.
+uses it (Jain and Wallace, "Attention is not explanation", 2019). Rollout does not depend on the score: its map is the
+same for every class. Both ignore what the layers between attentions do.
 
 **References.** S. Abnar, W. Zuidema, "Quantifying attention flow in transformers", ACL 2020 (rollout). H. Chefer, S.
 Gur, L. Wolf, "Generic attention-model explainability for interpreting bi-modal and encoder-decoder transformers", ICCV
@@ -47,7 +47,7 @@ def attention_rollout(
     heads       how the heads of a layer are combined: their mean (as in the paper), maximum or minimum
     """
     rule = AttentionMaps("attention rollout")
-    with with_gradients(network.device):  # a rule is followed where gradients are on; here nothing asks for any
+    with with_gradients(network.device):  # rules act only where gradients are on; none is computed here
         look = network.look(images.images, objective.needs, rule=rule)
         scores = objective(look)
     rule.check(look.tally or NonlinearityCount(), network.name)
@@ -80,7 +80,7 @@ def gradient_attention(network: NetworkArg, images: ImagesArg, objective: Object
 
 
 def _over_heads(weights: Tensor, heads: str) -> Tensor:
-    """One map (B, T, T) of those of all heads."""
+    """The heads (B, heads, T, T) combined: (B, T, T)."""
     return weights.mean(1) if heads == "mean" else weights.amax(1) if heads == "max" else weights.amin(1)
 
 

@@ -1,10 +1,10 @@
-"""Attention as it is: what each head of one attention weighs the tokens with.
+"""Raw attention: the weights that each head of one attention gives the tokens.
 
     A = softmax(q k' / sqrt(d)),    A[head, i, j]: how much of token j's value token i takes
 
 **When they mislead.** A weight says how much of a token's value is taken, and neither what that value holds nor whether
-the answer uses it (Jain and Wallace, "Attention is not explanation", 2019). Behind the first layers a token is a
-mixture of all of them. Heads that have nothing to do look at one token, often at one without content (Darcet et al.,
+the answer uses it (Jain and Wallace, "Attention is not explanation", 2019). After the first layers
+a token is a mixture of all of them. Heads without a use attend to one token, often one without content (Darcet et al.,
 "Vision transformers need registers", ICLR 2024).
 
 **Reference.** M. Caron et al., "Emerging properties in self-supervised vision transformers", ICCV 2021, figure 1.
@@ -36,7 +36,7 @@ def attention_maps(
     layer: LayerArg | None = None,
     *,
     head: Annotated[int, Range(0, 1023)] | None = None,
-    token: str = "class",  # noqa: S107 - of a network
+    token: str = "class",  # noqa: S107 - a token of the network, no password
 ) -> Grid:
     """What a token attends to, in each head of one attention layer.
 
@@ -50,7 +50,7 @@ def attention_maps(
             patch as ROW,COLUMN, or all (the whole matrix, one row per token)
     """
     if len(images) != 1:
-        raise NetworkError(f"attention_maps shows one picture at a time; {len(images)} were given.")
+        raise NetworkError(f"attention_maps shows one image at a time; {len(images)} were given.")
     weights, place = _weights(network, images.images, layer)
     if head is not None and head >= len(weights):
         raise NetworkError(f"That attention of {network.name} has heads 0 to {len(weights) - 1}; there is no {head}.")
@@ -69,9 +69,9 @@ def attention_maps(
 
 
 def _weights(network: Network, images: Tensor, layer: str | None) -> tuple[Tensor, str]:
-    """The last attention on the way to a layer, (heads, T, T), and which it is."""
+    """The last attention at or before a layer, (heads, T, T), and which it is."""
     rule = AttentionMaps("attention_maps")
-    with with_gradients(network.device):  # a rule is followed where gradients are on; here nothing asks for any
+    with with_gradients(network.device):  # rules act only where gradients are on; none is computed here
         look = network.look(images, [layer or "output"], rule=rule)
     rule.check(look.tally or NonlinearityCount(), network.name)
     weights = rule.maps[-1].detach()
@@ -79,15 +79,15 @@ def _weights(network: Network, images: Tensor, layer: str | None) -> tuple[Tenso
         if len(weights) != 1:
             raise NetworkError(
                 f"The tokens of {network.name} attend to each other within {len(weights)} windows there, which are not "
-                "maps of the picture. Use relevance, or a layer after an attention of all tokens."
+                "maps of the image. Use relevance, or a layer after an attention of all tokens."
             )
         weights = weights[0]
     return weights, f"{len(rule.maps)} of the pass, on the way to {layer or 'output'}"
 
 
 def _drawn(network: Network, images: Tensor, values: Tensor, token: str) -> tuple[Tensor, str]:
-    """What is drawn of each head (heads, h, w), and what it is."""
-    if token == "all":  # noqa: S105 - of a network
+    """The map of each head (heads, h, w), and whose attention it shows."""
+    if token == "all":  # noqa: S105 - as above
         return values, "each row is what one token attends to"
     grid = TokenGrid.of(network, images, values.shape[-1], "attention_maps")
     row, whose = _row(grid, values, token)
@@ -97,7 +97,7 @@ def _drawn(network: Network, images: Tensor, values: Tensor, token: str) -> tupl
 
 def _row(grid: TokenGrid, values: Tensor, token: str) -> tuple[Tensor, str]:
     """A token's row of each head, (heads, T), and whose it is. Raises OptionError for what is no token."""
-    if token == "class" and grid.prefix:  # noqa: S105 - of a network
+    if token == "class" and grid.prefix:  # noqa: S105 - as above
         return values[:, 0], "what the class token attends to"
     if token in ("class", "mean"):
         return values.mean(1), "what the mean token attends to"

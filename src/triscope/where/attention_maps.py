@@ -1,7 +1,7 @@
 """What the tokens of a network attend to, read in one pass: (B, heads, T, T) for each of its attentions.
 
-Fused kernels never hold these numbers, so that they are computed in their place, for this pass alone; nothing in the
-network is changed.
+Fused kernels do not store the attention matrix, so it is computed without them, for this pass alone; the network is not
+changed.
 """
 
 from dataclasses import dataclass, field
@@ -15,15 +15,14 @@ from triscope.errors import NetworkError
 from triscope.network import Network
 from triscope.network.backward_rules import Call, NonlinearityCount, following
 from triscope.network.backward_rules.attention import Attention, open_multi_head
+from triscope.where.propagation.autograd import on_gradient
 
 _UNLIKE = "from tokens to other tokens"
 
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Keeps what each attention of tokens to each other weighs them with, in the order of the pass; all of it still
-    answers to gradients.
-    """
+    """Keeps the matrix of each attention of tokens to each other, in the order of the pass, still in the graph."""
 
     title: str
     maps: list[Tensor] = field(default_factory=list)
@@ -61,18 +60,18 @@ class AttentionMaps:
         if weights.shape[-1] != weights.shape[-2]:
             tally.others[_UNLIKE] += 1
             return
-        if tally.returning:  # computed again on the way back; what was kept on the way there stays
+        if tally.returning:  # a checkpoint recomputes it; that of the forward pass stays
             return
         place = len(self.maps)
         tally.followed["attention"] += 1
         self.maps.append(weights)
         if weights.requires_grad:
-            gradients = self.gradients  # and not self, which holds the weights
-            weights.register_hook(lambda gradient: gradients.update({place: gradient}))  # type: ignore[no-untyped-call]
+            gradients = self.gradients  # the hook must not hold self, which holds the weights
+            on_gradient(weights, lambda gradient: gradients.update({place: gradient}))
 
     @property
     def slopes(self) -> list[Tensor]:
-        """The gradient of the score at each map; zero where nothing came back."""
+        """The gradient of the score at each map; zero where none reached it."""
         return [self.gradients.get(place, torch.zeros_like(one)) for place, one in enumerate(self.maps)]
 
     def notes(self, tally: NonlinearityCount, grid: "TokenGrid") -> tuple[str, ...]:
@@ -112,7 +111,7 @@ class TokenGrid:
 
     @classmethod
     def of(cls, network: Network, images: Tensor, count: int, title: str) -> "TokenGrid":
-        """The grid of `count` tokens of these images (B, C, H, W). Raises NetworkError where no layer says it."""
+        """The grid of `count` tokens of these images (B, C, H, W). Raises NetworkError where no layer has it."""
         usual, tried = tuple(images.shape[-2:]) == network.size, set()
         for name, layer in network.layers.items():
             layout = layer.layout
@@ -125,11 +124,11 @@ class TokenGrid:
                 look = network.look(images[:1], [name])
                 try:
                     rows, cols = look.view(name, images.new_empty(1, count, 1)).shape[-2:]
-                except NetworkError:  # the tokens of this layer are others
+                except NetworkError:  # this layer has another number of tokens
                     continue
                 return cls(layout.prefix, rows, cols)
         raise NetworkError(
-            f"{title} shows {count} tokens of {network.name} as a grid, and no layer says how they lie. State it: "
+            f"{title} shows {count} tokens of {network.name} as a grid, and their grid is not known. State it: "
             "Network(..., tokens=(rows, columns))."
         )
 

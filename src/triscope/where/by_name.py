@@ -14,7 +14,7 @@ from triscope.objectives.base import Objective
 from triscope.results import Heatmap
 from triscope.where.target import kept_answers
 
-#: What is shown, compared and judged where nobody says which methods: one or two of each family.
+#: The methods that are shown, compared and judged by default: one or two of each family.
 USUAL_METHODS = (
     *("saliency", "guided_backprop", "smooth_grad", "integrated_gradients"),
     *("deep_lift", "relevance", "grad_cam", "occlusion"),
@@ -35,7 +35,7 @@ def kept_maps() -> Iterator[None]:
 
 
 def map_of(verb: Method[Heatmap], network: Network, images: ImageBatch, objective: Objective) -> Heatmap:
-    """The map of a method with the options that it has by itself."""
+    """The map of a method with its default options."""
     kept, asked = _KEPT.get(), (verb.name, network, str(objective))
     for known, seen, heat in kept or ():
         if known == asked and torch.equal(seen.images, images.images):
@@ -49,7 +49,7 @@ def map_of(verb: Method[Heatmap], network: Network, images: ImageBatch, objectiv
 def heatmap_methods(names: Sequence[str] | None = None, *, option: str = "methods") -> dict[str, Method[Heatmap]]:
     """The methods of these names, in their order; the eight usual ones where none are named.
 
-    Raises OptionError for a name that is none of theirs; `option` is what named it.
+    Raises OptionError for any other name; `option` is the option that gave the names.
     """
     known = {verb.name: verb for verb in methods_of("where") if makes_a_heatmap(verb)}
     words = [name.replace("-", "_") for name in names or USUAL_METHODS]

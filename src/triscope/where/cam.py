@@ -10,12 +10,12 @@
     score          w   = softmax over k of S(image * A_k, enlarged)     Score-CAM
     eigen          w   = first right singular vector of A as positions x channels      EigenCAM
 
-The question may be any objective, and the layer any layer of maps or tokens before it.
+The score may be any objective, and the layer any layer of maps or tokens before it.
 
-**When it misleads.** The map has the resolution of the layer: its outline is that of the enlargement. Positions of a
-late layer see far more of the image than the cell they are drawn at. Grad-CAM averages the gradient over positions, so
-that it can mark places whose gradient is negative (Draelos and Carin, 2020); `hires` does not. `eigen` is the same map
-for every class.
+**When it misleads.** The map has the resolution of the layer: its smooth outline comes from interpolation. Positions
+of a late layer depend on far more of the image than the cell they are drawn at. Grad-CAM averages the gradient over
+positions, so that it can mark places whose gradient is negative (Draelos and Carin, 2020); `hires` does not. `eigen` is
+the same map for every class.
 
 **References.** R. Selvaraju et al., "Grad-CAM", ICCV 2017. A. Chattopadhay et al., "Grad-CAM++", WACV 2018. R. Draelos,
 L. Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks", 2020. P. Jiang
@@ -24,7 +24,7 @@ workshop 2020. M. Muhammad, M. Yeasin, "EigenCAM", IJCNN 2020.
 
 **Differences from the paper.** The ReLU is there for all of them, as in most, and can be left out. Grad-CAM++ leaves
 out the factor exp(S), which is the same everywhere. Ablation-CAM divides the drop by S; that only scales the map, and
-turns it around where S is negative, so we do not. EigenCAM leaves the sign open; ours makes the map's sum positive.
+flips its sign where S is negative, so we do not. EigenCAM leaves the sign open; ours makes the map's sum positive.
 Several layers are scaled to a largest magnitude of 1 and averaged.
 """
 

@@ -1,4 +1,4 @@
-"""The layers that class activation maps are made of: their activations, and the gradients of the question there."""
+"""The layers that class activation maps are made of: their activations, and the gradients of the score there."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +22,8 @@ _AT_ONCE = 16  # layers that are tried in one pass
 class LayerMaps:
     """A layer's `activations` and the `gradients` of the score there: both (B, C, h, w).
 
-    `reached` says whether any gradient comes to the layer, be it to a class token that is not in the maps. `view` makes
-    maps of what the module gives for a number of images.
+    `reached` says whether any gradient comes to the layer, be it to a class token that is not in the maps. `view` turns
+    the module's output for a number of images into maps.
     """
 
     name: str
@@ -41,7 +41,7 @@ class LayerMaps:
 def look_at_maps(
     network: Network, images: ImageBatch, objective: Objective, layers: Sequence[str] | None
 ) -> tuple[Target, list[LayerMaps]]:
-    """What is asked, and the maps of `layers`, or without them of the last layer that the score depends on.
+    """The target, and the maps of `layers`; by default, of the last layer that the score depends on.
 
     One pass, which keeps nothing before the first of the layers. Raises NetworkError where a layer has no maps, or the
     score does not depend on it.
@@ -87,7 +87,7 @@ def _last_maps(network: Network, images: ImageBatch, objective: Objective) -> tu
 
 
 def _tries(network: Network, candidates: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Which layers are tried together: mostly the first will do, and tokens need more."""
+    """The layers of each pass: first one alone, which mostly suffices, unless it has a class token; then several."""
     alone = bool(candidates) and not network.layer(candidates[0]).layout.prefix
     if alone:
         yield candidates[:1]
@@ -98,7 +98,7 @@ def _tries(network: Network, candidates: Sequence[str]) -> Iterator[Sequence[str
 def _pass(
     network: Network, images: ImageBatch, objective: Objective, layers: Sequence[str]
 ) -> tuple[Target, dict[str, LayerMaps]]:
-    """What is asked, and the maps of those of the layers that the score depends on, in their order."""
+    """The target, and the maps of those of the layers that the score depends on, in their order."""
     with with_gradients(network.device):
         look = network.look(images.images, objective.needs, leaf=layers)
         scores = objective(look)
@@ -120,10 +120,10 @@ def _require_maps(network: Network, name: str) -> None:
     """Raise NetworkError where a layer has no maps of its own."""
     if name in ("input", "output"):
         raise NetworkError(f"Class activation maps are made of an inner layer, not of the {name} of {network.name}.")
-    kind = network.layer(name).layout.kind
-    if kind in ("vector", "roi", "other"):
-        network.layer(name).channels  # noqa: B018 - says what to do about tokens whose grid is not known
+    layer = network.layer(name)
+    if layer.layout.kind in ("vector", "roi", "other"):
+        length = layer.channels  # raises NetworkError for all but vectors
         raise NetworkError(
-            f"{name} of {network.name} gives a vector, and class activation maps are made of a layer with maps or "
-            "tokens, such as the default."
+            f"{name} of {network.name} gives a vector of {length} numbers, and class activation maps are made of a "
+            "layer with maps or tokens, such as the default."
         )

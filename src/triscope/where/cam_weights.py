@@ -1,4 +1,4 @@
-"""The weights of class activation maps: how much each map of a layer counts, (B, C, h, w) or the same everywhere.
+"""The weights of class activation maps: one for each map of a layer (B, C, 1, 1), or for each position (B, C, h, w).
 
 See `triscope.where.cam` for the formulas and where they come from.
 """
@@ -21,7 +21,7 @@ _TINY = 1e-6  # keeps the quotient of Grad-CAM++ finite
 
 
 def weights_of(kind: Weighting, target: Target, maps: LayerMaps, batch: int) -> Iterator[tuple[int, int, Tensor]]:
-    """The weights, more and more of them: how many of how many maps are weighed, and the weights so far."""
+    """The weights, step by step: how many maps are weighted, of how many, and the weights so far."""
     if kind in _FROM_GRADIENTS:
         yield 1, 1, _FROM_GRADIENTS[kind](maps.activations, maps.gradients)
         return
@@ -42,20 +42,20 @@ def grad_cam_weights(activations: Tensor, gradients: Tensor) -> Tensor:
 
 
 def grad_cam_pp_weights(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Positive gradients, weighed by place (Chattopadhay et al., 2018, equations 10 and 19)."""
+    """Positive gradients, weighted at each position (Chattopadhay et al., 2018, equations 10 and 19)."""
     square = gradients.square()
     share = square / (2 * square + activations.sum((2, 3), keepdim=True) * square * gradients + _TINY)
     return (share.where(gradients != 0, 0) * gradients.relu()).sum((2, 3), keepdim=True)
 
 
 def hires_weights(activations: Tensor, gradients: Tensor) -> Tensor:
-    """The gradient at each place (Draelos and Carin, 2020)."""
+    """The gradient at each position (Draelos and Carin, 2020)."""
     del activations
     return gradients
 
 
 def layer_cam_weights(activations: Tensor, gradients: Tensor) -> Tensor:
-    """The positive gradient at each place (Jiang et al., 2021)."""
+    """The positive gradient at each position (Jiang et al., 2021)."""
     del activations
     return gradients.relu()
 
@@ -74,12 +74,12 @@ def eigen_weights(activations: Tensor, gradients: Tensor) -> Tensor:
 
 
 def _drops(scores: Tensor, whole: Tensor) -> Tensor:
-    """What each map adds to the score; nothing is known of those that were not tried."""
+    """What each map adds to the score; zero for maps that were not tried yet."""
     return (whole - scores).where(scores.isfinite(), 0)
 
 
 def _shares(scores: Tensor, whole: Tensor) -> Tensor:
-    """The softmax over the maps; one that was not tried gets none, and an image of which none was, zero."""
+    """The softmax over the maps; maps that were not tried yet get weight zero."""
     del whole
     return scores.softmax(1).nan_to_num(0)
 
@@ -95,7 +95,7 @@ _FROM_SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"ablation": _drop
 
 
 def _masked_by_each(target: Target, maps: LayerMaps, batch: int) -> Iterator[Tensor]:
-    """The scores of the images seen through each map, enlarged and stretched to [0, 1], image by image."""
+    """The scores of the images multiplied by each map, enlarged and scaled to [0, 1], image by image."""
 
     def seen() -> Iterator[Changed[None]]:
         for image, (picture, several) in enumerate(zip(target.images, maps.activations, strict=True)):
@@ -111,8 +111,9 @@ def _masked_by_each(target: Target, maps: LayerMaps, batch: int) -> Iterator[Ten
 def _without_each(target: Target, maps: LayerMaps, batch: int) -> Iterator[Tensor]:
     """The scores of the images without each map, image by image.
 
-    Everything up to the layer is computed once for many maps: there, one image becomes as many as maps are left out.
-    Networks in which that cannot be - what goes around the layer is of one image - are shown the image many times.
+    Everything up to the layer is computed once for many maps: there, one image is repeated for each map left out.
+    Where that fails, as when a skip connection around the layer still holds one image, the whole network is run on
+    copies of the image.
     """
     layer = target.network.layer(maps.name)
     count = maps.activations.shape[1]
@@ -136,7 +137,7 @@ def _without_each(target: Target, maps: LayerMaps, batch: int) -> Iterator[Tenso
 def _ask_without(
     target: Target, image: int, pictures: Tensor, maps: LayerMaps, channels: Sequence[int]
 ) -> Tensor | None:
-    """The scores without each of the channels, or None where the network does not take one image for many."""
+    """The scores without each of the channels, or None where the image cannot be repeated at the layer."""
     asked = target.objective.of(image)
     edits = {maps.name: lambda values: _left_out(values, maps, len(pictures), channels)}
     try:
@@ -151,14 +152,14 @@ def _ask_without(
 
 
 def _left_out(values: Tensor, maps: LayerMaps, pictures: int, channels: Sequence[int]) -> Tensor:
-    """What the layer gives (as the module arranges it) for as many images as channels, each image without one of them.
+    """The layer's output (in the module's own layout) for as many images as channels, each without one of them.
 
-    Where there is one image, it becomes as many. What is no position, such as a class token, stays.
+    A single image is repeated. What is no position, such as a class token, stays.
     """
     count = len(channels)
     if pictures < count:
         values = values.repeat_interleave(count, 0)
-    # Maps are a selection of what the module gives: the gradient of a map is where it lies there.
+    # Maps are a selection of the module's output: the gradient of a map says where in the output it lies.
     with torch.enable_grad():
         probe = torch.zeros_like(values, requires_grad=True)
         chosen = maps.view(probe, count)[range(count), list(channels)]
@@ -167,6 +168,6 @@ def _left_out(values: Tensor, maps: LayerMaps, pictures: int, channels: Sequence
 
 
 def _fan(network: Network, layer: str) -> int:
-    """How many times as large as this layer the network's largest is: so many more of it take no more memory."""
+    """How many times as large as this layer the largest one is: so many copies take no more memory than that."""
     sizes = {name: torch.Size(known.shape).numel() for name, known in network.layers.items()}
     return max(1, max(sizes.values()) // sizes[layer])

@@ -1,10 +1,10 @@
 """Maps side by side: several methods on one image, several units by one method; and the difference of two networks.
 
-    compare       a figure: one row for each unit, one column for each method, one scale for each method
+    compare       a figure: one row for each unit, one column for each method, one colour scale for each method
     difference    the map of one network minus that of another
 
-Maps of different methods are in different units and cannot share a scale. So each method has its own, stated beside its
-name, and all units share that: what is paler there is weaker.
+Maps of different methods are in different units and cannot share a colour scale. So each method has its own, stated
+beside its name, for all units: what is paler there is weaker.
 
 **When it misleads.** The eye prefers sharp maps and those that agree with it. Neither says which is right; `judge` puts
 numbers beside them. Of two checkpoints, all weights have changed: a difference shows where the maps differ, not why.
@@ -41,9 +41,8 @@ _WIDE = 2.4  # how many times as wide as high the maps of a single unit are toge
 class HeatmapTable(Drawn):
     """Maps by unit and method: values (B, units, methods, H, W) over `image` (B, 1 or 3, H, W).
 
-    `methods` name the columns, `asked` the units of each image; `answers` (B, units) are what the network says of them,
-    and `scores` (B,) of the first, which is `objective`. `further` are those of the other units that are named
-    directions.
+    `methods` name the columns, `asked` the units of each image; `answers` (B, units) are their scores, and
+    `scores` (B,) those of the first, which is `objective`. `further` are the other units that are named directions.
     """
 
     image: PerImage[Tensor]
@@ -56,13 +55,13 @@ class HeatmapTable(Drawn):
     further: tuple[Objective, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """What was asked and answered, and the scale of each method."""
+        """The units, their scores, and the scale of each method."""
         scales = [dict(zip(self.methods, _scales(values), strict=True)) for values in self.values]
         facts = {"asked": [list(units) for units in self.asked], "scores": self.answers.tolist(), "scales": scales}
         return super().summary() | facts
 
     def montage(self) -> render.Montage:
-        """A row for each unit, the image first, and a column for each method; of a single unit, as many rows as fit."""
+        """A row for each unit, the image first, and a column for each method; a single unit wraps into rows."""
         cells = [cell for number in range(len(self)) for cell in self._cells(number)]
         single = len(cells) == 1 + len(self.methods)
         return render.montage(cells, None if single else 1 + len(self.methods), aspect=_WIDE)
@@ -72,7 +71,7 @@ class HeatmapTable(Drawn):
         return self.montage().paint()
 
     def drawing(self) -> Drawing | None:
-        """The maps of one image over the photo; their numbers come as levels, since a photo lies under the colours."""
+        """The maps of one image over the photo; values come as grey levels, since colours are blended with it."""
         if len(self) > 1:
             return None
         scales = _scales(self.values[0])
@@ -95,7 +94,7 @@ class HeatmapTable(Drawn):
         return {"kind": "maps", "name": "compare", "size": size, "style": "overlay", "maps": maps, "levels": sheet}
 
     def photos(self) -> list[Tensor]:
-        """What the network saw."""
+        """The images as the network sees them."""
         return [self.visible(self.image[0].float())]
 
     def _cells(self, number: int) -> list[render.Tile]:
@@ -194,18 +193,18 @@ def difference(
 
 
 def one_channel_map(heat: Heatmap) -> Tensor:
-    """The map as one number a pixel (B, H, W): with its sign, or of several colours the largest magnitude."""
+    """The map as one number per pixel (B, H, W): its value, or of several channels the largest magnitude."""
     values = heat.values
     return (values if values.shape[1] == 1 else one_channel(values, "max"))[:, 0]
 
 
 def _scales(values: Tensor) -> list[float]:
-    """For each method of (units, methods, H, W), what gets the full colour: one scale for all units."""
+    """For each method of (units, methods, H, W), the value of full colour: one scale for all units."""
     return [render.scale_of(maps[maps != 0], _PERCENTILE) for maps in values.unbind(1)]
 
 
 def _over(picture: Tensor, values: Tensor, scale: float) -> Tensor:
-    """A map (H, W) over the picture (3, H, W), as clear as it is weak."""
+    """A map (H, W) over the image (3, H, W), more transparent where it is weaker."""
     signed = bool((values < 0).any())
     heat = render.signed(values, scale) if signed else render.unsigned(values, scale)
     pale = picture.mean(0, keepdim=True).expand(3, -1, -1) * 0.6 + 0.4
@@ -216,14 +215,14 @@ def _two(network: Network | Sequence[Network]) -> tuple[Network, Network]:
     several = [network] if isinstance(network, Network) else list(network)
     if len(several) != 2:
         raise OptionError(
-            f"difference compares two networks, and {len(several)} was given; give both in a list, or the second with "
+            f"difference compares two networks, not {len(several)}; give both in a list, or the second with "
             "--beside NAME."
         )
     return several[0], several[1]
 
 
 def _same_question(objective: Objective, first: Network, second: Network) -> Objective:
-    """The question for the second network. Raises ObjectiveError where its classes are others."""
+    """The objective for the second network. Raises ObjectiveError where its classes differ."""
     reads_classes = any(need.layer == "output" for need in objective.needs)
     if reads_classes and first.classes and second.classes and first.classes != second.classes:
         raise ObjectiveError(

@@ -2,12 +2,12 @@
 
     C(pixel) = m * (pixel - baseline),     m = product of (difference out) / (difference in) along the way back
 
-It is the gradient with every slope replaced by a quotient of differences (the rescale rule), so that a saturated unit
-still hands on what it differs by. Linear parts keep their gradient; what is done at everything else stands in
+It is the gradient with every derivative replaced by a quotient of differences (the rescale rule), so that a saturated
+unit still passes its difference on. Linear parts keep their gradient; the rules of all other operations are in
 `triscope.where.propagation.rescale`.
 
-**When it misleads.** As all that starts from a baseline: a pixel that is as it is there gets nothing. Units that cancel
-each other before they meet are credited with both sides. In deep networks its maps are nearly input x gradient, noise
+**When it misleads.** As with every baseline, a pixel that equals it gets nothing. Units that cancel each other are both
+credited in full. In deep networks its maps are nearly input x gradient, noise
 included.
 
 **References.** A. Shrikumar, P. Greenside, A. Kundaje, "Learning important features through propagating activation
@@ -60,7 +60,7 @@ def deep_lift(
     values, differences = torch.zeros_like(pictures), pictures.new_zeros(len(pictures))
     for start in starts:
         recording = Recording()
-        with with_gradients(network.device):  # a rule is followed where gradients are on; here nothing asks for any
+        with with_gradients(network.device):  # rules act only where gradients are on; none is computed here
             before = network.look(start, objective.needs, rule=recording)
         found = gradient_of(network, images, objective, rule=Rescale(tuple(recording.calls)))
         values += (pictures - start) * found.values / len(starts)
@@ -75,4 +75,4 @@ def _notes(tally: NonlinearityCount) -> tuple[str, ...]:
     if not tally.others:
         return ()
     met = NonlinearityCount(others=tally.others).sentence()
-    return (f"Operations whose slope was taken, for want of a rule of differences: {met}.",)
+    return (f"Operations without a rescale rule, passed back by their gradient: {met}.",)

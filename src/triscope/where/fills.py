@@ -1,13 +1,12 @@
-"""What stands where nothing should be seen: plain colours, blur, noise, and the surroundings grown into the gap.
+"""What replaces hidden pixels: plain colours, blur, noise, and inpainting from the surroundings.
 
     black, grey     every pixel 0, or 0.5
     mean            each image's own mean colour
     blur            the image, blurred until no detail is left
     random          uniform noise
-    inpainted       what lies around the hidden place, carried on into it
+    inpainted       the surroundings of the hidden pixels, interpolated into them
 
-There is no picture of nothing: a network has an opinion of a grey square, too, and what a method says depends on the
-choice.
+No fill is neutral: a network responds to a grey square, too, and maps depend on the choice.
 """
 
 from collections.abc import Callable
@@ -20,14 +19,14 @@ from torch.nn import functional as F
 Plain: TypeAlias = Literal["grey", "black", "mean", "blur"]
 Fill: TypeAlias = Literal[Plain, "inpainted"]
 
-#: Hides places (1, H, W) of image number i: the picture (C, H, W) without them.
+#: (i, mask (1, H, W)) -> image number i (C, H, W) with the pixels of the mask hidden.
 Hide: TypeAlias = Callable[[int, Tensor], Tensor]
 
-_BLUR = 1 / 12  # the spread of the blur, as a part of the image's shorter side
+_BLUR = 1 / 12  # standard deviation of the blur, as a fraction of the image's shorter side
 
 
 def hiding(images: Tensor, fill: Fill) -> Hide:
-    """How places of `images` (B, C, H, W) are hidden: places are bool (1, H, W), true where nothing is to be seen."""
+    """The function that hides pixels of `images` (B, C, H, W) under a mask, bool (1, H, W), true where hidden."""
     if fill == "inpainted":
         return lambda image, hidden: inpainted(images[image], hidden)
     plain = filled(images, fill)
@@ -35,7 +34,7 @@ def hiding(images: Tensor, fill: Fill) -> Hide:
 
 
 def filled(images: Tensor, fill: Plain) -> Tensor:
-    """Pictures of the shape of `images` (B, C, H, W) that show nothing of what is in them, or nearly nothing."""
+    """Fills of the shape of `images` (B, C, H, W), which show nothing of their content, or nearly nothing."""
     if fill == "mean":
         return images.mean((2, 3), keepdim=True).expand_as(images)
     if fill == "blur":
@@ -44,14 +43,14 @@ def filled(images: Tensor, fill: Plain) -> Tensor:
 
 
 def noise(images: Tensor, count: int, seed: int) -> Tensor:
-    """`count` pictures (count, C, H, W) of uniform noise, of the size of `images`."""
+    """`count` images (count, C, H, W) of uniform noise, of the size of `images`."""
     generator = torch.Generator().manual_seed(seed)
     made = torch.rand(count, *images.shape[1:], generator=generator, dtype=torch.float64)
     return made.to(images)
 
 
 def blurred(images: Tensor, spread: float) -> Tensor:
-    """Images (B, C, H, W) under a Gaussian of that spread in pixels; the border is carried on."""
+    """Images (B, C, H, W) blurred by a Gaussian of that standard deviation in pixels; border pixels are repeated."""
     reach = round(3 * spread)
     places = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
     kernel = torch.softmax(-0.5 * (places / spread).square(), 0)
@@ -62,10 +61,10 @@ def blurred(images: Tensor, spread: float) -> Tensor:
 
 
 def inpainted(image: Tensor, hidden: Tensor) -> Tensor:
-    """The image (C, H, W) with its hidden places (1, H, W) filled from around them.
+    """The image (C, H, W) with its hidden pixels (1, H, W) interpolated from those around them.
 
-    Averages of what is seen are made coarser and coarser until they reach across the gap, and carried back (push-pull;
-    S. Gortler et al., "The lumigraph", 1996). Where all is hidden, grey.
+    Visible pixels are averaged at coarser and coarser scales until these span the gap, then upsampled into it
+    (push-pull; S. Gortler et al., "The lumigraph", 1996). Grey where all is hidden.
     """
     seen = (~hidden).to(image)
     if not seen.any():
@@ -74,14 +73,14 @@ def inpainted(image: Tensor, hidden: Tensor) -> Tensor:
 
 
 def _pulled(weighed: Tensor, weight: Tensor) -> Tensor:
-    """The smooth picture (C, h, w) that values times weights, and weights (1, h, w) in [0, 1], are samples of."""
+    """The smooth image (C, h, w) interpolated from `weighed`, values times weights, and weights (1, h, w) in [0, 1]."""
     own = weighed / weight.clamp_min(1e-12)
     if bool(weight.all()) or max(weight.shape[-2:]) == 1:
         return own
     size = (weight.shape[-2] + 1) // 2, (weight.shape[-1] + 1) // 2
     coarse = F.adaptive_avg_pool2d(torch.cat([weighed, weight])[None], size)[0]
     share = coarse[-1:]
-    # A coarse place that saw anything is sure of its mean; its weight says only how it is mixed with its neighbours.
+    # A coarse pixel with any visible part counts in full: the weight only mixes it with its neighbours.
     below = _pulled(coarse[:-1] / share.clamp_min(1e-12) * (share > 0), (share > 0).to(share))
     up = F.interpolate(below[None], weight.shape[-2:], mode="bilinear", align_corners=False)[0]
     return torch.lerp(up, own, weight)

@@ -1,4 +1,4 @@
-"""The gradient of a question: what every method of WHERE that propagates back is made of."""
+"""The gradient of an objective, from which all methods of WHERE by backpropagation are made."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from triscope.where.target import in_words, require_dependence, with_gradients
 class Gradient:
     """`values`, the gradient of the score at a layer, and `activations` there: both (B, C, h, w) or (B, D).
 
-    `scores` (B,) is the objective's answer, `objective` what was asked in the end, `seen` what of. `tally` counts the
-    calls that a backward rule met, where one was followed.
+    `scores` (B,) are those of `objective`, which has its top class determined, on the images `seen`. `tally` counts the
+    calls that a backward rule met, if one was used.
     """
 
     values: Tensor
@@ -52,14 +52,14 @@ def gradient(
 def gradient_of(
     network: Network, seen: ImageBatch, asked: Objective, *, at: str = "input", rule: Rule | None = None
 ) -> Gradient:
-    """The same of what the network sees of images, and of an objective that is bound to it."""
+    """The same for prepared images and an objective that is bound to the network."""
     with with_gradients(network.device):
         look = network.look(seen.images, asked.needs, leaf=at, rule=rule)
         scores = asked(look)
         require_dependence(scores, asked, at, network)
         if rule and look.tally:
             look.tally.meet_functions_behind(scores)
-            if "CheckpointFunction" in look.tally.others:  # the checkpoint that autograd cannot be asked through
+            if "CheckpointFunction" in look.tally.others:  # reentrant checkpoints do not support torch.autograd.grad
                 raise no_gradient(network, asked, at)
             rule.check(look.tally, network.name)
         with differentiating(network, asked, at):

@@ -7,7 +7,7 @@
                the filled image, and the sum of w the difference to it: KernelSHAP, an estimate of Shapley values
 
 **When it misleads.** The score is not linear: the note says how much of its variance the model explains, and where that
-is little, so is the map's worth. With the kernel of LIME, w is pulled towards zero by the penalty, and its scale means
+is little, the map means little. With the kernel of LIME, the penalty shrinks w towards zero, so that its scale means
 little.
 
 **References.** M. Ribeiro, S. Singh, C. Guestrin, "Why should I trust you? Explaining the predictions of any
@@ -65,7 +65,8 @@ def lime(
     values = [torch.zeros(game.players(image), dtype=torch.float64) for image in range(len(target))]
     explained = [1.0] * len(target)
     for image in range(len(target)):
-        for done, values[image], explained[image] in _fitted(game, image, samples, kernel, batch_size, seed):  # noqa: B020
+        for done, coefficients, part in _fitted(game, image, samples, kernel, batch_size, seed):
+            values[image], explained[image] = coefficients, part
             notes = [f"The linear model explains {part:.0%} of the variance of the score." for part in explained]
             index, total = image * samples + done, samples * len(target)
             yield Step(index, total, float(target.scores.mean()), {}, game.result(SegmentHeatmap, values, notes))
@@ -74,7 +75,7 @@ def lime(
 def _fitted(
     game: Game, image: int, samples: int, kernel: Kernel, batch_size: int, seed: int
 ) -> Iterator[tuple[int, Tensor, float]]:
-    """How many coalitions were asked, the coefficients so far, and how much of the variance they explain."""
+    """How many coalitions were evaluated, the coefficients so far, and how much of the variance they explain."""
     nothing, everything = game.ends(image)
     members: list[Tensor] = []
     scores: list[float] = []
@@ -97,7 +98,7 @@ def _fitted(
 
 
 def drawn_coalitions(players: int, count: int, kernel: Kernel, seed: int) -> Iterator[Tensor]:
-    """`count` random coalitions (players,), as the kernel wants them drawn."""
+    """`count` random coalitions (players,), from the distribution of the kernel."""
     generator = torch.Generator().manual_seed(seed)
     if kernel == "lime" or players < 2:
         for _ in range(count):
@@ -116,7 +117,7 @@ def drawn_coalitions(players: int, count: int, kernel: Kernel, seed: int) -> Ite
 
 
 def lime_kernel(visible: Tensor) -> Tensor:
-    """The weights (m,) of coalitions (m, n), by their cosine distance to the one that shows everything."""
+    """The weights (m,) of coalitions (m, n), by their cosine distance to the full one."""
     cosine = (visible.sum(1) / visible.shape[1]).sqrt()
     return (-((1 - cosine) ** 2) / _WIDTH**2).exp()
 
@@ -143,7 +144,7 @@ def constrained(members: Tensor, gains: Tensor, total: float) -> Tensor:
 
 
 def _explained(scores: Tensor, fitted: Tensor, weights: Tensor) -> float:
-    """The part of the weighted variance of the scores that the model explains: 1 where there is none."""
+    """The part of the weighted variance of the scores that the model explains; 1 where the variance is zero."""
     level = (weights @ scores) / weights.sum()
     whole = float(weights @ (scores - level).square())
     return 1 - float(weights @ (scores - fitted).square()) / whole if whole else 1.0

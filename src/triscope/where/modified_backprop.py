@@ -4,10 +4,10 @@
     deconvnet           g * [g > 0]
     guided backprop     g * [x > 0] * [g > 0]
 
-Only what raises the unit is passed on, so the picture is sharp: the pattern in this image that the unit answers to.
+Only positive contributions are passed back, so the map is sharp: the pattern in this image that the unit responds to.
 
 **When it misleads.** Both sharpen edges and depend little on the class asked (Adebayo et al., "Sanity checks for
-saliency maps", 2018; Nie et al., 2018): for a class, they show what is in the picture rather than why it is called so.
+saliency maps", 2018; Nie et al., 2018): for a class, they show what is in the image rather than why it has this class.
 They say most about one neuron of a middle layer.
 
 **References.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. J. Springenberg

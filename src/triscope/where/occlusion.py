@@ -2,17 +2,17 @@
 
     value at a pixel = mean over the windows w that cover it of  S(x) - S(x without w)
 
-Nothing but the network's answers is used, so it holds for any network, and says what hiding does rather than what a
-small change would.
+Only the network's output is used, so it works for any network, and measures the effect of hiding rather than of a small
+change.
 
-**When it misleads.** It sees what one window holds: where either of two places is enough, hiding one of them changes
-nothing. What is filled in has edges and a colour of its own, which the network may answer to; compare fills. The map
-is as coarse as the window.
+**When it misleads.** It hides one window at a time: where either of two places is enough, hiding one of them changes
+nothing. The fill has edges and a colour of its own, which the network may respond to; compare fills. The map is as
+coarse as the window.
 
 **Reference.** M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, section 4.2.
 
 **Differences from the paper.** Windows that reach over the border are cut there, as Captum's are. The paper draws the
-score itself under occlusion; ours is what it falls by, so that zero means no difference.
+score itself under occlusion; ours is its fall, so that zero means no difference.
 """
 
 from collections.abc import Generator, Iterator

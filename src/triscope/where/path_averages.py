@@ -1,23 +1,23 @@
-"""The gradient averaged along the way from a picture of nothing to the image, times that way.
+"""The gradient averaged along the path from a baseline to the image, times their difference.
 
     integrated gradients    (x - b) * mean over a in [0, 1] of dS/dx (b + a (x - b))         b a baseline
     expected gradients      the mean of that over many baselines, one random a for each
 
-A gradient at the image alone vanishes where the unit is saturated; along the way it is met where it acts. The values of
-integrated gradients sum to S(x) - S(b), whatever the network (completeness); how far the sum of a finite number of
-steps is off is in the result.
+The gradient at the image alone vanishes where the unit is saturated; along the path it does not. The values of
+integrated gradients sum to S(x) - S(b), whatever the network (completeness); the result states the error of a finite
+number of steps.
 
-**When it misleads.** What is as it is in the baseline gets nothing: with a black baseline, black pixels. The way there
-leads through pictures unlike any photo. Maps are as noisy as gradients are, if less.
+**When it misleads.** Pixels that equal the baseline get nothing: with a black baseline, black pixels. The path leads
+through images unlike any photo. Maps are noisy like gradients, though less.
 
 **References.** M. Sundararajan, A. Taly, Q. Yan, "Axiomatic attribution for deep networks", ICML 2017. G. Erion et al.,
 "Improving performance of deep learning models with axiomatic attribution priors and expected gradients", Nature Machine
 Intelligence 2021. P. Sturmfels, S. Lundberg, S.-I. Lee, "Visualizing the impact of feature attribution baselines",
 Distill 2020.
 
-**Differences from the paper.** Pixels are taken before normalisation, so that the way is a straight line in [0, 1]; as
-normalisation is affine, values are the same. The points of expected gradients are one in each of as many equal parts of
-the way (stratified), in random order.
+**Differences from the paper.** Pixels are taken before normalisation, so that the path is a straight line in [0, 1]; as
+normalisation is affine, values are the same. The points of expected gradients are stratified: one in each of as many
+equal parts of the path, in random order.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -58,12 +58,12 @@ BASELINE = ImageInput(
     help=f"the baseline: {', '.join(get_args(Plain))}, random, or an image",
 )
 _REFERENCES = ImageInput(many=True, part="reference", help="a baseline image; may be repeated")
-_FIRST, _MOST = 16, 1024  # steps, where their number is found
+_FIRST, _MOST = 16, 1024  # steps, if their number is automatic
 
 
 @dataclass(frozen=True)
 class Quadrature:
-    """How the integral along a way is computed.
+    """How the integral along the path is computed.
 
     steps         number of points on the path at which the gradient is computed, or auto: as many as the tolerance
                   needs, up to 1024
@@ -86,7 +86,7 @@ class PathHeatmap(Heatmap):
     """A heatmap whose values should add up.
 
     `differences` (B,) are the scores less those of the baseline, to which the values of each image should sum; `errors`
-    (B,) are how far their sums are off, as parts of that.
+    (B,) are the relative errors of the sums.
     """
 
     differences: PerImage[Tensor] = field(kw_only=True)
@@ -184,7 +184,7 @@ def expected_gradients(
 def _integrated(
     target: Target, starts: Tensor, points: Sequence[tuple[float, float]], images: Sequence[int], batch_size: int
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """How many of how many gradients are taken, and the integral for those images so far: (n, C, H, W)."""
+    """How many gradients are done, of how many, and the integral for those images so far: (n, C, H, W)."""
     sums = Sums(len(starts) * len(images), target.images)
 
     def copies() -> Iterator[Changed[tuple[int, float]]]:
@@ -205,7 +205,7 @@ def _integrated(
 
 
 def _points(rule: Rule, count: int) -> list[tuple[float, float]]:
-    """Where on the way from 0 to 1 gradients are taken, and the weight of each; in an order that spreads them."""
+    """The points in [0, 1] at which gradients are computed, and the weight of each; in an order that spreads them."""
     if rule == "trapezoid":
         places = np.linspace(0, 1, count)
         weights = np.full(count, 1 / (count - 1))
@@ -213,7 +213,7 @@ def _points(rule: Rule, count: int) -> list[tuple[float, float]]:
     else:
         places, weights = np.polynomial.legendre.leggauss(count)
         places, weights = (places + 1) / 2, weights / 2
-    # What there is when a job is stopped comes from all parts of the way: the digits of the number are read backwards.
+    # In bit-reversed order, so that a job that is stopped has points from all parts of the path.
     order = sorted(range(count), key=lambda number: f"{number:016b}"[::-1])
     return [(float(places[number]), float(weights[number])) for number in order]
 
@@ -228,18 +228,18 @@ def starts_of(images: Tensor, baseline: ImageBatch | str, count: int, seed: int)
 
 
 def _like(seen: ImageBatch, images: Tensor) -> Tensor:
-    """Pictures at the size of `images`."""
+    """Images, resized to the size of `images`."""
     rows, cols = images.shape[-2:]
     return resize(seen.images, (rows, cols))
 
 
 def _mean_score(target: Target, starts: Tensor) -> Tensor:
-    """The mean score of the baselines (n, B, C, H, W), each asked what its image is asked: (B,)."""
+    """The mean score of the baselines (n, B, C, H, W), each by the objective of its image: (B,)."""
     return torch.stack([target.ask(start, range(len(target))) for start in starts]).mean(0)
 
 
 def _draws(references: int, samples: int, seed: int) -> tuple[list[int], list[float]]:
-    """For each sample a reference, all of them equally often, and a place on the way, all parts equally often."""
+    """For each sample a reference, all of them equally often, and a point on the path, all parts equally often."""
     generator = torch.Generator().manual_seed(seed)
     rounds = [torch.randperm(references, generator=generator) for _ in range(-(-samples // references))]
     places = (torch.randperm(samples, generator=generator) + torch.rand(samples, generator=generator)) / samples

@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation (LRP): the score shared out, layer by layer, among what it was made of.
+"""Layer-wise relevance propagation (LRP): the score distributed, layer by layer, over the inputs of each layer.
 
     R_i = sum_j (share of i in what made j) * R_j         from R = score at the unit down to the pixels
 
@@ -8,7 +8,7 @@ of layer its rule. Attention, normalisations, activations and products follow At
 
 **When it misleads.** Rules are chosen because maps look right, and another composite gives another map of the same
 network. z+ follows only what raises a unit: its maps depend little on the class asked, and less the deeper the network
-(Sixt et al., 2020). What biases add is given to no pixel.
+(Sixt et al., 2020). The share of biases is given to no pixel.
 
 **References.** S. Bach et al., "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
 propagation", PLOS ONE 2015. G. Montavon et al., "Layer-wise relevance propagation: an overview", 2019. M. Kohlbrenner
@@ -63,7 +63,7 @@ def relevance(
 
 
 def _notes(tally: NonlinearityCount) -> tuple[str, ...]:
-    """What a reader should know of how the relevance got through the network."""
+    """What a reader should know of how relevance was propagated."""
     others = Counter(tally.others)
     unfolded = others.pop(UNFOLDED, 0)
     notes = []

@@ -5,14 +5,14 @@
 A mask is a coarse grid of random cells, on or off, enlarged smoothly and shifted at random.
 
 **When it misleads.** It is an estimate: with few masks the map is mostly the masks' own noise, which looks like blobs.
-Hidden places are dimmed to the fill and not removed. A small object needs smaller cells, and these more masks.
+Hidden pixels fade to the fill and are not removed. A small object needs smaller cells, and these more masks.
 
 **Reference.** V. Petsiuk, A. Das, K. Saenko, "RISE: randomized input sampling for explanation of black-box models",
 BMVC 2018.
 
-**Differences from the paper.** The mean score of all masked images is taken off, so that zero means no difference; this
-is the paper's map but for a constant, and less noisy, as places that happen to be visible more often gain nothing by
-it. The paper asks the probability of a class; ours whatever is asked (`prob:tabby`).
+**Differences from the paper.** The mean score of all masked images is subtracted, so that zero means no difference;
+this is the paper's map up to a constant, and less noisy, as pixels that happen to be visible more often gain nothing by
+it. The paper's score is the probability of a class; ours is any objective (`prob:tabby`).
 """
 
 from collections.abc import Generator, Iterator
@@ -57,8 +57,8 @@ def rise(
     rows, cols = target.images.shape[-2:]
 
     def copies() -> Iterator[Changed[Tensor]]:
-        for mask in random_masks(masks, (rows, cols), cells, visible, seed):
-            mask = mask.to(target.images)  # noqa: PLW2901 - the same mask where the pictures are
+        for drawn in random_masks(masks, (rows, cols), cells, visible, seed):
+            mask = drawn.to(target.images)
             for image in range(len(target)):
                 yield Changed(image, torch.lerp(hidden[image], target.images[image], mask), mask)
 
@@ -99,7 +99,7 @@ class _Correlation:
         self.counts.index_add_(0, index, torch.ones_like(scores))
 
     def values(self) -> Tensor:
-        """(B, 1, H, W); zero for an image that nothing is known of yet."""
+        """(B, 1, H, W); zero for an image without any score yet."""
         counts = self.counts.clamp_min(1).view(-1, 1, 1, 1)
         mean = self.scores.view(-1, 1, 1, 1) / counts
         return (self.products - mean * self.masks) / (self.visible * counts)

@@ -4,8 +4,8 @@
     input x gradient    pixel * d score / d pixel
 
 **When it misleads.** A gradient says what a small change would do, not what the score is made of: where a unit is
-saturated the gradient vanishes although the evidence is there. Saliency of a deep network is noisy, and the noise is
-the network's own. Input x gradient gives nothing to a pixel that is black, whatever it means.
+saturated the gradient vanishes although the evidence is there. Saliency of a deep network is noisy, since the
+network's gradient is. Input x gradient is zero at black pixels, however much they matter.
 
 **References.** K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks: visualising image
 classification models and saliency maps", ICLR workshop 2014. A. Shrikumar et al., "Not just a black box", 2016 (input x
@@ -41,7 +41,7 @@ def saliency(
     found = gradient_of(network, images, objective)
     values = found.values
     if channels != "signed":
-        values = values.abs_()  # in place: nobody else holds this gradient
+        values = values.abs_()  # in place: this gradient is used nowhere else
     values = values.amax(1, keepdim=True) if channels == "max" else values.sum(1, keepdim=True)
     return heatmap(network, found, values)
 

@@ -1,18 +1,18 @@
-"""Segmentation from a map: the object that a class is seen in, cut out without having learned any outline.
+"""Segmentation from a map: the object of a class, cut out without any training on outlines.
 
     the smoothed map      top 5 %: object; top 25 %: probably; lowest 30 %: background; the rest probably background
-    GrabCut               models of the colours of both, and the cut between them along edges, in turn
+    GrabCut               in turn, colour models of both, and the cut between them along edges
     the mask              the largest connected part
 
 **When it misleads.** The map says what the class is recognised by, often a head and not a body; colours decide the
-rest. Where object and background are of the same colours, the outline is an invention.
+rest. Where object and background have the same colours, the outline means nothing.
 
 **References.** K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks", ICLR workshop 2014, section
 3.2. C. Rother, V. Kolmogorov, A. Blake, "GrabCut: interactive foreground extraction using iterated graph cuts",
 SIGGRAPH 2004.
 
 **Differences from the paper.** The paper takes the map as it is; ours smooths it first, since the maxima of a gradient
-lie apart. The paper's colour models are made once, of the 5 % and the 30 %; GrabCut improves them in rounds.
+are scattered. The paper's colour models are made once, of the 5 % and the 30 %; GrabCut improves them in rounds.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ from triscope.where.by_name import heatmap_methods
 from triscope.where.comparison import one_channel_map
 from triscope.where.fills import blurred
 
-_BLUR = 1 / 56  # the spread of the smoothing, as a part of the shorter side
+_BLUR = 1 / 56  # standard deviation of the smoothing, as a fraction of the shorter side
 _LIKELY = 0.75
 _INSIDE = (1, 3)  # OpenCV's numbers for what is and what may be inside
 
@@ -59,7 +59,7 @@ class Segmentation(Drawn):
         return self.values.mean((1, 2, 3))
 
     def summary(self) -> dict[str, Any]:
-        """What was asked, and how much of the image lies inside."""
+        """The objective, and how much of the image lies inside."""
         facts = {"asked": list(self.asked), "scores": self.scores.tolist(), "share": self.share.tolist()}
         return super().summary() | facts
 
@@ -147,6 +147,6 @@ def _cut(image: Tensor, seeds: Tensor, rounds: int) -> Tensor:
         count, labels, facts, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
         return labels == 1 + facts[1:, cv2.CC_STAT_AREA].argmax() if count > 1 else inside
 
-    # GrabCut draws from a generator that each thread has, the same in every new one: nobody else's is touched.
+    # OpenCV has a random generator per thread, seeded alike in each: a new thread repeats the cut and touches no other.
     with ThreadPoolExecutor(1) as alone:
         return torch.from_numpy(alone.submit(cut).result()).to(seeds)

@@ -4,11 +4,11 @@
 
 The values of an image sum to its score less that of the filled image (efficiency). There are n! orders, so that a
 sample of them is taken. Each comes with its reverse, whose error is often the opposite one; the standard error of the
-mean over these pairs is in the result. Where all 2^n coalitions cost no more than the sample, they are asked and the
-values are exact.
+mean over these pairs is in the result. Where all 2^n coalitions cost no more than the sample, all are evaluated and
+the values are exact.
 
-**When it misleads.** Values depend on how the image is divided and on what stands for a hidden superpixel. Most
-coalitions are pictures unlike any photo.
+**When it misleads.** Values depend on how the image is divided and on what replaces a hidden superpixel. Most
+coalitions are images unlike any photo.
 
 **References.** L. Shapley, "A value for n-person games", 1953. J. Castro, D. Gómez, J. Tejada, "Polynomial calculation
 of the Shapley value based on sampling", 2009. R. Mitchell et al., "Sampling permutations for Shapley value estimation",
@@ -89,12 +89,12 @@ def _is_exact(players: int, pairs: int) -> bool:
 
 
 def _cost(players: int, pairs: int) -> int:
-    """How many coalitions are asked, besides that of nobody and that of all."""
+    """How many coalitions are evaluated, besides the empty and the full one."""
     return max(1, 2**players - 2) if _is_exact(players, pairs) else 2 * pairs * (players - 1)
 
 
 def _sampled(game: Game, image: int, pairs: int, batch_size: int, seed: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """How many coalitions were asked, the mean values over the pairs of orders so far, and their standard errors."""
+    """How many coalitions were evaluated, the mean over the pairs of orders so far, and their standard errors."""
     players = game.players(image)
     generator = torch.Generator().manual_seed(seed)
     ways = [order for _ in range(pairs) for order in _pair(torch.randperm(players, generator=generator))]
@@ -134,7 +134,7 @@ def _pair(order: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _exact(game: Game, image: int, batch_size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """The values by their definition, once every coalition has answered."""
+    """The values by their definition, once every coalition has its score."""
     players = game.players(image)
     nothing, everything = game.ends(image)
     members = torch.arange(2**players)[:, None] >> torch.arange(players) & 1

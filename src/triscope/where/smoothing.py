@@ -6,8 +6,8 @@
 
 M is the gradient, or the map of another method.
 
-**When it misleads.** It is the network near the image that is asked, not at it: with much noise, of pictures it has
-never seen. Squares lose the sign, and the variance (VarGrad) is large where the gradient is unsure, which is not the
+**When it misleads.** The map describes the network around the image, not at it: with much noise, on images unlike any
+that it has seen. Squares lose the sign, and the variance (VarGrad) is large where the gradient varies, which is not the
 same as important.
 
 **References.** D. Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017. J. Adebayo et al., "Local
@@ -15,8 +15,8 @@ explanation methods for deep neural networks lack sensitivity to parameter value
 Hooker et al., "A benchmark for interpretability methods in deep neural networks", NeurIPS 2019 (SmoothGrad-squared).
 
 **Differences from the paper.** The paper takes the magnitude of the mean gradient for drawing; ours takes the colour of
-largest magnitude, as saliency does. All images of a batch get the same noise, so that a batch is a loop. Noisy pixels
-are not clipped to [0, 1].
+largest magnitude, as saliency does. All images of a batch get the same noise, so that an image has the same map in any
+batch. Noisy pixels are not clipped to [0, 1].
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -86,8 +86,8 @@ def smooth(
 ) -> Callable[..., Heatmap]:
     """Another method, averaged over noisy copies of the image: `ts.smooth(ts.grad_cam)(network, images, "tabby")`.
 
-    What comes back takes what the method takes, and gives a heatmap of its shape. The unit is settled on the image
-    itself; its recipe is none that `redo` could follow.
+    The function that is returned takes the method's arguments, and returns a heatmap of the same shape. The top class
+    is determined on the image without noise. `redo` cannot repeat the result.
     """
 
     def smoothed(network: Network, images: Images, objective: Question = None, **options: Any) -> Heatmap:
@@ -106,7 +106,7 @@ def smooth(
 
 
 def noisy_copies(images: Tensor, samples: int, spread: float, seed: int) -> Iterator[Tensor]:
-    """`samples` copies of `images` (B, C, H, W), each with the same noise on all of them, in their own ranges."""
+    """`samples` copies of `images` (B, C, H, W), each with the same noise, scaled to the range of each image."""
     generator = torch.Generator().manual_seed(seed)
     scale = spread * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
     for _ in range(samples):

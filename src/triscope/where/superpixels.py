@@ -1,7 +1,8 @@
-"""Superpixels, and what the score is when only some of them are to be seen: one engine for Shapley values and LIME.
+"""Superpixels, and the score when only some of them are visible: shared by Shapley values and LIME.
 
-A coalition says which superpixels of an image are visible; the others are filled. Its score is a number of a game whose
-players are the superpixels, and methods differ in which coalitions they ask and how they share the score out.
+A coalition says which superpixels of an image are visible; the others are filled. Its score is the value of a
+cooperative game whose players are the superpixels; methods differ in which coalitions they evaluate and how they divide
+the score.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ K = TypeVar("K")
 S = TypeVar("S", bound="SegmentHeatmap")
 
 Division: TypeAlias = Literal["slic", "grid"]
-#: An image's number, which of its superpixels are visible, and what the method knows the coalition by.
+#: An image's number, which of its superpixels are visible, and the method's key of the coalition.
 Coalition: TypeAlias = tuple[int, Tensor, K]
 
 
@@ -59,11 +60,11 @@ class Game:
         return int(self.labels[image].max()) + 1
 
     def picture(self, image: int, visible: Tensor) -> Tensor:
-        """The image (C, H, W) where only the superpixels with a true `visible` (n,) are to be seen."""
+        """The image (C, H, W) where only the superpixels with a true `visible` (n,) are shown."""
         return self.hide(image, ~visible[self.labels[image]])
 
     def ask(self, coalitions: Iterable[Coalition[K]], batch_size: int) -> Iterator[list[tuple[K, float]]]:
-        """The keys and scores of coalitions in their order, as each batch of them is answered."""
+        """The keys and scores of coalitions in their order, as each batch is evaluated."""
 
         def copies() -> Iterator[Changed[K]]:
             for image, visible, key in coalitions:
@@ -79,7 +80,7 @@ class Game:
         return float(self.target.ask(nothing[None], [image])), float(self.target.scores[image])
 
     def painted(self, values: Sequence[Tensor]) -> Tensor:
-        """For each image one number for each superpixel (n,), at every pixel of it: (B, 1, H, W)."""
+        """For each image one value for each superpixel (n,), at every pixel of it: (B, 1, H, W)."""
         like = self.target.images
         return torch.stack([one.to(like)[labels] for one, labels in zip(values, self.labels, strict=True)])
 
@@ -90,7 +91,7 @@ class Game:
 
 
 def divided(image: Tensor, division: Division, count: int) -> Tensor:
-    """The superpixels of an image (C, H, W), about `count` of them: their numbers (1, H, W), from 0, none left out.
+    """The superpixels of an image (C, H, W), about `count` of them: their numbers (1, H, W), from 0, without gaps.
 
     `slic` follows colours (Achanta et al., 2012, as scikit-image has it), `grid` is rectangles.
     """

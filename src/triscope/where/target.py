@@ -1,7 +1,7 @@
-"""What is explained: the images, and the question as it is asked of each of them.
+"""What is explained: the images, and the objective of each of them.
 
-Methods that change a picture again and again - hide a part of it, add noise, walk towards another picture - give the
-copies one by one; they are answered in batches of a bounded size, each by the question of the image it was made of.
+Methods that change an image again and again - hide a part of it, add noise, interpolate to another image - yield the
+copies one by one; they are scored in batches of a bounded size, each by the objective of the image it was made from.
 """
 
 import hashlib
@@ -30,16 +30,16 @@ from triscope.results import Heatmap
 K = TypeVar("K")
 H = TypeVar("H", bound=Heatmap)
 
-#: Networks that were found to take pictures in one order in memory only.
+#: Networks that were found to fail on channels-last images.
 _ONE_ORDER: WeakSet[Network] = WeakSet()
 
 _ANSWERS: ContextVar[dict[tuple[object, ...], Activations] | None] = ContextVar("answers", default=None)
-_MOST_KEPT = 2**22  # numbers of answers that are kept, 16 MB
+_MOST_KEPT = 2**22  # float32 numbers of activations that are kept, 16 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Changed(Generic[K]):
-    """A changed copy `picture` (C, H, W) of image number `image` of a batch; `key` is what the method knows it by."""
+    """A changed copy `picture` (C, H, W) of image number `image` of a batch; `key` is the method's own key of it."""
 
     image: int
     picture: Tensor
@@ -48,7 +48,7 @@ class Changed(Generic[K]):
 
 @dataclass(frozen=True, eq=False)
 class Batch(Generic[K]):
-    """Several changed copies: `pictures` (n, C, H, W), the images they were made of, and their keys."""
+    """Several changed copies, `pictures` (n, C, H, W), the numbers of their `images`, and their keys."""
 
     images: tuple[int, ...]
     pictures: Tensor
@@ -57,7 +57,7 @@ class Batch(Generic[K]):
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Images, and what is asked of each of them in the end: `scores` (B,) are the answers."""
+    """Images, and the objective with its top class determined: `scores` (B,) are its values."""
 
     network: Network
     seen: ImageBatch
@@ -66,7 +66,7 @@ class Target:
 
     @classmethod
     def of(cls, network: Network, images: ImageBatch, objective: Objective) -> "Target":
-        """Ask once, so that the top class is known, and what the images themselves score."""
+        """One forward pass, for the top class and the scores of the images themselves."""
         with without_gradients(network.device):
             look = network.look(images.images, objective.needs)
             scores = objective(look)
@@ -81,12 +81,12 @@ class Target:
         return len(self.seen)
 
     def ask(self, pictures: Tensor, images: Sequence[int]) -> Tensor:
-        """The scores (n,) of pictures (n, C, H, W), each asked what the image of that number is asked."""
+        """The scores (n,) of `pictures` (n, C, H, W), each by the objective of the image of that number."""
         with without_gradients(self.network.device):
             return scores_of(self.objective, answers(self.network, pictures, self.objective.needs), images)
 
     def differentiate(self, pictures: Tensor, images: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The scores (n,), and their gradients at the pictures (n, C, H, W)."""
+        """The scores (n,) of `pictures`, and their gradients (n, C, H, W)."""
         with with_gradients(self.network.device):
             look = looked_at(self.network, pictures, self.objective.needs, leaf="input")
             scores = scores_of(self.objective, look, images)
@@ -96,11 +96,11 @@ class Target:
         return scores.detach(), gradients
 
     def heatmap(self, values: Tensor, notes: Sequence[str] = ()) -> Heatmap:
-        """The result that `values` (B, C, H, W) make."""
+        """The heatmap of `values` (B, C, H, W)."""
         return self.result(Heatmap, values, notes)
 
     def result(self, kind: type[H], values: Tensor, notes: Sequence[str] = (), **more: Any) -> H:
-        """A heatmap that holds more than one does."""
+        """A heatmap with further fields."""
         return kind(
             values,
             image=self.images,
@@ -114,18 +114,18 @@ class Target:
 
 
 def looked_at(network: Network, pictures: Tensor, needs: Iterable[Need], leaf: str | None = None) -> Look:
-    """One pass over pictures (n, C, H, W), their channels last in memory where a processor is quicker so."""
+    """One pass over images (n, C, H, W), channels-last in memory on a CPU, where that is faster."""
     if network.device.type == "cpu" and not network.random and network not in _ONE_ORDER:
         try:
             return network.look(pictures.contiguous(memory_format=torch.channels_last), needs, leaf=leaf)
-        except NetworkError:  # some networks call `view`, which takes one order in memory only
+        except NetworkError:  # such as of networks that call `view`, which needs contiguous memory
             _ONE_ORDER.add(network)
     return network.look(pictures, needs, leaf=leaf)
 
 
 @contextmanager
 def kept_answers() -> Iterator[None]:
-    """Within, images that are asked about again are not passed through the network again.
+    """Within, the activations of images are kept, so that the same images need no second pass.
 
     For maps of several classes by one method: occlusion, RISE and the like hide the same parts of an image for each.
     """
@@ -140,7 +140,7 @@ def kept_answers() -> Iterator[None]:
 
 
 def answers(network: Network, pictures: Tensor, needs: Iterable[Need]) -> Activations:
-    """What pictures (n, C, H, W) give for `needs`; as it was before, where answers are kept and these were asked."""
+    """The activations of images (n, C, H, W) for `needs`; within `kept_answers`, those of an earlier pass."""
     needs, kept = frozenset(needs), _ANSWERS.get()
     if kept is None or network.random or pictures.device.type != "cpu":
         return looked_at(network, pictures, needs)
@@ -156,7 +156,7 @@ def answers(network: Network, pictures: Tensor, needs: Iterable[Need]) -> Activa
 
 
 def scores_of(objective: Objective, activations: Activations, images: Sequence[int]) -> Tensor:
-    """The scores (n,) of n rows of activations, each by what the image of that number is asked."""
+    """The scores (n,) of n rows of activations, each by the objective of the image of that number."""
     asked = {image: objective.of(image) for image in images}
     if all(one is objective for one in asked.values()):
         return objective(activations)
@@ -179,7 +179,7 @@ def in_batches(changed: Iterable[Changed[K]], size: int) -> Iterator[Batch[K]]:
 
 
 def in_words(network: Network, objective: Objective, count: int) -> tuple[str, ...]:
-    """What was asked of each of `count` images, with class names: "tabby", "features.10:42", "tabby - goose"."""
+    """The objective of each of `count` images, with class names: "tabby", "features.10:42", "tabby - goose"."""
 
     def named(term: Objective) -> Objective:
         if isinstance(term, Logit) and isinstance(term.classes, int):
@@ -207,7 +207,7 @@ def require_dependence(scores: Tensor, objective: Objective, layer: str, network
 
 @contextmanager
 def with_gradients(device: torch.device) -> Iterator[None]:
-    """Gradients on, whatever modes the caller is in; autocast would lower the precision of the way back, too."""
+    """Gradients on, whatever modes the caller is in; autocast off, which lowers the precision of gradients."""
     with torch.inference_mode(mode=False), torch.enable_grad(), no_autocast(device):
         yield
 
@@ -220,10 +220,10 @@ def without_gradients(device: torch.device) -> Iterator[None]:
 
 
 class Sums:
-    """Weighted sums of maps, for each of `count` rows: what many changed copies of few images add up to."""
+    """Weighted sums of maps, for each of `count` rows: many changed copies of few images are summed in them."""
 
     def __init__(self, count: int, like: Tensor) -> None:
-        """`like` (..., C, H, W) says how large one map is, and of which type."""
+        """`like` (..., C, H, W) has the size and type of one map."""
         with without_gradients(like.device):
             self.values = torch.zeros(count, *like.shape[-3:], dtype=like.dtype, device=like.device)
             self.weights = torch.zeros(count, dtype=like.dtype, device=like.device)
@@ -238,6 +238,6 @@ class Sums:
             self.values[met] += (shares @ values.flatten(1)).view(len(met), *values.shape[1:])
 
     def means(self) -> Tensor:
-        """The weighted means so far: (count, C, H, W), zero where there is nothing yet."""
+        """The weighted means so far: (count, C, H, W), zero for rows without any map yet."""
         with without_gradients(self.values.device):
             return self.values / self.weights.clamp_min(1e-30).view(-1, 1, 1, 1)

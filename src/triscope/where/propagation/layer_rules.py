@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from triscope.errors import NetworkError
+from triscope.where.propagation.autograd import applied
 from triscope.where.propagation.layers import Layer
 
 #: Keeps the quotients of all rules but epsilon finite.
@@ -54,7 +55,7 @@ class Epsilon:
 
     def answer(self, layer: Layer) -> Tensor:
         """The layer's gradient, damped."""
-        return _Damped.apply(layer.output, layer, self.epsilon)  # type: ignore[no-untyped-call,no-any-return]
+        return applied(_Damped, layer.output, layer, self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -86,30 +87,30 @@ class _BySign:
 
     def answer(self, layer: Layer) -> Tensor:
         """The layer's output, which hands down shares."""
-        return _Shared.apply(layer.x, layer, self)  # type: ignore[no-untyped-call,no-any-return]
+        return applied(_Shared, layer.x, layer, self)
 
 
 @dataclass(frozen=True)
 class ZPlus(_BySign):
-    """Only what raises an output is given relevance."""
+    """Only contributions that raise an output receive relevance."""
 
     name = "z+"
 
     def shares(self, layer: Layer, output: Tensor) -> Iterator[Share]:
-        """One."""
+        """A single share."""
         del output
         yield _raising(layer, 1.0)
 
 
 @dataclass(frozen=True)
 class AlphaBeta(_BySign):
-    """What raises an output is given alpha times its relevance, what lowers it -(alpha - 1) times."""
+    """Contributions that raise an output receive alpha times its relevance, those that lower it -(alpha - 1) times."""
 
     alpha: float = 2.0
     name = "alpha-beta"
 
     def shares(self, layer: Layer, output: Tensor) -> Iterator[Share]:
-        """Two."""
+        """One of what raises the output, one of what lowers it."""
         del output
         yield _raising(layer, self.alpha)
         if self.alpha != 1:
@@ -120,7 +121,7 @@ class AlphaBeta(_BySign):
 
 @dataclass(frozen=True)
 class Gamma(_BySign):
-    """What has the sign of the output counts 1 + gamma times."""
+    """Contributions with the sign of the output count 1 + gamma times."""
 
     gamma: float = 0.25
     name = "gamma"
@@ -138,13 +139,13 @@ class Gamma(_BySign):
 
 @dataclass(frozen=True)
 class Flat:
-    """The same to every input, whatever it is."""
+    """The same relevance to every input, whatever its value."""
 
     name = "flat"
 
     def answer(self, layer: Layer) -> Tensor:
         """The layer's output, which hands down relevance."""
-        return _First.apply(layer.x, layer, self)  # type: ignore[no-untyped-call,no-any-return]
+        return applied(_First, layer.x, layer, self)
 
     def relevance(self, layer: Layer, x: Tensor, relevance: Tensor) -> Tensor:
         """R_j / the number of inputs of j, to each of them."""
@@ -153,16 +154,16 @@ class Flat:
 
 @dataclass(frozen=True)
 class WSquare:
-    """By the squares of the weights."""
+    """Relevance in proportion to the squared weights."""
 
     name = "w-square"
 
     def answer(self, layer: Layer) -> Tensor:
         """The layer's output, which hands down relevance."""
-        return _First.apply(layer.x, layer, self)  # type: ignore[no-untyped-call,no-any-return]
+        return applied(_First, layer.x, layer, self)
 
     def relevance(self, layer: Layer, x: Tensor, relevance: Tensor) -> Tensor:
-        """By w^2."""
+        """In proportion to w^2."""
         weight, bias = layer.weight.square(), layer.bias
         total = layer.operation.forward(torch.ones_like(x[:1]), weight, None if bias is None else bias.square())
         return layer.operation.transposed(relevance / _stable(total), weight, x)
@@ -170,16 +171,16 @@ class WSquare:
 
 @dataclass(frozen=True)
 class ZBox:
-    """By how far each input is from the least and the greatest value that it could have."""
+    """Relevance by how far each input is from the least and the greatest value that it can have."""
 
     name = "z-box"
 
     def answer(self, layer: Layer) -> Tensor:
         """The layer's output, which hands down relevance."""
-        return _First.apply(layer.x, layer, self)  # type: ignore[no-untyped-call,no-any-return]
+        return applied(_First, layer.x, layer, self)
 
     def relevance(self, layer: Layer, x: Tensor, relevance: Tensor) -> Tensor:
-        """By x w - l w+ - h w-."""
+        """In proportion to x w - l w+ - h w-."""
         assert layer.bounds is not None
         low, high = layer.bounds
         weight, bias = layer.weight, layer.bias
@@ -266,41 +267,48 @@ class _First(torch.autograd.Function):
         return ctx.rule.relevance(ctx.layer, x, _kept(ctx) * messages[0]), None, None
 
 
-#: Functions whose outputs stand behind a layer with weights.
+#: The functions that a layer with weights is computed by.
 LAYER_FUNCTIONS = (_Damped, _Shared, _First)
 
 
 def layer_behind(tensor: Tensor) -> Layer | None:
-    """The layer that gave exactly this tensor, where a rule answered it."""
-    node = tensor.grad_fn
-    return node.layer if getattr(node, "_forward_cls", None) in LAYER_FUNCTIONS else None  # type: ignore[union-attr]
+    """The layer whose output exactly this tensor is, where a rule was followed for it."""
+    node: Any = tensor.grad_fn
+    layer: Layer | None = node.layer if getattr(node, "_forward_cls", None) in LAYER_FUNCTIONS else None
+    return layer
 
 
 def before_it_is_written(tensor: Tensor) -> None:
-    """To be called before a tensor is written to in place: what a rule kept of it becomes a copy."""
+    """To be called before a tensor is written to in place: a rule that keeps it gets a copy."""
     node: Any = tensor.grad_fn
     made_by = getattr(node, "_forward_cls", None)
     if made_by is _Damped:
         node.divisor, node.kept = node.kept.abs().add_(node.epsilon), None
     elif made_by in LAYER_FUNCTIONS:
         node.kept = node.kept.clone()
-        node.version = node.kept._version  # noqa: SLF001 - documented under autograd, as are those below
+        node.version = _version(node.kept)
 
 
 def _keep(ctx: Any, layer: Layer) -> None:
     ctx.layer = layer
     ctx.kept = layer.output.detach()
-    ctx.version = ctx.kept._version  # noqa: SLF001
+    ctx.version = _version(ctx.kept)
 
 
 def _kept(ctx: Any) -> Tensor:
     """The output as it was."""
-    if ctx.kept._version != ctx.version:  # noqa: SLF001
+    kept: Tensor = ctx.kept
+    if _version(kept) != ctx.version:
         raise NetworkError(
             "The network writes over a part of a layer's output in place, which relevance propagation needs as it was. "
             "Use saliency or input-x-gradient instead, or write that operation without `_` or `inplace`."
         )
-    return ctx.kept  # type: ignore[no-any-return]
+    return kept
+
+
+def _version(tensor: Tensor) -> int:
+    """How many times the tensor was written to in place."""
+    return tensor._version  # noqa: SLF001 - documented in torch's notes on autograd
 
 
 def _raising(layer: Layer, strength: float) -> Share:

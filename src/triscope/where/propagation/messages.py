@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 from triscope.network.backward_rules import Call
+from triscope.where.propagation.autograd import applied, on_gradient
 from triscope.where.propagation.layer_rules import LAYER_FUNCTIONS
 
-#: Where |x| is below it, y / x is not meant to be exact: what it is multiplied with is as small.
+#: Where |x| is below it, y / x need not be exact: it is multiplied with x.
 _TINY = 1e-12
 
-# What passes a tensor on in another shape, by the names that autograd gives such steps.
+# Graph nodes that only reshape a tensor, as autograd names them.
 _VIEWS = ("View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Expand", "Permute", "Transpose", "Clone", "T")
 
 
 class _Entered(torch.autograd.Function):
-    """The image, where it meets what is not a layer of the first kind: c becomes relevance, x * c."""
+    """The image, where an operation that is no first layer reads it: c becomes relevance, x * c."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -31,8 +32,8 @@ class _Entered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *messages: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return messages[0] * x  # type: ignore[no-any-return]
+        saved: tuple[Tensor] = ctx.saved_tensors
+        return messages[0] * saved[0]
 
 
 class _Unchanged(torch.autograd.Function):
@@ -43,7 +44,8 @@ class _Unchanged(torch.autograd.Function):
         ctx.shape = x.shape
         if call.in_place:
             ctx.mark_dirty(x)
-        return call.plain()  # type: ignore[no-any-return]
+        output: Tensor = call.plain()
+        return output
 
     @staticmethod
     def backward(ctx: Any, *messages: Tensor) -> tuple[Tensor | None, ...]:
@@ -89,7 +91,7 @@ _BEHIND = (*LAYER_FUNCTIONS, _Entered)
 def of_the_image(tensor: Tensor) -> bool:
     """Whether a tensor that gradients flow through is the image, in whatever order and units.
 
-    The graph behind a tensor says so: one that is behind a layer has a layer's step on each of its ways.
+    It is read from the graph: a tensor behind a layer has a node of that layer on each path back to the image.
     """
     waiting, seen = [tensor.grad_fn], set()
     while waiting:
@@ -104,18 +106,18 @@ def of_the_image(tensor: Tensor) -> bool:
 
 
 def entered(tensor: Tensor) -> Tensor:
-    """The tensor, to which c may be sent back: the image gets x * c."""
-    return _Entered.apply(tensor) if tensor.requires_grad and of_the_image(tensor) else tensor  # type: ignore[no-untyped-call]
+    """The tensor, as one that receives c: at the image c becomes x * c."""
+    return applied(_Entered, tensor) if tensor.requires_grad and of_the_image(tensor) else tensor
 
 
 def unchanged(call: Call, x: Tensor) -> Tensor:
     """The call, which hands the relevance of its answer to `x` as it is."""
-    return _Unchanged.apply(x, call)  # type: ignore[no-untyped-call,no-any-return]
+    return applied(_Unchanged, x, call)
 
 
 def multiplied(call: Call, factor: Callable[[Tensor, Tensor], Tensor], *, gate: bool = False) -> Tensor:
     """The call of an elementwise function of its first argument, which sends back c times factor(x, y)."""
-    return _Multiplied.apply(call.subject, call, factor, gate)  # type: ignore[no-untyped-call,no-any-return]
+    return applied(_Multiplied, call.subject, call, factor, gate)
 
 
 def identity(call: Call, *, gate: bool = False) -> Tensor:
@@ -125,13 +127,13 @@ def identity(call: Call, *, gate: bool = False) -> Tensor:
 
 def valued(sender: Tensor, value: Tensor) -> Tensor:
     """`value`, which sends back what `sender` would."""
-    return _Valued.apply(sender, value)  # type: ignore[no-untyped-call,no-any-return]
+    return applied(_Valued, sender, value)
 
 
 def weakened(tensor: Tensor, factor: float) -> Tensor:
     """The tensor, whose message is multiplied by `factor` on the way back."""
     if factor != 1 and tensor.requires_grad:
-        tensor.register_hook(lambda message: message * factor)  # type: ignore[no-untyped-call]
+        on_gradient(tensor, lambda message: message * factor)
     return tensor
 
 

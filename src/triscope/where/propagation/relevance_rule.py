@@ -1,7 +1,7 @@
-"""Layer-wise relevance propagation as one backward rule: which call is answered how.
+"""Layer-wise relevance propagation as one backward rule: which rule each call follows.
 
-Nothing is remembered between calls: what a tensor is (the image, a layer's output, a gate) is read from the graph that
-made it. So checkpointed parts, which are computed again on the way back, are answered as they were.
+No state is kept between calls: what a tensor is (the image, a layer's output, a gate) is read from its graph. So
+checkpointed parts, which are recomputed in the backward pass, follow the same rules again.
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ class RelevanceRule:
         return self._behind(call.replacing(entered), tally)
 
     def _behind(self, call: Call, tally: NonlinearityCount, *, first: bool = False) -> Any:
-        """A call of what layers with weights have made, or of one of them."""
+        """A call that reads outputs of layers with weights, or is such a layer."""
         name = call.name
         if name in LAYERS:
             return self._layer(call, tally, first)
@@ -95,11 +95,12 @@ class RelevanceRule:
         return output
 
     def _layer(self, call: Call, tally: NonlinearityCount, first: bool) -> Tensor:
-        """A layer with weights; where its weights depend on the image, too, it is a product."""
+        """A layer with weights; where its weights depend on the image, too, it counts as a product."""
         x, *weights = call.tensors()
         if any(one.requires_grad for one in weights) or (x.ndim < weights[0].ndim and call.name != "linear"):
-            tally.others[f"{call.name} with weights of its own making"] += 1
-            return matrix_product(call.replacing(entered))  # type: ignore[no-any-return]
+            tally.others[f"{call.name} with weights computed from the image"] += 1
+            product: Tensor = matrix_product(call.replacing(entered))
+            return product
         bounds = self._bounds(x) if first and self.composite.first == ZBox() else None
         layer = LAYERS[call.name](call, first, bounds)
         tally.followed["dense layer" if layer.operation.dense else "convolution"] += 1
@@ -115,7 +116,8 @@ class RelevanceRule:
             layer = layer_behind(input)
             if training or running_mean is None or running_var is None or layer is None:
                 tally.others[UNFOLDED] += 1
-                return call.plain()  # type: ignore[no-any-return]
+                plain: Tensor = call.plain()
+                return plain
             scale = (running_var + eps).rsqrt()
             scale = scale if weight is None else scale * weight
             shift = -running_mean * scale if bias is None else bias - running_mean * scale
@@ -155,9 +157,10 @@ class RelevanceRule:
 
 
 def _notes_of(tensor: Tensor) -> dict[str, Any]:
-    """What is written down at the step of the graph that made a tensor."""
+    """The metadata of the graph node that made a tensor."""
     node: Any = tensor.grad_fn
-    return node.metadata  # type: ignore[no-any-return]
+    notes: dict[str, Any] = node.metadata
+    return notes
 
 
 def _listed(output: Any) -> Any:

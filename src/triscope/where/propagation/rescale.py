@@ -1,13 +1,13 @@
-"""DeepLIFT's rescale rule as a backward rule: differences from a baseline, instead of slopes.
+"""DeepLIFT's rescale rule as a backward rule: differences from a baseline instead of derivatives.
 
     elementwise y = f(x)      c * (y - y0) / (x - x0), or c * f'(x) where x is x0
     a product a b             c * (b + b0) / 2 to a, c * (a + a0) / 2 to b
     max pooling               the difference of the maxima, to where each of them was taken
     softmax                   as exponentials, their sum, its logarithm: each of them elementwise or a sum
 
-0 stands for the baseline, which the network is asked about first: every call that is not linear is written down, in
-its order. Normalisations and attention are taken as the operations that they are made of. With these, what goes back
-times the difference of the input sums to the difference of the score, whatever the network.
+The index 0 is the baseline, which passes through the network first: the inputs of every call that is not linear are
+recorded in order. Normalisations and attention are split into the operations that they are made of. So the multipliers
+times the difference of the input sum to the difference of the score, whatever the network.
 
 A. Shrikumar, P. Greenside, A. Kundaje, "Learning important features through propagating activation differences", ICML
 2017, section 3.5.1 (rescale rule); products and max pooling as in Lundberg and Lee, "A unified approach to interpreting
@@ -26,6 +26,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from triscope.errors import NetworkError
 from triscope.network.backward_rules import Call, NonlinearityCount, following
 from triscope.network.backward_rules.attention import Attention, open_multi_head
+from triscope.where.propagation.autograd import applied
 from triscope.where.propagation.messages import multiplied, valued
 from triscope.where.propagation.operations import GRADIENT
 
@@ -47,7 +48,7 @@ _NOT_LINEAR = frozenset(("relu", "leaky_relu", "prelu", "abs", "softmax", "max",
 
 @dataclass(frozen=True)
 class Recorded:
-    """A call of the pass over the baseline: its name, and the tensors that went in."""
+    """A call of the forward pass of the baseline: its name and its input tensors."""
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -55,12 +56,12 @@ class Recorded:
 
 @dataclass(frozen=True)
 class _Differences:
-    """What both passes have in common: which calls are written down, and which are taken apart."""
+    """What both passes have in common: which calls are recorded, and which are split into others."""
 
     name = "DeepLIFT"
 
     def answer(self, call: Call, tally: NonlinearityCount) -> Any:
-        """The call's value; taken apart where it is made of others."""
+        """The call's value; split where it is made of other operations."""
         name = call.name
         if name in OPENED and (parts := OPENED[name](call)) is not None:
             with following(self, tally):
@@ -82,17 +83,17 @@ class _Differences:
         raise NotImplementedError
 
     def check(self, tally: NonlinearityCount, network: str) -> None:
-        """Nothing to act on is no mistake: the network is linear then."""
+        """Accept a network without such calls: it is linear."""
 
 
 @dataclass(frozen=True)
 class Recording(_Differences):
-    """Writes down what goes into every call that is not linear."""
+    """Records the inputs of every call that is not linear."""
 
     calls: list[Recorded] = field(default_factory=list)
 
     def at(self, call: Call, tally: NonlinearityCount) -> Any:
-        """The call, written down."""
+        """The call, recorded."""
         tally.followed[call.name] += 1
         self.calls.append(Recorded(call.name, tuple(one.detach().clone() for one in call.tensors())))
         return call.plain()
@@ -105,7 +106,7 @@ class Rescale(_Differences):
     baseline: tuple[Recorded, ...] = ()
 
     def at(self, call: Call, tally: NonlinearityCount) -> Any:
-        """The call, which sends back differences."""
+        """The call, whose backward is the rescale rule."""
         before = self._before(call, tally)
         tally.followed[call.name] += 1
         tensors = tuple(call.tensors())
@@ -114,27 +115,25 @@ class Rescale(_Differences):
         if call.name in PRODUCTS:
             return self._product(call, tensors, before, tally)
         if call.name in POOLING:
-            return _Pooled.apply(tensors[0], before[0], call)  # type: ignore[no-untyped-call]
+            return applied(_Pooled, tensors[0], before[0], call)
         if call.name == "softmax":
             dim = call.args[1] if len(call.args) > 1 else call.kwargs["dim"]
-            return _Softmax.apply(tensors[0], before[0], call.plain().detach(), dim)  # type: ignore[no-untyped-call]
+            return applied(_Softmax, tensors[0], before[0], call.plain().detach(), dim)
         if not call.of_its_subject:
             tally.others[call.name] += 1
             return call.plain()
         return multiplied(call, lambda x, y: _slope(call, x, y, before[0]))
 
     def _before(self, call: Call, tally: NonlinearityCount) -> tuple[Tensor, ...]:
-        """What went into the same call when the baseline was asked about."""
+        """The inputs of the same call in the forward pass of the baseline."""
         place = tally.followed.total()
         recorded = self.baseline[place] if place < len(self.baseline) else None
         shapes = [one.shape for one in call.tensors()]
         same = recorded and (recorded.name, [one.shape for one in recorded.tensors]) == (call.name, shapes)
         if tally.returning or recorded is None or not same:
-            why = (
-                "computes parts of the pass again in the backward pass" if tally.returning else "computes other things"
-            )
+            why = "recomputes parts in the backward pass" if tally.returning else "runs other operations on it"
             raise NetworkError(
-                f"DeepLIFT compares each operation with the same one of the baseline, and the network {why}. Switch "
+                f"DeepLIFT compares each operation with the same one on the baseline, and the network {why}. Switch "
                 "checkpointing off, or use integrated-gradients instead."
             )
         return recorded.tensors
@@ -158,7 +157,7 @@ def _middle(one: Tensor, before: Tensor) -> Tensor:
 
 
 def _given(call: Call, *tensors: Tensor) -> Any:
-    """The call of other tensors."""
+    """The call with other tensors."""
     others = iter(tensors)
     return call.replacing(lambda _: next(others)).plain()
 
@@ -171,7 +170,7 @@ class _Softmax(torch.autograd.Function):
         sums, sums_before = x.logsumexp(dim, keepdim=True), before.logsumexp(dim, keepdim=True)
         p_before = (before - sums_before).exp()
         ctx.outer = _quotient(p - p_before, (x - sums) - (before - sums_before), p)
-        top = torch.maximum(sums, sums_before)  # so that nothing overflows
+        top = torch.maximum(sums, sums_before)  # avoids overflow
         powers, powers_before = (x - top).exp(), (before - top).exp()
         each = _quotient(powers - powers_before, x - before, powers)
         whole = _quotient(sums - sums_before, (sums - top).exp() - (sums_before - top).exp(), (top - sums).exp())
@@ -191,11 +190,12 @@ class _Pooled(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, before: Tensor, call: Call) -> Tensor:
         pool, ctx.axes = getattr(F, f"{call.name}_with_indices"), int(call.name[-2])
         rest = {name: value for name, value in call.kwargs.items() if name not in ("input", "return_indices")}
+        y: Tensor
         y, ctx.places = pool(x, *call.args[1:], **rest)
         y_before, ctx.places_before = pool(before, *call.args[1:], **rest)
         top = torch.maximum(y, y_before)
         ctx.gained, ctx.lost, ctx.difference = top - y_before, y - top, x - before
-        return y  # type: ignore[no-any-return]
+        return y
 
     @staticmethod
     def backward(ctx: Any, *messages: Tensor) -> tuple[Tensor | None, ...]:
@@ -211,13 +211,14 @@ class _Pooled(torch.autograd.Function):
 
 
 def _slope(call: Call, x: Tensor, y: Tensor, before: Tensor) -> Tensor:
-    """The quotient of differences of an elementwise function, or its derivative where x is what it was."""
+    """The quotient of differences of an elementwise function, or its derivative where x equals the baseline."""
 
     def function(at: Tensor) -> Tensor:
         others = iter((at, *list(call.tensors())[1:]))
-        return call.replacing(lambda _: next(others)).plain()  # type: ignore[no-any-return]
+        output: Tensor = call.replacing(lambda _: next(others)).plain()
+        return output
 
-    # What a checkpoint around this saves of its tensors is none of its business.
+    # A checkpoint around this must not count the tensors saved here as its own.
     with torch.enable_grad(), saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
         at = x.detach().clone().requires_grad_()
         (derivative,) = torch.autograd.grad(function(at.clone()).sum(), at)
@@ -225,7 +226,7 @@ def _slope(call: Call, x: Tensor, y: Tensor, before: Tensor) -> Tensor:
 
 
 def _quotient(above: Tensor, below: Tensor, otherwise: Tensor) -> Tensor:
-    """Above / below, or `otherwise` where below is so small that rounding decides."""
+    """Above / below, or `otherwise` where below is no larger than rounding errors."""
     small = below.abs() <= torch.finfo(below.dtype).eps ** 0.5 * 1e-2
     return torch.where(small, otherwise, above / below.masked_fill(small, 1))
 
