@@ -82,7 +82,7 @@ def test_a_selection_is_made_by_keys_alone(opened, page_of_collection):
     canvas.focus()
     canvas.press("a")
     frame.locator("#picked h2", has_text="6 images selected").wait_for()
-    opened.page.locator(".near .detail", has_text="mean picture of 6 photos").wait_for()
+    opened.page.locator(".near .detail", has_text="mean image of 6 photos").wait_for()
     found = latest(page_of_collection, Selected)
     store = page_of_collection.microscope.store
     assert {name.split("/")[0] for name in store.names(found.rows)} == {"cat"}

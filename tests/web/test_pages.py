@@ -128,7 +128,7 @@ def test_an_ascent_runs_live_and_is_cancelled_with_what_it_has(opened):
     opened.page.locator(".state", has_text=re.compile("step [1-9]")).wait_for()
     opened.page.locator("img.live").wait_for()
     opened.page.locator(".run button", has_text="Cancel").click()
-    opened.page.locator(".state", has_text="what there was is kept").wait_for()
+    opened.page.locator(".state", has_text="the latest result is kept").wait_for()
     opened.page.locator(".run .files a", has_text="png").wait_for()
     assert "ts.ascend(network, '3:2@2,3'" in opened.page.locator(".run .same code").last.text_content()
 

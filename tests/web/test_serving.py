@@ -98,7 +98,7 @@ def test_each_network_indexes_the_folder_into_a_store_of_its_own(folder):
             each = [scope.score("3:1", f"row-{row}{'.1' if number else ''}", number) for row in range(3)]
             assert found["most"] == pytest.approx(max(each), rel=1e-2)
             assert found["least"] == pytest.approx(min(each), rel=1e-2)
-        with pytest.raises(StoreError, match="no such picture"):
+        with pytest.raises(StoreError, match="no such image"):
             scope.photo("row-3.1")
         with pytest.raises(OptionError, match="2 networks"):
             scope.photo("row-0.7")

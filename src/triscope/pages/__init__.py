@@ -1,4 +1,4 @@
-"""What all pages that triscope writes share: colours by day and by night, typefaces."""
+"""Shared by all pages that triscope writes: light and dark colours, typefaces."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ _INLINE = "'unsafe-inline'"
 
 
 def palette() -> str:
-    """The colours and typefaces, as rules of CSS."""
+    """The colours and typefaces, as CSS rules."""
     return Path(__file__).with_name("palette.css").read_text("utf-8")
 
 
@@ -18,9 +18,8 @@ def style_sheet(own: Path) -> str:
 
 
 def policy(*, images: str, style: str | None, script: str = "") -> str:
-    """The content security policy of a page whose style sheet and script, if any, stand in it: nothing else is run,
-    and nothing is loaded but images from `images` (such as "data: blob:"). Without a `style`, elements have styles of
-    their own.
+    """The content security policy of a page with an inline style sheet and script, if any: nothing else is run, and
+    nothing is loaded but images from `images` (such as "data: blob:"). Without a `style`, inline styles are allowed.
     """
     allowed = [f"img-src {images}", f"style-src {_digest(style) if style is not None else _INLINE}"]
     allowed += [f"script-src {_digest(script)}"] if script else []
@@ -28,5 +27,5 @@ def policy(*, images: str, style: str | None, script: str = "") -> str:
 
 
 def _digest(source: str) -> str:
-    """How a policy names what stands in a page."""
+    """The hash source by which a policy allows inline content."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -1,8 +1,8 @@
-"""Modules of the page as one script, for pages that are opened from a disk: browsers load no modules from there.
+"""Modules of the page as one script, for pages opened as files, for which browsers load no modules.
 
-The modules keep to one way of writing: `import { a, b } from "./x.js";`, `export function`, `export const`. Each
-becomes a function that gives back what it exports, and is called once, after those that it imports from. Types, and
-comments that have lines of their own, are left out.
+The modules use only these forms: `import { a, b } from "./x.js";`, `export function`, `export const`. Each
+becomes a function that returns its exports, and is called once, after those that it imports from. Types, and comments
+on lines of their own, are left out.
 """
 
 import re

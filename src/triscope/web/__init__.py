@@ -1,13 +1,13 @@
-"""The microscope: a live page for your own network, your own pictures and your camera, offline.
+"""The microscope: a live page for your own network, your own images and your camera, offline.
 
 serving     the page on this machine: started, opened, closed
-guard       who may ask: host, token, origin, size
+guard       checks of every request: host, token, origin, size
 site        the application and its files; `page/` holds them, in plain ES modules
-routes      what is asked over HTTP; job_routes what is asked of jobs; requests how that is read
+routes      the HTTP routes; job_routes those of jobs; requests reads and checks requests
 microscope  networks, photos, a collection, notes
-asking      from what a page asks to the call of a method, by what the method declares
+asking      from a request to the call of a method, by what the method declares
 jobs        one worker per device
-described, answers, volumes, photos, camera, recipes    what methods, results, layers and pictures look like there
+described, answers, volumes, photos, camera, recipes    methods, results, layers and images as the page gets them
 """
 
 import os
@@ -34,10 +34,10 @@ def app(
 ) -> "Running":
     """A live page about a network, served from this process on this machine alone until it is closed.
 
-    Of several networks the first is asked, and the others can be chosen on the page. Raises OptionError where the port
+    Of several networks the first is shown, and the others can be chosen on the page. Raises OptionError where the port
     is taken, or starlette and uvicorn are not installed.
 
-    store       a collection, for which images, maps and neighbours; of several networks, one for each in their order
+    store       a collection, for its images, maps and neighbours; of several networks, one for each in their order
     photos      files of photos that the page offers; some of the store's, or the sample photos, if left out
     port        0 is any that is free
     open_page   open it in a browser

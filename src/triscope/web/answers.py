@@ -1,4 +1,4 @@
-"""A job's result as a page shows it: facts, numbers to colour, pictures of a gallery, a page of its own."""
+"""A job's result as a page shows it: facts, the values of a heatmap, images of a gallery, a page of its own."""
 
 import re
 from dataclasses import asdict
@@ -18,11 +18,11 @@ from triscope.which.search.gallery import Gallery
 from triscope.which.search.selection import Selected
 
 _MOST_PARTS = 256
-_IN_CELL = 60  # pictures of a cell that are named
+_IN_CELL = 60  # images of a cell that are listed
 
 
 def facts(result: Result) -> dict[str, Any]:
-    """What there is to say of a result, and which forms it has."""
+    """The facts of a result, and the file formats it can be saved in."""
     told: dict[str, Any] = {
         "kind": result.kind,
         "notes": [printable(note) for note in result.notes],
@@ -59,7 +59,7 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
 
 
 def _matrix(table: Confusion) -> dict[str, Any]:
-    """The counts that are shown, the classes that rows and columns name, and the pictures of each cell."""
+    """The counts that are shown, the classes that rows and columns name, and the images of each cell."""
     rows, columns = table.shown()
     places = {column: place for place, column in enumerate(columns)}
     classes = {plain_name(name): index for index, name in enumerate(class_names(table.store.table))}
@@ -83,31 +83,31 @@ def _matrix(table: Confusion) -> dict[str, Any]:
 def numbers(result: Result) -> dict[str, Any]:
     """The values of a heatmap (C, h, w), to be coloured and read by the page. Raises OptionError for others."""
     if not isinstance(result, Heatmap):
-        raise OptionError("Only heatmaps are given as numbers.")
+        raise OptionError("Only heatmaps have numbers.")
     return {**as_text(result.values[0]), "scale": result.scale, "signed": result.signed}
 
 
 def part(result: Result, number: int) -> bytes:
-    """One picture of a gallery or grid, as a JPEG. Raises OptionError where there is none."""
+    """One image of a gallery or grid, as a JPEG. Raises OptionError where there is none."""
     pictures = result.pictures if isinstance(result, Gallery | Grid) else ()
     if isinstance(result, Selected):
         pictures = (*result.neighbors.pictures, result.mean)
     if not 0 <= number < len(pictures):
-        raise OptionError("There is no such picture.")
+        raise OptionError("There is no such image.")
     return jpeg(pictures[number])
 
 
 def written(result: Result, form: str, style: str | None) -> bytes:
-    """The result as a file with its recipe. Raises OptionError for a form that it does not have."""
+    """The result as a file with its recipe. Raises OptionError for a format that it cannot be saved in."""
     if style not in (None, "heat") and isinstance(result, Heatmap):
-        result = result.styled(cast("Style", style))  # it checks the word itself
+        result = result.styled(cast("Style", style))  # it raises for another word
     if form not in result.forms or form == ".parquet":
         raise OptionError(f"This {result.kind} is not saved as {form[:20]}.")
     return result.encode(form)
 
 
 def policy_of(page: bytes) -> str:
-    """The policy that a page of ours states, for its header: it may be shown in a frame by our page alone."""
+    """The content security policy in a page of triscope, for its header: only the live page may frame it."""
     found = re.search(rb'Content-Security-Policy" content="([^"]*)"', page[:4096])
     stated = found[1].decode() if found else "default-src 'none'"
     return f"{stated}; frame-ancestors 'self'; sandbox allow-scripts allow-downloads"

@@ -1,4 +1,4 @@
-"""From what a page asks to the call of a method, by what the method declares. Words become values in the method."""
+"""From a request of the page to the call of a method, by what it declares. The method converts words to values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,20 +25,20 @@ from triscope.web.photos import seen
 if TYPE_CHECKING:
     from triscope.web.microscope import Microscope
 
-_LONGEST = 2000  # characters of a word from a page
+_LONGEST = 2000  # characters of a text from a page
 _MOST_PHOTOS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A method and its arguments: `arguments` to call it with, `told` as a person would write them."""
+    """A method and its arguments: `arguments` to call it with, `told` as they are written in a command."""
 
     method: Method[Any]
     arguments: Mapping[str, Any]
     told: Mapping[str, Any]
 
     def lines(self, style: str | None = None) -> dict[str, str | None]:
-        """The command and the line of Python that ask the same."""
+        """The command and the line of Python that do the same."""
         return {
             "command": command_line(self.method, self.told, style=style),
             "python": python_line(self.method, self.told, style=style),
@@ -53,7 +53,7 @@ def method_named(name: Any) -> Method[Any]:
 
 
 def read_call(scope: "Microscope", data: Mapping[str, Any]) -> Call:
-    """The call that a page asks for: {method, network, inputs: {...}, options: {...}}. Raises TriscopeError."""
+    """The call that a page requests: {method, network, inputs: {...}, options: {...}}. Raises TriscopeError."""
     method = method_named(data.get("method"))
     inputs, options = (_mapping(data.get(name, {}), name) for name in ("inputs", "options"))
     number = data.get("network", 0)
@@ -67,7 +67,7 @@ def read_call(scope: "Microscope", data: Mapping[str, Any]) -> Call:
             arguments[name], told[name] = value, said
     known = {option.name: option for option in method.options}
     for name, value in options.items():
-        if name not in known or not known[name].recorded:  # what is not recorded names files, or how a job is run
+        if name not in known or not known[name].recorded:  # those not recorded name files, or how a job is run
             raise OptionError(f"{method.command} has no option {str(name)[:80]!r} on this page.")
         read = read_option(known[name], value)
         arguments[name] = told[name] = read
@@ -75,7 +75,7 @@ def read_call(scope: "Microscope", data: Mapping[str, Any]) -> Call:
 
 
 def read_option(option: Option, value: Any) -> Any:
-    """An option's value from a page: numbers outside their range are moved to its nearer end."""
+    """An option's value from a page: numbers are clamped to their range."""
     if value is None or value == "":
         return option.default
     if option.many or option.bytes:
@@ -96,7 +96,7 @@ def read_option(option: Option, value: Any) -> Any:
 def _input(
     scope: "Microscope", declared: Declared, value: Any, number: Any, options: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    """What a method is given for an input, and how that is told."""
+    """The argument of an input, and how it is written in a command."""
     kind = declared.input
     match kind:
         case NetworkInput():
@@ -128,7 +128,7 @@ def _images(
         return value, value
     keys = value if isinstance(value, list) else [value]
     if len(keys) > _MOST_PHOTOS:
-        raise OptionError(f"{declared.name}: at most {_MOST_PHOTOS} photos are taken.")
+        raise OptionError(f"{declared.name}: at most {_MOST_PHOTOS} photos are accepted.")
     photos = [scope.photo(_word(key, declared)) for key in keys]
     spelled: Any = [photo.spelled for photo in photos]
     spelled = spelled if len(photos) > 1 else spelled[0]
@@ -140,7 +140,7 @@ def _images(
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise OptionError(f"{name} are an object.")
+        raise OptionError(f"{name} must be a JSON object.")
     return value
 
 
@@ -148,5 +148,5 @@ def _word(value: Any, declared: Declared) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ",".join(_word(one, declared) for one in value)
     if not isinstance(value, str) or len(value) > _LONGEST:
-        raise OptionError(f"{declared.name} is a word of up to {_LONGEST} characters.")
+        raise OptionError(f"{declared.name} must be a text of up to {_LONGEST} characters.")
     return value

@@ -1,4 +1,4 @@
-"""One frame of a camera, answered in one pass: classes, the maps of a layer, and a heatmap where one is asked for."""
+"""One frame of a camera, in one forward pass: classes, the maps of a layer, and a heatmap where one is requested."""
 
 import time
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ _CLASSES = 5
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame, and what is asked of it: a layer, and a method that makes heatmaps.
+    """A frame, a layer whose maps are shown, and a method that makes heatmaps.
 
-    `data` is an encoded picture, `fit` how the network is shown it.
+    `data` is an encoded image, `fit` how it is fitted to the network's size.
     """
 
     network: Network
@@ -33,7 +33,7 @@ class Frame:
     fit: Fit = "crop"
 
     def answer(self) -> bytes:
-        """What there is to show of it, packed. Raises TriscopeError."""
+        """The answer for the page, packed. Raises TriscopeError."""
         began = time.perf_counter()
         check(self.data)
         batch = self.network.prepare(self.data, self.fit)
@@ -57,7 +57,7 @@ class Frame:
         return packed({**told, "milliseconds": round(1000 * (time.perf_counter() - began), 1)}, parts)
 
     def _classes(self, output: torch.Tensor) -> list[dict[str, Any]]:
-        """The likeliest classes, where there are such."""
+        """The likeliest classes, where the network has classes."""
         try:
             shares = self.network.probabilities(output)[0]
         except TriscopeError:

@@ -1,4 +1,4 @@
-"""A folder of photos as one network sees it: its store, how far indexing is, and what is prepared for its map."""
+"""A folder of photos as one network sees it: its store, the progress of indexing, and the preparation of its map."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from triscope.which.store import GOOD, Store
 
 
 class Collected:
-    """The collection of one network. `opened` is called each time that its store is opened anew."""
+    """The collection of one network. `opened` is called each time its store is reopened."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Collected:
         raise StoreError(self.indexing["error"] or f"No photo is indexed by {name} yet: {text}.")
 
     def facts(self) -> dict[str, Any] | None:
-        """What a page is told of it; None where there is no collection."""
+        """The collection as the page gets it; None where there is none."""
         if self.store is None:
             return {"name": "", "pictures": 0, "layers": [], "indexing": self.indexing} if self.indexing else None
         root = self.store.root
@@ -52,7 +52,7 @@ class Collected:
         }
 
     def index(self, folder: Path, place: Path) -> Iterator[object]:
-        """Index a folder, step by step; the store can be asked as soon as there is one. Raises nothing."""
+        """Index a folder, step by step; the store can be used as soon as it exists. Raises nothing."""
         self.indexing = _progress()
         if self.store is None:
             self._open(place)
@@ -61,7 +61,7 @@ class Collected:
     def _index(self, folder: Path, place: Path) -> Iterator[object]:
         from triscope.which.indexing.index import Pace, index
 
-        self.indexing = _progress(text="looking for pictures")
+        self.indexing = _progress(text="looking for images")
         try:
             for progress in index(self.network, folder, place, pace=Pace(batch=8)):
                 self.indexing = _progress(progress.done, progress.total, str(progress))
@@ -75,7 +75,7 @@ class Collected:
                 return
             self.indexing = None
             self._prepare(self.store)
-        except Exception as error:  # noqa: BLE001 - in a thread of its own nobody else hears of it: the page says why
+        except Exception as error:  # noqa: BLE001 - nothing catches it in this thread: the page shows it
             said = str(error) if isinstance(error, TriscopeError) else f"Indexing failed: {error!r}"
             self.indexing = _progress(error=said)
 
@@ -87,7 +87,7 @@ class Collected:
                 self._opened(store)
 
     def _prepare(self, store: Store) -> None:
-        """Make what the map of a large collection takes, before anybody asks for it; it is kept with the store."""
+        """Prepare the map of a large collection before it is requested; it is kept with the store."""
 
         def body() -> None:
             with suppress(TriscopeError):
@@ -102,5 +102,5 @@ def _progress(done: int = 0, total: int = 0, text: str = "", error: str | None =
 
 
 def place_beside(place: Path, network: Network) -> Path:
-    """Where a further network keeps what it says of a folder whose first store is at `place`: each has its own."""
+    """The store of a further network for a folder whose first store is at `place`: each network has its own."""
     return place.with_name(f"{place.name}-{slug(network.name)}-{network.sha256[:8]}")

@@ -1,4 +1,4 @@
-"""What a page is told of the methods: their declarations, and what the catalogue and their files say of them."""
+"""The methods as the page gets them: their declarations, and their descriptions from the catalogue and docstrings."""
 
 import inspect
 import re
@@ -15,19 +15,19 @@ from triscope.which.maps.map import Map
 from triscope.which.search.gallery import Gallery
 from triscope.which.search.selection import Selected
 
-#: Words that are written otherwise than they are typed.
+#: The spelling of names that title case gets wrong.
 _SPELLED = {"cam": "CAM", "rise": "RISE", "lime": "LIME", "pca": "PCA", "tsne": "t-SNE", "lift": "LIFT", "x": "×"}
 _MISLEADS = re.compile(r"\*\*When (?:it|they|this|these) (?:misleads?)\.?\*\*\s*(.*?)(?:\n\s*\n|\Z)", re.DOTALL)
 
 
 def methods() -> list[dict[str, Any]]:
-    """Every method of the table, as a page needs it."""
+    """Every method of the catalogue, as the page needs it."""
     lines = {entry.name: entry.line for entry in catalog.METHODS}
     return [_method(one, lines.get(one.name, "")) for one in METHODS.values() if _askable(one)]
 
 
 def questions() -> dict[str, str]:
-    """The headings that methods stand under."""
+    """The headings of the groups of methods."""
     used = {one.question for one in METHODS.values()}
     return {name: title for name, title in catalog.QUESTIONS.items() if name in used}
 
@@ -67,7 +67,7 @@ def _kind(declared: Any) -> str:
 
 
 def _askable(method: Method[Any]) -> bool:
-    """Whether a page can give all that it needs: one store, and no more."""
+    """Whether a page can give all that it needs: at most one store."""
     stores = [one for one in method.inputs.values() if isinstance(one.input, StoreInput)]
     return len(stores) <= 1 and all(
         isinstance(one.input, ImageInput | ObjectiveInput | StoreInput) or one.input.kind in _KINDS
@@ -81,7 +81,7 @@ _KINDS = ("network", "layer", "query")
 
 @lru_cache(maxsize=256)
 def misleads(method: Method[Any]) -> str:
-    """When a method misleads: the paragraph that its file has on that, or nothing."""
+    """When a method misleads: that paragraph of its module's docstring, or an empty string."""
     module = sys.modules.get(getattr(method, "__module__", ""))
     for text in (inspect.cleandoc(method.__doc__ or ""), (module.__doc__ or "") if module else ""):
         found = _MISLEADS.search(text)

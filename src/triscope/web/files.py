@@ -1,4 +1,4 @@
-"""The files that the page is made of, as they are served and as they go into pages that stand alone."""
+"""The files of the page, as they are served and as they are included in static pages."""
 
 from functools import cache
 from importlib.resources import files
@@ -11,7 +11,7 @@ TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg":
 
 @cache
 def page_files() -> dict[str, bytes]:
-    """Every file of the page by its name, with the modules that draw; the style sheet begins with what is shared."""
+    """Every file of the page by its name, with the modules that draw; the style sheet begins with the shared rules."""
     folder = files("triscope.web") / "page"
     found = {one.name: one.read_bytes() for one in folder.iterdir() if one.name.rpartition(".")[2] in TYPES}
     drawing = drawing_files()

@@ -1,10 +1,10 @@
-"""Who may ask: every request passes here before anything looks at it.
+"""Checks of every request, before any route sees it.
 
-host        one of those that the page is served under; any other is refused (DNS rebinding)
-token       in the address that was opened, then in a cookie: other users of the machine have neither
-origin      what changes something comes from the page itself
+host        one of those that the page is served under; any other is refused (against DNS rebinding)
+token       in the address that is opened, then in a cookie: other users of the machine have neither
+origin      requests that change something must come from the page itself
 body        no larger than allowed, counted while it is read
-headers     nothing may be loaded from anywhere else, and no other site may show the page in a frame
+headers     the page loads nothing from other hosts, and no other site can show it in a frame
 """
 
 import hashlib
@@ -37,7 +37,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class BodyTooLargeError(Exception):
-    """A request's body is larger than is read."""
+    """A request's body is too large."""
 
 
 class Guard:
@@ -73,10 +73,10 @@ class Guard:
         if self.token is not None and not self._has_cookie(headers):
             return self._let_in(scope, self.token)
         if scope["method"] not in ("GET", "HEAD") and not _same_origin(headers, host):
-            return PlainTextResponse("Only the page itself may ask this.", 403)
+            return PlainTextResponse("Only the page itself may send this request.", 403)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:
-            return PlainTextResponse(f"At most {MAX_BODY // 2**20} MB are taken.", 413)
+            return PlainTextResponse(f"At most {MAX_BODY // 2**20} MB are accepted.", 413)
         return None
 
     def _known(self, host: str) -> bool:
@@ -104,7 +104,7 @@ class Guard:
         return found is not None and hmac.compare_digest(found.value.encode(), (self.token or "").encode())
 
     def _let_in(self, scope: Scope, token: str) -> Response:
-        """The way in: the token in the address becomes a cookie, and leaves the address."""
+        """The first request: the token moves from the address to a cookie."""
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = query.pop("token", [""])[0]
         if scope["method"] != "GET" or not hmac.compare_digest(given.encode(), token.encode()):
@@ -124,7 +124,7 @@ def _same_origin(headers: Headers, host: str) -> bool:
 
 
 def _counted(receive: Receive) -> Receive:
-    """The body as it comes, as far as it is not too large."""
+    """The body as it arrives; raises where it becomes too large."""
     total = 0
 
     async def counted() -> Message:

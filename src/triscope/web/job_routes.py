@@ -1,4 +1,4 @@
-"""What the page asks of jobs: begun, watched, ended, and what came of them."""
+"""The routes of jobs: starting, watching and ending them, and their results."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from triscope.web.packed import KIND
 from triscope.web.requests import NotFoundError, json_of, scope_of, word_of
 from triscope.which.maps.page import live_page
 
-_HEARTBEAT = 15.0  # seconds between two signs of life of a stream of snapshots
+_HEARTBEAT = 15.0  # seconds between two keep-alive messages of a stream of snapshots
 _TYPES = {".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".csv": "text/csv",
           ".json": "application/json", ".html": "text/html"}  # fmt: skip
 _DAY = {"Cache-Control": "private, max-age=3600"}
@@ -47,7 +47,7 @@ def job_routes() -> list[Route]:
 
 
 async def add_job(request: Request) -> Response:
-    """Ask a method."""
+    """Start the job of a method."""
     data, scope = await json_of(request), scope_of(request)
     job = await run_in_threadpool(scope.job, data)
     return JSONResponse(_snapshot(scope, job), 201)
@@ -61,14 +61,14 @@ async def add_judgement(request: Request) -> Response:
 
 
 async def job_snapshot(request: Request) -> Response:
-    """How far a job is: the same as the stream of events says, for whoever cannot listen to it."""
+    """The progress of a job: as in the stream of events, for clients that cannot listen to it."""
     scope, job = scope_of(request), _job(request)
     job.seen = time.monotonic()
     return JSONResponse(_snapshot(scope, job))
 
 
 async def job_events(request: Request) -> Response:
-    """Snapshots of a job as they come, as server-sent events."""
+    """Snapshots of a job, as server-sent events."""
     return StreamingResponse(_events(scope_of(request), [_job(request)]), media_type="text/event-stream")
 
 
@@ -92,13 +92,13 @@ async def job_act(request: Request) -> Response:
 
 
 async def job_facts(request: Request) -> Response:
-    """What there is to say of a job's result."""
+    """The facts of a job's result."""
     result = _result(request)
     return JSONResponse(await run_in_threadpool(answers.facts, result))
 
 
 async def job_picture(request: Request) -> Response:
-    """The picture so far."""
+    """The image so far."""
     job = _job(request)
     if job.picture is None:
         raise NotFoundError
@@ -111,13 +111,13 @@ async def job_numbers(request: Request) -> Response:
 
 
 async def job_part(request: Request) -> Response:
-    """One picture of a gallery."""
+    """One image of a gallery."""
     data = await run_in_threadpool(answers.part, _result(request), request.path_params["number"])
     return Response(data, media_type="image/jpeg", headers=_DAY)
 
 
 async def map_frame(request: Request) -> Response:
-    """The page of a map, for a frame; it is handed the map itself piece by piece."""
+    """The page of a map, for a frame; the map itself is sent to it piece by piece."""
     del request
     data = live_page()
     headers = {"Content-Security-Policy": answers.policy_of(data)}
@@ -125,7 +125,7 @@ async def map_frame(request: Request) -> Response:
 
 
 async def job_piece(request: Request) -> Response:
-    """A piece of a map, as far as the job has come."""
+    """A piece of a map, of the latest step of the job."""
     maps, result = scope_of(request).maps, _result(request)
     text = request.query_params.get("number", "")
     number = int(text) if text.isdecimal() and len(text) < 9 else -1
@@ -134,7 +134,7 @@ async def job_piece(request: Request) -> Response:
 
 
 async def job_file(request: Request) -> Response:
-    """The result as a file with its recipe, to be kept."""
+    """The result as a file with its recipe, to be saved."""
     form, style = request.query_params.get("form", ".png"), request.query_params.get("style")
     data = await run_in_threadpool(answers.written, _result(request), form, style)
     name = f"{slug(_job(request).about['method'])}{form}"
@@ -146,7 +146,7 @@ async def job_file(request: Request) -> Response:
 
 
 async def job_animation(request: Request) -> Response:
-    """The way of a job of many steps as a moving picture, as far as it has come."""
+    """The steps of a job so far, as an animated WebP."""
     job = _job(request)
     data = await run_in_threadpool(job.frames.encode) if job.frames is not None else None
     if data is None:
@@ -174,7 +174,7 @@ def _snapshot(scope: Microscope, job: Job) -> dict[str, Any]:
 
 
 async def _events(scope: Microscope, jobs: Sequence[Job]) -> AsyncIterator[str]:
-    """Snapshots: the newest of each job, whenever there is a newer one; those that came in between are left out."""
+    """Snapshots: the newest of each job, whenever there is a newer one; those in between are skipped."""
     loop, news = asyncio.get_running_loop(), asyncio.Event()
     told: dict[str, dict[str, Any]] = {}
 

@@ -1,10 +1,10 @@
-"""Jobs: one worker per device, which takes steps of what waits.
+"""Jobs: one worker per device, which runs waiting jobs step by step.
 
-    quick       questions that are answered at once (a map, a prediction): before anything else, between two steps
+    quick       short jobs (a map, a prediction): before anything else, between two steps
     long        methods of many steps, one after the other in the order in which they came
-    background  what goes on when nobody waits (indexing a folder)
+    background  jobs for an idle worker (indexing a folder)
 
-A long method is an iterator of steps, so that it can be left, paused and gone on with between any two of them.
+A long method is an iterator of steps, so that it can be stopped, paused and resumed between any two of them.
 """
 
 import asyncio
@@ -27,22 +27,22 @@ from triscope.which.advice import with_command
 T = TypeVar("T")
 State: TypeAlias = Literal["waiting", "running", "paused", "done", "cancelled", "failed"]
 
-#: How many jobs and questions may wait; those that come then are refused.
+#: How many jobs and calls may wait; further ones are refused.
 MOST_WAITING = 32
-#: Seconds after which a job that nobody watches is stopped.
+#: Seconds after which a job that no page watches is stopped.
 UNWATCHED = 60.0
 _KEPT = 200  # finished jobs whose results are kept
-_PICTURE_EVERY = 0.05  # seconds between two pictures of a job
-_FRAMES, _FRAME = 60, 320  # pictures of its way that a job keeps, and their longer side in pixels
+_PICTURE_EVERY = 0.05  # seconds between two images of a job
+_FRAMES, _FRAME = 60, 320  # images of intermediate steps that a job keeps, and their longer side in pixels
 
 
 class QueueFullError(Exception):
-    """There is no room for another question."""
+    """The queue is full."""
 
 
 @dataclass(eq=False)
 class Job:
-    """One question and how far it is. `result` is what there is of it by now, also where it was cancelled."""
+    """A job and its progress. `result` is the latest result, also where it was cancelled."""
 
     about: dict[str, Any]
     start: Callable[[], Iterator[Step[Any]]]
@@ -63,16 +63,16 @@ class Job:
 
     @property
     def result(self) -> Any:
-        """What the job returns if it is stopped here; None before the first step."""
+        """The result so far; None before the first step."""
         return self.step.result if self.step else None
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the job has ended."""
         return self.state in ("done", "cancelled", "failed")
 
     def snapshot(self, ahead: int = 0) -> dict[str, Any]:
-        """How far it is, as JSON can hold it."""
+        """Its state and progress, for JSON."""
         step = self.step
         score = None if step is None or step.score != step.score else step.score
         return {
@@ -90,12 +90,12 @@ class Job:
         }
 
     def tell(self) -> None:
-        """Wake whoever listens."""
+        """Wake all listeners."""
         for wake in list(self.listeners):
             wake()
 
     def advance(self) -> bool:
-        """Take one step; whether there may be more."""
+        """Run one step; returns whether there may be more."""
         began = time.monotonic()
         try:
             if self._steps is None:
@@ -112,7 +112,7 @@ class Job:
         if step is None:
             self._end("done")
             return False
-        if self.over:  # cancelled while it computed: what it was then is kept
+        if self.over:  # cancelled while it computed: the result before stays
             self._close()
             return False
         self.step = step
@@ -127,22 +127,22 @@ class Job:
         return True
 
     def _film(self, step: Step[Any]) -> None:
-        """Keep a picture of its way, where it has one."""
+        """Keep an image of this step, where it has one."""
         if not self.long or not isinstance(step.result, Drawn) or step.result.usual_form == ".html":
             return
-        with suppress(Exception):  # as with every picture on the way
+        with suppress(Exception):  # as with every image of a step
             if self.frames is None:
                 self.frames = Frames("way.webp", most=_FRAMES, size=_FRAME)
             self.frames.add(step.index, step.total, step.result)
 
     def stop(self, state: State = "cancelled") -> None:
-        """End it with what it has."""
+        """End it with its latest result."""
         if not self.over:
             self.state = state
             self.tell()
 
     def _show(self) -> None:
-        with suppress(Exception):  # a picture on the way that cannot be drawn is no reason to end a job
+        with suppress(Exception):  # a step that cannot be drawn must not end the job
             self.picture = self.draw(self.result)
             self.version += 1
         self._drawn = time.monotonic()
@@ -164,7 +164,7 @@ class Job:
 
 @dataclass(eq=False)
 class _Call(Generic[T]):
-    """A question that is no method: answered at once, in the worker."""
+    """A call that is no method, run in the worker before any job."""
 
     body: Callable[[], T]
     future: "Future[T]" = field(default_factory=Future)
@@ -174,12 +174,12 @@ class _Call(Generic[T]):
             return
         try:
             self.future.set_result(self.body())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for the answer
             self.future.set_exception(error)
 
 
 class Worker:
-    """One thread that does all that a device is asked."""
+    """The one thread that runs everything on a device."""
 
     def __init__(self, *, unwatched: float = UNWATCHED, most: int = MOST_WAITING) -> None:
         self.unwatched, self.most = unwatched, most
@@ -193,7 +193,7 @@ class Worker:
         self._thread.start()
 
     def submit(self, job: Job) -> Job:
-        """Let a job wait. Raises QueueFullError."""
+        """Queue a job. Raises QueueFullError."""
         with self._change:
             self._room()
             self.jobs[job.id] = job
@@ -205,7 +205,7 @@ class Worker:
         return job
 
     async def call(self, body: Callable[[], T]) -> T:
-        """The answer of a function that the worker runs. Raises QueueFullError, and what the function raises."""
+        """The value of a function, run in the worker. Raises QueueFullError, and what the function raises."""
         call = _Call(body)
         with self._change:
             self._room()
@@ -214,24 +214,24 @@ class Worker:
         return await asyncio.wrap_future(call.future)
 
     def soon(self, body: Callable[[], object]) -> None:
-        """Run a function when the worker is free; what comes of it, and what it raises, is left."""
+        """Run a function when the worker is free; its value and its errors are ignored."""
         with self._change:
             self._quick.append(_Call(body))
             self._change.notify()
 
     def background(self, steps: Iterator[object]) -> None:
-        """Take steps of this when there is nothing else to do, and of what was given before it is done."""
+        """Run these steps when the worker is idle, after the background work that was given before."""
         with self._change:
             self._background.append(steps)
             self._change.notify()
 
     def ahead(self, job: Job) -> int:
-        """How many long jobs are to be done before this one."""
+        """How many long jobs come before this one."""
         with self._change:
             return self._long.index(job) if job in self._long else 0
 
     def cancel(self, job: Job) -> None:
-        """End a job with what it has; it is over at once, and the worker is free after the step it is at."""
+        """End a job with its latest result; it is over at once, and the worker is free after the current step."""
         job.stop()
         self._wake()
 
@@ -241,13 +241,13 @@ class Worker:
             self.cancel(job)
 
     def pause(self, job: Job) -> None:
-        """Leave a job where it is; others go on."""
+        """Pause a job; others go on."""
         if job.state in ("running", "waiting") and job.long:
             job.state = "paused"
             job.tell()
 
     def resume(self, job: Job) -> None:
-        """Go on with a job that was paused, after those that wait."""
+        """Resume a paused job, after those that wait."""
         with self._change:
             if job.state == "paused":
                 job.state = "waiting"
@@ -258,7 +258,7 @@ class Worker:
         job.tell()
 
     def close(self) -> None:
-        """Stop the thread after the step it is at, and every job."""
+        """Stop the thread after the current step, and every job."""
         self._closed = True
         for job in list(self.jobs.values()):
             job.stop()
@@ -285,7 +285,7 @@ class Worker:
                     steps.close()
 
     def _one(self) -> bool:
-        """Take the next step of whatever comes first; whether there was anything."""
+        """Run the next step of the first job or call; returns whether there was one."""
         with self._change:
             quick = self._quick.popleft() if self._quick else None
             long = self._long[0] if quick is None and self._long else None
@@ -309,13 +309,13 @@ class Worker:
         return True
 
     def _step(self, job: Job) -> bool:
-        """One step of a job; whether it stays in the queue."""
+        """Run one step of a job; returns whether it stays in the queue."""
         if job.listeners:
             job.seen = time.monotonic()
         elif job.long and time.monotonic() - job.seen > self.unwatched:
             job.stop()
         if job.over:
-            job._close()  # noqa: SLF001 - its steps belong to this thread
+            job._close()  # noqa: SLF001 - only this thread may close its steps
             return False
         if job.state == "paused":
             return False
@@ -326,5 +326,5 @@ class Worker:
         try:
             if next(self._background[0], self) is self:
                 self._background.popleft()
-        except Exception:  # noqa: BLE001 - it tells of its errors itself
+        except Exception:  # noqa: BLE001 - background work reports its errors itself
             self._background.popleft()

@@ -1,10 +1,10 @@
-"""A map in the live page, piece by piece: what is needed first is sent first, and thumbnails as they are made.
+"""A map in the live page, piece by piece: the places first, and thumbnails as they are made.
 
-places      where the pictures are: there is something to move
-names       what they are called, and what is known of them: they can be searched and pointed at
+places      where the images are: points can be shown
+names       their names and metadata: they can be searched and pointed at
 cells       the cells of the mosaic
 sheet/N     a sheet of thumbnails, once it is made
-near/N      what is nearest to a picture
+near/N      the nearest neighbours of image N
 """
 
 import threading
@@ -18,11 +18,11 @@ from triscope.which.maps.map import Map
 from triscope.which.maps.page.sprites import Sheet, layout_of, sheets_of
 from triscope.which.store import Store
 
-_KEPT = 2  # collections, or states of one, whose thumbnails are in memory
+_KEPT = 2  # collections, or versions of one, whose thumbnails are in memory
 
 
 class Thumbnails:
-    """The thumbnails of a map, made sheet after sheet in a thread of its own that lets others go first."""
+    """The thumbnails of a map, made sheet by sheet in a thread of its own, which yields to other threads."""
 
     def __init__(self, made: Map) -> None:
         self.total = layout_of(len(made.shown)).sheets(len(made.shown))
@@ -36,7 +36,7 @@ class Thumbnails:
         self.thread.start()
 
     def close(self) -> None:
-        """Make no more of them."""
+        """Stop making them."""
         self._closed = True
 
     def _make(self, store: Store, rows: Any) -> None:
@@ -47,7 +47,7 @@ class Thumbnails:
                     return
         except TriscopeError as error:
             self.error = str(error)
-        except Exception as error:  # noqa: BLE001 - in a thread of its own nobody else hears of it: the map says why
+        except Exception as error:  # noqa: BLE001 - nothing catches it in this thread: the map shows it
             self.error = f"The thumbnails cannot be made: {error!r}"
 
 
@@ -59,7 +59,7 @@ class MapPieces:
         self._lock = threading.Lock()
 
     def thumbnails(self, made: Map) -> Thumbnails:
-        """Those of a map's pictures, begun where they are not."""
+        """The thumbnails of a map's images, begun if they are not."""
         key = (str(made.store.path), made.store.table.version, len(made.shown))
         with self._lock:
             known = self._thumbnails.pop(key, None) or Thumbnails(made)
@@ -69,7 +69,7 @@ class MapPieces:
         return known
 
     def close(self) -> None:
-        """Make no more thumbnails."""
+        """Stop making thumbnails."""
         with self._lock:
             for one in self._thumbnails.values():
                 one.close()
@@ -92,7 +92,7 @@ class MapPieces:
         raise OptionError(f"A map has no piece {name[:40]!r}.")
 
     def _sheet(self, made: Map, number: int) -> bytes:
-        """A sheet of thumbnails, or that it is not made yet."""
+        """A sheet of thumbnails, or a note that it is not made yet."""
         known = self.thumbnails(made)
         if not 0 <= number < known.total:
             raise OptionError("The map has no such sheet of thumbnails.")

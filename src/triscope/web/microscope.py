@@ -1,4 +1,4 @@
-"""What a page is about: networks, photos, a collection, notes; and the answers that are no jobs."""
+"""The data of a page: networks, photos, a collection, notes; and the answers that need no job."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ _CURVE_STEPS = 10  # of the curves that judge a map
 
 
 class Microscope:
-    """Networks and what they are asked about, for one page."""
+    """The networks, photos, collections and notes of one page."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Microscope:
         self._notes_at = notes or (stores[0].path / _NOTES if stores else None)
         self._notes_lock = threading.Lock()
         self.notes: dict[str, dict[str, Any]] = self._read_notes()
-        self.worker.soon(self.about)  # so that layers are found before the first visitor asks
+        self.worker.soon(self.about)  # so that layers are found before the first request
         self.maps = MapPieces()
         self.collections = [
             Collected(network, one, self.maps, self._keep_notes_in)
@@ -86,7 +86,7 @@ class Microscope:
 
     @property
     def indexing(self) -> dict[str, Any] | None:
-        """How far the first network's collection is indexed; None where nothing is to be done."""
+        """The progress of indexing the first network's collection; None where nothing is being indexed."""
         return self.collections[0].indexing
 
     def require_store(self, number: int = 0) -> Store:
@@ -94,7 +94,7 @@ class Microscope:
         return self.collection(number).require_store()
 
     def photo(self, key: str) -> PhotoFile:
-        """A photo by its id; `row-N` is a picture of the collection, `row-N.K` one of that of network K. Raises
+        """A photo by its id; `row-N` is an image of the collection, `row-N.K` one of network K's. Raises
         ImageError and StoreError.
         """
         if not key.startswith("row-"):
@@ -102,12 +102,12 @@ class Microscope:
         row, _, network = key.removeprefix("row-").partition(".")
         store = self.require_store(int(network) if network.isdecimal() else 0)
         if not row.isdecimal() or int(row) >= store.table.count():
-            raise StoreError("The collection has no such picture.")
+            raise StoreError("The collection has no such image.")
         path = store.files([int(row)])[0]
         return PhotoFile(key, printable(path.name), path)
 
     def about(self) -> dict[str, Any]:
-        """All that a page knows from the start."""
+        """The data that a page gets when it is opened."""
         return {
             "version": __version__,
             "networks": self._network_facts,
@@ -126,7 +126,7 @@ class Microscope:
         return self.collections[number]
 
     def job(self, data: Mapping[str, Any]) -> Job:
-        """The job that a page asks for; one that was asked before, and is at hand, again. Raises TriscopeError."""
+        """The job that a page requests; an equal one that is still kept is used again. Raises TriscopeError."""
         key = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         known = self.worker.jobs.get(self._asked.get(key, ""))
         if known is not None and known.state in ("waiting", "running", "done") and not data.get("again"):
@@ -149,13 +149,13 @@ class Microscope:
         return job
 
     def judgement(self, data: Mapping[str, Any]) -> Job:
-        """The job that puts numbers beside maps: of a network, a photo, a unit (or the top class), methods."""
+        """The job that judges maps: of a network, a photo, a unit (or the top class), methods."""
         inputs = {"images": data.get("photo"), "objective": data.get("unit")}
         options = {"methods": data.get("methods"), "steps": _CURVE_STEPS}
         return self.job({"method": "judge", "network": data.get("network", 0), "inputs": inputs, "options": options})
 
     def volume(self, layer: str, photo: str, number: int = 0) -> Volume:
-        """A layer's numbers for a photo; the last few are remembered. For the worker."""
+        """A layer's activations for a photo; the last few are kept. Called in the worker."""
         key = (number, layer, photo)
         if key not in self._volumes:
             network = self.network(number)
@@ -165,12 +165,12 @@ class Microscope:
         return self._volumes[key]
 
     def predictions(self, photo: str, number: int = 0, k: int = 10) -> list[dict[str, Any]]:
-        """The likeliest classes of a photo. For the worker."""
+        """The likeliest classes of a photo. Called in the worker."""
         network = self.network(number)
         return predict(network, seen(network, self.photo(photo)), k=k).rows()[0]
 
     def score(self, unit: str, photo: str, number: int = 0) -> float:
-        """What a photo scores for a unit. For the worker."""
+        """A photo's score for a unit. Called in the worker."""
         network = self.network(number)
         question = resolve(unit, network)
         with torch.no_grad():
@@ -178,7 +178,7 @@ class Microscope:
             return float(question(look)[0])
 
     def scores(self, unit: str, number: int = 0, bins: int = 32) -> dict[str, Any]:
-        """How the collection scores for a unit, as a histogram. For the worker."""
+        """The scores of the collection for a unit, as a histogram. Called in the worker."""
         store = self.require_store(number)
         question = resolve(unit, store.network)
         found = [question(answers).float() for _, answers in store.answers(question.needs)]
@@ -190,7 +190,7 @@ class Microscope:
         return {"counts": [int(n) for n in counts], "least": least, "most": most, "pictures": len(scores)}
 
     def best_pictures(self, layer: str, number: int = 0) -> list[torch.Tensor]:
-        """For every channel of a layer the picture of the collection that it answers to most. For the worker."""
+        """For every channel of a layer the image of the collection that activates it most. Called in the worker."""
         store = self.require_store(number)
         column = store.find(layer, "max")
         best = torch.full((column.length,), -torch.inf)
@@ -211,21 +211,21 @@ class Microscope:
         with self._notes_lock:
             if text or star:
                 if len(self.notes) >= _MOST_NOTES and unit not in self.notes:
-                    raise OptionError(f"There are {_MOST_NOTES:,} notes already; take some out first.")
+                    raise OptionError(f"There are {_MOST_NOTES:,} notes already; delete some first.")
                 self.notes[unit] = {"text": text, "star": star}
             else:
                 self.notes.pop(unit, None)
             self._write_notes()
 
     def index(self, folder: Path, place: Path) -> None:
-        """Index a folder when nothing else is to be done, by one network after the other, each into a store of its own;
-        the stores can be asked as soon as there is something in them.
+        """Index a folder while the worker is idle, by one network after the other, each into a store of its own; each
+        can be used as soon as it holds some images.
         """
         for number, one in enumerate(self.collections):
             self.worker.background(one.index(folder, place_beside(place, one.network) if number else place))
 
     def close(self) -> None:
-        """Stop the worker, and what is being prepared."""
+        """Stop the worker, and the preparation of maps and thumbnails."""
         self.maps.close()
         self.worker.close()
 
@@ -237,12 +237,12 @@ class Microscope:
                 self._write_notes()
 
     def _write_notes(self) -> None:
-        """Keep the notes, where there is a place for them. Raises OptionError where it cannot be written."""
+        """Save the notes, where they have a file. Raises OptionError where it cannot be written."""
         if self._notes_at is not None:
             write_file(self._notes_at, json.dumps(self.notes, indent=1, sort_keys=True).encode())
 
     def _read_notes(self) -> dict[str, dict[str, Any]]:
-        """The notes of earlier days; a file that is not one of ours is left alone and nothing of it is shown."""
+        """The saved notes; a file of another format is left alone and not shown."""
         if self._notes_at is None:
             return {}
         try:
@@ -260,7 +260,7 @@ class Microscope:
 
 
 def _names(networks: Sequence[Network]) -> list[str]:
-    """What networks are called on the page: those of one name, such as one with two sets of weights, are numbered."""
+    """The names of networks on the page: equal ones, such as of one network with two sets of weights, are numbered."""
     names = [printable(network.name) for network in networks]
     return [
         f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
@@ -282,7 +282,7 @@ def _facts_of(network: Network, name: str) -> dict[str, Any]:
 
 
 def picture_of(result: Result) -> bytes | None:
-    """A result on the way as a JPEG, where it can be drawn."""
+    """An intermediate result as a JPEG, where it can be drawn."""
     if isinstance(result, Drawn) and result.drawable and result.usual_form != ".html":
         return jpeg(result.draw())
     return None
@@ -298,7 +298,7 @@ def samples() -> list[Path]:
 
 
 def some_pictures(folder: Path, most: int = 12) -> list[Path]:
-    """A few pictures of a folder, spread evenly over its names (the first thousands of them)."""
+    """A few images of a folder, spread evenly over its names (the first thousands of them)."""
     endings = (".jpg", ".jpeg", ".png", ".webp", ".gif")
     found: list[Path] = []
     for base, folders, names in os.walk(folder):

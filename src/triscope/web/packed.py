@@ -1,9 +1,9 @@
-"""Numbers for the page without a detour: JSON, and behind it raw bytes, which the page reads as they are.
+"""Numbers for the page without encoding: JSON, followed by raw bytes.
 
     length of the JSON (4 bytes, little-endian), the JSON, the parts one after the other; each begins at a multiple of 4
 
-The JSON has `parts`, the length of each by its name. Between two programs on one machine this is quicker than a picture
-that is encoded and decoded, and nothing is lost.
+The JSON has `parts`, the length of each by its name. On one machine this is faster than encoding and decoding an image,
+and lossless.
 """
 
 import json
@@ -14,7 +14,7 @@ KIND = "application/octet-stream"
 
 
 def packed(told: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
-    """What is told, and the bytes of each part."""
+    """JSON and the bytes of each part, in one block."""
     head = json.dumps({**told, "parts": {name: len(data) for name, data in parts.items()}}).encode()
     pieces = [len(head).to_bytes(4, "little"), head]
     for data in parts.values():
@@ -23,7 +23,7 @@ def packed(told: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
 
 
 def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What `packed` was given."""
+    """The inverse of `packed`."""
     place = 4 + int.from_bytes(data[:4], "little")
     told = json.loads(data[4:place])
     parts = {}

@@ -1,4 +1,4 @@
-"""The photos that a page shows and asks about: named by hashes, never by their paths."""
+"""The photos of a page, which knows them by hashes, never by their paths."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ from triscope.errors import ImageError
 from triscope.images import open_photo, printable, read_image, resize, to_pil
 from triscope.network import ImageBatch, Network
 
-#: The formats that are taken from a page, and the number of pixels.
+#: The formats that can be uploaded, and the largest number of pixels.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 MAX_PIXELS = 64_000_000
 _THUMB = 96
@@ -26,7 +26,7 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo: what it is called on the page, and its file, or its bytes where it was uploaded."""
+    """A photo: its name on the page, and its file, or its bytes if it was uploaded."""
 
     id: str
     name: str
@@ -34,12 +34,12 @@ class PhotoFile:
 
     @property
     def spelled(self) -> str:
-        """What stands for it in a command."""
+        """Its name in a command."""
         return str(self.source) if isinstance(self.source, Path) else self.name
 
 
 class Photos:
-    """The photos at hand: files that the user named, files of the store, and uploads (the last 64)."""
+    """The photos of the page: files that the user named, files of the store, and uploads (the last 64)."""
 
     def __init__(self) -> None:
         self._files: dict[str, PhotoFile] = {}
@@ -53,7 +53,7 @@ class Photos:
             return self._files.setdefault(photo.id, photo)
 
     def add_upload(self, data: bytes, name: str) -> PhotoFile:
-        """The bytes of a picture from a page. Raises ImageError for what is no PNG, JPEG, WebP or GIF, or too large."""
+        """An uploaded image. Raises ImageError unless it is a PNG, JPEG, WebP or GIF, and not too large."""
         check(data)
         open_photo(data, max_pixels=MAX_PIXELS)
         photo = PhotoFile(_digest(data), plain_name(name), data)
@@ -67,18 +67,18 @@ class Photos:
         """The photo of that id. Raises ImageError where there is none."""
         found = self._files.get(key) or self._uploads.get(key)
         if found is None:
-            raise ImageError("This photo is not at hand any more: choose another one, or add it again.")
+            raise ImageError("This photo is no longer kept: choose another one, or add it again.")
         return found
 
     def listed(self) -> list[dict[str, str]]:
-        """Those that the page offers: id and name."""
+        """The id and name of each photo that the page offers."""
         with self._lock:
             everything = [*self._files.values(), *self._uploads.values()]
         return [{"id": photo.id, "name": photo.name} for photo in everything]
 
 
 def check(data: bytes) -> None:
-    """Raise ImageError where bytes are no picture of a kind that is taken from a page, or too large a one."""
+    """Raise ImageError unless the bytes are an image of a format that can be uploaded, and not too large."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
             pixels = image.width * image.height
@@ -89,17 +89,17 @@ def check(data: bytes) -> None:
             "This is not a PNG, JPEG, WebP or GIF that can be read; convert it to one of these."
         ) from error
     if pixels > MAX_PIXELS:
-        raise ImageError(f"This picture is too large: up to {MAX_PIXELS // 10**6} million pixels are taken.")
+        raise ImageError(f"This image is too large: up to {MAX_PIXELS // 10**6} million pixels are accepted.")
 
 
 def plain_name(name: str) -> str:
-    """A file's name as it may be shown: its last part, printable and not too long."""
+    """A file's name for the page: its last part, printable and not too long."""
     return printable(name.replace("\\", "/").rpartition("/")[2].strip())[:_LONGEST_NAME] or "photo.png"
 
 
 @lru_cache(maxsize=256)
 def seen(network: Network, photo: PhotoFile) -> ImageBatch:
-    """What a network sees of a photo, fitted as it was trained."""
+    """A photo as a network sees it, with the preprocessing of its training."""
     batch = network.prepare(photo.source)
     if isinstance(photo.source, bytes):
         named = tuple(replace(source, name=Path(photo.name).stem) for source in batch.sources)
@@ -122,7 +122,7 @@ def jpeg(pixels: torch.Tensor, quality: int = 88) -> bytes:
 
 
 def encoded(picture: PIL.Image.Image, form: str, **how: Any) -> bytes:
-    """A PIL picture as the content of a file."""
+    """A PIL image as the bytes of a file."""
     data = io.BytesIO()
     picture.save(data, form, **how)
     return data.getvalue()

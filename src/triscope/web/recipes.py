@@ -1,4 +1,4 @@
-"""A dropped picture's recipe: which method and options made it. Nothing that it names is opened."""
+"""The recipe of a dropped image: the method and options that made it. No file that it names is opened."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from triscope.web.photos import Photos, check
 def restored(data: bytes, photos: Photos) -> dict[str, Any]:
     """The method, its options and inputs, as the page's form has them. Raises RecipeError where there is none.
 
-    Options and words are all that is taken; a photo is named where one of that name is at hand. A network, its code,
-    its weights or a store that the recipe names are left out.
+    Only options and texts are read; a photo is chosen where the page has one of that name. A network, its code, its
+    weights or a store that the recipe names are ignored.
     """
     check(data)
     recipe = Recipe.of_bytes(data)
     method = METHODS.get(recipe.method)
     if method is None:
-        raise OptionError("This picture was made by a method that is not known here.")
+        raise OptionError("This image was made by a method that this version does not have.")
     known = {option.name for option in method.options if option.recorded}
     options = {name: value for name, value in recipe.options.items() if name in known and value is not None}
     inputs: dict[str, Any] = {}

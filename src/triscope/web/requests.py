@@ -1,4 +1,4 @@
-"""What a request asks, read and checked."""
+"""The parameters of a request, read and checked."""
 
 import json
 from typing import Any
@@ -11,28 +11,28 @@ from triscope.web.microscope import Microscope
 
 
 class NotFoundError(Exception):
-    """There is no such thing."""
+    """What was requested does not exist."""
 
 
 def scope_of(request: Request) -> Microscope:
-    """What the page is about."""
+    """The microscope that the page shows."""
     scope: Microscope = request.app.state.microscope
     return scope
 
 
 def number_of(request: Request) -> int:
-    """The number of the network that is asked, or -1."""
+    """The number of the network that is requested, or -1."""
     text = request.query_params.get("network", "0")
     return int(text) if text.isdecimal() and len(text) < 4 else -1
 
 
 def network_of(request: Request) -> Network:
-    """The network that is asked. Raises OptionError where there is none of that number."""
+    """The network that is requested. Raises OptionError where there is none of that number."""
     return scope_of(request).network(number_of(request))
 
 
 def word_of(request: Request, name: str) -> str:
-    """A word of the address. Raises OptionError where it is missing or too long."""
+    """A parameter of the address. Raises OptionError where it is missing or too long."""
     value = request.query_params.get(name, "")
     if not value or len(value) > 2000:
         raise OptionError(f"{name} is missing.")
@@ -40,7 +40,7 @@ def word_of(request: Request, name: str) -> str:
 
 
 async def json_of(request: Request) -> dict[str, Any]:
-    """The body, a JSON object. Raises OptionError where it is none."""
+    """The body as a JSON object. Raises OptionError for any other body."""
     try:
         data = json.loads(await request.body())
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What the page asks over HTTP, and what it is answered. Every answer is JSON, a picture, or a page in a frame."""
+"""The HTTP routes of the page. Every answer is JSON, an image, or a page in a frame."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -22,7 +22,7 @@ _DAY = {"Cache-Control": "private, max-age=3600"}
 
 
 def routes() -> list[Route]:
-    """Every route of the page but its files."""
+    """Every route of the page except its files."""
     return [
         Route("/api/about", about),
         Route("/api/collection", collection),
@@ -54,12 +54,12 @@ async def about(request: Request) -> Response:
 
 
 async def collection(request: Request) -> Response:
-    """The collection, and how far indexing is."""
+    """The collection, and the progress of indexing."""
     return JSONResponse(await run_in_threadpool(scope_of(request).collection(number_of(request)).facts))
 
 
 async def add_photo(request: Request) -> Response:
-    """Take a picture from the page; its name stands in a header."""
+    """Add an image from the page; its name is in a header."""
     data = await request.body()
     name = unquote(request.headers.get("x-name", ""))
     photo = await run_in_threadpool(scope_of(request).photos.add_upload, data, name)
@@ -67,7 +67,7 @@ async def add_photo(request: Request) -> Response:
 
 
 async def photo_seen(request: Request) -> Response:
-    """What the network sees of a photo."""
+    """A photo as the network sees it."""
     scope = scope_of(request)
 
     def picture() -> bytes:
@@ -84,7 +84,7 @@ async def photo_thumbnail(request: Request) -> Response:
 
 
 async def row_thumbnail(request: Request) -> Response:
-    """A small copy of a picture of the collection."""
+    """A small copy of an image of the collection."""
     store, row = scope_of(request).require_store(number_of(request)), request.path_params["row"]
     data = await run_in_threadpool(lambda: jpeg(store.thumbnails([row])[0]))
     return Response(data, media_type="image/jpeg", headers=_DAY)
@@ -98,17 +98,17 @@ async def predictions(request: Request) -> Response:
 
 
 async def layer(request: Request) -> Response:
-    """What every unit of a layer answers to a photo."""
+    """The statistics of every unit of a layer on a photo."""
     return JSONResponse(await _volume(request, lambda found: found.facts()))
 
 
 async def layer_tiles(request: Request) -> Response:
-    """What every unit of a layer answers to a photo, with all of its maps."""
+    """The statistics and maps of every unit of a layer on a photo."""
     return Response(await _volume(request, lambda found: found.packed()), media_type=KIND)
 
 
 async def layer_atlas(request: Request) -> Response:
-    """All maps of a layer for a photo, as one picture of grey tiles."""
+    """All maps of a layer for a photo, as one image of grey tiles."""
     data, kind = await _volume(request, lambda found: found.atlas())
     return Response(data, media_type=kind, headers=_DAY)
 
@@ -126,7 +126,7 @@ async def layer_map(request: Request) -> Response:
 
 
 async def layer_filters(request: Request) -> Response:
-    """How the filters of a convolution are laid out in their atlas."""
+    """The layout of the filters of a convolution in their atlas."""
     facts, _, _ = await _filters(request)
     return JSONResponse(facts)
 
@@ -138,19 +138,19 @@ async def layer_filters_atlas(request: Request) -> Response:
 
 
 async def best(request: Request) -> Response:
-    """How the best pictures of a layer's units are laid out in their atlas."""
+    """The layout of the best images of a layer's units in their atlas."""
     facts, _, _ = await _best(request)
     return JSONResponse(facts)
 
 
 async def best_atlas(request: Request) -> Response:
-    """For each unit of a layer the picture of the collection that it answers to most."""
+    """For each unit of a layer the image of the collection that activates it most."""
     _, data, kind = await _best(request)
     return Response(data, media_type=kind)
 
 
 async def scores(request: Request) -> Response:
-    """How the collection scores for a unit, and what a photo scores."""
+    """The scores of the collection for a unit, and that of a photo."""
     scope, unit = scope_of(request), word_of(request, "unit")
     photo, number = request.query_params.get("photo"), number_of(request)
 
@@ -159,16 +159,14 @@ async def scores(request: Request) -> Response:
         try:
             known = scope.collection(number).store is not None
             return {"here": here, "histogram": scope.scores(unit, number) if known else None}
-        except (
-            StoreError
-        ) as error:  # the collection does not keep that layer: what the photo scores is known all the same
+        except StoreError as error:  # the collection does not keep that layer, but the photo has a score
             return {"here": here, "histogram": None, "why": str(error)}
 
     return JSONResponse(await scope.worker.call(told))
 
 
 async def add_note(request: Request) -> Response:
-    """Keep a note or a star on a unit."""
+    """Save a note or a star on a unit."""
     data = await json_of(request)
     unit, text, star = data.get("unit"), data.get("text", ""), data.get("star", False)
     if not isinstance(unit, str) or not isinstance(text, str) or not isinstance(star, bool):
@@ -179,7 +177,7 @@ async def add_note(request: Request) -> Response:
 
 
 async def camera(request: Request) -> Response:
-    """One frame of a camera: what the network says of it."""
+    """The network's answer to one frame of a camera."""
     data, scope = await request.body(), scope_of(request)
     asked = request.query_params
     frame = Frame(
@@ -195,7 +193,7 @@ async def camera(request: Request) -> Response:
 
 
 async def recipe(request: Request) -> Response:
-    """The method and options that a dropped picture was made with."""
+    """The method and options that a dropped image was made with."""
     data, scope = await request.body(), scope_of(request)
     return JSONResponse(await run_in_threadpool(lambda: restored(data, scope.photos)))
 

@@ -1,4 +1,4 @@
-"""Serving a page: on this machine alone unless it is said otherwise, in a thread of its own."""
+"""Serving a page: by default on this machine alone, in a thread of its own."""
 
 import secrets
 import socket
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_ANY = ("0.0.0.0", "::")  # noqa: S104 - to recognise them
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _WAIT = 20.0
 
 
 @dataclass(eq=False)
 class Running:
-    """A page that is served until it is closed. `url` has the key to it, where there is one."""
+    """A page that is served until it is closed. `url` includes its token, where there is one."""
 
     microscope: Microscope
     host: str = LOCAL
@@ -33,7 +33,7 @@ class Running:
     _server: "uvicorn.Server | None" = None
     _thread: threading.Thread | None = None
     _socket: socket.socket | None = field(default=None, repr=False)
-    # Waited for instead of the thread: where Ctrl-C interrupts a join, Python 3.11 takes the thread for ended.
+    # Waited for instead of the thread: after Ctrl-C in a join, Python 3.11 considers the thread ended.
     _ended: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
@@ -44,7 +44,7 @@ class Running:
         return f"http://{shown}:{self.port}/{key}"
 
     def start(self) -> "Running":
-        """Begin to serve. Raises OptionError where the port is taken."""
+        """Start serving. Raises OptionError where the port is taken."""
         import uvicorn
 
         from triscope.web.site import site
@@ -107,18 +107,18 @@ def serve(
     token: bool = True,
     hosts: Iterable[str] = (),
 ) -> Running:
-    """Begin to serve a page about `microscope`. Raises OptionError where that is unsafe or impossible."""
+    """Start serving a page about `microscope`. Raises OptionError where that is unsafe or impossible."""
     try:
         return _begun(microscope, host, port, token=token, hosts=tuple(hosts))
     except BaseException:
-        microscope.close()  # its worker would be cut off in the middle of a step when the program ends
+        microscope.close()  # else the program would end in the middle of a step of its worker
         raise
 
 
 def _begun(microscope: Microscope, host: str, port: int, *, token: bool, hosts: tuple[str, ...]) -> Running:
     try:
-        import starlette  # noqa: F401 - whether they are there
-        import uvicorn  # noqa: F401
+        import starlette  # noqa: F401 - whether it is installed
+        import uvicorn  # noqa: F401 - as above
     except ImportError as error:
         raise OptionError(
             f"The page needs {error.name}, which is not installed: pip install 'triscope[app]'."

@@ -18,7 +18,7 @@ from triscope.web.routes import routes
 
 
 def site(microscope: Microscope, *, token: str | None, hosts: Iterable[str] = (), any_address: bool = False) -> Guard:
-    """The page about `microscope`, as an ASGI application. Without a `token`, whoever reaches it may ask."""
+    """The page about `microscope`, as an ASGI application. Without a `token`, anyone who reaches it can use it."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -61,7 +61,7 @@ async def _sentence(request: Request, error: Exception) -> Response:
 
 async def _full(request: Request, error: Exception) -> Response:
     del request, error
-    return JSONResponse({"error": "Too much is waiting already: cancel something, or try again in a moment."}, 503)
+    return JSONResponse({"error": "Too many jobs are waiting already: cancel one, or try again in a moment."}, 503)
 
 
 async def _missing(request: Request, error: Exception) -> Response:
@@ -71,4 +71,4 @@ async def _missing(request: Request, error: Exception) -> Response:
 
 async def _large(request: Request, error: Exception) -> Response:
     del request, error
-    return JSONResponse({"error": "This is larger than 20 MB: make the picture smaller first."}, 413)
+    return JSONResponse({"error": "This is larger than 20 MB: make the image smaller first."}, 413)

@@ -1,4 +1,4 @@
-"""A layer's numbers as a page draws them: statistics of every unit, and all maps as one atlas of grey tiles.
+"""A layer's activations as a page draws them: statistics of every unit, and all maps as one atlas of grey tiles.
 
 The page colours the tiles itself. A tile holds its unit's own range in 8 bits, so that one atlas serves both scales:
 that of each unit, and that of the layer.
@@ -29,14 +29,14 @@ from triscope.web.photos import encoded
 
 _BLOCK = 8  # pixels: blocks of a JPEG, which must not lie across two tiles
 _AS_PNG = 600_000  # pixels up to which an atlas is a PNG
-_RAW = 4_000_000  # numbers up to which the page is given all of them
+_RAW = 4_000_000  # numbers up to which the page gets all of them
 _WIDEST = 4096
 _QUALITY = 90
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """A layer's maps (C, h, w) for one picture; vectors are maps of one position."""
+    """A layer's maps (C, h, w) for one image; vectors are maps of one position."""
 
     layer: str
     values: Tensor
@@ -47,7 +47,7 @@ class Volume:
         return bool((self.values < 0).any())
 
     def facts(self) -> dict[str, Any]:
-        """What the page knows of each unit, and how the atlas is laid out."""
+        """Statistics of each unit, and the layout of the atlas."""
         count, height, width = self.values.shape
         tile, columns = _layout(count, height, width)
         return {
@@ -70,15 +70,15 @@ class Volume:
         return levels(self.values, limit, signed=self.signed)
 
     def packed(self) -> bytes:
-        """Its facts, and its levels where they are not very many."""
+        """The facts, and the levels where they are not too many."""
         return packed(self.facts(), self.parts())
 
     def parts(self) -> dict[str, bytes]:
-        """The levels for the page, map by map; none of a layer for which the atlas is the smaller burden."""
+        """The levels for the page, map by map; none for a layer whose atlas is smaller."""
         return {"levels": self.levels().cpu().numpy().tobytes()} if self.values.numel() <= _RAW else {}
 
     def atlas(self) -> tuple[bytes, str]:
-        """Every map in a grey tile of one picture, by its levels."""
+        """One image with every map as a tile of its grey levels."""
         count, height, width = self.values.shape
         (tall, wide), columns = _layout(count, height, width)
         sheet = _sheet(self.levels()[:, None].float(), tall, wide, columns)[0].to(torch.uint8).cpu().numpy()
@@ -86,7 +86,7 @@ class Volume:
 
 
 def volume(network: Network, images: Tensor, layer: str) -> Volume:
-    """A layer's numbers for one picture. Raises LayerNotFound and NetworkError."""
+    """A layer's activations for one image. Raises LayerNotFound and NetworkError."""
     with torch.no_grad():
         values = network.look(images, [layer])[Need(layer)][0].float().cpu()
     if values.ndim == 1:
@@ -98,7 +98,7 @@ def volume(network: Network, images: Tensor, layer: str) -> Volume:
 
 
 def filter_atlas(network: Network, layer: str) -> tuple[dict[str, Any], bytes, str]:
-    """The filters of a convolution in tiles of colours: how the atlas is laid out, its content and its kind."""
+    """The filters of a convolution as coloured tiles: the layout of the atlas, its bytes and its media type."""
     pictures = filters(network, layer, most=4096).pictures
     tall, wide = pictures[0].shape[-2:]
     tile, columns = _layout(len(pictures), tall, wide)
@@ -109,7 +109,7 @@ def filter_atlas(network: Network, layer: str) -> tuple[dict[str, Any], bytes, s
 
 
 def picture_atlas(pictures: "list[Tensor]", side: int = 64) -> tuple[dict[str, Any], bytes, str]:
-    """Pictures of any size (3, h, w) as square tiles."""
+    """Images of any size (3, h, w) as square tiles."""
     tile, columns = _layout(len(pictures), side, side)
     squares = torch.stack([render.square(picture, side) for picture in pictures])
     data, kind = _encoded(to_pil(_sheet(squares, *tile, columns)))
@@ -117,14 +117,14 @@ def picture_atlas(pictures: "list[Tensor]", side: int = 64) -> tuple[dict[str, A
 
 
 def layer_facts(network: Network) -> list[dict[str, Any]]:
-    """Every layer: its name, type, size, what it sees, and whether it can be asked."""
+    """Every layer: its name, type, size, receptive field, and whether it can be chosen."""
     parts = network.module.named_modules()
     pictured = {layer_name(path) for path, part in parts if isinstance(part, nn.Conv2d) and part.in_channels in (1, 3)}
     return [{**_layer(one), "filters": one.name in pictured} for one in network.layers.values()]
 
 
 def as_text(values: Tensor) -> dict[str, Any]:
-    """Numbers as JSON can hold them quickly: float32, little-endian, base64."""
+    """Numbers as float32, little-endian, in base64, which JSON parses quickly."""
     return {"shape": list(values.shape), "data": base64.b64encode(as_bytes(values)).decode()}
 
 
@@ -153,7 +153,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 
 def _layout(count: int, height: int, width: int) -> tuple[tuple[int, int], int]:
-    """The tiles of an atlas, and how many stand in a row."""
+    """The size of an atlas's tiles, and how many are in a row."""
     small = count * height * width <= _AS_PNG
     tall, wide = (side if small else side + -side % _BLOCK for side in (height, width))
     columns = min(max(1, _WIDEST // wide), max(1, math.ceil(math.sqrt(count * tall / wide))))

@@ -1,6 +1,6 @@
 """DeepLIFT: what each pixel adds to the score, by differences from a baseline that are carried through the network.
 
-    C(pixel) = m * (pixel - baseline),     m = product of (difference out) / (difference in) along the way back
+    C(pixel) = m * (pixel - baseline),     m = product of (difference out) / (difference in) in the backward pass
 
 It is the gradient with every derivative replaced by a quotient of differences (the rescale rule), so that a saturated
 unit still passes its difference on. Linear parts keep their gradient; the rules of all other operations are in

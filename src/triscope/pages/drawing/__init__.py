@@ -1,12 +1,12 @@
-"""The modules that draw, which ask nothing of anyone: the live page, static sites, reports and results in notebooks
-share them.
+"""The modules that draw, without any requests: the live page, static sites, reports and results in notebooks share
+them.
 
     h         elements, the keyboard, and what every module needs
     colour    numbers to colours
-    heat      a map over its photo, read under the pointer; two pictures in one
+    heat      a map over its photo, read under the pointer; two images in one
     tiles     all maps of a layer
     charts    bars, curves, histograms
-    figures   figures of pages that stand alone, drawn from the numbers that they hold
+    figures   figures of pages without a server, drawn from the numbers in the page
 """
 
 import json
@@ -33,12 +33,12 @@ def drawing_files() -> dict[str, bytes]:
 
 @cache
 def script() -> str:
-    """What draws the figures of a page that stands alone, as one script; nothing in it can end its element."""
+    """The script that draws the figures of a page without a server, escaped for a <script> element."""
     return bundled("figures.js", lambda name: _read()[name].decode()).replace("</", "<\\/")
 
 
 def style() -> str:
-    """The style sheet of what is drawn."""
+    """The style sheet of the drawings."""
     return _read()["drawing.css"].decode()
 
 

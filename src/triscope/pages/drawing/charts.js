@@ -1,4 +1,4 @@
-// Small charts: bars, a curve, a histogram. Each has its numbers beside it in words.
+// Small charts: bars, a curve, a histogram. Each has its numbers beside it as text.
 
 import { h, percent, s, told } from "./h.js";
 
@@ -32,7 +32,7 @@ export function curve(values, label) {
     h("p", { class: "ends" }, h("span", null, `${label} ${told(shown[0])}`), h("span", null, told(shown[shown.length - 1]))));
 }
 
-/** How many have which score, and where one stands.
+/** A histogram of scores, with a mark at one of them.
  * @param {{counts: number[], least: number, most: number, pictures: number}} all @param {number | null} here */
 export function histogram(all, here) {
   if (!all.counts.length) return h("div");

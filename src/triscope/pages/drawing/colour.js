@@ -48,7 +48,7 @@ export function numbersOfLevels({ shape, scale, signed }, levels) {
   return { shape, scale, signed, values: Float32Array.from(levels, (level) => scale * (signed ? (level - 128) / 127 : level / 255)) };
 }
 
-/** What each colour that was met stands for, as a share of the scale. */
+/** The value of each colour that was looked up, as a share of the scale. */
 const shares = { signed: new Map(), unsigned: new Map() };
 
 /** The share of the scale that a colour stands for: that of the nearest of 511 colours. @param {boolean} signed
@@ -70,11 +70,11 @@ function shareOf(signed, pixels, at) {
   return share;
 }
 
-/** What the colour of a pixel stands for. @param {{scale: number, signed: boolean}} how @param {ImageData} image
+/** The value that a pixel's colour stands for. @param {{scale: number, signed: boolean}} how @param {ImageData} image
  * @param {number} x @param {number} y */
 export const valueOfColour = ({ scale, signed }, image, x, y) => scale * shareOf(signed, image.data, 4 * (y * image.width + x));
 
-/** A map read back from a part of a picture: from its colours, from three channels around grey, or from grey levels.
+/** A map read back from a part of an image: from its colours, from three channels around grey, or from grey levels.
  * @param {{place: number[], scale: number, signed: boolean, read: "colours" | "rgb" | "levels"}} how @param {ImageData} image
  * @returns {Numbers} */
 export function numbersIn({ place: [left, top, width, height], scale, signed, read }, image) {
@@ -91,7 +91,7 @@ export function numbersIn({ place: [left, top, width, height], scale, signed, re
 /** The place in its colours of a share in [-1, 1]. @param {boolean} signed @param {number} share */
 export const placeOf = (signed, share) => Math.min(255, Math.max(0, Math.round(signed ? (share + 1) * 127.5 : share * 255)));
 
-/** A heatmap (C, h, w) into a canvas of its size. `clear`: as clear as it is weak, to lie over a photo.
+/** A heatmap (C, h, w) into a canvas of its size. `clear`: more transparent where it is weaker, to lie over a photo.
  * @param {HTMLCanvasElement} canvas @param {Numbers} numbers @param {{clear?: boolean, scale?: number}} [how] */
 export function paint(canvas, numbers, { clear = false, scale = numbers.scale } = {}) {
   const [channels, height, width] = numbers.shape;

@@ -1,4 +1,4 @@
-// Figures that hold their own numbers: drawn from them where scripts run; else the pictures in them stay.
+// Figures that hold their own numbers: drawn from them where scripts run; elsewhere their images stay.
 
 import { bars } from "./charts.js";
 import { legendBar, numbersIn, useColours, valueOfColour } from "./colour.js";
@@ -10,13 +10,13 @@ const photo = document.getElementById("photo")?.getAttribute("href") || "";
 const framed = self !== top; // in a notebook, where nothing may be saved
 /** Views of one photo, which share a pointer. @type {Map<string, any[]>} */ const linked = new Map();
 
-/** Put a drawing in the place of what is there, which is printed all the same. @param {Element} place @param {...any} inside */
+/** Show a drawing in place of the content, which is still printed. @param {Element} place @param {...any} inside */
 function put(place, ...inside) {
   for (const one of place.children) /** @type {HTMLElement} */ (one).hidden = true;
   place.append(h("div", { class: "drawn" }, inside));
 }
 
-/** The pixels of a picture. @param {HTMLImageElement} image */
+/** The pixels of an image. @param {HTMLImageElement} image */
 async function pixelsOf(image) {
   await image.decode();
   const canvas = h("canvas", { width: image.naturalWidth, height: image.naturalHeight });
@@ -25,7 +25,7 @@ async function pixelsOf(image) {
   return pen.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-/** The picture as its command writes it. @param {HTMLImageElement} image @param {string} name */
+/** The image as its command writes it. @param {HTMLImageElement} image @param {string} name */
 const saved = (image, name) => !framed && h("p", { class: "files" }, "Save ", h("a", { href: image.src, download: `${name}.png` }, "PNG"),
   " with its recipe");
 

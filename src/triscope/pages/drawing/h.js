@@ -30,7 +30,7 @@ function set(node, props) {
   }
 }
 
-/** What draws on a canvas. @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [how] */
+/** The 2D context of a canvas. @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [how] */
 export const penOf = (canvas, how) => /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", how));
 
 /** Replace what an element holds. @param {Element} node @param {...any} children */
@@ -47,14 +47,14 @@ export function told(value) {
   return text.replace("-", "−");
 }
 
-/** A share as it is honest to print it: neither 0 % nor 100 % where it is not. @param {number} share */
+/** A share in percent, which is never rounded to 0 % or 100 %. @param {number} share */
 export function percent(share) {
   if (share > 0.999) return "over 99.9%";
   if (share < 0.001) return "under 0.1%";
   return share < 0.1 || share > 0.99 ? `${(100 * share).toFixed(1)}%` : `${Math.round(100 * share)}%`;
 }
 
-/** A function that runs once calls have stopped coming. @param {(...args: any[]) => void} run @param {number} wait */
+/** A debounced function: it runs when no call has come for `wait` ms. @param {(...args: any[]) => void} run @param {number} wait */
 export function settled(run, wait = 60) {
   let timer = 0;
   return (/** @type {any[]} */ ...args) => {
@@ -63,7 +63,7 @@ export function settled(run, wait = 60) {
   };
 }
 
-/** Say something to those who cannot see it. @param {string} text */
+/** Announce a text to screen readers. @param {string} text */
 export function say(text) {
   const place = document.getElementById("said");
   if (place) place.textContent = text;
@@ -115,13 +115,13 @@ export function copyable(what, text) {
 
 /** @type {Key[][]} */ const layers = [];
 
-/** Let keys do something until the function that comes back is called. @param {Key[]} keys @returns {() => void} */
+/** Bind keys until the function that is returned is called. @param {Key[]} keys @returns {() => void} */
 export function keys(keys) {
   layers.push(keys);
   return () => { layers.splice(layers.indexOf(keys), 1); };
 }
 
-/** Whether a key is being typed into something. @param {Event} event */
+/** Whether a key is typed into a field. @param {Event} event */
 function typing(event) {
   const node = /** @type {HTMLElement} */ (event.target);
   return ["INPUT", "SELECT", "TEXTAREA"].includes(node.tagName) && node.getAttribute("type") !== "range"

@@ -1,9 +1,9 @@
-// A heatmap over its photo: coloured, read under the pointer; and two pictures in one.
+// A heatmap over its photo: coloured, read under the pointer; and two images in one.
 
 import { legendBar, meanOf, paint, valueAt } from "./colour.js";
 import { fill, h, penOf, seenAs, told } from "./h.js";
 
-/** The view of one map: `stack` is the photo and the map over it, `legend` its colours, `value` what stands below them.
+/** The view of one map: `stack` is the photo and the map over it, `legend` its colours, `value` the text below them.
  * @param {{label: string, photo: string, size?: number[], point?: (x: number, y: number) => void, left?: () => void}} how
  * the photo's address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view itself */
 export function heatView({ label, photo, size, point, left = () => read(null, null) }) {
@@ -67,12 +67,12 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
     /** How it is drawn; `times` the mean magnitude gets the strongest colour, or 0: the map's own scale.
      * @param {{style?: string, opacity?: number, times?: number}} wanted */
     look(wanted) { now = { ...now, ...wanted }; draw(); },
-    /** Show a box, in pixels of the picture; none without. @param {number[] | null} found @param {number[]} of */
+    /** Show a box, in pixels of the image; none without. @param {number[] | null} found @param {number[]} of */
     box(found, of) {
       frame.hidden = !found;
       if (found) boxOn(frame, found, of);
     },
-    /** What is seen, without box and cross. @param {CanvasRenderingContext2D} pen @param {number} wide @param {number} tall */
+    /** Draw what is shown, without box and cross. @param {CanvasRenderingContext2D} pen @param {number} wide @param {number} tall */
     drawInto(pen, wide, tall) {
       pen.filter = stack.classList.contains("over") ? "grayscale(1) opacity(.5)" : "none";
       if (image.complete && image.naturalWidth) pen.drawImage(image, 0, 0, wide, tall);
@@ -86,14 +86,14 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
   };
 }
 
-/** Lay a frame around a part (top, left, height, width) of a picture of that size. @param {HTMLElement} frame
+/** Lay a frame around a part (top, left, height, width) of an image of that size. @param {HTMLElement} frame
  * @param {number[]} part @param {number[]} size */
 export function boxOn(frame, part, size) {
   const [top, left, height, width] = part.map((pixels, i) => `${(100 * pixels) / size[i % 2]}%`);
   Object.assign(frame.style, { top, left, height, width });
 }
 
-/** Two pictures in one, with a line between them that is moved by a slider.
+/** Two images in one, with a line between them that is moved by a slider.
  * @param {{label: string, draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void}[]} all */
 export function two(all) {
   const pick = (/** @type {string} */ label, /** @type {number} */ chosen) => h("select", { "aria-label": label, onchange: draw },

@@ -1,4 +1,4 @@
-// All maps of a layer on one canvas, from one atlas; walked through by pointer and by keys.
+// All maps of a layer on one canvas, from one atlas, for pointer and keyboard.
 
 import { inksOf, placeOf } from "./colour.js";
 import { h, penOf, say, told } from "./h.js";
@@ -10,7 +10,7 @@ export function tileCanvas(hands) {
   /** @type {Tiles | null} */ let facts = null;
   /** @type {HTMLCanvasElement | null} */ let painted = null;
   /** @type {Uint8Array | null} */ let levels = null;
-  /** What the canvas shows, but for stars and the frame. @type {ImageData | null} */ let composed = null;
+  /** What the canvas shows, except stars and the frame. @type {ImageData | null} */ let composed = null;
   let whole = false;
   /** @type {number[]} */ let order = [];
   let stars = new Set();
@@ -86,7 +86,7 @@ export function tileCanvas(hands) {
     return image;
   }
 
-  /** Which of `of` numbers lie under each of `count` pixels: from, to. @param {number} count @param {number} of */
+  /** The range of `of` numbers under each of `count` pixels: from, to. @param {number} count @param {number} of */
   function spans(count, of) {
     const [from, to] = [new Int32Array(count), new Int32Array(count)];
     for (let i = 0; i < count; i++) {
@@ -233,7 +233,7 @@ export function tileCanvas(hands) {
 
   return {
     node: canvas, use, draw, stand,
-    /** Keep the place of a layer's units until they come. @param {Layer} layer */
+    /** Reserve the space of a layer's units until they arrive. @param {Layer} layer */
     keep({ channels, grid: [height, width] }) {
       use(null, /** @type {any} */ ({ height, width, max: [], peak: [] }), { whole, plain: true });
       this.arrange([...Array(channels).keys()], new Set());

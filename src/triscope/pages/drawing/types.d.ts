@@ -1,4 +1,4 @@
-// What the modules are given, for the checker of types alone: the server's JSON, and what drawings hold.
+// Types of the server's JSON and of the data of drawings, for the type checker alone.
 
 interface Colours { signed: number[][]; unsigned: number[][] }
 /** A map (C, h, w). */
@@ -11,11 +11,11 @@ interface Tiles {
   max: number[]; min: number[]; mean: number[]; peak: [number, number][];
   tile: [number, number]; columns: number; places?: Place[];
 }
-/** Numbers in a part of a picture: its colours, three channels around grey, or grey levels. */
+/** Numbers in a part of an image: its colours, three channels around grey, or grey levels. */
 interface MapIn { title: string; says: string; place: Place; scale: number; signed: boolean; read: "colours" | "rgb" | "levels" }
 interface MapsDrawing { kind: "maps"; name: string; size: number[]; style: string; maps: MapIn[]; photos?: string[]; levels?: string }
 interface TilesDrawing extends Tiles { kind: "tiles"; name: string; says: string; titles: string[]; read: boolean; places: Place[] }
-/** A vector as a picture of squares: the rest of a tiles' drawing follows from that. */
+/** A vector drawn as squares; the other fields of a drawing of tiles follow from it. */
 interface VectorDrawing { kind: "tiles"; max: number[]; vector: { name: string; numbers: number[]; side: number; columns: number } }
 interface BarsDrawing { kind: "bars"; titles: string[]; rows: Scored[][] }
 interface Scored { index: number; name: string; score: number; empty?: boolean }
@@ -44,13 +44,13 @@ interface About {
   collections: (Collection | null)[]; notes: Record<string, Note>; keepsNotes: boolean; colours: Colours;
 }
 
-/** What a map shows; numbers of its pictures run on from one to the next. `neighbors` are as many for each, -1 where there is none. */
+/** What a map shows; the arrays have their values image by image. `neighbors` has the same number for each, padded with -1. */
 interface MapData {
   count: number; names: string[]; fields: MapField[]; color: number; places: ArrayLike<number>; rest: ArrayLike<number>;
   cells: ArrayLike<number>; grid: [rows: number, columns: number]; neighbors: number[]; scores: (number | null)[]; ids: ArrayLike<number>;
   links: Record<number, [label: string, address: string][]>; tile: number; columns: number; rows: number; sizes: number[]; tones: string[];
 }
-/** What each picture has, its place in the legend, and the legend. */
+/** The class of each image, as its place in the legend, and the legend. */
 type MapField = [name: string, values: string[], places: number[], legend: MapColour[]];
 type MapColour = [value: string, count: number, colour: string];
 interface MapView { scale: number; x: number; y: number }
@@ -61,9 +61,9 @@ interface Job {
   seconds: number; version: number; error: string | null; method: string; network: number; command: string | null; python: string;
 }
 interface Judged { sentence: string; doubt: boolean }
-/** A picture of a collection. */
+/** An image of a collection. */
 interface Entry { row: number; name: string; score: number }
-/** A unit that tells some pictures from the rest. */
+/** A unit that tells some images from the rest. */
 interface Telling { unit: string; name: string; difference: number; low: number; high: number }
 interface Matrix {
   axes: string[]; labels: string[]; answers: string[]; labelled: (number | null)[]; answered: (number | null)[];
@@ -76,11 +76,11 @@ interface Found {
   measure: string; units?: Telling[]; mean: number; pictures: number; matrix?: Matrix;
 }
 
-/** What was asked, as its form says it. */
+/** The settings of a form when its job began. */
 interface Said { inputs?: Record<string, any>; options?: Record<string, any> }
 interface Kept { job: Job; said: Said; picture: boolean }
 
-/** What pages are given: what is known, and ways from one to another. */
+/** What every page is given: the data, and links to other pages. */
 interface App {
   about: About; history: Kept[]; network: number; beside: number; photo: string; readonly net: Net;
   readonly collection: Collection | null;
@@ -106,7 +106,7 @@ interface App {
   warn(text: string): void;
 }
 
-/** A unit on a static site, and a layer there; `strip` is a picture of its patches. */
+/** A unit on a static site, and a layer there; `strip` is an image of its patches. */
 interface FrozenUnit {
   unit: string; channel: number; title: string; score: number | null; steps: number; notes: string[]; picture: string;
   strip: string; patches: { name: string; score: number; at: number[] | null }[] | null; command: string;
@@ -115,7 +115,7 @@ interface FrozenMap { title: string; page: string; pictures: number }
 interface FrozenLayer { name: string; type: string; channels: number; sees: string; page: string; made: number }
 
 interface MethodForm { node: HTMLElement; read: () => { inputs: any; options: any }; set: (said: Said) => void; missing: () => string[] }
-/** What the network was shown, and what it says. */
+/** A frame as the network saw it, and the answer. */
 interface CameraFrame { canvas: HTMLCanvasElement; jpeg: Blob | null; answer: Promise<any> }
 type Page = (root: HTMLElement, params: Record<string, string>, app: App) => () => void;
 interface Key { key: string; help: string; run: (event: KeyboardEvent) => void }

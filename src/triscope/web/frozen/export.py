@@ -1,11 +1,11 @@
-"""The units of a network as a static site: opened from a disk, or from any web server.
+"""The units of a network as a static site: opened as files, or from any web server.
 
     site/index.html          the layers
     site/LAYER.html          the units of a layer; LAYER.html#42 is one of them
-    site/LAYER/42.webp       the pictures and patches, as in the folder of units
+    site/LAYER/42.webp       the images and patches, as in the folder of units
     site/collection-pca.html a map of the photos of a collection, where one is given
 
-Scripts, styles and data stand in each page; only pictures are files beside it. Each page's policy (CSP) names its one
+Scripts, styles and data are in each page; only images are files beside it. Each page's policy (CSP) names its one
 script and its one style sheet by their digests and forbids the rest.
 """
 
@@ -36,8 +36,8 @@ from triscope.web.files import page_files
 from triscope.which.maps.map import Map
 from triscope.which.maps.page import page as map_page
 
-_FEW = 12  # pictures that stand for a layer
-_LEADS = 12  # units that a photo on a map leads to
+_FEW = 12  # images that represent a layer
+_LEADS = 12  # units that a photo on a map links to
 
 
 def export_app(
@@ -47,7 +47,7 @@ def export_app(
 
     `units` is a folder that `triscope units` or `UnitFolder.build` made; patches of a collection are shown where it has
     some. `maps` are maps of a collection, each a page with the photos on it (up to 20,000; the others are points) that
-    lead to the units they activate most. Pages that are there are replaced. Raises StoreError where there are no units,
+    link to the units they activate most. Pages that are there are replaced. Raises StoreError where there are no units,
     OptionError where the folder cannot be written to.
     """
     folder = units if isinstance(units, UnitFolder) else UnitFolder.open(units)
@@ -76,7 +76,7 @@ def page_of_map(made: Map) -> str:
 
 
 def _map_page(folder: UnitFolder, made: Map, maps: Sequence[Map]) -> bytes:
-    """The page of a map, whose photos lead to the units that they are the best patches of."""
+    """The page of a map, whose photos link to the units that they are the best patches of."""
     shown = made.page_content()
     places = {name: place for place, name in enumerate(shown.names)}
     links: dict[int, list[tuple[int, str, str]]] = {}
@@ -96,7 +96,7 @@ def _layer(folder: UnitFolder, layer: Any) -> dict[str, Any]:
 
 
 def _copy(folder: UnitFolder, unit: Unit, site: Path) -> None:
-    """A unit's files, where they are there."""
+    """A unit's files that exist."""
     for file in (folder.picture(unit), folder.patches(unit)):
         if file is not None and file.is_file():
             write_file(site / file.relative_to(folder.path), file.read_bytes())
@@ -107,7 +107,7 @@ def _address(folder: UnitFolder, file: Path | None) -> str:
 
 
 def _unit(folder: UnitFolder, unit: Unit) -> dict[str, Any]:
-    """A unit as the page reads it."""
+    """A unit as the page's script reads it."""
     return {
         "unit": unit.unit,
         "channel": unit.channel,
@@ -125,7 +125,7 @@ def _unit(folder: UnitFolder, unit: Unit) -> dict[str, Any]:
 
 
 def _command(folder: UnitFolder, unit: Unit) -> str:
-    """The command that makes a unit's picture."""
+    """The command that makes a unit's image."""
     words = ["triscope", "units", unit.layer, "--channels", str(unit.channel), "-o", "units"]
     usual = {option.name: option.default for option in METHODS["units"].options} | {"precision": "bfloat16"}
     for name, value in folder.table.options.items():
@@ -155,7 +155,7 @@ def _page(
         "front": "index.html",
         "maps": [{"title": made.title, "page": page_of_map(made), "pictures": len(made.rows)} for made in maps],
         "store": table.store,
-        "options": f"Pictures of {' × '.join(map(str, size))} pixels, at most {steps} steps",
+        "options": f"Images of {' × '.join(map(str, size))} pixels, at most {steps} steps",
         "misleads": misleads(METHODS["units"]),
         "made_by": f"triscope {__version__}",
     }
@@ -173,13 +173,13 @@ def _page(
 
 
 def _few(folder: UnitFolder, layer: str) -> list[str]:
-    """The first pictures of a layer, which stand for it."""
+    """The first images of a layer, which represent it."""
     pictures = (folder.picture(unit) for unit in folder.units if unit.layer == layer)
     return list(islice(filter(None, (_address(folder, picture) for picture in pictures)), _FEW))
 
 
 def _plain(units: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]], maps: Sequence[Map]) -> str:
-    """What is shown where no script runs: the pictures of a layer, or the layers."""
+    """The content without scripts: the images of a layer, or the layers."""
     if not units:
         pages = [(one["page"], one["name"]) for one in layers if one["made"]]
         pages += [(page_of_map(made), made.title) for made in maps]
@@ -194,7 +194,7 @@ def _plain(units: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]], ma
 
 @cache
 def _script() -> str:
-    """The page's one script; nothing in it can end the element that holds it."""
+    """The page's one script, escaped for a <script> element."""
     script = bundled("frozen.js", lambda name: _file(name) if name == "frozen.js" else page_files()[name].decode())
     return script.replace("</", "<\\/")
 

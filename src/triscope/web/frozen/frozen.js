@@ -1,4 +1,4 @@
-// A layer's units as a page of its own that asks no server: all of them, or one; its address says which.
+// The units of a layer as a page without a server: all of them, or the one that its address names.
 
 import { curve } from "./charts.js";
 import { copyable, fill, h, keys, say, settled, showKeys, told } from "./h.js";
@@ -44,9 +44,9 @@ function drawBar() {
   document.body.append(h("datalist", { id: "names" }, titled.map((one) => h("option", { value: one.title }))));
 }
 
-/** The picture of a unit, or that there is none. @param {FrozenUnit} unit @param {boolean} [large] */
+/** The image of a unit, or a note that there is none. @param {FrozenUnit} unit @param {boolean} [large] */
 function pictureOf(unit, large = false) {
-  if (!unit.picture) return h("span", { class: "none" }, large ? "no picture" : "silent");
+  if (!unit.picture) return h("span", { class: "none" }, large ? "no image" : "silent");
   return h("img", { src: unit.picture, alt: large ? `What activates ${nameOf(unit)} most` : "", loading: large ? "eager" : "lazy" });
 }
 
@@ -57,7 +57,7 @@ function wall() {
   const find = h("input", { type: "search", id: "find", value: state.search, placeholder: "number, name or photo", spellcheck: "false",
     oninput: settled(() => { state.search = find.value.trim(); draw(); }) });
   const sorts = h("select", { id: "sort", onchange: () => { state.sort = sorts.value; draw(); } },
-    [["index", "number"], ["score", "score of its picture"], ["photo", "best photo"]].filter(([word]) => word !== "photo" || data.store)
+    [["index", "number"], ["score", "score of its image"], ["photo", "best photo"]].filter(([word]) => word !== "photo" || data.store)
       .map(([word, text]) => h("option", { value: word, selected: word === state.sort }, text)));
   const box = h("input", { type: "checkbox", id: "hide", checked: state.hide, onchange: () => { state.hide = box.checked; draw(); } });
   function draw() {
@@ -95,7 +95,7 @@ function walkKeys(list) {
 function single(unit) {
   const place = units.indexOf(unit);
   const beside = (/** @type {number} */ by) => units[(place + by + units.length) % units.length];
-  const facts = [["score", unit.score === null ? "none: it sent no gradient back" : told(unit.score)], ["steps", String(unit.steps)],
+  const facts = [["score", unit.score === null ? "none: its gradient is zero" : told(unit.score)], ["steps", String(unit.steps)],
     ["layer", `${data.layer}, ${layers[here].type}`], ["sees", `${layers[here].sees} pixels`]];
   fill(root, h("div", { class: "head" },
     h("h1", null, nameOf(unit), unit.title && h("span", { class: "soft" }, ` class ${unit.unit}`)),
@@ -132,7 +132,7 @@ function photosOf(unit) {
   h("p", { class: "detail" }, data.layer === "output" ? "Whole photos, each with the score of the class." : "Each patch is what the unit sees where it is most active, with its value there.")];
 }
 
-/** The layers of the network, with a few pictures of each. */
+/** The layers of the network, with a few images of each. */
 function front() {
   const left = layers.filter((one) => !one.made).map((one) => one.name);
   fill(root, h("h1", null, data.network, h("span", { class: "soft" }, ` ${data.total} units of ${layers.length - left.length} layer${layers.length - left.length === 1 ? "" : "s"}`)),

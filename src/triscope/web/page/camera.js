@@ -1,4 +1,4 @@
-// The camera: what the network says of every frame, as it comes.
+// The camera: the network's answer to each frame, live.
 
 import { bars } from "./charts.js";
 import { legendBar, numbersOfLevels, paint } from "./colour.js";
@@ -67,7 +67,7 @@ export function cameraPage(root, params, app) {
 
   const spare = [1, 2, 3].map(() => h("canvas", { width: cols, height: rows })); // one shown, two under way
 
-  /** Ask about the middle of what the camera sees now, in the network's size. @returns {CameraFrame} */
+  /** Send the centre of the camera's current frame, in the network's size. @returns {CameraFrame} */
   function asked() {
     const canvas = /** @type {HTMLCanvasElement} */ (spare.shift());
     spare.push(canvas);

@@ -1,4 +1,4 @@
-// The collection: its maps and tables, and what is near a photo.
+// The collection: its maps and tables, and the neighbours of a photo.
 
 import { rowId, seenAddress, thumbAddress } from "./form.js";
 import { fill, h } from "./h.js";
@@ -34,7 +34,7 @@ export function collectionPage(root, params, app) {
     run.begin();
   }
 
-  /** What is near a photo, for each network that is shown. @param {number} row */
+  /** The neighbours of a photo, for each network that is shown. @param {number} row */
   function show(row) {
     const id = rowId(row, app.network);
     app.put({ row, rows: "" });
@@ -55,7 +55,7 @@ export function collectionPage(root, params, app) {
     fill(beside, h("h2", null, "Selected"), answer(app, { method: selects.name, network: app.network, options: { [selects.selects || ""]: rows } }, null, stops));
   }
 
-  /** A map in its frame tells which picture was chosen, or which several. @param {MessageEvent} event */
+  /** A map in its frame tells which photo was chosen, or which several. @param {MessageEvent} event */
   function hear(event) {
     const frame = /** @type {HTMLIFrameElement | null} */ (place.querySelector("iframe"));
     if (!frame || event.source !== frame.contentWindow) return;
@@ -85,7 +85,7 @@ export function collectionPage(root, params, app) {
   if (!app.collection) {
     fill(root, title, h("p", null, "Start the page with a folder of photos; it is indexed while you look:"),
       h("div", { class: "line" }, h("code", null, "triscope app ~/photos")),
-      h("p", { class: "caption" }, "The photos stay where they are. What the network says of each is kept in a folder .triscope among them."));
+      h("p", { class: "caption" }, "The photos stay where they are. The network's activations are stored in the subfolder .triscope."));
   } else {
     fill(root, title, state, h("div", { class: "controls" }, h("label", { class: "inline", for: "view" }, h("span", { class: "label" }, "View"), select)),
       split);

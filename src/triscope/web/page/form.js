@@ -1,5 +1,5 @@
-// Photos to choose from, and a method's form, made from what it declares: its inputs and its options. No method is known
-// by its name.
+// Photos to choose from, and the form of a method, made from the inputs and options that it declares. No method is treated
+// by name.
 
 import { choice, fill, h, say } from "./h.js";
 import { address, post } from "./source.js";
@@ -133,7 +133,7 @@ export const rowId = (row, network) => `row-${row}${network ? `.${network}` : ""
 export const thumbAddress = (id) =>
   id.startsWith("row-") ? address(`api/rows/${parseInt(id.slice(4), 10)}/thumbnail`, { network: id.split(".")[1] }) : `api/photos/${id}/thumbnail`;
 
-/** Give the server pictures; those that it takes are at hand then. @param {App} app @param {Iterable<File>} files */
+/** Upload images; those that the server takes can be chosen then. @param {App} app @param {Iterable<File>} files */
 export async function upload(app, files) {
   const taken = [];
   for (const file of files) {
@@ -174,15 +174,15 @@ export function photoField(app, { label, many = false, value = [], words = [], c
   }
   function draw() {
     const known = new Map(app.about.photos.map((one) => [one.id, one.name]));
-    for (const id of chosen) if (!known.has(id) && !words.includes(id)) known.set(id, id.replace("row-", "picture "));
+    for (const id of chosen) if (!known.has(id) && !words.includes(id)) known.set(id, id.replace("row-", "image "));
     fill(list,
       words.map((word) => h("button", { type: "button", class: "word", "aria-pressed": String(chosen.includes(word)),
         onclick: () => pick(word) }, word)),
       [...known].map(([id, name]) => h("button", { type: "button", class: "thumb", title: name, "aria-label": name,
         "aria-pressed": String(chosen.includes(id)), onclick: () => pick(id) },
       h("img", { src: thumbAddress(id), alt: "", loading: "lazy" }))),
-      h("button", { type: "button", class: "thumb add", title: "Add from disk; pictures can also be dropped or pasted",
-        "aria-label": "Add a picture from disk", onclick: () => file.click() }, "+"));
+      h("button", { type: "button", class: "thumb add", title: "Add from disk; images can also be dropped or pasted",
+        "aria-label": "Add an image from disk", onclick: () => file.click() }, "+"));
   }
   draw();
   const node = h("div", { class: "photos", ondragover: (/** @type {DragEvent} */ event) => event.preventDefault(),

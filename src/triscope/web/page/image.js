@@ -1,4 +1,4 @@
-// One photo: what it is taken for, and every method that says where, side by side.
+// One photo: its prediction, and the heatmaps of several methods side by side.
 
 import { bars } from "./charts.js";
 import { seenAddress } from "./form.js";
@@ -38,7 +38,7 @@ export function imagePage(root, params, app) {
   fill(root, h("h1", null, name || "No photo", h("span", { class: "soft" }, ` as ${sides.map(app.nameOf).join(" and ")} ${sides.length > 1 ? "see" : "sees"} it`)),
     h("div", { class: sides.length > 1 ? "subject double" : "subject" }, photo, h("div", null, h("h2", null, "Prediction"), h("div", { class: sides.length > 1 ? "taken two-of" : "taken" }, takenFor), classes, unitField())),
     h("h2", null, "Where it looks"),
-    h("div", { class: "controls" }, choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over the photo"]], style, look),
+    h("div", { class: "controls" }, choice("Drawn", [["auto", "auto"], ["heat", "map"], ["overlay", "over the photo"]], style, look),
       choice("Scale", [["one", "one for all"], ["own", "each its own"]], scale, (word) => {
         scale = word;
         app.put({ scale: word === "one" ? "" : word });
@@ -69,7 +69,7 @@ export function imagePage(root, params, app) {
     draw();
   }
 
-  /** What each network takes the photo for; until that is known, as many empty rows. @type {any[][]} */ const rows = sides.map((network) => [...Array(Math.min(10, app.about.networks[network].classes.length)).keys()].map(() => ({ name: "", score: 0, empty: true })));
+  /** The prediction of each network; until it is known, as many empty rows. @type {any[][]} */ const rows = sides.map((network) => [...Array(Math.min(10, app.about.networks[network].classes.length)).keys()].map(() => ({ name: "", score: 0, empty: true })));
   function drawClasses() {
     takenFor.forEach((place, i) => fill(place, sides.length > 1 && h("h3", null, app.nameOf(sides[i])),
       h("div", { class: rows[i][0]?.empty ? "waiting" : null }, bars(rows[i], { chosen: unit || rows[0][0]?.name, pick: (row) => about(unit === row.name ? "" : row.name) }))));
@@ -125,10 +125,10 @@ export function imagePage(root, params, app) {
       : times ? `One scale: in every map the strongest colour stands for ${told(Number(times.toPrecision(2)))} times its mean magnitude.` : "";
   }
 
-  /** What numbers say of maps, by network and method. @type {Map<string, any>} */ const known = new Map();
+  /** The scores of maps, by network and method. @type {Map<string, any>} */ const known = new Map();
   /** @type {{job: any, stop: () => any}[]} */ let judgements = [];
 
-  /** Nobody waits for the numbers of these maps any more. */
+  /** Leave the jobs that judge these maps. */
   function forget() {
     for (const one of judgements) {
       one.stop();
@@ -138,7 +138,7 @@ export function imagePage(root, params, app) {
     fill(judging);
   }
 
-  /** Put numbers beside the maps, once all of them are there. */
+  /** Judge the maps, once all of them are there. */
   function judge() {
     forget();
     for (const network of sides) {
@@ -170,7 +170,7 @@ export function imagePage(root, params, app) {
     if (gone) return;
     Object.entries(judged).forEach(([method, found]) => each(method, found));
     fill(place, h("details", null, h("summary", null, "How the maps were judged"),
-      h("p", { class: "help" }, "Insertion: how sure the network is as the strongest pixels appear first (higher is better). Deletion: as they disappear first (lower is better). The baselines know nothing of the network. On a single photo these numbers vary much."),
+      h("p", { class: "help" }, "Insertion: how sure the network is as the strongest pixels appear first (higher is better). Deletion: as they disappear first (lower is better). The baselines do not depend on the network. On a single photo these numbers vary much."),
       notes.map((/** @type {string} */ note) => h("p", { class: "note" }, note)), sameAs(job)));
   }
 

@@ -1,4 +1,4 @@
-// The page as a whole: which part is shown, as its address says; the bar above; keys that hold everywhere.
+// The page as a whole: the part that its address names, the bar above, and the keys of all parts.
 
 import { cameraPage } from "./camera.js";
 import { collectionPage } from "./collection.js";
@@ -26,7 +26,7 @@ let leave = () => {};
 let page = "network";
 /** @type {Object<string, string>} */ let params = {};
 
-/** What pages are given: what is known, and ways from one to another. @type {App} */ const app = {
+/** What every page is given: the data, and links to other pages. @type {App} */ const app = {
   about: /** @type {any} */ (null),
   history: /** @type {any[]} */ ([]),
   network: 0,
@@ -34,11 +34,11 @@ let page = "network";
   beside: -1,
   photo: "",
   get net() { return this.about.networks[this.network]; },
-  /** What is known of the photos that the network has indexed, or null. */ get collection() { return this.about.collections[this.network]; },
+  /** The collection that the network has indexed, or null. */ get collection() { return this.about.collections[this.network]; },
   /** The networks that are shown: one, or two side by side. */
   sides() { return this.beside < 0 ? [this.network] : [this.network, this.beside]; },
   nameOf: (/** @type {number} */ network) => app.about.networks[network].name,
-  /** How a unit of the first network is called in another: classes go by their names. @param {number} network @param {string} unit */
+  /** The name of a unit of the first network in another: classes are matched by name. @param {number} network @param {string} unit */
   unitIn(network, unit) {
     const [name, others] = [this.className(unit), this.about.networks[network].classes];
     if (network === this.network || !name || others[Number(unit)] === name) return unit;
@@ -50,7 +50,7 @@ let page = "network";
   only(method, names) {
     return method.inputs.every((one) => !one.required || ["network", ...names].includes(one.name));
   },
-  /** The layer to begin with: the last of maps but a few. */
+  /** The layer to begin with, one of the last with maps. */
   goodLayer() {
     const fine = this.net.layers.filter((one) => one.channels > 0 && one.grid[0] > 1);
     return fine[Math.floor(fine.length / 3)] || this.net.layers.find((one) => one.channels > 0) || this.net.layers[0];
@@ -58,7 +58,7 @@ let page = "network";
   unit() { return params.u || params.unit || (this.net.classes.length > 281 ? "281" : this.net.classes.length ? "0" : `${this.goodLayer().name}:0`); },
   /** The class that a unit is, or nothing. @param {string} unit */
   className(unit) { return /^\d+$/.test(unit) ? this.net.classes[Number(unit)] || "" : ""; },
-  /** What a position of a layer sees: (top, left, height, width). @param {Layer} layer @param {number} row @param {number} col */
+  /** The receptive field of a layer's position: (top, left, height, width). @param {Layer} layer @param {number} row @param {number} col */
   field(layer, row, col) {
     const [tall, wide] = this.net.size;
     const along = (/** @type {any} */ span, /** @type {number} */ at, /** @type {number} */ limit) => {
@@ -86,7 +86,7 @@ let page = "network";
     const { photo, network, beside, ...rest } = params;
     history.replaceState(null, "", this.link(page, rest));
   },
-  photoName() { return this.about.photos.find((one) => one.id === this.photo)?.name || this.photo.replace("row-", "picture "); },
+  photoName() { return this.about.photos.find((one) => one.id === this.photo)?.name || this.photo.replace("row-", "image "); },
   /** The photo to begin an input with: the current one, or another for a second input. @param {string} input */
   firstPhoto(input) {
     const others = this.about.photos.filter((one) => one.id !== this.photo);
@@ -97,9 +97,9 @@ let page = "network";
     const ids = this.about.photos.map((one) => one.id);
     if (ids.length) this.go(page, { ...params, photo: ids[(ids.indexOf(this.photo) + by + ids.length) % ids.length] });
   },
-  /** What was last asked to be kept. @type {Promise<any>} */
+  /** The last change that was sent. @type {Promise<any>} */
   keeping: Promise.resolve(),
-  /** Keep a change of a unit's note: one after the other, so that none overtakes an earlier one. @param {string} unit @param {any} change */
+  /** Save a change of a unit's note, after all earlier ones. @param {string} unit @param {any} change */
   keep(unit, change) {
     const kept = { ...(this.about.notes[unit] || { text: "", star: false }), ...change };
     this.about.notes[unit] = kept;
@@ -161,7 +161,7 @@ function drawBar() {
     h("button", { type: "button", class: "quiet", "aria-label": "Keys", title: "Keys (?)", onclick: showKeys }, "?"));
 }
 
-/** A class by its number where it is one of the names. @param {string} word */
+/** The number of a class if the word is its name. @param {string} word */
 function unitOf(word) {
   const index = app.net.classes.indexOf(word);
   return index < 0 ? word : String(index);
@@ -174,7 +174,7 @@ function everywhere() {
     { key: "/", help: "jump to a unit", run: () => document.getElementById("jump")?.focus() },
     { key: "c", help: "the camera", run: () => app.go("camera") },
     { key: "l", help: "copy the address of what is shown", run: () => navigator.clipboard.writeText(location.href).then(() => say("copied")) },
-    { key: "e", help: "save the picture that is shown", run: () => /** @type {any} */ (root.querySelector(".files a"))?.click() },
+    { key: "e", help: "save the image that is shown", run: () => /** @type {any} */ (root.querySelector(".files a"))?.click() },
     { key: ", .", help: "the previous photo, the next one", run: (event) => app.nextPhoto(event.key === "," ? -1 : 1) },
     { key: "g", help: "the next page", run: () => app.go(names[(names.indexOf(page) + 1) % names.length]) },
   ]);

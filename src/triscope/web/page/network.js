@@ -170,7 +170,7 @@ export function networkPage(root, params, app) {
     frame(mine || { row, col });
   }
 
-  /** What a position sees, on the photo. @param {{row: number, col: number}} at */
+  /** The receptive field of a position, on the photo. @param {{row: number, col: number}} at */
   function frame(at) {
     const box = /** @type {HTMLElement} */ (under.querySelector(".box"));
     const found = app.field(layer, at.row, at.col);

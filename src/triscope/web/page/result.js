@@ -1,4 +1,4 @@
-// What a job found: a heatmap over its photo, a picture, a table, a gallery, a page of its own.
+// The result of a job: a heatmap over its photo, an image, a table, a gallery, a page of its own.
 
 import { numbersOf } from "./colour.js";
 import { rowId, seenAddress, thumbAddress } from "./form.js";
@@ -6,7 +6,7 @@ import { copyable, fill, h, say, told } from "./h.js";
 import { heatView } from "./heat.js";
 import { act, address, ask, get, over, reached, unpacked, watch } from "./source.js";
 
-/** What a job found. @param {App} app @param {Job} job */
+/** The result of a job. @param {App} app @param {Job} job */
 export function result(app, job) {
   const node = h("div", { class: "result" });
   show().catch((error) => fill(node, h("p", { class: "note" }, error.message)));
@@ -22,7 +22,7 @@ export function result(app, job) {
   return node;
 }
 
-/** A question, and what is found once it is. @param {App} app @param {any} question @param {any} title @param {(() => void)[]} stops
+/** A job for a question, and its result once it is there. @param {App} app @param {any} question @param {any} title @param {(() => void)[]} stops
  * @param {(why: string) => void} [refused] */
 export function answer(app, question, title, stops, refused) {
   const node = h("div", { class: "found" });
@@ -43,10 +43,10 @@ function body(app, job, facts) {
   if (facts.text !== null) return h("pre", { class: "text", tabindex: "0" }, facts.text);
   if (!facts.drawn) return h("p", { class: "note" }, "There is nothing to draw.");
   return h("img", { class: "drawn", src: `api/jobs/${job.id}/picture?v=${job.version}`,
-    alt: `${job.method}: ${facts.details.join("; ") || "the picture that was made"}` });
+    alt: `${job.method}: ${facts.details.join("; ") || "the image that was made"}` });
 }
 
-/** Pictures of the collection, each with its score. @param {App} app @param {Job} job @param {Found} facts */
+/** Images of the collection, each with its score. @param {App} app @param {Job} job @param {Found} facts */
 function gallery(app, job, facts) {
   const card = (/** @type {Entry} */ entry, /** @type {number} */ i) => h("li", null,
     h("a", { href: app.link("image", { photo: rowId(entry.row, job.network) }), title: entry.name },
@@ -66,8 +66,8 @@ function selection(app, job, facts) {
       h("i", { style: { left: `${at(one.low)}%`, width: `${at(one.high) - at(one.low)}%` } }), h("b", { style: { left: `${at(one.difference)}%` } }))),
     h("td", { class: "value" }, `${told(Number(one.difference.toFixed(2)))} [${told(Number(one.low.toFixed(1)))}, ${told(Number(one.high.toFixed(1)))}]`));
   return [
-    h("figure", { class: "mean" }, h("img", { src: `api/jobs/${job.id}/parts/${facts.mean}`, alt: `The mean picture of ${facts.pictures} photos` }),
-      h("figcaption", { class: "detail" }, `The mean picture of ${facts.pictures.toLocaleString("en")} photos.`)),
+    h("figure", { class: "mean" }, h("img", { src: `api/jobs/${job.id}/parts/${facts.mean}`, alt: `The mean image of ${facts.pictures} photos` }),
+      h("figcaption", { class: "detail" }, `The mean image of ${facts.pictures.toLocaleString("en")} photos.`)),
     units.length > 0 && [h("h3", null, "Units that differ most from the rest"), h("table", { class: "units" }, h("tbody", null, units.map(row))),
       h("p", { class: "detail" }, "The difference of the means in standard deviations (Hedges' g), with the interval that holds with a chance of 95% for all units at once. Photos that were selected on a map of these units differ in them by construction.")],
     h("h3", null, "Nearest of the rest"), gallery(app, job, facts),
@@ -79,7 +79,7 @@ function matrix(app, table, network) {
   const place = h("section", { class: "cell", "aria-label": "The photos of a cell" }, h("p", { class: "note" }, "Choose a number to see its photos here."));
   const cells = new Map(table.cells.map((cell) => [`${cell[0]},${cell[1]}`, cell]));
 
-  /** Why this answer, and not the right one. @param {number} row @param {number} col */
+  /** The unit to ask about: this answer, minus the right one where it differs. @param {number} row @param {number} col */
   function why(row, col) {
     const [right, given] = [table.labelled[row], table.answered[col]];
     if (given === null) return "";
@@ -167,7 +167,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
 
   const panel = {
     node, method, network, view, ready: false,
-    /** What numbers say of the map. @param {{sentence: string, doubt: boolean} | null} found */
+    /** The scores of the map, as one sentence. @param {{sentence: string, doubt: boolean} | null} found */
     judge(found) {
       judged.hidden = !found;
       judged.classList.toggle("doubt", Boolean(found?.doubt));
@@ -188,7 +188,7 @@ export function heatPanel(app, { method, photo, unit = "", network = app.network
   return panel;
 }
 
-/** What stands under a result: the same as, files. @param {Job} job @param {Found} facts */
+/** What is below a result: its commands and its files. @param {Job} job @param {Found} facts */
 export function foots(job, facts) {
   const notes = facts.notes.map((/** @type {string} */ note) => h("p", { class: "note" }, note));
   const files = facts.forms.filter((/** @type {string} */ form) => form !== ".jpeg");
@@ -202,7 +202,7 @@ export function foots(job, facts) {
   ];
 }
 
-/** The command and the line of Python that ask the same. @param {Job} job */
+/** The command and the line of Python that do the same. @param {Job} job */
 export function sameAs(job) {
   return [job.command ? copyable("the command", job.command)
     : h("p", { class: "note" }, "No command can do this: the network or the photo was made in Python."),
@@ -212,8 +212,8 @@ export function sameAs(job) {
 /** @param {string} text */
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.$/, "");
 
-/** A map in a frame of its own, which is handed it piece by piece: what there is to move first, thumbnails last; a job that
- * goes on moves the pictures to where they are by then. */
+/** A map in a frame of its own, to which it is sent piece by piece: places first, thumbnails last; a job that goes on
+ * moves the images to their latest places. */
 export function mapStage() {
   const node = h("iframe", { class: "frame", src: "api/map#bare", title: "The map", sandbox: "allow-scripts allow-downloads" });
   let [closed, busy, named] = [false, false, false];

@@ -1,4 +1,4 @@
-// A method at work: its form, run and cancel, the live picture, its course, and what it made before.
+// A method at work: its form, run and cancel, the live image, its progress, and earlier results.
 
 import { curve } from "./charts.js";
 import { methodForm } from "./form.js";
@@ -7,7 +7,7 @@ import { two } from "./heat.js";
 import { capital, mapStage, result } from "./result.js";
 import { act, ask, over, watch } from "./source.js";
 
-const FRAMES = 120; // pictures of the way that are kept, to go back to
+const FRAMES = 120; // images of earlier steps that are kept
 
 /** @param {App} app @param {Method} method
  * @param {{fixed?: Object<string, any>, inputs?: any, options?: any, history?: Kept[], started?: (said: any) => void, network?: number, title?: string}}
@@ -27,7 +27,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   bar.value = 0;
   const state = h("p", { class: "state", role: "status" });
   const live = h("img", { class: "drawn live", alt: "", hidden: true });
-  const scrub = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Go back to an earlier picture",
+  const scrub = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Go back to an earlier image",
     hidden: true, oninput: () => show(Number(scrub.value)) });
   const course = h("div");
   /** @type {any} */ let stage = null;
@@ -44,7 +44,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   async function begin() {
     const missing = form.missing();
     if (missing.length) {
-      state.textContent = `Needed first: ${missing.join(", ")}.`;
+      state.textContent = `Missing: ${missing.join(", ")}.`;
       return;
     }
     leave();
@@ -77,7 +77,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
   function show(place) {
     shown = place;
     live.src = frames[place];
-    live.alt = `${method.title}, picture ${place + 1} of ${frames.length}`;
+    live.alt = `${method.title}, image ${place + 1} of ${frames.length}`;
   }
 
   /** @param {Job} now @param {any} said */
@@ -143,7 +143,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
 
   const pictureOf = (/** @type {Job} */ of) => `api/jobs/${of.id}/picture?v=${of.version}`;
 
-  /** The latest picture and an earlier one, a line between them. @param {any} latest @param {any} earlier */
+  /** The latest image and an earlier one, a line between them. @param {any} latest @param {any} earlier */
   async function compare(latest, earlier) {
     const images = [earlier, latest].map((one) => Object.assign(new Image(), { src: pictureOf(one.job) }));
     await Promise.all(images.map((image) => image.decode()));
@@ -164,7 +164,7 @@ export function runner(app, method, { fixed = {}, inputs = {}, options = {}, his
       case "waiting": return now.ahead ? `waiting: ${now.ahead} before it` : "starting …";
       case "running": return where ? `${where}${score}${rate}` : "working …";
       case "paused": return `paused at ${where}${score}`;
-      case "cancelled": return `cancelled${where ? ` at ${where}; what there was is kept` : ""}`;
+      case "cancelled": return `cancelled${where ? ` at ${where}; the latest result is kept` : ""}`;
       case "failed": return now.error || "failed";
       default: return `done${where ? `, ${where}` : ""}${score}, ${now.seconds.toFixed(1)} s`;
     }

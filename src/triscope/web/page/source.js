@@ -1,6 +1,6 @@
-// Where answers come from: the server that this page was loaded from, by addresses relative to it.
+// Requests to the server of this page, by relative addresses.
 
-/** Whether nothing more will come of a job. @param {Job} job */
+/** Whether a job has ended. @param {Job} job */
 export const over = (job) => ["done", "cancelled", "failed"].includes(job.state);
 
 /** An address with its query. @param {string} path @param {Object<string, any>} [query] */
@@ -22,7 +22,7 @@ export async function get(path, query, signal) {
   return read(await reached(fetch(address(path, query), { signal })));
 }
 
-/** What came as JSON with raw bytes behind it; `parts` has the bytes by their names. @param {Response} answer
+/** An answer of JSON and the raw bytes after it; `parts` has the bytes by their names. @param {Response} answer
  * @returns {Promise<any>} */
 export async function unpacked(answer) {
   if (!answer.ok) return read(answer);
@@ -60,7 +60,7 @@ export async function reached(asked) {
 /** @type {EventSource | null} */ let stream = null;
 let reopening = 0;
 
-/** Be told how far a job is, until it is over or the function that comes back is called. @param {Job} job
+/** Watch the progress of a job until it ends or the function that is returned is called. @param {Job} job
  * @param {(job: Job) => void} hear @returns {() => void} */
 export function watch(job, hear) {
   hear(job);
@@ -96,7 +96,7 @@ function open() {
 
 document.addEventListener("visibilitychange", open);
 
-/** Ask a method. @param {Object<string, any>} question @returns {Promise<Job>} */
+/** Start the job of a method. @param {Object<string, any>} question @returns {Promise<Job>} */
 export const ask = (question) => post("api/jobs", question);
 
 /** Do something to a job: cancel, pause or resume. @param {string} id @param {string} act @returns {Promise<Job>} */

@@ -1,4 +1,4 @@
-// The studio: every method of the catalogue by its form, those that make pictures first.
+// The studio: every method of the catalogue by its form, those that make images first.
 
 import { upload } from "./form.js";
 import { fill, h, keys, say } from "./h.js";
@@ -15,7 +15,7 @@ export function studioPage(root, params, app) {
   const list = h("nav", { class: "methods", "aria-label": "Methods" });
   const title = h("h1");
   const file = h("input", { type: "file", id: "recipe", accept: "image/png,image/jpeg,image/webp", onchange: () => restore(file.files?.[0]) });
-  const drop = h("div", { class: "dropped" }, h("label", { for: "recipe" }, "Restore the settings of a saved picture: drop it on this page, or "), file);
+  const drop = h("div", { class: "dropped" }, h("label", { for: "recipe" }, "Restore the settings of a saved image: drop it on this page, or "), file);
   /** @param {DragEvent} event */
   function dropped(event) {
     event.preventDefault();
@@ -49,14 +49,14 @@ export function studioPage(root, params, app) {
   async function restore(picture) {
     if (!picture) return;
     const found = await post("api/recipe", picture).catch(() => null);
-    if (!found) { // no picture of ours: a photo to ask about
+    if (!found) { // an image without a recipe: a photo to ask about
       const [id] = await upload(app, [picture]);
       if (id) app.go("image", { photo: id });
       return;
     }
     try {
       const method = all.find((one) => one.name === found.method);
-      if (!method) throw new Error("This picture was made by a method that this page does not show.");
+      if (!method) throw new Error("This image was made by a method that this page does not show.");
       use(method, found);
       say(`The settings of ${method.title} are restored`);
     } catch (error) {

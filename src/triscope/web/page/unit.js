@@ -1,4 +1,4 @@
-// One unit: where it looks in a photo, what would excite it, which photos of the collection do.
+// One unit: where it looks in a photo, what activates it, and which photos of the collection do.
 
 import { histogram } from "./charts.js";
 import { numbersOf } from "./colour.js";
@@ -42,7 +42,7 @@ export function unitPage(root, params, app) {
     column("Where it looks", "in this photo", h("div", { class: "controls" },
       h("label", { class: "inline", for: "where" }, h("span", { class: "label" }, "Method"), select),
       h("label", { class: "inline", for: "opacity" }, h("span", { class: "label" }, "Map"), slider),
-      choice("Drawn", [["auto", "as fits"], ["heat", "map"], ["overlay", "over"]], style, (word) => {
+      choice("Drawn", [["auto", "auto"], ["heat", "map"], ["overlay", "over"]], style, (word) => {
         style = word;
         app.put({ style: word === "auto" ? "" : word });
         look();
@@ -160,7 +160,7 @@ export function unitPage(root, params, app) {
     const [state, scores, list] = [h("p", { class: "note", role: "status" }), h("div"), h("div")];
     which.append(h("div", null, sides.length > 1 && h("h3", null, app.nameOf(network)), state, scores, list));
     const refused = /** @type {string[]} */ ([]);
-    const without = (/** @type {string} */ why) => { // some find for classes, some for channels alone
+    const without = (/** @type {string} */ why) => { // some methods take classes, some channels alone
       refused.push(why);
       if (refused.length === finders.length) list.append(h("p", { class: "note" }, refused[0]));
     };
@@ -190,7 +190,7 @@ export function unitPage(root, params, app) {
     { key: "b", help: "the next method of where", run: cycle },
     { key: "1 2 3", help: "to a column", run: (event) => columns[Number(event.key) - 1]?.focus() },
     { key: "s", help: "the map alone, or over the photo", run: () => { style = style === "overlay" ? "heat" : "overlay"; look(); } },
-    { key: "r", help: "run what makes a picture", run: () => runs.forEach((run) => run.begin()) },
+    { key: "r", help: "run the method that makes an image", run: () => runs.forEach((run) => run.begin()) },
     { key: "Escape", help: "cancel", run: () => runs.forEach((run) => run.leave()) },
     { key: "*", help: "star", run: () => toggle() },
   ]);
@@ -209,7 +209,7 @@ export function unitPage(root, params, app) {
 /** @param {Method} method @param {string} name */
 const takes = (method, name) => method.inputs.some((one) => one.name === name);
 
-/** A channel or neuron taken apart. @param {string} unit */
+/** The layer, channel and position that a unit's name has. @param {string} unit */
 function read(unit) {
   const found = /^(.+):(\d+)(?:@(\d+,\d+))?$/.exec(unit);
   return found && { layer: found[1], channel: Number(found[2]), at: found[3] || "" };

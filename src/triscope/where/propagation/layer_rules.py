@@ -1,6 +1,6 @@
 """Rules of layer-wise relevance propagation for layers with weights.
 
-A layer y_j = sum_i x_i w_ij + b_j that is given relevance R_j hands down, with + and - for positive and negative parts,
+A layer y_j = sum_i x_i w_ij + b_j with relevance R_j passes back, with + and - for positive and negative parts,
 
     epsilon     x_i sum_j w_ij R_j / (y_j + eps sign y_j)                              Bach et al., 2015
     z+          sum_j (x_i w_ij)+ R_j / (sum_i (x_i w_ij)+ + b_j+)                     Montavon et al., 2017
@@ -12,7 +12,7 @@ A layer y_j = sum_i x_i w_ij + b_j that is given relevance R_j hands down, with 
     z-box       sum_j (x_i w_ij - l_i w_ij+ - h_i w_ij-) R_j / (sum_i ...)             Montavon et al., 2017
 
 What travels back is not R but c = R / activation, so that a layer without a rule passes it on by its gradient. Only
-the first layer hands down R itself: the last three rules give relevance to inputs that are zero.
+the first layer passes back R itself: the last three rules give relevance to inputs that are zero.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class LayerRule(Protocol):
     name: str
 
     def answer(self, layer: Layer) -> Tensor:
-        """The layer's output, which hands down what the rule says."""
+        """The layer's output, which passes back what the rule says."""
 
 
 class FirstLayerRule(LayerRule, Protocol):
@@ -48,7 +48,7 @@ class FirstLayerRule(LayerRule, Protocol):
 
 @dataclass(frozen=True)
 class Epsilon:
-    """The gradient times x, where outputs near zero hand down less. `epsilon` is in units of the layer's output."""
+    """The gradient times x, where outputs near zero pass back less. `epsilon` is in units of the layer's output."""
 
     epsilon: float = 1e-6
     name = "epsilon"
@@ -86,7 +86,7 @@ class _BySign:
         raise NotImplementedError
 
     def answer(self, layer: Layer) -> Tensor:
-        """The layer's output, which hands down shares."""
+        """The layer's output, which passes back shares."""
         return applied(_Shared, layer.x, layer, self)
 
 
@@ -144,7 +144,7 @@ class Flat:
     name = "flat"
 
     def answer(self, layer: Layer) -> Tensor:
-        """The layer's output, which hands down relevance."""
+        """The layer's output, which passes back relevance."""
         return applied(_First, layer.x, layer, self)
 
     def relevance(self, layer: Layer, x: Tensor, relevance: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ class WSquare:
     name = "w-square"
 
     def answer(self, layer: Layer) -> Tensor:
-        """The layer's output, which hands down relevance."""
+        """The layer's output, which passes back relevance."""
         return applied(_First, layer.x, layer, self)
 
     def relevance(self, layer: Layer, x: Tensor, relevance: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class ZBox:
     name = "z-box"
 
     def answer(self, layer: Layer) -> Tensor:
-        """The layer's output, which hands down relevance."""
+        """The layer's output, which passes back relevance."""
         return applied(_First, layer.x, layer, self)
 
     def relevance(self, layer: Layer, x: Tensor, relevance: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ class Convolution:
         return torch.convolution(x, weight, bias, *self._geometry)
 
     def transposed(self, message: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-        """The way back of the convolution."""
+        """The gradient of the convolution at its input."""
         inside = like.shape[2:]
         if any(self.uneven):
             padded = [size + more for size, more in zip(inside, self.uneven, strict=True)]

@@ -1,8 +1,8 @@
 """What operations without weights send back in relevance propagation.
 
 Two kinds of messages travel. Behind the first layer with weights, c = R / activation: there most operations send back
-their gradient, which hands c * y to what y was made of. Before it, where tensors are still the image in some order and
-some units, relevance R itself: a normalisation hands it on unchanged.
+their gradient, which passes c * y to the inputs of y. Before it, where tensors are still the image in some order and
+some units, relevance R itself: a normalisation passes it on unchanged.
 """
 
 from collections.abc import Callable
@@ -111,7 +111,7 @@ def entered(tensor: Tensor) -> Tensor:
 
 
 def unchanged(call: Call, x: Tensor) -> Tensor:
-    """The call, which hands the relevance of its answer to `x` as it is."""
+    """The call, which passes the relevance of its output to `x` unchanged."""
     return applied(_Unchanged, x, call)
 
 
@@ -121,7 +121,7 @@ def multiplied(call: Call, factor: Callable[[Tensor, Tensor], Tensor], *, gate: 
 
 
 def identity(call: Call, *, gate: bool = False) -> Tensor:
-    """The call of an elementwise function, which hands the relevance of y to x: c * y / x."""
+    """The call of an elementwise function, which passes the relevance of y to x: c * y / x."""
     return multiplied(call, _quotient, gate=gate)
 
 
@@ -131,7 +131,7 @@ def valued(sender: Tensor, value: Tensor) -> Tensor:
 
 
 def weakened(tensor: Tensor, factor: float) -> Tensor:
-    """The tensor, whose message is multiplied by `factor` on the way back."""
+    """The tensor, whose message is multiplied by `factor` in the backward pass."""
     if factor != 1 and tensor.requires_grad:
         on_gradient(tensor, lambda message: message * factor)
     return tensor

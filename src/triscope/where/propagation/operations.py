@@ -40,7 +40,7 @@ MOVING = _names(
     """
 )
 
-#: Operations that are homogeneous in what depends on the image, or linear: their gradient hands down all relevance.
+#: Operations that are homogeneous in what depends on the image, or linear: their gradient passes back all relevance.
 GRADIENT = MOVING | _names(
     """
     add sub rsub neg positive sum nansum mean cumsum lerp addcmul softmax abs
