@@ -127,7 +127,7 @@ def test_a_layer_of_vectors_is_a_strip(network):
 
 
 def test_activations_are_of_one_picture(network):
-    with pytest.raises(NetworkError, match="maps of one picture at a time; 2 were given"):
+    with pytest.raises(NetworkError, match="maps of one image at a time; 2 were given"):
         ts.activations(network, torch.rand(2, 3, 5, 7), "3")
     with pytest.raises(LayerNotFound):
         ts.activations(network, torch.rand(1, 3, 5, 7), "33")

@@ -1,7 +1,7 @@
 """What can go wrong, drawn as a tree.
 
     TriscopeError
-    ├── ImageError          a picture that cannot be read or used
+    ├── ImageError          an image that cannot be read or used
     ├── WeightsError        a weights file that cannot be read or does not fit
     ├── NetworkError        a network that cannot be loaded, copied or asked
     │   ├── LayerNotFound   a layer name that the network does not have
@@ -29,7 +29,7 @@ class TriscopeError(Exception):
 
 
 class ImageError(TriscopeError):
-    """A picture cannot be read or used."""
+    """An image cannot be read or used."""
 
 
 class WeightsError(TriscopeError):
@@ -84,7 +84,7 @@ class LayerNotKept(StoreError):
 
     def __init__(self, said: str, store: Any, layer: str, *, whole: bool = False) -> None:
         option = "maps" if whole else "layers"
-        super().__init__(f"{said} Store.build(network, pictures, store, {option}=[{layer!r}]) adds it.")
+        super().__init__(f"{said} Store.build(network, images, store, {option}=[{layer!r}]) adds it.")
         self.said, self.store, self.layer, self.whole = said, store, layer, whole
 
 

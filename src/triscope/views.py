@@ -1,6 +1,6 @@
-"""Views: what needs no question. The filters of a layer, the maps of a layer, the classes of a picture.
+"""Views: what needs no question. The filters of a layer, the maps of a layer, the classes of an image.
 
-**When they mislead.** Only the filters of the first layer are pictures, because only they are laid on pixels; a deeper
+**When they mislead.** Only the filters of the first layer are images, because only they are laid on pixels; a deeper
 filter is laid on maps, and its pattern says little by itself. A map shows where a channel responds, not what to.
 
 **References.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural
@@ -77,7 +77,7 @@ def activations(
     most    maximum number of maps
     """
     if len(images) != 1:
-        raise NetworkError(f"activations shows the maps of one picture at a time; {len(images)} were given.")
+        raise NetworkError(f"activations shows the maps of one image at a time; {len(images)} were given.")
     with torch.no_grad():
         volume = network.look(images.images, [layer])[Need(layer)][0]
     strengths = volume.flatten(1).mean(1) if volume.ndim == 3 else volume
@@ -160,7 +160,7 @@ def _convolutions(network: Network) -> Iterator[tuple[str, nn.Conv2d]]:
 
 
 def _filter_pictures(weights: Tensor, scale: str, most: int) -> list[Tensor]:
-    """A picture of each filter (N, C, h, w): in colour where it has three channels, else its channels in a row."""
+    """An image of each filter (N, C, h, w): in colour where it has three channels, else its channels in a row."""
     weights = weights.float()
     factor = max(1, _SMALLEST // max(weights.shape[2:]))
     scales = weights.flatten(1).abs().amax(1).clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""Watching a long job: how far it is, and in a notebook the picture so far.
+"""Watching a long job: how far it is, and in a notebook the image so far.
 
 Methods never print or draw. Who wants to see them work goes through their steps with `watch`:
 
@@ -31,7 +31,7 @@ _SIDE = 480  # pixels that a notebook shows at most
 
 def watch(steps: Iterable[Step[R]], *, quiet: bool = False) -> Generator[Step[R]]:
     """The steps of a long job as they come, told of on stderr: on a terminal as one line that is rewritten, elsewhere
-    as a line every ten seconds, in a notebook as a bar with the picture so far. Nothing is told where `quiet`.
+    as a line every ten seconds, in a notebook as a bar with the image so far. Nothing is told where `quiet`.
 
     A job that is interrupted (Ctrl-C, a notebook's stop button) raises KeyboardInterrupt as ever; the last step that
     came, and with it its result, stays in the caller's variable.
@@ -121,7 +121,7 @@ class _Log:
 
 
 class _Notebook:
-    """A bar and the picture so far, in the cell's output; when the job is done, the line alone."""
+    """A bar and the image so far, in the cell's output; when the job is done, the line alone."""
 
     every = 1.0
     shown = False
@@ -159,7 +159,7 @@ def _display() -> _Display:
 
 
 def _image(result: object) -> str:
-    """The picture so far, small; nothing for what takes long to draw or cannot be."""
+    """The image so far, small; nothing for what takes long to draw or cannot be."""
     if not isinstance(result, Picture):
         return ""
     picture = to_pil(result.draw())

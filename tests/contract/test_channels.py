@@ -36,4 +36,4 @@ def test_every_method_answers_in_the_channels_of_the_network(name, channels):
         assert result.values.shape[1] == channels
     if hasattr(result, "png"):
         assert PIL.Image.open(io.BytesIO(result.png())).mode in ("RGB", "L")
-        assert any("channels; pictures show" in note for note in result.notes) != isinstance(result, Grid)
+        assert any("channels; images show" in note for note in result.notes) != isinstance(result, Grid)

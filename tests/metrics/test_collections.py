@@ -141,9 +141,9 @@ def test_what_cannot_be_used_is_listed_and_does_not_end_the_others(photos):
         ({"images": torch.rand(1, 3, 5, 7)}, "name one of the two"),
         ({"numbers": ["pointing"]}, r"box \(left, top, right, bottom\)"),
         ({"labels": "file,colour\n0.png,red\n"}, "no column that is read: its columns are colour"),
-        ({"labels": "file,label\n9.png,cat\n"}, "names none of the 3 pictures"),
-        ({"labels": "file,left,top,right,bottom\n0.png,5,5,5,9\n"}, "None of the 1 pictures can be used.*is empty"),
-        ({"labels": "file,left,top,right,bottom\n0.png,a,5,7,9\n"}, "None of the 1 pictures.*'a'"),
+        ({"labels": "file,label\n9.png,cat\n"}, "names none of the 3 images"),
+        ({"labels": "file,left,top,right,bottom\n0.png,5,5,5,9\n"}, "None of the 1 images can be used.*is empty"),
+        ({"labels": "file,left,top,right,bottom\n0.png,a,5,7,9\n"}, "None of the 1 images.*'a'"),
         ({"collection": "nowhere"}, "nowhere does not exist"),
     ],
 )

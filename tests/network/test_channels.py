@@ -58,7 +58,7 @@ def test_pictures_are_drawn_in_the_channels_shown(stated, channels, shown):
     torch.testing.assert_close(picture.draw(), picture.values[0][list(shown)])
     heat = ts.input_x_gradient(network, BANDS[:, :channels], 1, channels="keep")
     torch.testing.assert_close(heat.draw(), (0.5 + heat.values[0][list(shown)] / (2 * heat.scale)).clamp(0, 1))
-    told = [note for note in picture.notes if "pictures show" in note]
+    told = [note for note in picture.notes if "images show" in note]
     assert bool(told) != bool(stated)
 
 

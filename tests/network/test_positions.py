@@ -266,9 +266,9 @@ def test_what_has_no_positions_is_told_from_what_has():
         "channels": ("tokens", None),
         "mixed": ("other", "has no positions"),
         "einsum": ("other", "relates pairs of positions"),
-        "added": ("other", "has no positions that follow the picture"),
+        "added": ("other", "has no positions that follow the image"),
         "twice": ("other", "has positions that make no rows and columns"),
-        "answers": ("other", "has no positions that follow the picture"),
+        "answers": ("other", "has no positions that follow the image"),
     }
     for layer in ("maps", "answers", "mixed", "twice"):
         with pytest.raises(NetworkError, match=rf"{layer} gives .* for an image, which is neither maps"):
@@ -295,7 +295,7 @@ def test_a_grid_that_could_not_be_followed_has_to_prove_itself():
     module = straight.module
     torch.testing.assert_close(straight.look(images, ["inside"])["inside"], expected(module, images))
     shuffled = nets.network(nets.fill(Unfollowed(True)), size=SIZE)
-    assert shuffled.layer("inside").note == "has no positions that follow the picture"
+    assert shuffled.layer("inside").note == "has no positions that follow the image"
     assert nets.network(shuffled.module, size=SIZE, tokens=(12, 16)).layer("inside").grid == (12, 16)  # as it is stated
 
 

@@ -59,15 +59,15 @@ def test_layers_whose_rows_are_not_pictures_are_listed_with_the_reason():
     kinds = {name: (layer.layout.kind, layer.shape, layer.note) for name, layer in network.layers.items()}
     assert kinds == {
         "conv": ("maps", (8, 8, 12), None),
-        "first": ("other", (48, 2, 8), "gives 48 rows for each picture"),
-        "proposals": ("other", (3, 8), "gives 3 rows for each picture"),
-        "table": ("other", (1, 8), "gives 1 row for 2 pictures"),
-        "spread": ("other", (8,), "gives the same for every picture"),
-        "windows": ("other", (6, 16, 8), "gives 6 rows for each picture"),
+        "first": ("other", (48, 2, 8), "gives 48 rows for each image"),
+        "proposals": ("other", (3, 8), "gives 3 rows for each image"),
+        "table": ("other", (1, 8), "gives 1 row for 2 images"),
+        "spread": ("other", (8,), "gives the same for every image"),
+        "windows": ("other", (6, 16, 8), "gives 6 rows for each image"),
         "head": ("vector", (5,), None),
         "output": ("vector", (5,), None),
     }
-    assert re.search(r"^windows +Linear +6x16x8 .* gives 6 rows for each picture$", repr(network.layers), re.MULTILINE)
+    assert re.search(r"^windows +Linear +6x16x8 .* gives 6 rows for each image$", repr(network.layers), re.MULTILINE)
     assert set(depths(network)) <= {"conv", "head"}
 
 
@@ -75,7 +75,7 @@ def test_layers_whose_rows_are_not_pictures_are_listed_with_the_reason():
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_layers_whose_rows_are_not_pictures_are_never_answered(layer, count):
     network, images = everything(), torch.rand(count, 3, 8, 12)
-    said = rf"^{layer} gives .*, so its rows are not pictures\. The nearest layer that .* for each picture is conv\.$"
+    said = rf"^{layer} gives .*, so its rows are not images\. The nearest layer that .* for each image is conv\.$"
     for ask in (
         lambda: network.look(images, [layer]),
         lambda: network.look(images, ["output"], leaf=layer),
@@ -92,7 +92,7 @@ def test_layers_whose_rows_are_not_pictures_are_never_answered(layer, count):
 
 def test_a_store_refuses_them_and_never_chooses_them(tmp_path, pictures):
     network = everything()
-    with pytest.raises(NetworkError, match="windows gives 6 rows for each picture, so its rows are not pictures"):
+    with pytest.raises(NetworkError, match="windows gives 6 rows for each image, so its rows are not images"):
         ts.Store.build(network, pictures, tmp_path / "refused", layers=["windows"])
     store = ts.Store.build(network, pictures, tmp_path / "store")
     assert {column.layer for column in store.columns} <= {"conv", "head", "input", "output"}
@@ -114,7 +114,7 @@ class Folding(nn.Module):
 def test_rows_are_counted_at_every_pass():
     network = nets.network(nets.fill(Folding()))
     assert network.look(torch.rand(2, 3, 5, 7), ["fold"])["fold"].shape == (2, 4)
-    said = "fold of Folding gives 1 row for 2 pictures, so its rows are not pictures. The nearest .* is conv"
+    said = "fold of Folding gives 1 row for 2 images, so its rows are not images. The nearest .* is conv"
     with pytest.raises(NetworkError, match=said):
         network.look(torch.rand(2, 3, 5, 9), ["fold"])
     assert network.look(torch.rand(2, 3, 5, 9), ["conv"])["conv"].shape == (2, 4, 3, 7)
@@ -130,10 +130,10 @@ def test_an_output_with_several_rows_for_a_picture_is_no_classifier():
             return self.head(x.view(-1, 35))
 
     network = ts.Network(nets.fill(Flat()), size=(5, 7), mean=(0.5, 0.5, 0.5))
-    assert network.layers["output"].note == "gives 3 rows for each picture"
+    assert network.layers["output"].note == "gives 3 rows for each image"
     with pytest.raises(NetworkError, match=r"gives 3 x 4 numbers for an image, not one score per class"):
         ts.saliency(network, torch.rand(1, 3, 5, 7))
-    with pytest.raises(NetworkError, match="output of Flat gives 3 rows for 1 picture, so its rows are not pictures"):
+    with pytest.raises(NetworkError, match="output of Flat gives 3 rows for 1 image, so its rows are not images"):
         network.look(torch.rand(1, 3, 5, 7), ["output"])
 
 
@@ -145,7 +145,7 @@ def test_silent_layers_stay():
     layers = nets.network(module).layers
     assert (layers["1"].note, layers["1"].layout.kind) == ("silent here", "maps")
     assert (layers["2"].note, layers["2"].layout.kind) == ("silent here", "maps")
-    assert layers["3"].note == "gives the same for every picture"  # its bias alone
+    assert layers["3"].note == "gives the same for every image"  # its bias alone
     assert (layers["output"].note, layers["output"].layout.kind) == (None, "vector")  # never dropped
     assert ts.saliency(nets.network(module), torch.rand(1, 3, 5, 7), "0:2").values.any()
 
@@ -191,10 +191,10 @@ def test_a_network_that_takes_one_picture_at_a_time(tmp_path, pictures):
         "head": "vector",
         "output": "vector",
     }
-    assert layers["table"].note == "gives the same for every picture"
-    assert repr(layers).splitlines()[-1] == "It takes one picture at a time."
+    assert layers["table"].note == "gives the same for every image"
+    assert repr(layers).splitlines()[-1] == "It takes one image at a time."
     assert ts.saliency(network, torch.rand(1, 3, 5, 7), 2).values.any()
-    with pytest.raises(NetworkError, match="OneAtATime takes one picture at a time; 2 were given together"):
+    with pytest.raises(NetworkError, match="OneAtATime takes one image at a time; 2 were given together"):
         ts.saliency(network, torch.rand(2, 3, 5, 7), 2)
     store = ts.Store.build(network, pictures, tmp_path / "store", layers=["head"])
     assert len(store) == len(list(pictures.iterdir()))
@@ -253,13 +253,11 @@ class TwoStages(nn.Module):
 @pytest.mark.parametrize("batched", [False, True])
 def test_rows_of_proposed_regions_are_listed_as_that_and_never_taken_for_pictures(batched):
     network = ts.Network(nets.fill(TwoStages(batched)), size=32)
-    said = "gives a row for each proposed region, 3 rows for each picture"
+    said = "gives a row for each proposed region, 3 rows for each image"
     for name in ("pool", "box_head", "box_predictor"):
         layer = network.layer(name)
         assert (layer.layout.kind, layer.layout.pictures, layer.note) == ("roi", False, said)
-        with pytest.raises(
-            NetworkError, match=f"{name} {said}, so its rows are not pictures. The nearest .* is body\\."
-        ):
+        with pytest.raises(NetworkError, match=f"{name} {said}, so its rows are not images. The nearest .* is body\\."):
             ts.saliency(network, torch.rand(1, 3, 32, 32), f"{name}:1")
     assert network.layer("body").layout.kind == "maps"
     assert said in str(network.layers)

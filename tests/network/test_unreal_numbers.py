@@ -97,7 +97,7 @@ def test_numbers_of_pairs_of_pictures_are_refused():
     net = ts.Network(nets.fill(Similar()).eval(), size=16)
     for images in (IMAGES, IMAGES[:1]):
         for ask in (ts.predict, ts.saliency):
-            with pytest.raises(TriscopeError, match="it gives as many numbers for each picture as there are pictures"):
+            with pytest.raises(TriscopeError, match="it gives as many numbers for each image as there are images"):
                 ask(net, images)
     assert "output" not in net.layers
 
@@ -123,7 +123,7 @@ class Lengthening(nn.Module):
 def test_numbers_that_depend_on_how_many_pictures_there_are_are_refused():
     net = ts.Network(nets.fill(Lengthening()).eval(), size=16)
     assert len(net.layers) == 2
-    with pytest.raises(TriscopeError, match="gives 8 numbers for each of two pictures, and 4 for each of 1, so they"):
+    with pytest.raises(TriscopeError, match="gives 8 numbers for each of two images, and 4 for each of 1, so they"):
         ts.saliency(net, IMAGES[:1], 1)
 
 

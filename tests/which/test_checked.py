@@ -88,7 +88,7 @@ def test_an_old_store_of_rows_that_are_no_pictures_is_refused(windowed, photos, 
     store = build(windowed, photos, tmp_path, "head")
     columns = [column | {"layer": "table" if column["layer"] == "head" else column["layer"]}
                for column in json.loads(store.table.about)["columns"]]  # fmt: skip
-    said = "took the rows of table for images, though it gives 1 row for 2 pictures: its vectors"
+    said = "took the rows of table for images, though it gives 1 row for 2 images: its vectors"
     with pytest.raises(StoreError, match=said):
         aged(store, windowed, columns=columns)
 

@@ -1,6 +1,6 @@
 """What a method is: a function with declared inputs and options, entered in one table.
 
-inputs      networks, stores, pictures, questions, layers: declared in a signature, bound before the function runs
+inputs      networks, stores, images, questions, layers: declared in a signature, bound before the function runs
 options     its keyword arguments: types, ranges, choices, help; groups of them as frozen dataclasses
 steps       how a job tells how far it is
 table       the decorator, and the table of methods

@@ -1,4 +1,4 @@
-"""Inputs: what a method is asked about - a network or a store, pictures, a question - declared in its signature.
+"""Inputs: what a method is asked about - a network or a store, images, a question - declared in its signature.
 
     def saliency(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS, ...) -> Heatmap: ...
 
@@ -82,7 +82,7 @@ class Input:
         return value
 
     def images(self, value: Any) -> tuple[ImageNote, ...]:
-        """The pictures that it is, as a recipe names them."""
+        """The images that it is, as a recipe names them."""
         del value
         return ()
 
@@ -115,9 +115,9 @@ class StoreInput(Input):
 class ImageInput(Input):
     """Pictures. `fit` is how they are fitted to the network, unless the caller says otherwise (where `fits` is set).
 
-    With `separate`, several pictures stay several batches of one, of their own sizes; with `together`, the command line
+    With `separate`, several images stay several batches of one, of their own sizes; with `together`, the command line
     asks about all of them at once. An `argument` stands on the command line by itself even where it may be left out.
-    `words` are values that stand for no picture. `part` is what a recipe calls the picture, where a method takes
+    `words` are values that stand for no image. `part` is what a recipe calls the image, where a method takes
     several kinds.
     """
 
@@ -132,7 +132,7 @@ class ImageInput(Input):
     part: str = ""
 
     def options(self) -> tuple[Option, ...]:
-        """How a picture is fitted."""
+        """How an image is fitted."""
         if not self.fits:
             return ()
         text = (
@@ -142,7 +142,7 @@ class ImageInput(Input):
         return (Option("fit", str, self.fit, text, get_args(Fit), of="fit"),)
 
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
-        """What the network sees of the pictures."""
+        """What the network sees of the images."""
         if value is None or (isinstance(value, str) and value in self.words):
             return value
         assert asked is not None
@@ -154,7 +154,7 @@ class ImageInput(Input):
         return tuple(network.prepare(one, fit) for one in several)
 
     def images(self, value: Any) -> tuple[ImageNote, ...]:
-        """The pictures, by name, file and hash."""
+        """The images, by name, file and hash."""
         batches = value if isinstance(value, tuple) else [value]
         return tuple(
             ImageNote(source.name, os.fspath(source.path) if source.path else None, source.sha256, self.part)
@@ -164,7 +164,7 @@ class ImageInput(Input):
         )
 
     def recorded(self, value: Any) -> str | None:
-        """The word that was given instead of a picture."""
+        """The word that was given instead of an image."""
         return value if isinstance(value, str) else None
 
 
@@ -213,7 +213,7 @@ class LayerInput(Input):
 
 @dataclass(frozen=True)
 class QueryInput(Input):
-    """What a store is searched with: a picture, the row of one in the store, or a vector."""
+    """What a store is searched with: an image, the row of one in the store, or a vector."""
 
     kind = "query"
     accepts = "Query"

@@ -34,7 +34,7 @@ _STDIN = "-"
 
 
 def command_line(method: Method[Any], arguments: Mapping[str, Any], *, style: str | None = None) -> str | None:
-    """The command that asks the same, or None where no command can (a network or a picture made in Python)."""
+    """The command that asks the same, or None where no command can (a network or an image made in Python)."""
     words: list[str] = []
     for declared in _in_order(method):
         value = arguments.get(declared.name)
@@ -144,7 +144,7 @@ def _file_words(declared: Declared, value: Any) -> list[str] | None:
 
 
 def _files(value: Any) -> list[str] | None:
-    """The files of pictures as words, or None where one has none; bytes are what stdin gives."""
+    """The files of images as words, or None where one has none; bytes are what stdin gives."""
     if isinstance(value, ImageBatch):
         sources = [(source.path, source.sha256) for source in value.sources]
         if not all(digest for _, digest in sources):

@@ -31,7 +31,7 @@ class Step(Generic[R]):
         return f"<Step {self.index} of {self.total}{score}: {self.result!r}>"
 
     def _repr_html_(self) -> str:
-        """The result so far, for notebooks: its picture where it has one."""
+        """The result so far, for notebooks: its image where it has one."""
         if isinstance(self.result, Drawn) and self.result.drawable:
             return image(self.result.png(), repr(self).partition(":")[0].strip("<"))
         return f"<pre>{html.escape(self.result.text() or repr(self))}</pre>"

@@ -32,7 +32,7 @@ from triscope.results import Drawn, Grid, ImageNote, NetworkNote, Recipe, Result
 
 R = TypeVar("R", bound=Result)
 _EMPTY = inspect.Parameter.empty
-_SHOWN = "{} reads {} channels; pictures show {}. Others are shown with Network(..., show=(red, green, blue))."
+_SHOWN = "{} reads {} channels; images show {}. Others are shown with Network(..., show=(red, green, blue))."
 _DRAWS = "{} draws random numbers in its forward pass; they follow the seed, {}."
 
 

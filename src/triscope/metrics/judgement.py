@@ -33,7 +33,7 @@ class Judgement(Result):
     """The numbers (images, rows, columns) of several maps, NaN where one does not apply.
 
     `rows` name the methods and baselines, `columns` the numbers. `image` (images, C, H, W) is what the network saw,
-    `scores` (images,) what it answers, and `objective` what was asked. Of a collection the pictures are not kept:
+    `scores` (images,) what it answers, and `objective` what was asked. Of a collection the images are not kept:
     `image` is (images, C, 0, 0). Saved as .csv (each image by itself) or .json.
     """
 

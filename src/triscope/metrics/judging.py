@@ -84,7 +84,7 @@ class Judging:
                     told = done
                     yield Step(done, total, math.nan, {}, self._result(photos))
         if not self._seen:
-            raise ImageError(f"None of the {photos.count} pictures can be used. {' '.join(photos.notes())}")
+            raise ImageError(f"None of the {photos.count} images can be used. {' '.join(photos.notes())}")
         if told < total or photos.notes():
             yield Step(total, total, math.nan, {}, self._result(photos))
 

@@ -1,11 +1,11 @@
-"""Labelled photos: the pictures of a collection one after the other, with what a CSV file says of them.
+"""Labelled photos: the images of a collection one after the other, with what a CSV file says of them.
 
 Of its columns are read, by their names (capitals aside):
 
     class_index, label, class, ...          the class that is asked, by index or by name
-    left, top, right, bottom                a box around the object, in pixels of the whole picture; or
+    left, top, right, bottom                a box around the object, in pixels of the whole image; or
     xmin, ymin, xmax, ymax                  the same
-    mask                                    a picture of the object, not black where it is; of the photo's size
+    mask                                    an image of the object, not black where it is; of the photo's size
 """
 
 import math
@@ -69,10 +69,10 @@ class LabelledPhotos:
         self._entries = entries if labels is None else list(_told(entries, labels))
         self.left_out = len(entries) - len(self._entries)
         if not entries:
-            raise StoreError(f"{collection.name} holds no pictures.")
+            raise StoreError(f"{collection.name} holds no images.")
         if not self._entries:
             raise StoreError(
-                f"{told.name} names none of the {len(entries)} pictures of {collection.name}. Its pictures are found "
+                f"{told.name} names none of the {len(entries)} images of {collection.name}. Its images are found "
                 f"by their place in the folder of the file, or in {collection.name}."
             )
 
@@ -151,7 +151,7 @@ def _number(name: str, told: Any) -> float:
 
 
 def _seen_box(name: str, sides: Sequence[float], seen: Box, size: tuple[int, int]) -> Tensor:
-    """A box (left, top, right, bottom) of the whole picture as a mask of what is seen of it."""
+    """A box (left, top, right, bottom) of the whole image as a mask of what is seen of it."""
     left, top, right, bottom = sides
     if right <= left or bottom <= top:
         raise StoreError(f"The box of {name} is empty: right must lie beyond left, and bottom below top.")
@@ -165,7 +165,7 @@ def _seen_box(name: str, sides: Sequence[float], seen: Box, size: tuple[int, int
 
 
 def _cut(whole: Tensor, seen: Box, size: tuple[int, int]) -> Tensor:
-    """What is seen of a mask (H, W) of the whole picture, at that size."""
+    """What is seen of a mask (H, W) of the whole image, at that size."""
     rows, cols = whole.shape
     around = F.pad(
         whole[None, None].float(),

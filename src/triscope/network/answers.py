@@ -42,8 +42,8 @@ class Answer:
         """Raise NetworkError where an output is of another length than those of the passes that found the layers."""
         if self.shape and len(self.shape) == 1 and output.ndim == 2 and output.shape[1:] != self.shape:
             raise NetworkError(
-                f"{network} gives {self.shape[0]} numbers for each of two pictures, and {output.shape[1]} for each of "
-                f"{len(output)}, so they say nothing of a picture. Inner units (LAYER:CHANNEL) can be asked."
+                f"{network} gives {self.shape[0]} numbers for each of two images, and {output.shape[1]} for each of "
+                f"{len(output)}, so they say nothing of an image. Inner units (LAYER:CHANNEL) can be asked."
             )
 
 
@@ -67,7 +67,7 @@ def classes_of(network: "Network", answer: Answer) -> int:
 
 
 def count_classes(network: "Network", answer: Answer) -> int:
-    """How many classes a picture, a position of the output or a box may be of. Raises NetworkError for none."""
+    """How many classes an image, a position of the output or a box may be of. Raises NetworkError for none."""
     shape = answer.shape or ()
     if len(shape) == 3 and network.task == "maps" and not network.missing:
         return shape[0]

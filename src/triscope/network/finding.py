@@ -1,12 +1,12 @@
-"""Finding a network's layers: two different pictures are passed through it, and what its modules give is looked at.
+"""Finding a network's layers: two different images are passed through it, and what its modules give is looked at.
 
-A layer can be asked about pictures only where it answers for each picture on its own. Two pictures tell: where the
+A layer can be asked about images only where it answers for each image on its own. Two images tell: where the
 numbers are those of windows, or tokens come first, they are put back (`triscope.network.positions` says where each
-belongs); where a module gives any other number of rows (one per proposal), its rows are not pictures; and where it says
-the same of both pictures it may not see them at all (a table of positions). Then two more pictures decide.
+belongs); where a module gives any other number of rows (one per proposal), its rows are not images; and where it says
+the same of both images it may not see them at all (a table of positions). Then two more images decide.
 
-The first picture is grey. The second is grey with noise in some places. So a layer whose numbers look like a grid of
-positions, but could not be followed, can prove it: its response has to change where the picture does.
+The first image is grey. The second is grey with noise in some places. So a layer whose numbers look like a grid of
+positions, but could not be followed, can prove it: its response has to change where the image does.
 """
 
 from collections import Counter
@@ -32,12 +32,12 @@ from triscope.network.receptive_field import WHOLE
 REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
 
 SILENT = "silent here"
-_SAME = "gives the same for every picture"
+_SAME = "gives the same for every image"
 _FIRST = "the first tensor of those that it returns"
-_UNPROVEN = "has no positions that follow the picture"
+_UNPROVEN = "has no positions that follow the image"
 _SLIDING = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
 _PATCHES = 7  # so many rows and columns of patches, half of them noise
-_LEAST = 0.3  # the least correlation between where the picture changes and where the response does
+_LEAST = 0.3  # the least correlation between where the image changes and where the response does
 _PLAIN = (torch.float32, torch.float64, torch.float16)
 _SAMPLES = 64  # of a tensor's numbers are looked at before all of them are
 _FEWEST = 9  # positions; with fewer the correlation says nothing
@@ -53,7 +53,7 @@ class Stated:
 
 @dataclass
 class _Heard:
-    """What is known of one call of a module that gave a tensor: of two pictures, once the second has passed."""
+    """What is known of one call of a module that gave a tensor: of two images, once the second has passed."""
 
     name: str
     module: nn.Module
@@ -65,8 +65,8 @@ class _Heard:
     regions: bool = False  # whether it was computed from the regions that a detector proposes
     unreal: str | None = None  # what its numbers are, where they are not real ones
     same: bool = False
-    change: Tensor | None = None  # for a guess, where the response changes between the pictures, (h, w)
-    kept: Tensor | None = None  # its values, where pictures go one by one
+    change: Tensor | None = None  # for a guess, where the response changes between the images, (h, w)
+    kept: Tensor | None = None  # its values, where images go one by one
 
 
 @dataclass
@@ -91,7 +91,7 @@ class _Listener:
                 self.note(name, module, first, several=first is not output)
 
     def note(self, name: str, module: nn.Module, output: Tensor, *, several: bool = False) -> None:
-        """What is to be remembered of a tensor; the tensor itself only where pictures go one by one."""
+        """What is to be remembered of a tensor; the tensor itself only where images go one by one."""
         if unreal := unreal_numbers(output):
             shape = () if output.is_nested else tuple(output.shape)
             self.heard.append(_Heard(name, module, shape, None, None, silent=False, unreal=f"gives {unreal}"))
@@ -130,7 +130,7 @@ def _few(numbers: Any) -> Any:
 
 
 def _compare(one: _Heard, first: Any, second: Any, size: tuple[int, int]) -> None:
-    """Whether two pictures are answered in the same way, and where a guess says otherwise."""
+    """Whether two images are answered in the same way, and where a guess says otherwise."""
     one.same = bool((_few(first) == _few(second)).all() and (first == second).all())
     if one.guess and one.guess.grid:
         change = torch.as_tensor(abs(second - first))
@@ -139,7 +139,7 @@ def _compare(one: _Heard, first: Any, second: Any, size: tuple[int, int]) -> Non
 
 @dataclass(frozen=True)
 class _Pass:
-    """A pass, or one for each picture in turn: what its modules gave, its record, and what came out in the end."""
+    """A pass, or one for each image in turn: what its modules gave, its record, and what came out in the end."""
 
     calls: list[_Heard]
     record: Record
@@ -154,11 +154,11 @@ class Findings:
     record: Record
     outputs: Sequence[object]  # of all passes
     size: tuple[int, int]
-    where: Tensor  # the places at which the second picture is noise
+    where: Tensor  # the places at which the second image is noise
     single: bool
 
     def layers(self, twin: nn.Module, network: str, stated: Stated) -> Layers:
-        """The layers of `twin`. `Layers.single` says that it takes one picture at a time."""
+        """The layers of `twin`. `Layers.single` says that it takes one image at a time."""
         copied = any(isinstance(entry, Call) and entry.name in operations.COPYING for entry in self.record)
         table = _table(twin, self, stated)
         answer = Answer.of(twin, table["output"].shape if "output" in table else None, self.outputs)
@@ -166,14 +166,14 @@ class Findings:
 
     @property
     def pictures(self) -> int:
-        """How many pictures passed at once."""
+        """How many images passed at once."""
         return 1 if self.single else 2
 
 
 def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor, ask: tap.Ask) -> Findings:
-    """What `twin` says of `grey`, a picture (1, C, H, W), and of one with noise in places.
+    """What `twin` says of `grey`, an image (1, C, H, W), and of one with noise in places.
 
-    Where the module cannot run on two pictures at once they go one after the other. Raises what the module raises where
+    Where the module cannot run on two images at once they go one after the other. Raises what the module raises where
     it cannot run on one either.
     """
     size = (grey.shape[-2], grey.shape[-1])
@@ -187,7 +187,7 @@ def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor,
     if any(one.same and not one.silent for one in heard.calls):
         others = torch.cat([_noise(grey, seed=1), _noise(grey, seed=2)])
         again = (_one_by_one if single else _listen)(twin, normalise, others, ask)
-        # A network that took another way for these pictures says nothing about the layers of the first.
+        # A network that took another way for these images says nothing about the layers of the first.
         alike = [one.name for one in heard.calls] == [one.name for one in again.calls]
         for one, more in zip(heard.calls, again.calls, strict=False):
             one.same = one.same and alike and more.same and not more.silent
@@ -195,26 +195,26 @@ def listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], grey: Tensor,
     if not single and heard.calls and (heard.calls[-1].name, heard.calls[-1].shape) == ("output", (2, 2)):
         with torch.no_grad():
             alone = ask(twin, normalise(grey))
-        if isinstance(alone, Tensor) and alone.shape[1:] != (2,):  # of two pictures and not of two classes
+        if isinstance(alone, Tensor) and alone.shape[1:] != (2,):  # of two images and not of two classes
             heard.calls.pop()
-            outputs = [NoOutput("it gives as many numbers for each picture as there are pictures")]
+            outputs = [NoOutput("it gives as many numbers for each image as there are images")]
     return Findings(heard.calls, heard.record, outputs, size, where, single)
 
 
 def _places(size: tuple[int, int]) -> Tensor:
-    """Where the second picture is noise: (H, W), true in half of its patches."""
+    """Where the second image is noise: (H, W), true in half of its patches."""
     patches = torch.rand(1, 1, _PATCHES, _PATCHES, generator=torch.Generator().manual_seed(0)) < 0.5
     return F.interpolate(patches.float(), size, mode="nearest")[0, 0] > 0
 
 
 def _noise(like: Tensor, seed: int) -> Tensor:
-    """A picture of noise in [0, 1], the same for the same seed."""
+    """An image of noise in [0, 1], the same for the same seed."""
     noise = torch.rand(like.shape, generator=torch.Generator().manual_seed(seed))
     return noise.to(like.device, like.dtype)
 
 
 def _listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask) -> _Pass:
-    """One pass over all the pictures."""
+    """One pass over all the images."""
     images = normalise(pictures)
     recorder = Recorder(images)
     listener = _Listener((images.shape[-2], images.shape[-1]), recorder, len(pictures))
@@ -227,7 +227,7 @@ def _listen(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Te
 
 
 def _one_by_one(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures: Tensor, ask: tap.Ask) -> _Pass:
-    """The same for a module that takes one picture at a time; the record is of the first."""
+    """The same for a module that takes one image at a time; the record is of the first."""
     first, second = (_listen(twin, normalise, picture[None], ask) for picture in pictures)
     both = _Pass(first.calls, first.record, first.outputs + second.outputs)
     if [(one.name, one.shape) for one in first.calls] != [(other.name, other.shape) for other in second.calls]:
@@ -269,7 +269,7 @@ def _layout(one: _Heard, found: Findings, stated: Stated, reader: Reader, state:
         return guess(one.shape, found.size, stated.grid, stated.extra)
     if state is not None:
         return reader.read(state, one.shape)
-    # Maps of a sliding window are positions by what it is, where they are as square as the picture.
+    # Maps of a sliding window are positions by what it is, where they are as square as the image.
     sliding = isinstance(one.module, _SLIDING) and len(one.shape) == 4 and alike(*one.shape[2:], *found.size)
     if one.guess is None or (one.guess.grid and not (sliding or _proven(one.change, found.where))):
         return Layout("other", why=_UNPROVEN if len(one.shape) in (3, 4) else None)
@@ -282,8 +282,8 @@ def _judged(one: _Heard, layout: Layout, found: Findings) -> tuple[Layout, str |
         return Layout("other", pictures=False, why=one.unreal), one.unreal
     rows, pictures = one.shape[0] if one.shape else 1, found.pictures
     if not layout.rows_fit(one.shape, pictures):
-        each = f"{rows // pictures} rows for each picture"
-        shown = f"{rows} row{'s' * (rows > 1)} for {pictures} pictures" if rows % pictures else each
+        each = f"{rows // pictures} rows for each image"
+        shown = f"{rows} row{'s' * (rows > 1)} for {pictures} images" if rows % pictures else each
         if one.regions:
             return Layout("roi", pictures=False), f"gives a row for each proposed region, {shown}"
         return Layout("other", pictures=False), f"gives {shown}"
@@ -297,7 +297,7 @@ def _judged(one: _Heard, layout: Layout, found: Findings) -> tuple[Layout, str |
 
 
 def _shape_of_one(shape: tuple[int, ...], layout: Layout, pictures: int) -> tuple[int, ...]:
-    """What a layer gives for one picture, without the dimension of pictures where there is one."""
+    """What a layer gives for one image, without the dimension of images where there is one."""
     rows = shape[0] if shape else 1
     if rows == pictures:
         return shape[1:]
@@ -307,7 +307,7 @@ def _shape_of_one(shape: tuple[int, ...], layout: Layout, pictures: int) -> tupl
 
 
 def _proven(change: Tensor | None, where: Tensor) -> bool:
-    """Whether a response changes where the picture does; a single position, and what has none, need no proof."""
+    """Whether a response changes where the image does; a single position, and what has none, need no proof."""
     if change is None or change.numel() == 1:
         return True
     if change.numel() < _FEWEST:

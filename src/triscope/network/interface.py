@@ -60,7 +60,7 @@ class Interface:
 
 
 def take(returned: object, output: Output) -> Tensor | NoOutput:
-    """The output in what a module returned; one number for each picture (B,) is (B, 1)."""
+    """The output in what a module returned; one number for each image (B,) is (B, 1)."""
     if callable(output):
         found: object = output(returned)
     elif output == "auto":
@@ -99,7 +99,7 @@ def tensors(returned: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def described(returned: object) -> str:
-    """What a module returned, in words: the names and shapes of its tensors, without the dimension of pictures."""
+    """What a module returned, in words: the names and shapes of its tensors, without the dimension of images."""
     found = list(tensors(returned))
     if not found:
         return f"a {type(returned).__name__} without any tensor"
@@ -108,7 +108,7 @@ def described(returned: object) -> str:
 
 
 def require_images_alone(module: nn.Module) -> None:
-    """Raise NetworkError, with the lines that mend it, where forward does not take a picture alone, by position."""
+    """Raise NetworkError, with the lines that mend it, where forward does not take an image alone, by position."""
     try:
         parameters = list(inspect.signature(module.forward).parameters.values())
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
 """The layers of a network: what each is called, what comes out of it, what it sees.
 
-They are found by running the network on two pictures (see `triscope.network.finding`). A layer that is called once
+They are found by running the network on two images (see `triscope.network.finding`). A layer that is called once
 carries its module's name; one that is called several times is named per call: `relu~1`, `relu~2`.
 """
 
@@ -22,7 +22,7 @@ class Layer:
 
     `shape` is its output for one image of the network's default size, as the module gives it: (C, h, w), (D,), or
     (tokens, C). `parameters` counts those of the module and its parts. `note` says what is to be known of it: that it
-    is silent, or why its rows are not pictures; `instead` is then the nearest layer whose rows are.
+    is silent, or why its rows are not images; `instead` is then the nearest layer whose rows are.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Layer:
         return self.layout.grid
 
     def require_pictures(self) -> None:
-        """Raise NetworkError where the layer has not one row for each picture that depends on the picture."""
+        """Raise NetworkError where the layer has not one row for each image that depends on the image."""
         if not self.layout.pictures and self.layout.why:
             raise NetworkError(f"{self.name} {self.layout.why}, of which nothing can be asked.")
         if not self.layout.pictures:
-            near = f" The nearest layer that has one row for each picture is {self.instead}." if self.instead else ""
-            raise NetworkError(f"{self.name} {self.note}, so its rows are not pictures.{near}")
+            near = f" The nearest layer that has one row for each image is {self.instead}." if self.instead else ""
+            raise NetworkError(f"{self.name} {self.note}, so its rows are not images.{near}")
 
     @property
     def channels(self) -> int:
@@ -77,7 +77,7 @@ class Layer:
 class Layers(Mapping[str, Layer]):
     """A network's layers by name, in the order in which they finish.
 
-    `single` says that the network takes one picture at a time.
+    `single` says that the network takes one image at a time.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class Layers(Mapping[str, Layer]):
         #: What the network gives in the end.
         self.answer = answer
         self.single = single
-        #: Whether pictures were copied into something larger, so that positions lie otherwise in every size.
+        #: Whether images were copied into something larger, so that positions lie otherwise in every size.
         self.copied = copied
-        #: A layer whose answer for a picture depends on those beside it, False for none, None where nobody looked yet.
+        #: A layer whose answer for an image depends on those beside it, False for none, None where nobody looked yet.
         self.mixing: str | Literal[False] | None = None
 
     def near(self, name: str) -> str | None:
-        """The layer nearest to `name` that has one row for each picture: the last before it, else the first after."""
+        """The layer nearest to `name` that has one row for each image: the last before it, else the first after."""
         return nearest_rows(self._layers, self[name].name if name in self else name)
 
     def __getitem__(self, name: str) -> Layer:
@@ -132,7 +132,7 @@ class Layers(Mapping[str, Layer]):
         rows = self.rows()
         widths = [max(len(row[column]) for row in rows) for column in range(6)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, *(["It takes one picture at a time."] if self.single else [])])
+        return "\n".join([*lines, *(["It takes one image at a time."] if self.single else [])])
 
     def _repr_html_(self) -> str:
         heads, *rows = self.rows()
@@ -164,7 +164,7 @@ def _seen_as(layer: Layer) -> str:
 
 
 def nearest_rows(layers: Mapping[str, Layer], name: str) -> str | None:
-    """The layer nearest to `name` that has one row for each picture: the last before it, else the first after."""
+    """The layer nearest to `name` that has one row for each image: the last before it, else the first after."""
     names = list(layers)
     place = names.index(name) if name in names else len(names)
     fine = [other not in (name, "output") and layers[other].layout.kind not in ("roi", "other") for other in names]

@@ -15,10 +15,10 @@ _MOST_PREFIX_TOKENS = 8
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Where the positions of a picture are in a tensor that holds them in any order.
+    """Where the positions of an image are in a tensor that holds them in any order.
 
-    The positions lie along the dimensions `along`; flattened, `run` of one picture are followed by as many of the next
-    one, and so on, `count` of each picture in all. `places` are those of the rows and columns, in order. Each position
+    The positions lie along the dimensions `along`; flattened, `run` of one image are followed by as many of the next
+    one, and so on, `count` of each image in all. `places` are those of the rows and columns, in order. Each position
     has so many `channels`.
     """
 
@@ -29,21 +29,21 @@ class Order:
     places: Tensor
 
     def shape_of_one(self, shape: Sequence[int], pictures: int) -> tuple[int, ...]:
-        """The shape that one picture alone would have."""
+        """The shape that one image alone would have."""
         inside, lengths = 1, list(shape)
         for dim in reversed(self.along):
-            if inside * shape[dim] > self.run:  # the pictures lie along this one
+            if inside * shape[dim] > self.run:  # the images lie along this one
                 lengths[dim] //= pictures
                 break
             inside *= shape[dim]
         return tuple(lengths)
 
     def fits(self, shape: Sequence[int], pictures: int) -> bool:
-        """Whether a tensor of this shape can hold so many pictures."""
+        """Whether a tensor of this shape can hold so many images."""
         return math.prod(shape[dim] for dim in self.along) == pictures * self.count
 
     def along_pictures(self, shape: Sequence[int]) -> int | None:
-        """The dimension along which more pictures lie beside one that has this shape; None where it is no whole one."""
+        """The dimension along which more images lie beside one that has this shape; None where it is no whole one."""
         inside = 1
         for dim in reversed(self.along):
             if inside == self.run and shape[dim] == 1:
@@ -52,7 +52,7 @@ class Order:
         return self.along[0] if inside == self.run else None
 
     def each(self, values: Tensor, pictures: int) -> Tensor:
-        """`values` (...) as (B, count, C): all there is of each picture, in its own order."""
+        """`values` (...) as (B, count, C): all there is of each image, in its own order."""
         rest = [dim for dim in range(values.ndim) if dim not in self.along]
         flat = values.permute(*self.along, *rest).reshape(-1, pictures, self.run, self.channels)
         return flat.transpose(0, 1).reshape(pictures, self.count, self.channels)
@@ -71,11 +71,11 @@ class Layout:
     tokens      (B, prefix + h * w + suffix, C), row by row
     windows     positions in any other order, in `order`: windows in the batch, units of a mask, tokens that come first
     vector      (B, D)
-    roi         a row for each region that a detector proposes: no `pictures`
-    other       none of these; its rows may also be no `pictures`
+    roi         a row for each region that a detector proposes: no `images`
+    other       none of these; its rows may also be no `images`
 
-    `grid` is (h, w) for a picture of the network's usual size. At another size tokens have every `step`th row and
-    column of the layer `source`, else as many as patches of `patch` pixels are in the picture. `why` says why a layer
+    `grid` is (h, w) for an image of the network's usual size. At another size tokens have every `step`th row and
+    column of the layer `source`, else as many as patches of `patch` pixels are in the image. `why` says why a layer
     is `other`.
     """
 
@@ -91,20 +91,20 @@ class Layout:
     why: str | None = None
 
     def rows_fit(self, shape: Sequence[int], pictures: int) -> bool:
-        """Whether a tensor of this shape can hold so many pictures."""
+        """Whether a tensor of this shape can hold so many images."""
         return self.order.fits(shape, pictures) if self.order else bool(shape) and shape[0] == pictures
 
     def together(self, values: Sequence[Tensor]) -> Tensor:
-        """What a layer gave for several pictures, of what it gave for each. Raises NetworkError where they mix."""
+        """What a layer gave for several images, of what it gave for each. Raises NetworkError where they mix."""
         dim = self.order.along_pictures(values[0].shape) if self.order else 0
         if dim is None:
-            raise NetworkError("This layer can be used with one picture at a time only.")
+            raise NetworkError("This layer can be used with one image at a time only.")
         return torch.cat(list(values), dim)
 
     def view(
         self, values: Tensor, pictures: int, size: tuple[int, int], grids: Mapping[str, tuple[int, int]]
     ) -> Tensor:
-        """`values` as maps or vectors, for pictures of `size`; `grids` are the rows and columns of sources in that
+        """`values` as maps or vectors, for images of `size`; `grids` are the rows and columns of sources in that
         pass. What is no position, such as class tokens, is left out.
         """
         if self.kind == "maps-last":
@@ -126,7 +126,7 @@ class Layout:
         return int(self.order.places.min()) if self.order.places.numel() else 0
 
     def tokens(self, values: Tensor, pictures: int) -> Tensor | None:
-        """`values` as all tokens of each picture in the layer's own order, (B, T, C); None where it has none."""
+        """`values` as all tokens of each image in the layer's own order, (B, T, C); None where it has none."""
         if self.order:
             return self.order.each(values, pictures)
         return values if values.ndim == 3 and self.kind in ("tokens", "other") and self.pictures else None
@@ -166,7 +166,7 @@ def guess(
     tokens: tuple[int, int] | None,
     extra: tuple[int, int] | None,
 ) -> Layout:
-    """The layout that a layer of this shape (B, ...) may have, for pictures of `size`.
+    """The layout that a layer of this shape (B, ...) may have, for images of `size`.
 
     Where it is stated, with `tokens` in rows and columns, and `extra` ones before and after.
     """
@@ -174,7 +174,7 @@ def guess(
     if len(shape) == 2:
         return Layout("vector")
     if len(shape) == 4:
-        # A map is as square as the picture; channels that come last are found by that.
+        # A map is as square as the image; channels that come last are found by that.
         last = alike(shape[1], shape[2], height, width) and not alike(shape[2], shape[3], height, width)
         return Layout("maps-last", grid=(shape[1], shape[2])) if last else Layout("maps", grid=(shape[2], shape[3]))
     if len(shape) == 3:
@@ -185,7 +185,7 @@ def guess(
 
 
 def alike(rows: int, cols: int, height: int, width: int) -> bool:
-    """Whether so many rows and columns are as square as a picture of this height and width."""
+    """Whether so many rows and columns are as square as an image of this height and width."""
     return abs(rows * width - cols * height) <= max(height, width)
 
 
@@ -193,7 +193,7 @@ def _grids(
     count: int, height: int, width: int, tokens: tuple[int, int] | None, extra: tuple[int, int] | None
 ) -> Iterator[tuple[int, int, tuple[int, int]]]:
     """How many tokens come before and after which grid, where there are `count`: what is stated, else grids as wide as
-    the picture is, the fewest extra tokens first.
+    the image is, the fewest extra tokens first.
     """
     if tokens:
         rows, cols = tokens

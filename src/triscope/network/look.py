@@ -49,7 +49,7 @@ class Look(Mapping[Need, Tensor]):
 
     @classmethod
     def together(cls, looks: Sequence["Look"], images: Tensor, leaves: Sequence[str]) -> "Look":
-        """One look at several pictures, of a look at each of them alone."""
+        """One look at several images, of a look at each of them alone."""
         first, kept = looks[0], {"input": images}
         for name in first.kept.keys() - {"input"}:
             layout = first.layouts.get(name, Layout("vector"))
@@ -63,7 +63,7 @@ class Look(Mapping[Need, Tensor]):
         return self._answers[need]
 
     def view(self, layer: str, values: Tensor, pictures: int | None = None) -> Tensor:
-        """`values`, arranged as the module arranges `layer`, as maps or vectors; those of this pass's pictures, or of
+        """`values`, arranged as the module arranges `layer`, as maps or vectors; those of this pass's images, or of
         another number of them.
         """
         if layer in ("input", "output"):
@@ -94,7 +94,7 @@ class Look(Mapping[Need, Tensor]):
 def require_rows(
     layers: Iterable[str], layouts: Mapping[str, Layout], kept: Mapping[str, Tensor], network: "Network"
 ) -> None:
-    """Raise NetworkError where a layer's rows cannot be the pictures that were asked about."""
+    """Raise NetworkError where a layer's rows cannot be the images that were asked about."""
     images = kept["input"]
     for layer in sorted(layers):
         _require_rows(layer, layouts.get(layer), kept[layer], len(images), network)
@@ -108,8 +108,8 @@ def _require_rows(layer: str, layout: Layout | None, values: Tensor, pictures: i
     rows = len(values) if values.ndim else 1
     near = network.layers.near(layer)
     raise NetworkError(
-        f"{layer} of {network.name} gives {_counted(rows, 'row')} for {_counted(pictures, 'picture')}, so its rows are "
-        f"not pictures.{f' The nearest layer that has one row for each picture is {near}.' if near else ''}"
+        f"{layer} of {network.name} gives {_counted(rows, 'row')} for {_counted(pictures, 'image')}, so its rows are "
+        f"not images.{f' The nearest layer that has one row for each image is {near}.' if near else ''}"
     )
 
 

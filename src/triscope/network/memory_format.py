@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode, has_torch_function
 class ChannelsLastWeights(TorchFunctionMode):
     """Convolutions are given weights whose channels are last in memory, rearranged once for all passes inside.
 
-    Left alone, a convolution of pictures with channels last rearranges its weights in every call, on the way back too,
+    Left alone, a convolution of images with channels last rearranges its weights in every call, on the way back too,
     which is a tenth of a step or more. Weights that are computed in each pass are left as they are. The copies are
     those of the first pass: weights that are trained meanwhile are not followed.
     """
@@ -41,7 +41,7 @@ class ChannelsLastWeights(TorchFunctionMode):
 def tokens_first(twin: nn.Module) -> None:
     """Let attention be given tokens that lie in memory as `torch.nn.MultiheadAttention` works on them.
 
-    It does so with tokens before pictures. Of tokens that lie otherwise, each would be multiplied with weights that ask
+    It does so with tokens before images. Of tokens that lie otherwise, each would be multiplied with weights that ask
     for no gradient by itself (seen in 2.13): half as long again as the whole pass, or longer.
     """
     for module in twin.modules():
@@ -51,7 +51,7 @@ def tokens_first(twin: nn.Module) -> None:
 
 def _tokens_first(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
     if not torch.is_grad_enabled() and not has_torch_function(inputs[:1]):
-        return None  # it has a faster way then, which takes pictures first
+        return None  # it has a faster way then, which takes images first
     turned = bool(module.batch_first)
     same: dict[int, Tensor] = {}  # queries, keys and values are often one
     for value in inputs[:3]:

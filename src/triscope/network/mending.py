@@ -1,7 +1,7 @@
 """A gradient of PyTorch's that is wrong, put right.
 
 Its batch normalisation sends back a wrong gradient (off by more than its size; seen in 2.13, on processors) for a
-single picture where what comes back has its channels last, as from tokens (LeViT, TinyViT). It is right where that is
+single image where what comes back has its channels last, as from tokens (LeViT, TinyViT). It is right where that is
 put in order before. Modules have a hook for it. Normalisations that a forward calls as functions are seen by a mode
 over torch's functions; since that slows a pass down, it is entered until a pass went to its end, and from then on only
 where there were some.

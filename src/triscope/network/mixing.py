@@ -1,7 +1,7 @@
-"""Networks whose answer for a picture depends on the pictures beside it.
+"""Networks whose answer for an image depends on the images beside it.
 
 Dynamic quantisation takes the range of its numbers from the whole batch, and so does whatever normalises over it. What
-is said of a picture may not depend on who was beside it, so such networks are shown one picture at a time.
+is said of an image may not depend on who was beside it, so such networks are shown one image at a time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +18,16 @@ from triscope.objectives.base import Need
 if TYPE_CHECKING:
     from triscope.network.network import Network
 
-_MOST = 1e-4  # relative; the same kernels run in both passes, so that a picture's numbers should not differ at all
+_MOST = 1e-4  # relative; the same kernels run in both passes, so that an image's numbers should not differ at all
 _TRIED = 16  # layers of a network, at even distances
 
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
 def depends_on_others(network: "Network", layers: Iterable[str]) -> str | None:
-    """The first of these layers that gives something else for a faint picture beside a faint and beside a strong one.
+    """The first of these layers that gives something else for a faint image beside a faint and beside a strong one.
 
-    None where there is none, or the network takes one picture at a time, or draws random numbers. Costs four pictures.
+    None where there is none, or the network takes one image at a time, or draws random numbers. Costs four images.
     """
     names = list(layers)
     if not names or network.layers.single or network.random:
@@ -57,9 +57,9 @@ def one_by_one(
     rule: object,
     edits: Mapping[str, object],
 ) -> Look | None:
-    """What `Network.look` says of each of several pictures alone, as one look; None where they may go together.
+    """What `Network.look` says of each of several images alone, as one look; None where they may go together.
 
-    `edits` may make several pictures of one. Raises NetworkError where they may not go together, and what is asked is
+    `edits` may make several images of one. Raises NetworkError where they may not go together, and what is asked is
     of one pass: gradients at inner layers, rules, and edits.
     """
     names = {need.layer for need in needs}.union(leaves) - {"input"}
@@ -70,8 +70,8 @@ def one_by_one(
         return None
     if rule or edits or set(leaves) - {"input"}:
         raise NetworkError(
-            f"What {network.name} says of a picture in {layer} depends on the pictures beside it, so this cannot be "
-            "asked of it about several pictures together."
+            f"What {network.name} says of an image in {layer} depends on the images beside it, so this cannot be "
+            "asked of it about several images together."
         )
     images = images.to(network.device)
     if leaves:
@@ -81,7 +81,7 @@ def one_by_one(
 
 
 def _mixing(network: "Network") -> str | None:
-    """A layer whose answer for a picture depends on those beside it; looked for once."""
+    """A layer whose answer for an image depends on those beside it; looked for once."""
     try:
         layers = network.layers
         if layers.mixing is None:
@@ -89,6 +89,6 @@ def _mixing(network: "Network") -> str | None:
             inner = [name for name in fine if name != "output"]
             some = dict.fromkeys([*inner[:: -(-len(inner) // _TRIED) or 1], *inner[-1:], *fine[-1:]])
             layers.mixing = depends_on_others(network, some) or False
-    except NetworkError:  # it does not run on pictures of its usual size, and may on these
+    except NetworkError:  # it does not run on images of its usual size, and may on these
         return None
     return layers.mixing or None

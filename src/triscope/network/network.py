@@ -1,4 +1,4 @@
-"""A network that can be asked: a borrowed module, and what is known of its pictures and classes."""
+"""A network that can be asked: a borrowed module, and what is known of its images and classes."""
 
 import html
 import threading
@@ -34,7 +34,7 @@ _SIZES = 8  # other sizes than the usual one for which layers are remembered
 
 
 class Network:
-    """A PyTorch module with what it takes to ask it about pictures.
+    """A PyTorch module with what it takes to ask it about images.
 
     The module is borrowed: it is never changed, and may go on being trained between questions. What is asked is a twin
     around the same weights, in eval mode (see `triscope.network.twin`).
@@ -45,7 +45,7 @@ class Network:
                 module takes [0, 1] as it is.
     size        the usual input, in pixels: a number, or (rows, columns). 224 if left out.
     channels    how many channels it reads; as many as `mean` has, or its first convolution reads, if left out.
-    show        the channels in which pictures are shown, counted from 0: (red, green, blue), or one number, in grey. If
+    show        the channels in which images are shown, counted from 0: (red, green, blue), or one number, in grey. If
                 left out: all of 1 or 3; of 2, the first in red and the second in cyan; of more, the first three.
     classes     the class names, in order.
     output      which tensor of what the module returns is its output: "auto", a key or index, or a function; see
@@ -151,12 +151,12 @@ class Network:
     def layers(self) -> Layers:
         """The layers by name, in the order in which they finish.
 
-        Found by one pass over two pictures, and again where the module's parts were replaced.
+        Found by one pass over two images, and again where the module's parts were replaced.
         """
         return self._layers_of(self._keeper.get())
 
     def _layers_of(self, twin: nn.Module, size: tuple[int, int] | None = None) -> Layers:
-        """The layers for pictures of the usual size, or of another."""
+        """The layers for images of the usual size, or of another."""
         size = size or self.size
         with self._lock:
             if self._found is None or self._found[0] is not twin:
@@ -185,7 +185,7 @@ class Network:
         return classes_of(self, self.layers.answer)
 
     def count_classes(self) -> int:
-        """How many classes a picture, a position of the output or a box may be of. Raises NetworkError for none."""
+        """How many classes an image, a position of the output or a box may be of. Raises NetworkError for none."""
         return count_classes(self, self.layers.answer)
 
     @property
@@ -211,7 +211,7 @@ class Network:
         """What the network sees of `images`: paths, PIL images, arrays, bytes, a tensor, or a list of these.
 
         A tensor (B, C, H, W) in [0, 1] is taken as it is; anything else is fitted: `crop` is the network's published
-        resize and centre crop, `pad` shows the whole picture on grey, `keep` leaves its size. Raises ImageError.
+        resize and centre crop, `pad` shows the whole image on grey, `keep` leaves its size. Raises ImageError.
         """
         seen = prepare(images, self.preprocess, self.channels, fit)
         return ImageBatch(seen.images.to(self.device, self.dtype), seen.boxes, seen.sources)
@@ -308,7 +308,7 @@ class Network:
         return Look(layouts, wanted, kept, leaves, tally, grids)
 
     def _layout(self, twin: nn.Module, layer: Layer, size: tuple[int, int]) -> Layout:
-        """How a layer is arranged for pictures of `size`: windows lie otherwise in every size."""
+        """How a layer is arranged for images of `size`: windows lie otherwise in every size."""
         if size == self.size or not (layer.layout.order or self._layers_of(twin).copied):
             return layer.layout
         return self._layers_of(twin, size)[layer.name].layout
@@ -326,7 +326,7 @@ class Network:
 
     @property
     def takes_one(self) -> bool:
-        """Whether layers were found, and found to be of a network that takes one picture at a time."""
+        """Whether layers were found, and found to be of a network that takes one image at a time."""
         return self._found is not None and any(layers.single for layers in self._found[1].values())
 
     def _floats(self) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""From pictures of any kind to the batch a network sees, and where that lies in the originals."""
+"""From images of any kind to the batch a network sees, and where that lies in the originals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of a picture, in its pixels. It reaches outside the picture where that was padded."""
+    """A rectangle of an image, in its pixels. It reaches outside the image where that was padded."""
 
     top: int
     left: int
@@ -27,7 +27,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a picture came from: its short name, and its file and that file's hash, where there is one."""
+    """Where an image came from: its short name, and its file and that file's hash, where there is one."""
 
     name: str
     path: Path | None = None
@@ -60,7 +60,7 @@ class Preprocess:
     def __call__(self, pixels: Tensor, fit: Fit) -> tuple[Tensor, Box]:
         """`pixels` (1, C, H, W) fitted to the network, and the box of them that is seen.
 
-        `crop` is the published preprocessing, `pad` shows the whole picture on grey, `keep` changes nothing.
+        `crop` is the published preprocessing, `pad` shows the whole image on grey, `keep` changes nothing.
         """
         height, width = pixels.shape[-2:]
         if fit == "keep":
@@ -73,7 +73,7 @@ class Preprocess:
 
     def _crop(self, pixels: Tensor, height: int, width: int) -> tuple[Tensor, Box]:
         rows, cols = self.size
-        # A crop wider than the short side (a size that is not square) needs a larger picture to be cut from.
+        # A crop wider than the short side (a size that is not square) needs a larger image to be cut from.
         scale = max(self.resize / min(height, width), rows / height, cols / width)
         tall, wide = max(rows, int(height * scale)), max(cols, int(width * scale))
         top, left = round((tall - rows) / 2), round((wide - cols) / 2)
@@ -94,14 +94,14 @@ class Preprocess:
 def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> ImageBatch:
     """The batch that `images` make, with `channels` channels.
 
-    A tensor is taken as it is, alone or in a list; what was seen already stays so. Raises ImageError where a picture
-    cannot be read, or where pictures of several sizes cannot make one batch.
+    A tensor is taken as it is, alone or in a list; what was seen already stays so. Raises ImageError where an image
+    cannot be read, or where images of several sizes cannot make one batch.
     """
     if isinstance(images, ImageBatch):
         return images
     several: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
     if not several:
-        raise ImageError("There is no picture: the list of images is empty.")
+        raise ImageError("There is no image: the list of images is empty.")
     parts = [_fitted(image, preprocess, channels, fit) for image in several]
     sizes = {tuple(part.images.shape[-2:]) for part in parts}
     if len(sizes) > 1:
@@ -136,4 +136,4 @@ def as_channels(pixels: Tensor, channels: int) -> Tensor:
     if pixels.shape[1] == 3 and channels == 1:
         weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
         return (pixels * weights).sum(1, keepdim=True)
-    raise ImageError(f"The network reads pictures of {channels} channels; this one has {pixels.shape[1]}.")
+    raise ImageError(f"The network reads images of {channels} channels; this one has {pixels.shape[1]}.")

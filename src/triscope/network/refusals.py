@@ -39,7 +39,7 @@ def asking(network: "Network", images: Tensor) -> Iterator[None]:
     except REFUSALS as error:
         if len(images) > 1 and network.takes_one:
             raise NetworkError(
-                f"{network.name} takes one picture at a time; {len(images)} were given together."
+                f"{network.name} takes one image at a time; {len(images)} were given together."
             ) from error
         rows, cols = images.shape[-2:]
         raise NetworkError(
@@ -52,7 +52,7 @@ def _advice(network: "Network", images: Tensor, told: str) -> str:
     """What to do where the module stopped: what it can be run on, as far as trying shows it."""
     rows, cols = (int(side) for side in images.shape[-2:])
     if _runs(network, _grey(network, rows, cols)):
-        return "It does run on a grey picture of that size."
+        return "It does run on a grey image of that size."
     if other := _other_size(network, rows, cols):
         return other
     for channels in _CHANNELS:
@@ -64,7 +64,7 @@ def _advice(network: "Network", images: Tensor, told: str) -> str:
     if any(isinstance(part, nn.Conv3d) for part in network.module.modules()):
         frames = next((count for count in _FRAMES if _runs(network, _video(network, count), plain=True)), _FRAMES[0])
         return (
-            "It reads videos or volumes (B, C, frames, H, W). A picture can be shown to it again and again: "
+            "It reads videos or volumes (B, C, frames, H, W). An image can be shown to it again and again: "
             f"Network(m, call=lambda m, x: m(x[:, :, None].expand(-1, -1, {frames}, -1, -1)))."
         )
     if "shapes cannot be multiplied" in told:
@@ -85,7 +85,7 @@ def _other_size(network: "Network", rows: int, cols: int) -> str | None:
     return None
 
 
-# What is tried where a network stops: sides of pictures, numbers of channels, and of frames.
+# What is tried where a network stops: sides of images, numbers of channels, and of frames.
 _SIDES = (32, 28, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 384)
 _CHANNELS = (1, 3, 4, 2)
 _FRAMES = (16, 8, 32, 64, 4)

@@ -16,7 +16,7 @@ _OFTEN = ("mean", "std", "size", "channels", "show", "classes", "output", "call"
 class Details(TypedDict, total=False):
     """What is seldom said of a module.
 
-    resize          what a picture is resized to (its short side) before its centre is cut out; `size` if left out.
+    resize          what an image is resized to (its short side) before its centre is cut out; `size` if left out.
     interpolation   how it is resized; bilinear if left out.
     tokens          (rows, columns) of the token grid at that size, where it is not found by itself.
     extra_tokens    how many tokens are (before, after) the grid: class, register and detection tokens; where that
@@ -43,7 +43,7 @@ def require_known(details: Details) -> None:
 
 
 def preprocessing(size: int | tuple[int, int] | None, details: Details) -> Preprocess:
-    """How pictures are fitted to a network."""
+    """How images are fitted to a network."""
     rows, cols = (size, size) if isinstance(size, int) else size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
     return Preprocess((rows, cols), details.get("resize") or min(rows, cols), details.get("interpolation", "bilinear"))
 
@@ -61,11 +61,11 @@ def channels_of(
             return part.in_channels
     first = next((part for part in parts if isinstance(part, nn.Linear)), None)
     channels, rest = divmod(first.in_features, size[0] * size[1]) if first else (0, 0)
-    return channels if channels and not rest else 3  # a picture flattened into a row of numbers
+    return channels if channels and not rest else 3  # an image flattened into a row of numbers
 
 
 def channels_shown(show: int | Sequence[int] | None, channels: int) -> tuple[int, ...] | None:
-    """The channels in which pictures are shown. Raises NetworkError where the network has no such channels."""
+    """The channels in which images are shown. Raises NetworkError where the network has no such channels."""
     if show is None:
         return None
     chosen = (show,) if isinstance(show, int) else tuple(show)

@@ -48,7 +48,7 @@ class TwinKeeper:
     def running(self) -> Iterator[None]:
         """A pass, before which the twin holds what the module does.
 
-        Modules may write to what they hold: counters, memories, what is right for one size of picture. So that is put
+        Modules may write to what they hold: counters, memories, what is right for one size of image. So that is put
         back before each pass but those in other threads while one is under way.
         """
         with self._lock:

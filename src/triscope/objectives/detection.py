@@ -38,7 +38,7 @@ class Box(Objective):
 
     Of the candidates that have any score of the class and overlap `box` by at least `iou` (intersection over union),
     the one that overlaps it most is read, of equal ones that with the higher score. Where there is none, the score is
-    0: the detection is gone. It is looked for in every picture anew, since boxes move.
+    0: the detection is gone. It is looked for in every image anew, since boxes move.
 
     classes     an index, a name, or a sequence with one of these per image
     box         (top, left, bottom, right) in pixels of the image that the network sees, or a sequence of one per image

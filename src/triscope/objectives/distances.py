@@ -68,7 +68,7 @@ class FeatureDistance(Targeted):
         if target.shape[1:] != values.shape[1:] or len(target) not in (1, len(values)):
             raise ObjectiveError(
                 f"{need.layer} was {sides(target)} for the target, and is {sides(values)} here; "
-                "compare pictures of one size."
+                "compare images of one size."
             )
         energy = target.flatten(1).square().sum(1).clamp_min(torch.finfo(values.dtype).tiny)
         return (values - target).flatten(1).square().sum(1) / energy

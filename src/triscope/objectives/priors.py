@@ -1,4 +1,4 @@
-"""Priors: questions about the picture itself. How rough it is, how far from grey.
+"""Priors: questions about the image itself. How rough it is, how far from grey.
 
 They read the layer `input`, the image in [0, 1] before normalisation, and are subtracted from what is asked:
 `Logit(9) - 0.1 * TotalVariation()`.

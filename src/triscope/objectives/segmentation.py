@@ -33,7 +33,7 @@ class Pixels(Spatial):
 
     classes     an index, a name, or a sequence with one of these per image
     where       None: all positions. "predicted": those whose highest score is that of the class (of a single class,
-                those with a score above 0), as they are in the picture asked about; what is then done to the picture
+                those with a score above 0), as they are in the image asked about; what is then done to the image
                 does not move them. (top, left, bottom, right): rows top to bottom - 1 and columns left to right - 1 of
                 the output. A mask (H, W), or (B, H, W) with one per image: weights, averaged to the output's size.
 
@@ -43,7 +43,7 @@ class Pixels(Spatial):
 
     classes: Classes
     where: Region = None
-    #: What `where` became in the pictures that were asked about: (B or 1, h, w). Found by `resolve`.
+    #: What `where` became in the images that were asked about: (B or 1, h, w). Found by `resolve`.
     weights: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Pixels(Spatial):
         return replace(self, classes=indices_of(self.classes, network))
 
     def resolve(self, activations: Activations) -> "Pixels":
-        """The same question with the region as it is in these pictures. Raises ObjectiveError where one has none."""
+        """The same question with the region as it is in these images. Raises ObjectiveError where one has none."""
         if self.where is None or self.weights is not None:
             return self
         weights = self._weights(activations[_WHOLE]).detach().clone()
@@ -186,7 +186,7 @@ def _fitted(mask: Tensor, count: int, size: tuple[int, int]) -> Tensor:
 
 
 def _region(where: object) -> Region:
-    """A region, checked as far as that can be done without a picture."""
+    """A region, checked as far as that can be done without an image."""
     if where is None:
         return None
     if isinstance(where, str) and where == "predicted":

@@ -1,4 +1,4 @@
-"""Textures: how far the statistics of a layer are from those of another picture, wherever things are in it.
+"""Textures: how far the statistics of a layer are from those of another image, wherever things are in it.
 
     GramDistance.from_activations(network.look(image, [Need("features.10", "gram")]))
 
@@ -44,7 +44,7 @@ class TextureDistance(Targeted):
 
     `targets` are moments by needs of the pooling `gram`: (1, C, C) for one target, or (B, C, C) for one per image;
     where means count too, (1, C, C + 1), with the mean in the last column. `where` (1, 1, H, W) is how much each place
-    of the picture counts, from 0 up, at any size; `place` are words for it.
+    of the image counts, from 0 up, at any size; `place` are words for it.
     """
 
     where: Tensor | None = None
@@ -70,7 +70,7 @@ class TextureDistance(Targeted):
 
     @classmethod
     def mixed(cls, parts: Iterable[tuple[float, Self]]) -> Self:
-        """The distance to the statistics of several pictures together, each with its weight, in the same layers.
+        """The distance to the statistics of several images together, each with its weight, in the same layers.
 
         For Gram matrices, the weighted sum of plain squared distances to several targets has its minimum there, and
         differs from the squared distance to it by a constant.
@@ -144,7 +144,7 @@ class GramDistance(TextureDistance):
     """The squared distance to target Gram matrices, divided by their energy, and averaged over layers: (B,).
 
     |G(x) - G0|^2 / |G0|^2 with G = F F^T / M for features F of M positions (Gatys et al., 2015). The one convention
-    here: divided by M, the matrix of a large and a small picture of one texture are comparable; relative to the
+    here: divided by M, the matrix of a large and a small image of one texture are comparable; relative to the
     target, 0 is a perfect match and 1 no response at all, for every layer alike. `targets` are (1, C, C), or
     (B, C, C) for one per image, by needs of the pooling `gram`.
     """
@@ -215,7 +215,7 @@ DISTANCES: dict[Statistics, type[TextureDistance]] = {
 class Diversity(Objective):
     """How unlike the others of its batch an image looks in a layer: minus the mean cosine of their Gram matrices, (B,).
 
-    -1 for pictures of one texture, 0 for pictures that share nothing (Olah et al., 2017). Alone, an image is not
+    -1 for images of one texture, 0 for images that share nothing (Olah et al., 2017). Alone, an image is not
     unlike any: 0.
     """
 

@@ -1,4 +1,4 @@
-"""The network that a file names: a recipe in a picture, a store in a folder of photos.
+"""The network that a file names: a recipe in an image, a store in a folder of photos.
 
 Such files come from anywhere, so nothing is run, read or fetched because one of them names it. What triscope and its
 libraries bring along is taken by itself: pocket, torchvision's and timm's networks, where their weights are on this

@@ -1,8 +1,8 @@
-"""Positions: where in the picture the numbers of a running pass belong, read off the operations that made them.
+"""Positions: where in the image the numbers of a running pass belong, read off the operations that made them.
 
-A tensor that depends on the picture is followed in one of three ways:
+A tensor that depends on the image is followed in one of three ways:
 
-    Raster      its rows and columns are the picture's, in order, along two of its dimensions (maps)
+    Raster      its rows and columns are the image's, in order, along two of its dimensions (maps)
     Scattered   every number has a place, in any order and along any dimensions (tokens, windows, units of a mask)
     None        nothing is known of its places
 

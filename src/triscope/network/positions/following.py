@@ -17,7 +17,7 @@ from triscope.network.positions.recording import Call, Name, Record
 from triscope.network.positions.scattered import Scattered
 from triscope.network.receptive_field import WHOLE, ReceptiveField, Span
 
-#: What is known of a tensor that depends on the picture; None where it is only known that it does.
+#: What is known of a tensor that depends on the image; None where it is only known that it does.
 State: TypeAlias = Raster | Scattered | None
 
 

@@ -17,7 +17,7 @@ KERNELS: dict[str, tuple[tuple[str, ...], int]] = {
     "avg_pool2d": (_POOL, 1),
 }
 
-#: What gives new rows and columns to the same picture.
+#: What gives new rows and columns to the same image.
 RESAMPLING = frozenset(("interpolate", "upsample"))
 
 #: Windows slid along the last two dimensions, and new grids along them.
@@ -92,7 +92,7 @@ ATTENTION = _names(
     """
 )
 
-#: What pools the regions of a picture that a detector proposes, and the modules that do: their rows are regions.
+#: What pools the regions of an image that a detector proposes, and the modules that do: their rows are regions.
 REGIONS = _names("roi_align roi_pool ps_roi_align ps_roi_pool")
 REGION_MODULES = _names("RoIAlign RoIPool PSRoIAlign PSRoIPool MultiScaleRoIAlign ROIAlign ROIPooler RoIExtractor")
 

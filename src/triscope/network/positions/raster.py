@@ -1,4 +1,4 @@
-"""Tensors whose rows and columns are the picture's: what happens to them, and what their positions see."""
+"""Tensors whose rows and columns are the image's: what happens to them, and what their positions see."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +10,10 @@ from triscope.network.receptive_field import WHOLE, ReceptiveField, Span
 
 @dataclass(frozen=True)
 class Raster:
-    """Which dimensions are pictures, rows and columns, and what the positions see.
+    """Which dimensions are images, rows and columns, and what the positions see.
 
     `source` is the layer whose rows and columns these are. `margins` are how many of the rows and columns at the edges,
-    (before, after) each, were filled up and are no places of the picture.
+    (before, after) each, were filled up and are no places of the image.
     """
 
     field: ReceptiveField
@@ -62,7 +62,7 @@ def _count(raster: Raster, shape: tuple[int, ...]) -> int:
 
 
 def joined(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
-    """Joined along channels; joined along rows or columns, positions of two pictures would lie side by side."""
+    """Joined along channels; joined along rows or columns, positions of two images would lie side by side."""
     dims = {(raster.dims, tuple(shape[dim] for dim in raster.dims)) for raster, shape in before}
     return pointwise(before, output, args, kwargs) if len(dims) == 1 else None
 
@@ -116,7 +116,7 @@ def window(names: Sequence[str], first: int) -> Any:
 
 
 def _maps(raster: Raster, shape: Sequence[int]) -> bool:
-    """Whether pictures come first and rows and columns last, in either order."""
+    """Whether images come first and rows and columns last, in either order."""
     return (raster.batch_dim, {raster.row_dim, raster.col_dim}) == (0, {len(shape) - 2, len(shape) - 1})
 
 
@@ -157,7 +157,7 @@ def adaptive(before: Before, output: Noted, args: Arguments, kwargs: Named) -> R
 
 
 def resampled(before: Before, output: Noted, args: Arguments, kwargs: Named) -> Raster | None:
-    """Another grid of the same picture; what its positions see is not worked out."""
+    """Another grid of the same image; what its positions see is not worked out."""
     raster, shape = before[0]
     return Raster(WHOLE, *raster.dims) if _maps(raster, shape) and output.ndim == len(shape) else None
 

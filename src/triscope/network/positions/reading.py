@@ -82,7 +82,7 @@ def _ordered(state: Scattered, shape: Sequence[int], pictures: int) -> Layout:
 
 
 def _run(cells: Tensor, places: int, pictures: int) -> int | None:
-    """How many numbers in a row are of one picture before the next one's follow; None where there is no such number."""
+    """How many numbers in a row are of one image before the next one's follow; None where there is no such number."""
     count = len(cells)
     there = cells != NOWHERE
     picture = cells // places

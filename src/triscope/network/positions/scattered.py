@@ -1,10 +1,10 @@
-"""Tensors whose numbers have places in the picture in any order: tokens, windows, what was rolled, cut up and put
+"""Tensors whose numbers have places in the image in any order: tokens, windows, what was rolled, cut up and put
 together.
 
-The place of every number is a code, picture * (rows * cols) + row * cols + col, in a tensor that has the dimensions of
+The place of every number is a code, image * (rows * cols) + row * cols + col, in a tensor that has the dimensions of
 the one it describes, with length 1 along those on which the place does not depend (channels). What moves numbers about
 (view, permute, roll, cat, ...) is done to the codes as well. What adds up several numbers has the place of the first of
-them, as the patches do that Swin merges; where all the places of a picture are added up, none is left.
+them, as the patches do that Swin merges; where all the places of an image are added up, none is left.
 """
 
 import math
@@ -54,7 +54,7 @@ class Scattered:
 
     @property
     def places(self) -> int:
-        """How many places there are in a picture."""
+        """How many places there are in an image."""
         return self.rows * self.cols
 
     def with_codes(self, codes: Tensor, *, pairs: bool | None = None) -> "Scattered":
@@ -242,13 +242,13 @@ def sampled(state: Scattered, kernel: Pair, stride: Pair, padding: Pair, dilatio
 
 
 def resampled(state: Scattered, shape: Sequence[int], output: Sequence[int]) -> Scattered | None:
-    """Maps (B, C, h, w) given new rows and columns: those are the places, where they were a picture's, or pictures', in
+    """Maps (B, C, h, w) given new rows and columns: those are the places, where they were an image's, or images', in
     order; else each number has the place of the one that was nearest.
     """
     if len(shape) != 4 or len(output) != 4:
         return None
     first = state.codes.flatten()[0] // state.places
-    straight = raster(state.with_codes(state.codes - first * state.places), shape)  # one of several pictures
+    straight = raster(state.with_codes(state.codes - first * state.places), shape)  # one of several images
     if straight is not None and straight.dims == (0, 2, 3):
         found = scattered(Raster(WHOLE), output)
         return found.with_codes(found.codes + first * found.places)
@@ -261,7 +261,7 @@ def raster(state: Scattered, shape: Sequence[int]) -> Raster | None:
     codes = squeezed(state.codes)
     along = [dim for dim, length in enumerate(codes.shape) if length > 1]
     if len(along) == 2 and shape[0] == 1:
-        along = [0, *along]  # a single picture
+        along = [0, *along]  # a single image
     if len(along) != 3 or along[0] != 0 or state.pairs:
         return None
     cells = codes.permute(*along, *(dim for dim in range(codes.ndim) if dim not in along)).flatten(2)
@@ -278,7 +278,7 @@ def raster(state: Scattered, shape: Sequence[int]) -> Raster | None:
 
 
 def _steps(places: Tensor) -> bool:
-    """Whether places (B, n) go up by one and the same step, in every picture."""
+    """Whether places (B, n) go up by one and the same step, in every image."""
     steps = places.diff(dim=1)
     return bool((places == places[:1]).all()) and (
         steps.numel() == 0 or bool((steps == steps[0, 0]).all() and steps[0, 0] > 0)

@@ -26,9 +26,9 @@ Borders: TypeAlias = Literal["own", "torus", "mirror"]
 
 
 class Configured(Network):
-    """A network whose module was changed for how it is asked; `asked_in` is the precision of the pictures it is given.
+    """A network whose module was changed for how it is asked; `asked_in` is the precision of the images it is given.
 
-    With `normalised`, pictures are given as the module expects them, not in [0, 1]. With `same_layers`, the module's
+    With `normalised`, images are given as the module expects them, not in [0, 1]. With `same_layers`, the module's
     parts are those of the network, in whatever number format, and its layers are not looked for again.
     """
 
@@ -49,11 +49,11 @@ class Configured(Network):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the pictures it is asked about, whatever its weights are in."""
+        """The precision of the images it is asked about, whatever its weights are in."""
         return self._asked_in
 
     def normalise(self, images: Tensor) -> Tensor:
-        """As `Network.normalise`; pictures that are normalised already stay as they are."""
+        """As `Network.normalise`; images that are normalised already stay as they are."""
         return images if self._normalised else super().normalise(images)
 
 

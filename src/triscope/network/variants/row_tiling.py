@@ -2,7 +2,7 @@
 
     image --strips--> Gram sums, maps, what the cut gives --whole--> the deeper layers
 
-The shallow layers of a picture take most of its memory and see only a little around them. So they are run over strips
+The shallow layers of an image take most of its memory and see only a little around them. So they are run over strips
 of rows, each with as many more rows above and below (the halo) as its own answers depend on. Gram matrices are sums
 over positions, so that they are added up strip by strip. Nothing of a strip is kept: the backward pass computes it
 again. This is exact: every row of every layer is computed from all the pixels it depends on, once in the sum.
@@ -43,7 +43,7 @@ class RowTiled(Configured):
         self.shallow, self.deep = names[:cut], names[cut:]
         spans = {name: self.layers[name].receptive_field.rows for name in self.shallow}
         if not all(spans.values()):
-            raise NetworkError(f"Layers of {network.name} before the cut see the whole picture; cut it earlier.")
+            raise NetworkError(f"Layers of {network.name} before the cut see the whole image; cut it earlier.")
         self.spans = {name: span for name, span in spans.items() if span}
         self.unit = self.spans[names[cut - 1]].stride
         self.rows = max(self.unit, rows // self.unit * self.unit)
