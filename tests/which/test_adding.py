@@ -155,6 +155,16 @@ def test_two_processes_add_at_once(network, photos, tmp_path):
     assert vectors(Store.open(tmp_path / "store")) == vectors(whole)
 
 
+def test_columns_added_meanwhile_do_not_disturb_a_job_without_new_rows(network, photos, tmp_path):
+    folder = photos(6)
+    build(network, folder, tmp_path / "store", layers=["3"])
+    steps = index(network, folder, tmp_path / "store", precision="float32")
+    next(steps)
+    build(network, folder, tmp_path / "store", layers=["7"])
+    *_, last = steps
+    assert (last.known, last.stored) == (6, 0)
+
+
 def test_projections_are_fitted_to_what_was_added(network, photos, tmp_path):
     folder = photos(300)
     build(network, folder, tmp_path / "store", layers=["3"])

@@ -54,6 +54,8 @@ class Committer:
 
         Raises StoreError where the table was given other columns meanwhile.
         """
+        if not rows:
+            return 0
         with locked(self.folder):
             if self._others_wrote() or self._unsure:
                 if self.table.about != self._described:
