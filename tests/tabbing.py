@@ -42,6 +42,17 @@ def settle(page: Any, still: int = 4) -> None:
         page.wait_for_timeout(250)
 
 
+def _inside(page: Any) -> Any:
+    """What has the focus in a frame, which a busy machine tells some time after the frame has it; None for nothing."""
+    for _ in range(5):
+        inner = next((frame for frame in page.frames[1:] if frame.evaluate("document.hasFocus()")), None)
+        found = inner and inner.evaluate(_STOP)
+        if found:
+            return found
+        page.wait_for_timeout(40)
+    return None
+
+
 def walk(page: Any, most: int = 400) -> tuple[list[str], list[str]]:
     """Press Tab until the focus is where it was before: the controls that it never had, and those that did not show it.
     A frame counts as reached once the focus has left it again, and its controls count as well.
@@ -58,9 +69,8 @@ def walk(page: Any, most: int = 400) -> tuple[list[str], list[str]]:
                 break
             continue
         if stop["frame"]:
-            inner = next((frame for frame in page.frames[1:] if frame.evaluate("document.hasFocus()")), None)
-            stop = inner and inner.evaluate(_STOP)
-            if not stop:
+            stop = _inside(page)
+            if stop is None:
                 continue
         repeated = repeated + 1 if stop["again"] else 0
         if not stop["seen"] and not stop["again"]:
