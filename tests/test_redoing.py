@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import triscope as ts
-from triscope.errors import TriscopeWarning
+from triscope.errors import RecipeError, TriscopeWarning
 from triscope.redoing import redo
 
 VIEWS_THEN = {"jitter": 0.055, "scale": 0.1, "rotate": 0.0}
@@ -44,3 +44,10 @@ def test_a_row_of_regularisers_of_the_first_version_says_what_differs(pocket, tm
     saved.save(tmp_path / "old.png")
     with pytest.warns(TriscopeWarning, match=r"old\.png was made by triscope 0\.1, whose regulariser 'natural'"):
         redo(tmp_path / "old.png")
+
+
+def test_other_weights_of_pocket_are_refused_with_what_to_name(pocket, tmp_path):
+    ts.ascend(pocket, "features.4:7", size=32, steps=1).save(tmp_path / "old.png")
+    said = r"are not those that made this result\. A release .* other weights of pocket\. Name the file .* --weights"
+    with pytest.raises(RecipeError, match=said):
+        redo(tmp_path / "old.png", network=ts.load("pocket", weights="random"))

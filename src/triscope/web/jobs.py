@@ -113,7 +113,7 @@ class Job:
             self._end("done")
             return False
         if self.over:  # cancelled while it computed: the result before stays
-            self._close()
+            self.close()
             return False
         self.step = step
         self._film(step)
@@ -148,14 +148,15 @@ class Job:
         self._drawn = time.monotonic()
 
     def _end(self, state: State, error: str | None = None) -> None:
-        self._close()
+        self.close()
         if not self.over:
             if self.step is not None and state == "done":
                 self._show()
             self.state, self.error = state, error
         self.tell()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Give up the steps; in the thread of the worker alone, which runs them."""
         if isinstance(self._steps, Generator):
             with suppress(Exception):
                 self._steps.close()
@@ -220,7 +221,7 @@ class Worker:
             self._change.notify()
 
     def background(self, steps: Iterator[object]) -> None:
-        """Run these steps when the worker is idle, after the background work that was given before."""
+        """Run these steps, which raise nothing, when the worker is idle, after the background work given before."""
         with self._change:
             self._background.append(steps)
             self._change.notify()
@@ -315,7 +316,7 @@ class Worker:
         elif job.long and time.monotonic() - job.seen > self.unwatched:
             job.stop()
         if job.over:
-            job._close()  # noqa: SLF001 - only this thread may close its steps
+            job.close()
             return False
         if job.state == "paused":
             return False
@@ -323,8 +324,5 @@ class Worker:
         return job.advance()
 
     def _in_background(self) -> None:
-        try:
-            if next(self._background[0], self) is self:
-                self._background.popleft()
-        except Exception:  # noqa: BLE001 - background work reports its errors itself
+        if next(self._background[0], self) is self:
             self._background.popleft()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
+from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from triscope.errors import OptionError
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 LOCAL = "127.0.0.1"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _WAIT = 20.0
 
 
@@ -39,7 +40,7 @@ class Running:
     @property
     def url(self) -> str:
         """The address to open."""
-        shown = LOCAL if self.host in _ANY else f"[{self.host}]" if ":" in self.host else self.host
+        shown = LOCAL if _unspecified(self.host) else f"[{self.host}]" if ":" in self.host else self.host
         key = f"?token={self.token}" if self.token else ""
         return f"http://{shown}:{self.port}/{key}"
 
@@ -60,9 +61,9 @@ class Running:
                 f"Port {self.port} of {self.host} cannot be used: {error.strerror}. --port 0 takes a free one."
             ) from error
         self.port = self._socket.getsockname()[1]
-        named = () if self.host in _ANY else (self.host,)
+        named = () if _unspecified(self.host) else (self.host,)
         own = () if self.host in _LOOPBACK else (socket.gethostname(), *named)
-        app = site(self.microscope, token=self.token, hosts=(*own, *self.hosts), any_address=self.host in _ANY)
+        app = site(self.microscope, token=self.token, hosts=(*own, *self.hosts), any_address=_unspecified(self.host))
         config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="triscope-page", daemon=True)
@@ -116,13 +117,17 @@ def serve(
 
 
 def _begun(microscope: Microscope, host: str, port: int, *, token: bool, hosts: tuple[str, ...]) -> Running:
-    try:
-        import starlette  # noqa: F401 - whether it is installed
-        import uvicorn  # noqa: F401 - as above
-    except ImportError as error:
-        raise OptionError(
-            f"The page needs {error.name}, which is not installed: pip install 'triscope[app]'."
-        ) from error
+    for needed in ("starlette", "uvicorn"):
+        if find_spec(needed) is None:
+            raise OptionError(f"The page needs {needed}, which is not installed: pip install 'triscope[app]'.")
     if host not in _LOOPBACK and not token:
         raise OptionError(f"Others can reach {host}: there the page is not served without its token.")
     return Running(microscope, host, port, secrets.token_urlsafe(24) if token else None, hosts).start()
+
+
+def _unspecified(host: str) -> bool:
+    """Whether a host stands for all addresses of this machine, as 0.0.0.0 and :: do."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False

@@ -36,7 +36,7 @@ def attention_maps(
     layer: LayerArg | None = None,
     *,
     head: Annotated[int, Range(0, 1023)] | None = None,
-    token: str = "class",  # noqa: S107 - a token of the network, no password
+    token: str = "class",
 ) -> Grid:
     """What a token attends to, in each head of one attention layer.
 
@@ -87,7 +87,7 @@ def _weights(network: Network, images: Tensor, layer: str | None) -> tuple[Tenso
 
 def _drawn(network: Network, images: Tensor, values: Tensor, token: str) -> tuple[Tensor, str]:
     """The map of each head (heads, h, w), and whose attention it shows."""
-    if token == "all":  # noqa: S105 - as above
+    if token == "all":
         return values, "each row is what one token attends to"
     grid = TokenGrid.of(network, images, values.shape[-1], "attention_maps")
     row, whose = _row(grid, values, token)
@@ -97,7 +97,7 @@ def _drawn(network: Network, images: Tensor, values: Tensor, token: str) -> tupl
 
 def _row(grid: TokenGrid, values: Tensor, token: str) -> tuple[Tensor, str]:
     """A token's row of each head, (heads, T), and whose it is. Raises OptionError for what is no token."""
-    if token == "class" and grid.prefix:  # noqa: S105 - as above
+    if token == "class" and grid.prefix:
         return values[:, 0], "what the class token attends to"
     if token in ("class", "mean"):
         return values.mean(1), "what the mean token attends to"
