@@ -55,18 +55,29 @@ def _inside(page: Any) -> Any:
 
 def walk(page: Any, most: int = 400) -> tuple[list[str], list[str]]:
     """Press Tab until the focus is where it was before: the controls that it never had, and those that did not show it.
-    A frame counts as reached once the focus has left it again, and its controls count as well.
+    A frame counts as reached once the focus has left it again, and its controls count as well. What was missed is
+    looked for once more, since on a busy machine the focus may have moved on before it was told.
     """
     settle(page)
     page.evaluate("document.activeElement?.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)")
     unseen: dict[str, None] = {}
+    presses = _round(page, unseen, most, patience=5)
+    left = _left(page)
+    if left:
+        _round(page, unseen, presses, patience=presses)
+        left = _left(page)
+    return left, list(unseen)
+
+
+def _round(page: Any, unseen: dict[str, None], most: int, patience: int) -> int:
+    """Press Tab until more than `patience` controls in a row had the focus before; returns how often it was pressed."""
     repeated = 0
-    for _ in range(most):
+    for pressed in range(1, most + 1):
         page.keyboard.press("Tab")
         stop = page.evaluate(_STOP)
         if stop is None:
             if not page.evaluate(_LEFT):
-                break
+                return pressed
             continue
         if stop["frame"]:
             stop = _inside(page)
@@ -75,7 +86,11 @@ def walk(page: Any, most: int = 400) -> tuple[list[str], list[str]]:
         repeated = repeated + 1 if stop["again"] else 0
         if not stop["seen"] and not stop["again"]:
             unseen[stop["says"]] = None
-        if repeated > 5 and not stop["frame"]:
-            break
-    left = [one for frame in page.frames for one in frame.evaluate(_LEFT)]
-    return left, list(unseen)
+        if repeated > patience and not stop["frame"]:
+            return pressed
+    return most
+
+
+def _left(page: Any) -> list[str]:
+    """The controls that never had the focus."""
+    return [one for frame in page.frames for one in frame.evaluate(_LEFT)]
