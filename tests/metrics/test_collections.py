@@ -140,7 +140,7 @@ def test_what_cannot_be_used_is_listed_and_does_not_end_the_others(photos):
         ({"collection": None}, "name one of the two"),
         ({"images": torch.rand(1, 3, 5, 7)}, "name one of the two"),
         ({"numbers": ["pointing"]}, r"box \(left, top, right, bottom\)"),
-        ({"labels": "file,colour\n0.png,red\n"}, "no column that is read: its columns are colour"),
+        ({"labels": "file,colour\n0.png,red\n"}, "no column of classes, boxes or masks: its columns are colour"),
         ({"labels": "file,label\n9.png,cat\n"}, "names none of the 3 images"),
         ({"labels": "file,left,top,right,bottom\n0.png,5,5,5,9\n"}, "None of the 1 images can be used.*is empty"),
         ({"labels": "file,left,top,right,bottom\n0.png,a,5,7,9\n"}, "None of the 1 images.*'a'"),
@@ -187,10 +187,10 @@ def test_another_job_s_checkpoint_is_refused(photos, tmp_path):
     with pytest.raises(ts.TriscopeError, match="its steps was 3, and is 4 now"):
         ask(photos, steps=4, checkpoint=str(journal))
     journal.write_text("shopping list\n")
-    with pytest.raises(ts.TriscopeError, match="not a checkpoint of a judgement"):
+    with pytest.raises(ts.TriscopeError, match="cannot be read as the checkpoint of a judgement"):
         ask(photos, checkpoint=str(journal))
     journal.write_text("shopping list")
-    with pytest.raises(ts.TriscopeError, match="not a checkpoint of a judgement"):
+    with pytest.raises(ts.TriscopeError, match="cannot be read as the checkpoint of a judgement"):
         ask(photos, checkpoint=str(journal))
     assert journal.read_text() == "shopping list"
 

@@ -1,13 +1,13 @@
-"""Numbers that say whether an attribution map is to be believed.
+"""Metrics that evaluate attribution maps.
 
-    faithfulness    insertion, deletion, ROAD, infidelity, sensitivity-n: does the score follow what the map says?
-    sanity          randomised weights, another class: does the map depend on what it claims to explain?
-    robustness      max-sensitivity: does the map stay when the image hardly changes?
-    localisation    pointing game, energy in a mask: does it lie on the object?
-    baselines       a random map, a centred Gaussian, edges: what a map that knows nothing of the network reaches
-    judge           all of these for many methods and images, or a whole collection, as a table (`judgement`), with
-                    95 % intervals over images (`intervals`)
-    journal         what a job that was killed goes on from
+    faithfulness    insertion, deletion, ROAD, infidelity, sensitivity-n: does the score change as the map predicts?
+    sanity          randomised weights, another class, max-sensitivity: does the map depend on the weights and the
+                    class, and is it stable under noise?
+    localisation    pointing game, energy in a mask: does the map lie on the object?
+    baselines       maps that do not depend on the network: random, a centred Gaussian, edges
+    judge           the method `judge`: all of these for many methods, on images or a collection, as a table
+                    (`judgement`), with 95 % confidence intervals over images (`intervals`)
+    journal         the checkpoint of a judgement
 
-It knows methods and heatmaps, and no method by name.
+This package depends on methods and heatmaps in general, and on no method by name.
 """

@@ -1,4 +1,4 @@
-"""Maps that know nothing of the network: what a method must beat before its map says anything."""
+"""Baseline maps, which do not depend on the network. A useful map has better metrics than these."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ BASELINES = ("random", "gaussian", "edges")
 
 
 def baseline(name: str, image: Tensor, seed: int = 0) -> Tensor:
-    """The map (H, W) of an image (C, H, W) that a baseline gives, float64.
+    """The baseline map (H, W) of an image (C, H, W), float64. Raises ValueError for an unknown name.
 
     random      independent noise
-    gaussian    largest in the middle, falling off with a quarter of each side: where photographers put things
-    edges       the magnitude of Sobel's gradient of the image's brightness (I. Sobel, G. Feldman, 1968)
+    gaussian    a Gaussian in the centre, whose standard deviation is a quarter of each side: the centre bias of photos
+    edges       the magnitude of the Sobel gradient of the mean of the channels (I. Sobel, G. Feldman, 1968)
     """
     rows, cols = image.shape[-2:]
     if name == "random":
@@ -26,7 +26,7 @@ def baseline(name: str, image: Tensor, seed: int = 0) -> Tensor:
 
 
 def sobel(grey: Tensor) -> Tensor:
-    """The magnitude (H, W) of the gradient of a grey image (H, W), its border repeated."""
+    """The magnitude (H, W) of the Sobel gradient of a grey image (H, W), with replicated borders."""
     across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=grey.dtype, device=grey.device)
     padded = F.pad(grey[None, None], (1, 1, 1, 1), mode="replicate")
     slopes = F.conv2d(padded, torch.stack([across, across.T])[:, None])

@@ -1,17 +1,17 @@
-"""Faithfulness: whether the score follows what the map says.
+"""Faithfulness: whether the score changes as the map predicts when pixels are changed.
 
-    insertion       area under the score as pixels of the image appear, the strongest first        higher is better
-    deletion        area under the score as they disappear, the strongest first                    lower is better
-    ROAD            score with the weakest pixels imputed, minus with the strongest                higher is better
-    infidelity      mean squared error of the map as a prediction of how the score changes         lower is better
-    sensitivity-n   correlation of the map's sum over n pixels with the change when they are gone  higher is better
+    insertion       area under the score as pixels of the image are inserted, the strongest first     higher is better
+    deletion        area under the score as pixels are deleted, the strongest first                   lower is better
+    ROAD            score with the weakest pixels imputed, minus with the strongest                   higher is better
+    infidelity      mean squared error of the map as a prediction of how the score changes            lower is better
+    sensitivity-n   correlation of the map's sum over n pixels with the fall of the score without them  higher is better
 
-A class is judged by its probability. Other units have no natural scale: their areas are shares of the way from the
-score of the reference to that of the image.
+For a class, the score is its probability. Other units have no natural scale: their curves are normalised to run from 0
+to 1, between the score of the reference and that of the image.
 
-**When they mislead.** What replaces a pixel is a choice: a grey hole is something that the network has never seen, and
-its score may fall for that reason alone (which ROAD's imputation avoids, and blur softens). Insertion and deletion
-depend on the order of pixels only, infidelity and sensitivity-n on their size.
+**When they mislead.** What replaces a pixel is a choice: grey areas do not occur in the training images, and the score
+may fall for that reason alone (ROAD's imputation avoids this, and blur reduces it). Insertion and deletion depend only
+on the order of the pixels, infidelity and sensitivity-n on the values of the map.
 
 **References.** V. Petsiuk, A. Das, K. Saenko, "RISE", BMVC 2018 (insertion, deletion). Y. Rong et al., "A consistent
 and efficient evaluation strategy for attribution methods", ICML 2022 (ROAD). C.-K. Yeh et al., "On the (in)fidelity and
@@ -36,52 +36,59 @@ _ROAD_NOISE = 0.01
 
 
 def insertion(subject: Subject, values: Tensor, *, steps: int = 28, reference: Reference = "blur") -> float:
-    """Area under the insertion curve of a map (H, W): pixels appear on the reference, the strongest first."""
+    """Area under the insertion curve of a map (H, W): pixels are inserted into the reference, the strongest first.
+
+    In [0, 1] for a class; otherwise see the module's docstring.
+    """
     return _area(subject, curve(subject, values, steps=steps, reference=reference, insert=True))
 
 
 def deletion(subject: Subject, values: Tensor, *, steps: int = 28, reference: Reference = "grey") -> float:
-    """Area under the deletion curve of a map (H, W): pixels give way to the reference, the strongest first."""
+    """Area under the deletion curve of a map (H, W): pixels are replaced by the reference, the strongest first.
+
+    In [0, 1] for a class; otherwise see the module's docstring.
+    """
     return _area(subject, curve(subject, values, steps=steps, reference=reference, insert=False))
 
 
 def curve(subject: Subject, values: Tensor, *, steps: int, reference: Reference, insert: bool) -> Tensor:
-    """The scores (steps + 1,) as 0, 1/steps, ..., 1 of the pixels are exchanged, the strongest first."""
+    """The scores (steps + 1,) with the fractions 0, 1/steps, ..., 1 of the pixels exchanged, the strongest first."""
     other = filled(subject.image[None], reference)[0]
     start, goal = (other, subject.image) if insert else (subject.image, other)
     order = ranking(values)
 
-    def pictures() -> Iterator[Tensor]:
+    def images() -> Iterator[Tensor]:
         for step in range(steps + 1):
-            yield mixed(start, goal, _first(order, round(step / steps * len(order)), values))
+            yield mixed(start, goal, _first_pixels(order, round(step / steps * len(order)), values))
 
-    return subject.scores(pictures())
+    return subject.scores(images())
 
 
 def road(subject: Subject, values: Tensor, *, shares: Sequence[float] = _ROAD_SHARES, seed: int = 0) -> float:
-    """How much lower the score is with the strongest pixels imputed than with the weakest, halved; the mean of shares.
+    """ROAD: half the score with the weakest pixels imputed minus with the strongest, averaged over `shares` of pixels.
 
-    Removed pixels get the noisy mean of their neighbours (noisy linear imputation), so that what is left looks natural.
-    Zero for a map that says nothing; at most 0.5 for a probability.
+    Removed pixels get the noisy mean of their neighbours (noisy linear imputation), so that the result looks natural.
+    About 0 for a random map; in [-0.5, 0.5] for a probability.
     """
     order = ranking(values)
     generator = torch.Generator().manual_seed(seed)
 
-    def pictures() -> Iterator[Tensor]:
+    def images() -> Iterator[Tensor]:
         for share in shares:
             count = round(share * len(order))
             for strongest in (True, False):
-                removed = _first(order if strongest else order.flip(0), count, values)
+                removed = _first_pixels(order if strongest else order.flip(0), count, values)
                 yield imputed(subject.image, removed, generator)
 
-    scores = subject.scores(pictures()).view(-1, 2)
+    scores = subject.scores(images()).view(-1, 2)
     return float((scores[:, 1] - scores[:, 0]).mean() / 2)
 
 
 def imputed(image: Tensor, removed: Tensor, generator: torch.Generator, noise: float = _ROAD_NOISE) -> Tensor:
-    """The image (C, H, W) with the pixels in `removed` (H, W) as the weighted mean of their neighbours, and noise.
+    """The image (C, H, W) with the pixels in `removed` (H, W) replaced by the weighted mean of their neighbours.
 
-    Direct neighbours weigh 1/6, diagonal ones 1/12, as in the paper; the system is solved exactly (sparse LU).
+    Direct neighbours have the weight 1/6, diagonal ones 1/12, as in the paper; the linear system is solved exactly
+    (sparse LU). `noise` is the standard deviation of the Gaussian noise that is added.
     """
     if not bool(removed.any()):
         return image
@@ -122,20 +129,21 @@ def imputed(image: Tensor, removed: Tensor, generator: torch.Generator, noise: f
 
 
 def infidelity(subject: Subject, values: Tensor, *, samples: int = 32, spread: float = 0.2, seed: int = 0) -> float:
-    """How badly a map (H, W) predicts the change of the score under noise, after the best scale: 0 to 1.
+    """The relative error of a map (H, W) as a linear prediction of how the score changes under noise: 0 to 1.
 
-    E (b I . phi - (f(x) - f(x - I)))^2 over Gaussian I, the same in all colours, divided by E (f(x) - f(x - I))^2; b is
-    the factor that makes it smallest. 0 is a perfect linear model, 1 one that says nothing.
+    E (b I . phi - (f(x) - f(x - I)))^2 over Gaussian I, the same in all channels, divided by E (f(x) - f(x - I))^2; b
+    is the factor that minimises it. 0 for a perfect linear model, 1 for one without any information.
     """
     generator = torch.Generator().manual_seed(seed)
     noise = spread * torch.randn(samples, *values.shape, generator=generator, dtype=torch.float64)
     moved = (subject.image[None].double().cpu() - noise[:, None]).clamp(0, 1).to(subject.image)
     change = subject.scores([subject.image]) - subject.scores(moved)
-    told = ((subject.image[None].double().cpu() - moved.double().cpu()).mean(1) * values.cpu()).flatten(1).sum(1)
+    predicted = ((subject.image[None].double().cpu() - moved.double().cpu()).mean(1) * values.cpu()).flatten(1).sum(1)
     if not float(change.square().sum()):
         return 0.0
-    scale = float((told * change).sum() / told.square().sum()) if float(told.square().sum()) else 0.0
-    return float((scale * told - change).square().mean() / change.square().mean())
+    size = float(predicted.square().sum())
+    scale = float((predicted * change).sum() / predicted.square().sum()) if size else 0.0
+    return float((scale * predicted - change).square().mean() / change.square().mean())
 
 
 def sensitivity_n(
@@ -148,9 +156,10 @@ def sensitivity_n(
     reference: Reference = "grey",
     seed: int = 0,
 ) -> float:
-    """The correlation of a map's sum over a random part of the image with the fall of the score when it is gone.
+    """The correlation of a map's sum over random regions with the fall of the score when they are removed: -1 to 1.
 
-    Parts are sets of cells of a grid of `cells` by `cells`, `sizes` of all cells; the mean over sizes, -1 to 1.
+    A region is a random set of cells of a grid of `cells` by `cells`. `sizes` are the fractions of the cells in a
+    region; the correlation over `samples` regions is averaged over sizes.
     """
     generator = torch.Generator().manual_seed(seed)
     other = filled(subject.image[None], reference)[0]
@@ -171,15 +180,15 @@ def sensitivity_n(
     return sum(found) / len(found)
 
 
-def _first(order: Tensor, count: int, like: Tensor) -> Tensor:
-    """The first `count` pixels of an order, as a mask (H, W)."""
+def _first_pixels(order: Tensor, count: int, like: Tensor) -> Tensor:
+    """A mask (H, W) of the first `count` pixels of an order; `like` has its shape."""
     taken = torch.zeros(len(order), dtype=torch.bool)
     taken[order[:count]] = True
     return taken.view(like.shape)
 
 
 def _area(subject: Subject, scores: Tensor) -> float:
-    """The area under a curve over [0, 1]; of what is no probability, as shares of the way between its two ends."""
+    """The area under a curve over [0, 1]. Scores that are not probabilities are scaled so that the ends are 0 and 1."""
     if getattr(subject.objective, "form", "") != "probability":
         low, high = sorted((float(scores[0]), float(scores[-1])))
         scores = (scores - low) / (high - low) if high > low else torch.zeros_like(scores)

@@ -1,17 +1,17 @@
-"""Intervals of means over images."""
+"""Confidence intervals of means over images."""
 
 import math
 
 import torch
 from torch import Tensor
 
-_Z = 1.959963984540054  # of the normal distribution
+_Z = 1.959963984540054  # 97.5th percentile of the normal distribution
 
 
 def interval(values: Tensor) -> Tensor:
-    """Half the width of the 95 % interval of the mean of values (N, ...) over their first axis, by Student's t.
+    """Half the width of the 95 % confidence interval of the mean of values (N, ...) over the first axis: (...).
 
-    What is NaN is unknown; NaN where fewer than two values are known. Images are taken as independent draws.
+    By Student's t, with images as independent samples. NaN values are left out; NaN where fewer than two are left.
     """
     known = (~values.isnan()).sum(0)
     freedom = known - 1
@@ -21,9 +21,10 @@ def interval(values: Tensor) -> Tensor:
 
 
 def t_quantile(freedom: Tensor) -> Tensor:
-    """The 97.5th percentile of Student's t; exact for 1 and 2 degrees of freedom, to 0.2 % for more.
+    """The 97.5th percentile of Student's t distribution with `freedom` degrees of freedom.
 
-    From three on it is the asymptotic expansion of Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
+    Exact for 1 and 2 degrees of freedom; from 3 on the asymptotic expansion of Abramowitz and Stegun, Handbook of
+    Mathematical Functions, 26.7.5, with a relative error of at most 0.2 %.
     """
     v = freedom.clamp_min(1).double()
     terms = (

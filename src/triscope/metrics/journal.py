@@ -1,7 +1,8 @@
-"""A journal: the numbers of a judgement on disk as soon as they are known, so that a job that was killed goes on.
+"""The journal of a judgement: its checkpoint file, to which numbers are appended as soon as they are computed.
 
-One JSON object a line. The first says of which job it is; each other holds the numbers of one map of one image. A line
-that was cut off is dropped. Images are known by what the network saw of them, so files may be moved and photos added.
+One JSON object per line. The first describes the job; each other line holds the numbers of one map of one image. An
+incomplete last line, as a killed job leaves it, is dropped. Images are identified by a hash of the preprocessed pixels,
+so files may be renamed and photos added between runs.
 """
 
 import hashlib
@@ -22,10 +23,11 @@ Key = tuple[str, str, str]
 
 
 class Journal:
-    """The numbers known so far, by image, question and map.
+    """The numbers computed so far, by image, objective and map.
 
-    `path` is the file, made where there is none; without one nothing is kept. `job` is what must not change while a job
-    goes on. Raises OptionError where the file is something else, of another job, or cannot be written.
+    `path` is the file, created if it does not exist; None keeps the numbers in memory only. `job` are the settings that
+    must be the same when a job is resumed. Raises OptionError if the file is not a journal, belongs to another job, or
+    cannot be written.
     """
 
     def __init__(self, path: Path | None, job: Mapping[str, str]) -> None:
@@ -35,31 +37,31 @@ class Journal:
             self._open(path, {"triscope": "judgement", **job})
 
     def known(self, key: Key, numbers: Sequence[Number]) -> list[float] | None:
-        """The numbers of a map, where all of them are known."""
+        """The numbers of a map, in order; None unless all of them are known."""
         found = self._known.get(key, {})
         return [found[number] for number in numbers] if all(number in found for number in numbers) else None
 
     def missing(self, key: Key, numbers: Sequence[Number]) -> list[Number]:
-        """Those that are not known yet."""
+        """The numbers of a map that are not known yet."""
         return [number for number in numbers if number not in self._known.get(key, {})]
 
     def add(self, key: Key, name: str, found: Mapping[Number, float]) -> None:
-        """Note the numbers of a map of the image of that name; they are on disk when this returns."""
+        """Add the numbers of a map of the image called `name`; they are on disk when this returns."""
         self._known.setdefault(key, {}).update(found)
         if self._path is not None:
-            image, asked, row = key
+            image, objective, row = key
             values = {number: None if math.isnan(value) else value for number, value in found.items()}
-            self._write({"image": name, "digest": image, "asked": asked, "map": row, "numbers": values})
+            self._write({"image": name, "digest": image, "asked": objective, "map": row, "numbers": values})
 
     def _open(self, path: Path, job: Mapping[str, str]) -> None:
         try:
             data = path.read_bytes() if path.exists() else b""
         except OSError as error:
             raise OptionError(f"{printable(path)} cannot be read: {error.strerror}.") from error
-        whole = data[: data.rfind(b"\n") + 1]  # a line that was cut off when the job was killed is left out
+        whole = data[: data.rfind(b"\n") + 1]  # without an incomplete last line
         if not whole.strip():
             if data and not data.startswith(b'{"triscope"'):
-                raise _no_journal(path)
+                raise _not_a_journal(path)
             self._put(path, json.dumps(job).encode() + b"\n", "wb")
             return
         lines = whole.splitlines()
@@ -74,14 +76,14 @@ class Journal:
         try:
             before = json.loads(line)
         except ValueError as error:
-            raise _no_journal(path) from error
+            raise _not_a_journal(path) from error
         if not isinstance(before, dict) or before.get("triscope") != "judgement":
-            raise _no_journal(path)
+            raise _not_a_journal(path)
         for name, value in job.items():
             if before.get(name) != value:
                 raise OptionError(
-                    f"{printable(path)} holds another judgement: its {name} was {printable(str(before.get(name)))}, "
-                    f"and is {value} now. Name another file, or delete it."
+                    f"{printable(path)} is the checkpoint of another judgement: its {name} was "
+                    f"{printable(str(before.get(name)))}, and is {value} now. Name another file, or delete this one."
                 )
 
     def _read(self, path: Path, line: bytes) -> None:
@@ -90,7 +92,7 @@ class Journal:
             key = (str(found["digest"]), str(found["asked"]), str(found["map"]))
             values = {number: math.nan if one is None else float(one) for number, one in found["numbers"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OptionError(f"{printable(path)} is damaged; name another file, or delete it.") from error
+            raise OptionError(f"{printable(path)} is damaged; name another file, or delete this one.") from error
         self._known.setdefault(key, {}).update(values)
 
     def _write(self, found: Mapping[str, Any]) -> None:
@@ -109,14 +111,14 @@ class Journal:
             raise OptionError(f"{printable(path)} cannot be written: {error.strerror}.") from error
 
 
-def _no_journal(path: Path) -> OptionError:
+def _not_a_journal(path: Path) -> OptionError:
     return OptionError(
-        f"{printable(path)} is not a checkpoint of a judgement that can be read; name a file that does not exist yet."
+        f"{printable(path)} cannot be read as the checkpoint of a judgement; name a file that does not exist yet."
     )
 
 
 def digest(*tensors: Tensor | None) -> str:
-    """What an image, and what goes with it, is known by."""
+    """A hash of the shapes and values of tensors; None is left out."""
     found = hashlib.blake2b(digest_size=12)
     for tensor in tensors:
         if tensor is not None:

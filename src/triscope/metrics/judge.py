@@ -1,11 +1,10 @@
-"""Judging attributions: many methods on some images, each with the numbers that say whether to believe its map.
+"""The method `judge`: evaluate the maps of several attribution methods on images or on a collection.
 
-Beside the methods stand maps that know nothing of the network (random, a centred Gaussian, edges). Over several images,
-each number is a mean with a 95 % interval over the images, by Student's t.
+The maps are compared with baselines that do not depend on the network (random, a centred Gaussian, edges). Over several
+images, each number is a mean with a 95 % confidence interval, by Student's t.
 
-**When it misleads.** No single number decides: see the pages of `triscope.metrics.faithfulness` and `sanity` for what
-each of them can be fooled by. A map that beats the others on insertion and hardly changes with the class explains the
-image, not the class.
+**When it misleads.** No single number decides: `triscope.metrics.faithfulness` and `sanity` describe when each of them
+misleads. A map that has the best insertion but hardly changes with the class explains the image, not the class.
 
 **References.** Those of the numbers, in `triscope.metrics`.
 """
@@ -87,7 +86,7 @@ def judge(
         photos = _given(network, images, objective)
     if not photos.masked and any(number in ("pointing", "energy") for number in numbers):
         raise OptionError(
-            "pointing and energy need to know where the object is: judge a collection, with a CSV file that has a box "
+            "pointing and energy need the position of the object: judge a collection with a CSV file that has a box "
             "(left, top, right, bottom) or a mask for each photo (--collection DIR --labels CSV)."
         )
     job = {"network": str(network.sha256), "steps": str(steps), "seed": str(seed), "version": __version__}
@@ -98,23 +97,23 @@ def judge(
 
 
 def collected(network: Network, photos: LabelledPhotos, objective: Objective = TOP_CLASS) -> Photos:
-    """The photos of a collection, each asked its own class where it has one and nothing else is asked."""
+    """The photos of a collection. Each is explained for its labelled class, unless another objective is given."""
 
     def each() -> Iterator[Photo | None]:
         for one in photos:
             if one is None:
                 yield None
                 continue
-            own = one.asked if one.asked is not None and isinstance(objective, TopClass) else objective
+            own = one.label if one.label is not None and isinstance(objective, TopClass) else objective
             target = Target.of(network, one.image, own)
-            nothing = one.image.images[:, :, :0, :0]
-            yield Photo(one.name, one.image, target.objective.of(0), target.scores, one.mask, nothing)
+            empty = one.image.images[:, :, :0, :0]
+            yield Photo(one.name, one.image, target.objective.of(0), target.scores, one.mask, empty)
 
     return Photos(len(photos), each(), _joined, lambda: photos.notes, photos.has_masks)
 
 
 def _given(network: Network, images: ImageBatch, objective: Objective) -> Photos:
-    """The images of a batch."""
+    """The images of a batch, one by one."""
     target = Target.of(network, images, objective)
 
     def each() -> Iterator[Photo]:
@@ -133,18 +132,18 @@ def _given(network: Network, images: ImageBatch, objective: Objective) -> Photos
     return Photos(len(images), each(), lambda known: _first(target.objective, len(known)))
 
 
-def _joined(asked: Sequence[Objective]) -> Objective:
-    """One question that asks each image its own."""
-    first = asked[0]
-    if all(isinstance(one, Logit) for one in asked):
-        classes = [one.classes for one in asked if isinstance(one, Logit) and not isinstance(one.classes, tuple)]
+def _joined(objectives: Sequence[Objective]) -> Objective:
+    """One objective for a batch, from those of its images: one class per image; the first where they are no classes."""
+    first = objectives[0]
+    if all(isinstance(one, Logit) for one in objectives):
+        classes = [one.classes for one in objectives if isinstance(one, Logit) and not isinstance(one.classes, tuple)]
         assert isinstance(first, Logit)
         return first if len(set(classes)) == 1 else Logit(classes, first.form, first.task)
     return first
 
 
 def _first(objective: Objective, count: int) -> Objective:
-    """What is asked of the first `count` images."""
+    """The objective of the first `count` images."""
     if isinstance(objective, Logit) and isinstance(objective.classes, tuple):
         return Logit(objective.classes[:count], objective.form, objective.task)
     return objective

@@ -1,4 +1,4 @@
-"""The table of a judgement: maps by numbers, for each image, with means and intervals over the images."""
+"""The result of `judge`: a table of maps by numbers for each image, with means and confidence intervals."""
 
 import csv
 import io
@@ -19,22 +19,22 @@ Number: TypeAlias = Literal[
     "insertion", "deletion", "road", "infidelity", "sensitivity_n", "class", "randomisation", "max_sensitivity",
     "pointing", "energy",
 ]  # fmt: skip
-#: The numbers, and whether a larger one is better.
+#: The numbers, and whether higher is better.
 NUMBERS: dict[Number, bool] = {
     "insertion": True, "deletion": False, "road": True, "infidelity": False, "sensitivity_n": True, "class": False,
     "randomisation": False, "max_sensitivity": False, "pointing": True, "energy": True,
 }  # fmt: skip
 USUAL: tuple[Number, ...] = ("insertion", "deletion", "class")
-_CLASS_BLIND = 0.9
+_CLASS_BLIND = 0.9  # correlation with the map of another class above which a map does not depend on the class
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement(Result):
-    """The numbers (images, rows, columns) of several maps, NaN where one does not apply.
+    """The numbers of several maps, `values` (images, rows, columns); NaN where a number does not apply.
 
-    `rows` name the methods and baselines, `columns` the numbers. `image` (images, C, H, W) is what the network saw,
-    `scores` (images,) what it answers, and `objective` what was asked. Of a collection the images are not kept:
-    `image` is (images, C, 0, 0). Saved as .csv (each image by itself) or .json.
+    `rows` name the methods and baselines, `columns` the numbers. `image` (images, C, H, W) are the preprocessed images,
+    and `scores` (images,) the values of `objective` for them. The images of a collection are not kept: `image` is
+    (images, C, 0, 0). Saved as .csv (a line per image and map) or .json.
     """
 
     rows: tuple[str, ...]
@@ -49,18 +49,18 @@ class Judgement(Result):
     written: ClassVar[bool] = False
 
     def means(self) -> Tensor:
-        """The means over images (rows, columns)."""
+        """The means over images: (rows, columns)."""
         return self.values.nanmean(0)
 
     def intervals(self) -> Tensor:
-        """Half the width of the 95 % interval of each mean (rows, columns), by Student's t over the images.
+        """Half the width of the 95 % confidence interval of each mean: (rows, columns), by Student's t over the images.
 
         NaN where fewer than two images have the number.
         """
         return interval(self.values)
 
     def sentence(self, row: str) -> str:
-        """What the numbers of a row come to, for a reader who knows none of them. Raises OptionError for no row."""
+        """A row's means in words. Raises OptionError for an unknown row."""
         if row not in self.rows:
             raise OptionError(f"{row} was not judged; {', '.join(self.rows)} were.")
         place = self.rows.index(row)
@@ -86,13 +86,13 @@ class Judgement(Result):
         return "; ".join(parts)
 
     def is_class_blind(self, row: str) -> bool:
-        """Whether a map correlates above 0.9 with that of another class; False where that is not known."""
+        """Whether the mean correlation with the map of another class is above 0.9; False without that number."""
         if "class" not in self.columns:
             return False
         return float(self.means()[self.rows.index(row), self.columns.index("class")]) > _CLASS_BLIND
 
     def summary(self) -> dict[str, Any]:
-        """The means, by row and column."""
+        """The number of images, and the means by row and column."""
         table = {
             row: dict(zip(self.columns, means, strict=True))
             for row, means in zip(self.rows, _json(self.means()), strict=True)
@@ -100,7 +100,7 @@ class Judgement(Result):
         return {"images": len(self), "table": table, **super().summary()}
 
     def text(self) -> str:
-        """The table of means, with intervals where there are several images."""
+        """The table of means, with confidence intervals where there are several images."""
         means, intervals = self.means(), self.intervals()
         arrows = {column: "higher is better" if NUMBERS[column] else "lower is better" for column in self.columns}
         wide = max(map(len, self.rows)) + 2
@@ -119,7 +119,7 @@ class Judgement(Result):
 
     @property
     def forms(self) -> Mapping[str, Callable[[], bytes]]:
-        """A table, or numbers with the recipe."""
+        """A table (.csv), or the numbers with the recipe (.json)."""
         return {".csv": self._csv, ".json": self._as_json}
 
     def _csv(self) -> bytes:
@@ -142,7 +142,7 @@ def _cell(mean: float, half: float | None) -> str:
 
 
 def _json(values: Tensor) -> Any:
-    """Numbers as JSON has them; NaN becomes null."""
+    """Numbers as nested lists for JSON; NaN becomes None."""
     if values.ndim == 0:
         return None if bool(values.isnan()) else float(values)
     return [_json(one) for one in values]

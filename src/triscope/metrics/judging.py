@@ -1,4 +1,4 @@
-"""A judgement in progress: images one after the other, map by map, and what is known by then."""
+"""Computing a judgement: image by image and map by map, with the result so far after each."""
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -20,9 +20,10 @@ from triscope.objectives.base import Objective
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image (a batch of one), the question it is asked and its answer (1,).
+    """One image (a batch of one), its objective, and the score (1,).
 
-    `mask` (H, W) says which pixels are the object, where that is known; `kept` (1, C, H, W) is what a result shows.
+    `mask` (H, W) marks the pixels of the object, None where it is not known; `kept` (1, C, H, W) is what the result
+    keeps of the image.
     """
 
     name: str
@@ -35,10 +36,10 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Images to judge on, one after the other; None stands for one that cannot be used.
+    """The images to judge on, `count` of them, read one by one; `each` yields None for an image that cannot be used.
 
-    `joined` makes one question of those of the first images, `notes` says what was left out so far, and `masked`
-    whether it is known of any where the object is.
+    `joined` makes one objective for a batch from those of its images, `notes` gives sentences on what was left out so
+    far, and `masked` says whether there are masks of objects.
     """
 
     count: int
@@ -50,7 +51,7 @@ class Photos:
 
 @dataclass(eq=False)
 class Judging:
-    """The numbers of `explainers`, by their names, and of the baselines; `journal` keeps them on the way."""
+    """Computes the numbers of `explainers`, by name, and of the baselines, and adds them to `journal`."""
 
     network: Network
     explainers: Mapping[str, Explainer]
@@ -70,8 +71,11 @@ class Judging:
         return (*self.explainers, *(BASELINES if self.baselines else ()))
 
     def run(self, photos: Photos) -> Generator[Step[Judgement]]:
-        """The numbers map by map, a step each; what the journal knows is taken from there, without a step."""
-        total, done, told = photos.count * len(self.rows), 0, 0
+        """One step per computed map. Numbers that the journal has are taken from there, without a step.
+
+        Raises ImageError if none of the images can be used, and NetworkError if no method works on the network.
+        """
+        total, done, yielded = photos.count * len(self.rows), 0, 0
         for photo in photos.each:
             if photo is None:
                 done += len(self.rows)
@@ -81,15 +85,15 @@ class Judging:
             for computed in self._maps(photo):
                 done += 1
                 if computed:
-                    told = done
+                    yielded = done
                     yield Step(done, total, math.nan, {}, self._result(photos))
         if not self._seen:
             raise ImageError(f"None of the {photos.count} images can be used. {' '.join(photos.notes())}")
-        if told < total or photos.notes():
+        if yielded < total or photos.notes():
             yield Step(total, total, math.nan, {}, self._result(photos))
 
     def _maps(self, photo: Photo) -> Iterator[bool]:
-        """The maps of one image in turn, and whether anything had to be computed for each."""
+        """Fill in the numbers of one image, map by map; yields for each whether anything was computed."""
         known = digest(photo.image.images, photo.mask)
         judge: ImageJudge | None = None
         for place, row in enumerate(self.rows):
@@ -115,7 +119,7 @@ class Judging:
         return judge.of_baseline(row, numbers)
 
     def _refuse(self, row: str, error: NetworkError) -> None:
-        """Leave a method out that the network does not allow; raises the reason where none is left."""
+        """Leave out a method that does not work on the network; raises the error where no method is left."""
         self._refused[row] = error
         if all(name in self._refused for name in self.explainers):
             raise error
@@ -134,7 +138,7 @@ class Judging:
         )
 
     def _result(self, photos: Photos) -> Judgement:
-        """What is known by now."""
+        """The result so far."""
         kept = [place for place, row in enumerate(self.rows) if row not in self._refused]
         refused = [f"{row} was left out. {error}" for row, error in self._refused.items()]
         return Judgement(

@@ -1,4 +1,4 @@
-"""Maps as a judge sees them: one value for each pixel, its order, and how alike two maps are."""
+"""Maps as the metrics read them: one value per pixel, the order of pixels, and correlations of two maps."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ from triscope.results import Heatmap
 
 
 def evidence(heat: Heatmap) -> Tensor:
-    """How much each pixel speaks for the score: (B, H, W) on the pixels of the image, float64.
+    """One value per pixel of the image, the larger the more it supports the score: (B, H, W), float64.
 
-    One channel is taken as it is, with its sign. Of several, such as the colours of a gradient, it is the sum of their
-    magnitudes. Coarser maps are enlarged.
+    A single channel keeps its sign. Several channels, such as the colours of a gradient, become the sum of their
+    magnitudes. Coarser maps are enlarged bilinearly.
     """
     values = heat.values.double()
     flat = values[:, 0] if values.shape[1] == 1 else values.abs().sum(1)
@@ -22,22 +22,22 @@ def evidence(heat: Heatmap) -> Tensor:
 
 
 def ranking(values: Tensor) -> Tensor:
-    """The pixels of a map (H, W) by how much they speak for the score, the strongest first: (H * W,).
+    """The indices of the pixels of a map (H, W), the highest value first: (H * W,).
 
-    Equal values keep their order in the image, so that the same map is always ranked the same.
+    Equal values keep their order in the image, so that the ranking of a map is deterministic.
     """
     return values.flatten().argsort(descending=True, stable=True)
 
 
 def ranks(values: Tensor) -> Tensor:
-    """The rank of each of the values (N,), from 0; equal ones share their mean rank."""
+    """The rank of each of the values (N,), from 0; equal values get their mean rank."""
     _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
     means: Tensor = counts.cumsum(0).double() - (counts.double() + 1) / 2
     return means[inverse]
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> float:
-    """Spearman's correlation of two maps of one size; 0 where one of them is constant."""
+    """Spearman's correlation of two maps of the same size; 0 where one of them is constant."""
     pairs = torch.stack([ranks(first.flatten()), ranks(second.flatten())])
     if not bool((pairs.amax(1) > pairs.amin(1)).all()):
         return 0.0

@@ -1,4 +1,4 @@
-"""The numbers of one image: its question, and whatever maps are made of it."""
+"""The numbers of the maps of one image."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,17 +21,17 @@ from triscope.where.target import kept_answers
 
 
 class Explainer(Protocol):
-    """Makes the map of an image for an objective: a method, with or without options of its own."""
+    """A function that computes the heatmap of images for an objective: an attribution method with its options."""
 
     def __call__(self, network: Network, images: ImageBatch, objective: Objective, /) -> Heatmap:
-        """The heatmap."""
+        """The heatmap of the images."""
 
 
 class ImageJudge:
-    """The numbers of the maps of one image.
+    """Computes the numbers of maps of one image.
 
-    `image` is a batch of one, and `mask` (H, W) says which of its pixels are the object, where that is known. `random`
-    are the networks with random weights, made once for many images.
+    `image` is a batch of one; `mask` (H, W) marks the pixels of the object, None where it is not known. `random` are
+    networks with random weights, to be made once for many images; None makes them here.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class ImageJudge:
         self.other = self._other_class()
 
     def of(self, explainer: Explainer, numbers: Sequence[Number]) -> list[float]:
-        """The numbers of a method's map, NaN where one does not apply."""
+        """The numbers of a method's map, in order; NaN where one does not apply."""
         explain = partial(self._explain, explainer)
         with kept_answers():
             values = explain(self.network, self.image.images[0])
             return [self._number(number, values, explain, explainer) for number in numbers]
 
     def of_baseline(self, name: str, numbers: Sequence[Number]) -> list[float]:
-        """The numbers of a map that knows nothing of the network."""
+        """The numbers of the baseline map of that name; NaN where one does not apply."""
         values = baseline(name, self.image.images[0], self.seed)
         return [self._number(number, values, None, None) for number in numbers]
 
@@ -97,7 +97,7 @@ class ImageJudge:
         return evidence(explainer(network, batch, self.objective))[0].cpu()
 
     def _other_class(self) -> Logit | None:
-        """The best class but the one that is asked, where a class is asked."""
+        """The class with the highest score beside the explained one; None where no class is explained."""
         if not isinstance(self.objective, Logit) or not isinstance(self.objective.classes, int):
             return None
         with torch.no_grad():

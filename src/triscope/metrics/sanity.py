@@ -1,13 +1,12 @@
-"""Sanity: whether the map depends on what it claims to explain - the weights, the class, the very image.
+"""Sanity checks: whether the map depends on the weights and the class, and is stable under noise.
 
-    randomisation    Spearman's correlation with the map of a network whose weights are random, from the last layer
-                     down (cascading) or one layer at a time (independent)                          lower is better
+    randomisation    Spearman's correlation with the map of the network with random weights, from the last layer
+                     down (cascading) or in one layer at a time (independent)                       lower is better
     class            Spearman's correlation with the map of another class                           lower is better
     max-sensitivity  the largest relative change of the map under small noise on the image          lower is better
 
-**When they mislead.** A map of another class may rightly be alike, where both classes look at the same thing. Random
-weights change the scale of maps, which a rank correlation does not see; edges of the image stay in maps for any
-weights.
+**When they mislead.** Maps of two classes may rightly be similar, where both depend on the same object. Random weights
+change the scale of maps, to which a rank correlation is invariant; edges of the image remain in maps for any weights.
 
 **References.** J. Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018; A. Hedstroem et al., "Sanity checks
 revisited", 2024 (evaluation over all layers). C.-K. Yeh et al., 2019 (max-sensitivity).
@@ -23,11 +22,11 @@ from torch import Tensor, nn
 from triscope.metrics.maps import rank_correlation
 from triscope.network import Network
 
-#: Gives the map (H, W) of an image (C, H, W) by a network.
+#: Computes the map (H, W) of an image (C, H, W) for a network.
 Explain: TypeAlias = Callable[[Network, Tensor], Tensor]
 Order: TypeAlias = Literal["cascading", "independent"]
 
-_STAGES = 4
+_STAGES = 4  # networks at most, at equal distances from the last layer to the first
 
 
 def randomisation(
@@ -40,9 +39,9 @@ def randomisation(
     seed: int = 0,
     networks: Iterable[Network] | None = None,
 ) -> float:
-    """The mean correlation of a map (H, W) with those of the same network with random weights, at several depths.
+    """The mean absolute rank correlation of a map (H, W) with maps of the network with random weights.
 
-    `networks` are those of `randomised`, where they were made before.
+    In [0, 1]. `networks` are those of `randomised`, if they were made before; then `order` and `seed` have no effect.
     """
     changed = randomised(network, order=order, seed=seed) if networks is None else networks
     found = [abs(rank_correlation(values, explain(one, image))) for one in changed]
@@ -50,10 +49,10 @@ def randomisation(
 
 
 def randomised(network: Network, *, order: Order = "cascading", seed: int = 0) -> Iterator[Network]:
-    """The network with random weights in its last layers, and ever earlier ones (cascading), or in one at a time.
+    """Copies of the network with random weights from the last layer down to ever earlier ones, or in one layer each.
 
-    A weight is replaced by a normal number of the spread that the layer's weights have. Yields at most a handful of
-    networks, evenly from the last layer to the first.
+    Weights are replaced by normal random numbers of the same standard deviation; parameters with one axis, such as
+    biases, also keep their mean. Yields at most four networks, at equal distances from the last layer to the first.
     """
     parts = [path for path, part in network.module.named_modules() if any(True for _ in part.parameters(recurse=False))]
     ends = sorted({round((stage + 1) * len(parts) / _STAGES) for stage in range(_STAGES)} - {0})
@@ -78,7 +77,7 @@ def _randomise(part: nn.Module, generator: torch.Generator) -> None:
 
 
 def class_correlation(values: Tensor, other: Tensor) -> float:
-    """Spearman's correlation of the maps (H, W) of two classes: near 1, the map is no explanation of either."""
+    """Spearman's correlation of the maps (H, W) of two classes: near 1, the map does not explain the class."""
     return rank_correlation(values, other)
 
 
@@ -92,7 +91,7 @@ def max_sensitivity(
     radius: float = 0.02,
     seed: int = 0,
 ) -> float:
-    """The largest |phi(x + e) - phi(x)| / |phi(x)| over uniform noise e of at most `radius` per pixel."""
+    """The largest |phi(x + e) - phi(x)| / |phi(x)| over `samples` of uniform noise e of at most `radius` per pixel."""
     generator = torch.Generator().manual_seed(seed)
     length = float(values.norm()) or 1.0
     worst = 0.0
