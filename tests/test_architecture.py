@@ -15,7 +15,7 @@ import triscope
 SOURCE = Path(triscope.__file__).parent
 FLOORS = [
     {"_version", "catalog"},
-    {"errors", "pages", "render"},
+    {"autograd", "errors", "pages", "render"},
     {"images"},
     {"results", "objectives"},
     {"network"},

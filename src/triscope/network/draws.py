@@ -30,7 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mod
 _AWAY = threading.RLock()
 
 
-class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives the class no types
+class Draws(TorchDispatchMode):
     """While entered, what is drawn follows `seed`; `drew` says whether anything was.
 
     `python` says that Python's and NumPy's generators follow it, too. Otherwise `unseeded` says whether they were drawn
@@ -38,7 +38,7 @@ class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch gives t
     """
 
     def __init__(self, seed: int, *, python: bool = False) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        TorchDispatchMode.__init__(self)
         self.drew = self.unseeded = False
         self._seed = seed
         self._states: dict[torch.device, Tensor] = {}
@@ -125,7 +125,7 @@ def seeded(seed: int) -> Iterator[None]:
 
     Those of GPUs are left alone where no GPU was used yet: to seed them is to change what they will be.
     """
-    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    used = torch.cuda.is_initialized()
     generators = [torch.default_generator, *(torch.cuda.default_generators if used else ())]
     with _AWAY:
         before = [generator.get_state() for generator in generators]

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from triscope.autograd import on_gradient
+
 _NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
@@ -83,4 +85,4 @@ def _after_module(module: nn.Module, _: object, output: object) -> None:
 
 def _mend(output: object) -> None:
     if isinstance(output, Tensor) and output.requires_grad and len(output) == 1:
-        output.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        on_gradient(output, Tensor.contiguous)

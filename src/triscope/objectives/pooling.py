@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triscope.autograd import applied
 from triscope.objectives.base import Pool
 
 
@@ -39,8 +40,7 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
         rows = _wide(rows)
         each = weights.flatten(1)[:, :, None].to(rows)
         rows, total = rows * each.sqrt(), each.sum()
-    products: Tensor = _Products.apply(rows)  # type: ignore[no-untyped-call] # torch gives `apply` no types
-    return products / total
+    return applied(_Products, rows) / total
 
 
 class _Products(torch.autograd.Function):

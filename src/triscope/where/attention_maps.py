@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from triscope.autograd import on_gradient
 from triscope.errors import NetworkError
 from triscope.network import Network
 from triscope.network.backward_rules import Call, NonlinearityCount, following
 from triscope.network.backward_rules.attention import Attention, open_multi_head
-from triscope.where.propagation.autograd import on_gradient
 
 _UNLIKE = "from tokens to other tokens"
 

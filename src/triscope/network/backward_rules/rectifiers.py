@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from triscope.autograd import applied
 from triscope.errors import NetworkError
 from triscope.network.backward_rules.rule import Call, Function, NonlinearityCount
 
@@ -70,7 +71,7 @@ class ReLURule:
                 tally.others[_OTHERS[call.function]] += 1
             return call.plain()
         tally.followed["ReLU"] += 1
-        return _Rectifier.apply(relu.x, relu.top, relu.inplace, self.masked, self.waking)  # type: ignore[no-untyped-call]
+        return applied(_Rectifier, relu.x, relu.top, relu.inplace, self.masked, self.waking)
 
     def check(self, tally: NonlinearityCount, network: str) -> None:
         """Raise NetworkError where no ReLU was met."""

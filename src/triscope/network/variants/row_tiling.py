@@ -84,7 +84,8 @@ class RowTiled(Configured):
         twin = self._keeper.get()
         with asking(self, images), self._keeper.running():
             plan = _Plan(self, twin, tuple(shallow), self.shallow[-1] if deep else None)
-            found = _InStrips.apply(images, plan)  # type: ignore[no-untyped-call]
+            in_strips: Callable[..., tuple[Tensor, ...]] = _InStrips.apply
+            found = in_strips(images, plan)
             answers |= dict(zip(shallow, found, strict=False))
             if deep:
                 answers |= _below(twin, found[-1], self.deep, deep)

@@ -73,7 +73,7 @@ class Lbfgs(Optimiser):
             return -float(answer.scores)
 
         before = minimiser.leaf.detach().clone()
-        minimiser.engine.step(closure)  # type: ignore[no-untyped-call]
+        minimiser.engine.step(closure)
         with torch.no_grad():
             minimiser.leaf.copy_(self._confine(minimiser.leaf))
         answer = next(answer for numbers, answer in minimiser.answers if torch.equal(numbers, before))

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from triscope.autograd import applied
 from triscope.errors import NetworkError
-from triscope.where.propagation.autograd import applied
 from triscope.where.propagation.layers import Layer
 
 #: Keeps the quotients of all rules but epsilon finite.

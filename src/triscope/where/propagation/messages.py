@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from triscope.autograd import applied, on_gradient
 from triscope.network.backward_rules import Call
-from triscope.where.propagation.autograd import applied, on_gradient
 from triscope.where.propagation.layer_rules import LAYER_FUNCTIONS
 
 #: Where |x| is below it, y / x need not be exact: it is multiplied with x.

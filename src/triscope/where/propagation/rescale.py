@@ -23,10 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from triscope.autograd import applied
 from triscope.errors import NetworkError
 from triscope.network.backward_rules import Call, NonlinearityCount, following
 from triscope.network.backward_rules.attention import Attention, open_multi_head
-from triscope.where.propagation.autograd import applied
 from triscope.where.propagation.messages import multiplied, valued
 from triscope.where.propagation.operations import GRADIENT
 

@@ -1,4 +1,4 @@
-"""Two calls of autograd for which torch declares no types."""
+"""Functions of torch.autograd that PyTorch publishes without types."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,11 @@ from torch.autograd import Function
 
 
 def applied(function: type[Function], *arguments: Any) -> Tensor:
-    """The one output of `function`, with its backward in the graph."""
-    output: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call] # torch gives `apply` no types
+    """The output of a function with one output tensor, `function.apply`."""
+    output: Tensor = function.apply(*arguments)
     return output
 
 
 def on_gradient(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> None:
     """Call `hook` with the gradient of `tensor`; what it returns, unless None, replaces the gradient."""
-    tensor.register_hook(hook)  # type: ignore[no-untyped-call] # torch gives `register_hook` no types
+    tensor.register_hook(hook)
