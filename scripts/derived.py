@@ -41,7 +41,7 @@ WORDS = {
     "Images": "triscope.network",
     "Method": "triscope.methods",
     "Query": "triscope.which.search.neighbors",
-    "Question": "triscope.objectives.parsing",
+    "ObjectiveLike": "triscope.objectives.parsing",
 }
 
 

@@ -21,7 +21,7 @@ from triscope.objectives.detection import Box as Box
 from triscope.objectives.detection import detections as detections
 from triscope.objectives.directions import Direction as Direction
 from triscope.objectives.distances import FeatureDistance as FeatureDistance
-from triscope.objectives.parsing import Question as _Question
+from triscope.objectives.parsing import ObjectiveLike as _ObjectiveLike
 from triscope.objectives.parsing import unit as unit
 from triscope.objectives.priors import PNorm as PNorm
 from triscope.objectives.priors import TotalVariation as TotalVariation
@@ -83,7 +83,7 @@ class _Saliency(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         channels: Literal["max", "sum", "signed"] = ...,
         fit: _Fit = ...,
@@ -92,7 +92,7 @@ class _Saliency(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         channels: Literal["max", "sum", "signed"] = ...,
         fit: _Fit = ...,
@@ -105,7 +105,7 @@ class _InputXGradient(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         channels: Literal["sum", "keep"] = ...,
         fit: _Fit = ...,
@@ -114,7 +114,7 @@ class _InputXGradient(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         channels: Literal["sum", "keep"] = ...,
         fit: _Fit = ...,
@@ -124,20 +124,20 @@ input_x_gradient: _InputXGradient
 
 class _GuidedBackprop(_Method[Heatmap]):
     def __call__(
-        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+        self, network: Network, images: _Images, objective: _ObjectiveLike | None = ..., *, fit: _Fit = ...
     ) -> Heatmap: ...
     def steps(
-        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+        self, network: Network, images: _Images, objective: _ObjectiveLike | None = ..., *, fit: _Fit = ...
     ) -> Iterator[Step[Heatmap]]: ...
 
 guided_backprop: _GuidedBackprop
 
 class _Deconvnet(_Method[Heatmap]):
     def __call__(
-        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+        self, network: Network, images: _Images, objective: _ObjectiveLike | None = ..., *, fit: _Fit = ...
     ) -> Heatmap: ...
     def steps(
-        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+        self, network: Network, images: _Images, objective: _ObjectiveLike | None = ..., *, fit: _Fit = ...
     ) -> Iterator[Step[Heatmap]]: ...
 
 deconvnet: _Deconvnet
@@ -147,7 +147,7 @@ class _Relevance(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         composite: Literal[
             "epsilon-plus-flat",
@@ -168,7 +168,7 @@ class _Relevance(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         composite: Literal[
             "epsilon-plus-flat",
@@ -193,7 +193,7 @@ class _DeepLift(_Method[_PathHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
@@ -205,7 +205,7 @@ class _DeepLift(_Method[_PathHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
@@ -221,7 +221,7 @@ class _GradCam(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         layer: str | Sequence[str] | None = ...,
         weights: Literal["gradient", "gradient++", "hires", "layer", "ablation", "score", "eigen"] = ...,
@@ -233,7 +233,7 @@ class _GradCam(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         layer: str | Sequence[str] | None = ...,
         weights: Literal["gradient", "gradient++", "hires", "layer", "ablation", "score", "eigen"] = ...,
@@ -249,7 +249,7 @@ class _GuidedGradCam(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         layer: str | Sequence[str] | None = ...,
         fit: _Fit = ...,
@@ -258,7 +258,7 @@ class _GuidedGradCam(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         layer: str | Sequence[str] | None = ...,
         fit: _Fit = ...,
@@ -271,7 +271,7 @@ class _IntegratedGradients(_Method[_PathHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
@@ -288,7 +288,7 @@ class _IntegratedGradients(_Method[_PathHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         baseline: _Images | None = ...,
         baselines: int = ...,
@@ -309,7 +309,7 @@ class _ExpectedGradients(_Method[_PathHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         references: _Images | None = ...,
         samples: int = ...,
@@ -322,7 +322,7 @@ class _ExpectedGradients(_Method[_PathHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         references: _Images | None = ...,
         samples: int = ...,
@@ -339,7 +339,7 @@ class _SmoothGrad(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         samples: int = ...,
         noise: float = ...,
@@ -353,7 +353,7 @@ class _SmoothGrad(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         samples: int = ...,
         noise: float = ...,
@@ -371,7 +371,7 @@ class _Occlusion(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         window: int | None = ...,
         stride: int | None = ...,
@@ -383,7 +383,7 @@ class _Occlusion(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         window: int | None = ...,
         stride: int | None = ...,
@@ -399,7 +399,7 @@ class _Rise(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         masks: int = ...,
         cells: int = ...,
@@ -413,7 +413,7 @@ class _Rise(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         masks: int = ...,
         cells: int = ...,
@@ -431,7 +431,7 @@ class _Shapley(_Method[_ShapleyHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         orders: int = ...,
         segments: int = ...,
@@ -445,7 +445,7 @@ class _Shapley(_Method[_ShapleyHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         orders: int = ...,
         segments: int = ...,
@@ -463,7 +463,7 @@ class _Lime(_Method[_SegmentHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         samples: int = ...,
         kernel: Literal["lime", "shapley"] = ...,
@@ -478,7 +478,7 @@ class _Lime(_Method[_SegmentHeatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         samples: int = ...,
         kernel: Literal["lime", "shapley"] = ...,
@@ -497,7 +497,7 @@ class _AttentionRollout(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         heads: Literal["mean", "max", "min"] = ...,
         fit: _Fit = ...,
@@ -506,7 +506,7 @@ class _AttentionRollout(_Method[Heatmap]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         heads: Literal["mean", "max", "min"] = ...,
         fit: _Fit = ...,
@@ -516,10 +516,10 @@ attention_rollout: _AttentionRollout
 
 class _GradientAttention(_Method[Heatmap]):
     def __call__(
-        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+        self, network: Network, images: _Images, objective: _ObjectiveLike | None = ..., *, fit: _Fit = ...
     ) -> Heatmap: ...
     def steps(
-        self, network: Network, images: _Images, objective: _Question | None = ..., *, fit: _Fit = ...
+        self, network: Network, images: _Images, objective: _ObjectiveLike | None = ..., *, fit: _Fit = ...
     ) -> Iterator[Step[Heatmap]]: ...
 
 gradient_attention: _GradientAttention
@@ -529,7 +529,7 @@ class _Judge(_Method[_Judgement]):
         self,
         network: Network,
         images: _Images | None = ...,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         collection: Collection | str | None = ...,
         labels: Collection | str | None = ...,
@@ -559,7 +559,7 @@ class _Judge(_Method[_Judgement]):
         self,
         network: Network,
         images: _Images | None = ...,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         collection: Collection | str | None = ...,
         labels: Collection | str | None = ...,
@@ -593,7 +593,7 @@ class _Compare(_Method[_HeatmapTable]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         methods: Sequence[str] | str | None = ...,
         units: Sequence[str] | str | None = ...,
@@ -603,7 +603,7 @@ class _Compare(_Method[_HeatmapTable]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         methods: Sequence[str] | str | None = ...,
         units: Sequence[str] | str | None = ...,
@@ -617,7 +617,7 @@ class _Difference(_Method[Heatmap]):
         self,
         network: Network | Sequence[Network],
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         method: str = ...,
         relative: bool = ...,
@@ -627,7 +627,7 @@ class _Difference(_Method[Heatmap]):
         self,
         network: Network | Sequence[Network],
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         method: str = ...,
         relative: bool = ...,
@@ -641,7 +641,7 @@ class _Segment(_Method[_Segmentation]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         method: str = ...,
         foreground: float = ...,
@@ -653,7 +653,7 @@ class _Segment(_Method[_Segmentation]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         *,
         method: str = ...,
         foreground: float = ...,
@@ -668,7 +668,7 @@ class _Ascend(_Method[SynthesisedImage]):
     def __call__(
         self,
         network: Network,
-        objective: _Question,
+        objective: _ObjectiveLike,
         *,
         size: int | None = ...,
         steps: int = ...,
@@ -693,7 +693,7 @@ class _Ascend(_Method[SynthesisedImage]):
     def steps(
         self,
         network: Network,
-        objective: _Question,
+        objective: _ObjectiveLike,
         *,
         size: int | None = ...,
         steps: int = ...,
@@ -774,10 +774,10 @@ units: _Units
 
 class _Regularisers(_Method[_Comparison]):
     def __call__(
-        self, network: Network, objective: _Question, *, size: int | None = ..., steps: int = ..., seed: int = ...
+        self, network: Network, objective: _ObjectiveLike, *, size: int | None = ..., steps: int = ..., seed: int = ...
     ) -> _Comparison: ...
     def steps(
-        self, network: Network, objective: _Question, *, size: int | None = ..., steps: int = ..., seed: int = ...
+        self, network: Network, objective: _ObjectiveLike, *, size: int | None = ..., steps: int = ..., seed: int = ...
     ) -> Iterator[Step[_Comparison]]: ...
 
 regularisers: _Regularisers
@@ -787,7 +787,7 @@ class _Dream(_Method[SynthesisedImage]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         layer: str | None = ...,
         *,
         size: int = ...,
@@ -804,7 +804,7 @@ class _Dream(_Method[SynthesisedImage]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question | None = ...,
+        objective: _ObjectiveLike | None = ...,
         layer: str | None = ...,
         *,
         size: int = ...,
@@ -1001,7 +1001,7 @@ class _Fool(_Method[_Fooled]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question,
+        objective: _ObjectiveLike,
         *,
         steps: int = ...,
         rate: float = ...,
@@ -1012,7 +1012,7 @@ class _Fool(_Method[_Fooled]):
         self,
         network: Network,
         images: _Images,
-        objective: _Question,
+        objective: _ObjectiveLike,
         *,
         steps: int = ...,
         rate: float = ...,
@@ -1061,17 +1061,21 @@ class _Duplicates(_Method[Gallery]):
 duplicates: _Duplicates
 
 class _Top(_Method[Gallery]):
-    def __call__(self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...) -> Gallery: ...
+    def __call__(
+        self, store: Store, objective: _ObjectiveLike, *, k: int = ..., where: str | None = ...
+    ) -> Gallery: ...
     def steps(
-        self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...
+        self, store: Store, objective: _ObjectiveLike, *, k: int = ..., where: str | None = ...
     ) -> Iterator[Step[Gallery]]: ...
 
 top: _Top
 
 class _Patches(_Method[Gallery]):
-    def __call__(self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...) -> Gallery: ...
+    def __call__(
+        self, store: Store, objective: _ObjectiveLike, *, k: int = ..., where: str | None = ...
+    ) -> Gallery: ...
     def steps(
-        self, store: Store, objective: _Question, *, k: int = ..., where: str | None = ...
+        self, store: Store, objective: _ObjectiveLike, *, k: int = ..., where: str | None = ...
     ) -> Iterator[Step[Gallery]]: ...
 
 patches: _Patches

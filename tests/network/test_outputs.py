@@ -105,7 +105,7 @@ def test_one_number_for_each_picture():
     told = ts.predict(network, IMAGES)
     torch.testing.assert_close(told.values[:, 0], scores)
     assert told.names[0] == ("output 0",)
-    with pytest.raises(ObjectiveError, match="gives one number"):
+    with pytest.raises(ObjectiveError, match="outputs one number"):
         ts.saliency(network, IMAGES, "prob:0")
     binary = ts.Network(Returning(lambda y: y[:, :1]), size=(5, 7), task="binary")
     torch.testing.assert_close(ts.predict(binary, IMAGES).values[:, 0], scores.sigmoid())

@@ -119,9 +119,9 @@ def test_a_hidden_box_scores_nothing(network):
     assert ts.Box(1, (9, 9, 15, 15), iou=0.1)(output).item() == pytest.approx(0.7)
     none = torch.zeros(1, 0, 6, requires_grad=True)
     assert ts.Box(1, (9, 9, 15, 15))({ts.Need("output"): none}).item() == 0
-    with pytest.raises(ObjectiveError, match=r"overlaps this one by 0\.5; the nearest overlaps by 0\.14"):
+    with pytest.raises(ObjectiveError, match=r"overlaps this one by 0\.5; the largest overlap is 0\.14"):
         ts.Box(1, (9, 9, 15, 15)).resolve(output)
-    with pytest.raises(ObjectiveError, match="none touches it"):
+    with pytest.raises(ObjectiveError, match="none overlaps it at all"):
         ts.Box(1, (0, 0, 4, 4)).resolve(output)
     found = ts.occlusion(network, torch.rand(1, 3, *SIZE), ts.Box("dog", (0, 4, 8, 12)), window=6)
     assert found.values.isfinite().all()
@@ -165,7 +165,7 @@ def test_boxes_of_all_kinds_become_one():
     ]
     found = ts.detections(listed, classes=2)
     assert torch.equal(found, torch.tensor([[[1.0, 2, 9, 6, 0, 0.75]], [[0.0] * 6]]))
-    with pytest.raises(ObjectiveError, match="how many classes"):
+    with pytest.raises(ObjectiveError, match="number of classes"):
         ts.detections(listed)
     with pytest.raises(ObjectiveError, match="of class 1, and classes=1"):
         ts.detections(listed, classes=1)
@@ -179,17 +179,17 @@ def test_what_cannot_be_asked_is_said(network, images):
     for box in ((1, 2, 3), (4, 4, 4, 8), "box", []):
         with pytest.raises(ObjectiveError, match="A box is"):
             ts.Box(1, box)
-    with pytest.raises(ObjectiveError, match="iou is an overlap"):
+    with pytest.raises(ObjectiveError, match="iou must be above 0"):
         ts.Box(1, (1, 2, 3, 4), iou=0)
     with pytest.raises(ObjectiveError, match="has no class 'bus'"):
         ts.saliency(network, images, ts.Box("bus", (0, 4, 8, 12)))
-    with pytest.raises(NetworkError, match="not declared as a detector"):
+    with pytest.raises(NetworkError, match="not declared as one"):
         ts.saliency(nets.network(), torch.rand(1, 3, 5, 7), ts.Box(1, (0, 0, 4, 4)))
     with pytest.raises(NetworkError, match="such as box:15@TOP,LEFT,BOTTOM,RIGHT"):
         ts.saliency(network, images, "dog")
     with pytest.raises(ObjectiveError, match="3 boxes were given for 2 images"):
         ts.saliency(network, images, ts.Box(1, [(0, 4, 8, 12)] * 3))
-    with pytest.raises(ObjectiveError, match=r"no box of image 1 of that class|no box of image 0 of that class"):
+    with pytest.raises(ObjectiveError, match=r"no detected box of image [01] of that class"):
         ts.saliency(network, images, ts.Box(1, (0, 0, 1, 1)))
 
 

@@ -93,7 +93,7 @@ def test_a_file_keeps_what_it_has(network):
     ts.Direction("0", VECTOR, "stripes").save()
     ts.Direction("0", -VECTOR, "dots").save()
     ts.Direction("0", VECTOR, "stripes").save()  # the same once more
-    with pytest.raises(ObjectiveError, match="holds another direction 0/stripes"):
+    with pytest.raises(ObjectiveError, match="already contains another direction 0/stripes"):
         ts.Direction("0", 2 * VECTOR, "stripes").save()
     assert torch.equal(load_directions(".")["0/stripes"].vector, VECTOR)
     ts.Direction("0", 2 * VECTOR.double(), "stripes").save(overwrite=True)
@@ -124,7 +124,7 @@ def test_what_is_near_is_named(network, images):
         ts.saliency(network, images, "0/strips")
     with pytest.raises(LayerNotFound, match="no layer 'conv'"):
         ts.saliency(network, images, "conv/stripes")
-    with pytest.raises(ObjectiveError, match="still a name"):
+    with pytest.raises(ObjectiveError, match="has not been read yet"):
         ts.unit("0/stripes")({})
     ts.Direction("0", torch.ones(3), "long").save()
     with pytest.raises(ObjectiveError, match=r"has 2 numbers; this one has the shape \(3,\)"):
@@ -225,7 +225,7 @@ HOSTILE = {
 @pytest.mark.parametrize("vectors", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_files_are_refused(network, images, vectors):
     write(vectors)
-    with pytest.raises(ObjectiveError, match=rf"^{FILE} holds ") as caught:
+    with pytest.raises(ObjectiveError, match=rf"^{FILE} contains ") as caught:
         ts.saliency(network, images, "0/x")
     assert str(caught.value).isprintable()
     before = Path(FILE).read_bytes()

@@ -64,7 +64,7 @@ def test_other_shapes_and_layers_are_refused():
         distance({LAYER: torch.rand(1, 4, 3, 4)})
     with pytest.raises(LayerNotFound, match="conv"):
         distance.bind(network())
-    with pytest.raises(ObjectiveError, match="needs a layer"):
+    with pytest.raises(ObjectiveError, match="needs at least one layer"):
         FeatureDistance.from_activations({})
 
 

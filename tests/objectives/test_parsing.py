@@ -9,7 +9,7 @@ import torch
 import triscope as ts
 from triscope.errors import LayerNotFound, ObjectiveError
 from triscope.objectives.base import terms_of
-from triscope.objectives.parsing import question, resolve
+from triscope.objectives.parsing import as_objective, resolve
 
 UNITS = {
     "281": ts.Logit(281),
@@ -259,7 +259,7 @@ def test_bad_text_is_refused_with_the_grammar(text):
 
 
 def test_the_maximum_of_one_position_is_refused():
-    with pytest.raises(ObjectiveError, match="that is one position, and there is no maximum to take"):
+    with pytest.raises(ObjectiveError, match="a maximum is taken over a whole channel"):
         ts.unit("max:features.10:42@3,5")
 
 
@@ -276,7 +276,7 @@ def test_the_maximum_of_one_position_is_refused():
     ],
 )
 def test_what_may_be_given_for_a_question(given, asked):
-    assert question(given) == asked
+    assert as_objective(given) == asked
 
 
 def test_what_is_asked_of_one_image():

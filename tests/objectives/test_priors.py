@@ -65,7 +65,7 @@ def test_a_flat_image_is_hardly_rough_whatever_beta():
 
 @pytest.mark.parametrize("make", [lambda: TotalVariation(0.5), lambda: PNorm(0)])
 def test_exponents_below_one_are_refused(make):
-    with pytest.raises(ObjectiveError, match="1 or more"):
+    with pytest.raises(ObjectiveError, match="must be at least 1"):
         make()
 
 

@@ -7,7 +7,7 @@ from torch import nn
 import triscope as ts
 from tests import nets
 from triscope.errors import NetworkError, ObjectiveError
-from triscope.objectives.parsing import question
+from triscope.objectives.parsing import as_objective
 
 NAMES = ("sky", "3-D glasses", "a-b")
 TINY = 1e-6
@@ -151,17 +151,17 @@ def test_sums_of_pixels_have_a_text(network, images):
 
 
 def test_a_channel_of_the_output_is_the_class_everywhere(network, images):
-    assert question("output:1") == ts.Channel("output", 1)
+    assert as_objective("output:1") == ts.Channel("output", 1)
     assert str(ts.Pixels(1)) == "output:1"
     torch.testing.assert_close(
         ts.saliency(network, images, ts.Pixels(1)).values, ts.saliency(network, images, "output:1").values
     )
-    assert question("output:1@2,3") == ts.Neuron("output", 1, 2, 3)
+    assert as_objective("output:1@2,3") == ts.Neuron("output", 1, 2, 3)
 
 
 def test_what_cannot_be_asked_is_said(network, images):
     for where in ((3, 1, 2, 4), "here", (1, 2, 3), torch.zeros(3, 3), torch.ones(3)):
-        with pytest.raises(ObjectiveError, match=r"Pixels are taken everywhere|at least one above 0"):
+        with pytest.raises(ObjectiveError, match=r"The region of Pixels is|one of them above 0"):
             ts.Pixels(1, where)
     with pytest.raises(ObjectiveError, match=r"rows 0 to 4 and columns 0 to 6"):
         ts.saliency(network, images, "output:1@0,0,9,3")

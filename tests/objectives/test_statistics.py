@@ -136,11 +136,11 @@ def test_bad_gram_questions_each_have_a_sentence():
     assert distance.bind(named) is distance
     with pytest.raises(LayerNotFound):
         distance.bind(Network(torch.nn.Conv2d(3, 4, 3), size=8))
-    with pytest.raises(ObjectiveError, match="made of maps"):
+    with pytest.raises(ObjectiveError, match="needs maps"):
         GramDistance.from_activations(looked(conv=torch.rand(1, 4)))
     with pytest.raises(ObjectiveError, match="1 x 3 x 3 here"):
         distance(looked(conv=torch.rand(1, 3, 3, 5)))
-    with pytest.raises(ObjectiveError, match="given none"):
+    with pytest.raises(ObjectiveError, match="needs at least one layer"):
         GramDistance.from_activations({})
 
 

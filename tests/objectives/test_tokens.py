@@ -64,7 +64,7 @@ def test_sums_of_tokens_have_a_text(network, images):
     asked = ts.Token("norm", "class", 3) - 0.5 * ts.Token("norm", 7, 1)
     assert ts.unit(str(asked)) == asked
     assert ts.saliency(network, images, str(asked)).recipe.objective == str(asked)
-    with pytest.raises(ObjectiveError, match="no maximum to take"):
+    with pytest.raises(ObjectiveError, match="a maximum is taken over a whole channel"):
         ts.unit("max:norm:3@class")
 
 

@@ -115,16 +115,16 @@ def test_class_names(linear, images):
         with pytest.raises(ObjectiveError, match="has classes 0 to 4; there is no class"):
             scores(linear, images, ts.Logit(wrong))
     nameless = nets.network(nets.linear(WEIGHT), mean=None, std=None)
-    with pytest.raises(ObjectiveError, match="has no class names, so 'cat' means nothing to it"):
+    with pytest.raises(ObjectiveError, match="has no class names, so 'cat' cannot be found"):
         scores(nameless, images, "cat")
-    with pytest.raises(ObjectiveError, match=r"still a name; call objective\.bind"):
+    with pytest.raises(ObjectiveError, match=r"is not resolved to an index yet; call objective\.bind"):
         ts.Logit("cat")(linear.look(images, ["output"]))
 
 
 def test_bad_forms_and_empty_lists():
     with pytest.raises(ObjectiveError, match="not 'percent'"):
         ts.Logit(1, form="percent")
-    with pytest.raises(ObjectiveError, match="it was given none"):
+    with pytest.raises(ObjectiveError, match="is empty"):
         ts.Logit([])
 
 
@@ -180,7 +180,7 @@ def test_maps_of_spatial_questions(convolution, images, kind):
         (ts.Channel("0", 2), ObjectiveError, "0 of Sequential has channels 0 to 1; there is no channel 2"),
         (ts.Channel("0", -1), ObjectiveError, "there is no channel -1"),
         (ts.Neuron("0", 5, 0, 0), ObjectiveError, "there is no channel 5"),
-        (ts.Neuron("0", 1, 5, 0), ObjectiveError, "row 5, column 0; .* rows 0 to 4 and columns 0 to 6"),
+        (ts.Neuron("0", 1, 5, 0), ObjectiveError, "row 5, column 0 .* rows 0 to 4 and columns 0 to 6"),
         (ts.Neuron("0", 1, 0, 7), ObjectiveError, "row 0, column 7"),
         (ts.Neuron("0", 1, -1, 0), ObjectiveError, "row -1"),
         (ts.Channel("conv9", 1), LayerNotFound, "no layer 'conv9'"),

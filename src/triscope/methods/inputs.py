@@ -173,7 +173,7 @@ class ObjectiveInput(Input):
     """The question: an objective, or a unit by its text form or class index. `word` is what help calls it."""
 
     kind = "objective"
-    accepts = "Question"
+    accepts = "ObjectiveLike"
     word: str = "UNIT"
 
     def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Objective | None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from triscope.errors import NetworkError
 from triscope.network.interface import NoOutput
 from triscope.objectives.detection import SIDES
-from triscope.objectives.outputs import Task, guess, log_probabilities
+from triscope.objectives.outputs import Task, guess_task, log_probabilities
 
 if TYPE_CHECKING:
     from triscope.network.network import Network
@@ -36,7 +36,7 @@ class Answer:
         ):  # so timm says: its head was taken off
             return cls(shape, "embedding", why)
         rows = [one for one in outputs if isinstance(one, Tensor) and one.ndim == 2 and one.shape[1:] == shape]
-        return cls(shape, guess(shape or (), rows), why)
+        return cls(shape, guess_task(shape or (), rows), why)
 
     def require_same(self, output: Tensor, network: str) -> None:
         """Raise NetworkError where an output is of another length than those of the passes that found the layers."""

@@ -1,1 +1,1 @@
-"""Questions: pure functions from activations to one score per image."""
+"""Objectives: pure functions from activations to one score per image."""

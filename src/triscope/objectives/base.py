@@ -1,10 +1,10 @@
-"""What a question is: needs, a score per image, and arithmetic.
+"""The base class of objectives: what an objective reads, its score per image, and arithmetic.
 
     objective(activations) -> (B,)
 
-An objective names what it reads (`needs`), and turns the answers to those needs into one score per image. It does not
-know where the answers come from - a live pass of a network, or vectors stored long ago - and it never changes: `a + b`,
-`a - b`, `2 * a` are new values. The score is (B,) and not a scalar, so that a batch means B independent questions.
+An objective lists the activations that it reads (`needs`), and computes one score per image from them. They may come
+from a forward pass or from a store. Objectives are immutable: `a + b`, `a - b` and `2 * a` are new objects. The score
+is (B,) and not a scalar, so that a batch is B independent problems.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from torch import Tensor
 
-if TYPE_CHECKING:  # the network stands above; an objective only asks it questions, in `bind`
+if TYPE_CHECKING:  # networks depend on objectives; an objective gets a network only as an argument, in `bind`
     from triscope.network import Network
 
 Pool: TypeAlias = Literal["none", "mean", "max", "gram", "class", "tokens"]
@@ -25,11 +25,12 @@ _CLASS = "@class"
 
 @dataclass(frozen=True, order=True)
 class Need:
-    """One thing an objective reads: a layer, whole (`none`) or pooled over its positions (`mean`, `max`, `gram`); of a
-    layer of tokens also its class token (`class`), or all of them in its own order (`tokens`).
+    """The activations of a layer, whole or pooled, that an objective reads.
 
-    The answer is (B, C, h, w) or (B, D) for `none`, (B, C) or (B, D) for the mean and maximum, (B, C, C) for the Gram
-    matrix of maps, (B, C) for the class token and (B, T, C) for all tokens.
+    layer       the name of the layer
+    pool        none: whole, (B, C, h, w) or (B, D). mean, max: over positions, (B, C) or (B, D). gram: the Gram matrix
+                of maps, (B, C, C). For layers of tokens also class: the class token, (B, C), and tokens: all tokens in
+                the layer's own order, (B, T, C)
     """
 
     layer: str
@@ -37,9 +38,7 @@ class Need:
 
     @classmethod
     def read(cls, text: str) -> "Need":
-        """The need that a layer's name stands for where layers are named: `norm`, or `norm@class` for its class
-        token.
-        """
+        """The need for a layer given as text: `norm`, or `norm@class` for its class token."""
         return cls(text.removesuffix(_CLASS), "class") if text.endswith(_CLASS) else cls(text)
 
 
@@ -48,12 +47,15 @@ Activations: TypeAlias = Mapping[Need, Tensor]
 
 @dataclass(frozen=True, repr=False)
 class Objective(ABC):
-    """A question that can be asked of a network: where in this image, what image would, which images do."""
+    """Base class of objectives: functions from a network's activations to one score per image.
+
+    Where-, what- and which-methods take the same objectives. `+`, `-`, `*` and `/` make weighted sums.
+    """
 
     @property
     @abstractmethod
     def needs(self) -> frozenset[Need]:
-        """What the score is computed from."""
+        """The activations from which the score is computed."""
 
     @abstractmethod
     def __call__(self, activations: Activations) -> Tensor:
@@ -61,19 +63,18 @@ class Objective(ABC):
 
     @abstractmethod
     def bind(self, network: "Network") -> "Objective":
-        """The same question with every name resolved and checked against `network`.
+        """The objective with all names of classes and layers resolved for `network`, and checked.
 
-        Raises LayerNotFound, ObjectiveError or NetworkError where the network cannot be asked it. Binding twice is
-        binding once.
+        Idempotent. Raises LayerNotFound, ObjectiveError or NetworkError if the network lacks what it needs.
         """
 
     def resolve(self, activations: Activations) -> "Objective":
-        """What the question turned out to ask, once its answer is known. Itself, except for `TopClass`."""
+        """The objective with all that depends on the images determined, such as the top class. Itself by default."""
         del activations
         return self
 
     def of(self, image: int) -> "Objective":
-        """What is asked of the image at that place in the batch. Itself, unless it asks each image something else."""
+        """The objective of the image of that index in the batch. Itself by default."""
         del image
         return self
 
@@ -107,21 +108,21 @@ class Objective(ABC):
 
 
 class Spatial(Objective):
-    """A question with an answer at every position of a layer."""
+    """An objective that also has a score at every position of a layer."""
 
     @property
     @abstractmethod
     def map_needs(self) -> frozenset[Need]:
-        """What `map` is computed from."""
+        """The activations from which `map` is computed."""
 
     @abstractmethod
     def map(self, activations: Activations) -> Tensor:
-        """The answer at every position: (B, h, w)."""
+        """The score at every position: (B, h, w)."""
 
 
 @dataclass(frozen=True, repr=False)
 class Sum(Objective):
-    """A weighted sum of questions, as `+`, `-` and `*` make it. Its terms keep their order."""
+    """A weighted sum of objectives: (weight, objective) pairs, in order. Made by `+`, `-`, `*` and `/`."""
 
     terms: tuple[tuple[float, Objective], ...]
 
@@ -146,11 +147,11 @@ class Sum(Objective):
         return Sum(tuple((weight, term.resolve(activations)) for weight, term in self.terms))
 
     def of(self, image: int) -> "Sum":
-        """Every term, as it is asked of that image."""
+        """The sum of the terms' objectives for that image."""
         return Sum(tuple((weight, term.of(image)) for weight, term in self.terms))
 
     def __str__(self) -> str:
-        """The text form, `281 - 0.5*285`; where a term has none, the arithmetic that made it."""
+        """The text form, `281 - 0.5*285`; the same as `repr` if a term has none."""
         if any(str(term) == repr(term) for _, term in self.terms):
             return repr(self)
         text = ""
@@ -161,7 +162,7 @@ class Sum(Objective):
         return text
 
     def __repr__(self) -> str:
-        """The arithmetic that made it: `Logit(1) - 0.5 * Logit(2)`."""
+        """The sum as a Python expression: `Logit(1) - 0.5 * Logit(2)`."""
         text = ""
         for weight, term in self.terms:
             sign = "-" if weight < 0 else "+"
@@ -171,7 +172,7 @@ class Sum(Objective):
 
 
 def terms_of(objective: Objective) -> tuple[tuple[float, Objective], ...]:
-    """The weighted terms of a sum; anything else is one term of weight 1."""
+    """The weighted terms of a sum; for any other objective, itself with weight 1."""
     return objective.terms if isinstance(objective, Sum) else ((1.0, objective),)
 
 

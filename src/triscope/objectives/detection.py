@@ -1,11 +1,10 @@
-"""Questions about a detector, whose output is a list of boxes with a score for each class.
+"""Objectives for detectors, whose output is a list of boxes with a score for each class.
 
     Network(module, task="boxes", output=lambda y: ts.detections(...))      (B, N, 4 + K)
     Box("dog", (10, 20, 50, 60))            the score of the detected box that overlaps this one best
 
-A detector's output has for each image N candidates, and of each of them four sides in pixels of the image - top, left,
-bottom, right: rows and columns, as everywhere here - and K scores in [0, 1], 0 for what it is not. `detections` brings
-the answers of detectors of all kinds into this form.
+A detector's output has N candidates per image. Each consists of a box in pixels of the image (top, left, bottom, right)
+and of K class scores in [0, 1]. `detections` converts the outputs of common detectors to this form.
 """
 
 import re
@@ -24,28 +23,28 @@ if TYPE_CHECKING:
     from triscope.network import Network
 
 Corners: TypeAlias = tuple[float, float, float, float]
-#: How a library writes boxes: corners or centre and size, x before y.
+#: The format of boxes in other libraries: corners, or centre and size; x before y.
 BoxForm: TypeAlias = Literal["xyxy", "cxcywh", "xywh"]
 
 _OUTPUT = Need("output")
-SIDES = 4  # of a box: numbers before the scores
+SIDES = 4  # numbers of a box, before the scores
 _SHOWN = re.compile(r"\.0$")
 
 
 @dataclass(frozen=True, repr=False)
 class Box(Objective):
-    """The score of a class in the detected box that overlaps a given one best: output (B, N, 4 + K) -> (B,), in [0, 1].
+    """The score of a class for the detected box nearest to a given one: output (B, N, 4 + K) -> (B,), in [0, 1].
 
-    Of the candidates that have any score of the class and overlap `box` by at least `iou` (intersection over union),
-    the one that overlaps it most is read, of equal ones that with the higher score. Where there is none, the score is
-    0: the detection is gone. It is looked for in every image anew, since boxes move.
+    Of the candidates whose score for the class is above 0 and whose overlap with `box` is at least `iou` (intersection
+    over union), the one with the largest overlap is chosen, with the higher score in a tie. The score is 0 if there is
+    none. The candidate is chosen for every image anew, since boxes move when an image is changed.
 
     classes     an index, a name, or a sequence with one of these per image
-    box         (top, left, bottom, right) in pixels of the image that the network sees, or a sequence of one per image
-    iou         the least overlap, in (0, 1]
+    box         (top, left, bottom, right) in pixels of the preprocessed image, or a sequence of one per image
+    iou         the smallest overlap that counts, in (0, 1]
 
-    After V. Petsiuk et al., "Black-box explanation of object detectors via saliency maps", CVPR 2021, whose similarity
-    has the overlap as a factor; here it only chooses.
+    After V. Petsiuk et al., "Black-box explanation of object detectors via saliency maps", CVPR 2021. There the overlap
+    is also a factor of the score; here it only selects the candidate.
     """
 
     classes: Classes
@@ -56,7 +55,7 @@ class Box(Objective):
         object.__setattr__(self, "classes", classes_of(self.classes))
         object.__setattr__(self, "box", _boxes(self.box))
         if not 0 < self.iou <= 1:
-            raise ObjectiveError(f"iou is an overlap above 0 and at most 1, not {self.iou!r}.")
+            raise ObjectiveError(f"iou must be above 0 and at most 1, not {self.iou!r}.")
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -64,48 +63,48 @@ class Box(Objective):
         return frozenset({_OUTPUT})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The score of the class in the best box: (B,), 0 where none overlaps enough."""
+        """The score of the class for the chosen candidate: (B,), 0 if none overlaps enough."""
         output = candidates(activations[_OUTPUT])
         scores, overlaps = self._read(output)
         near = torch.where((overlaps >= self.iou) & (scores > 0), overlaps + 1e-6 * scores, -1.0)
         if near.shape[1] == 0:
-            return output.flatten(1).sum(1)  # no candidates: 0, and still of the output
+            return output.flatten(1).sum(1)  # no candidates: 0, with a gradient
         best = near.detach().argmax(1, keepdim=True)
         score = scores.gather(1, best).squeeze(1)
         return torch.where(near.gather(1, best).squeeze(1) > 0, score, torch.zeros_like(score))
 
     def bind(self, network: "Network") -> "Box":
-        """The same question with class names turned into indices. Raises NetworkError where there are no boxes."""
+        """The objective with class names replaced by indices. Raises NetworkError if the network is no detector."""
         if network.task != "boxes":
             raise NetworkError(
-                f"{self} is a box, and {network.name} is not declared as a detector; see ts.detections, and say "
-                'Network(..., task="boxes", output=).'
+                f"{self} needs a detector, and {network.name} is not declared as one; use "
+                'Network(..., task="boxes", output=), see ts.detections.'
             )
         return replace(self, classes=indices_of(self.classes, network))
 
     def resolve(self, activations: Activations) -> "Box":
-        """Itself. Raises ObjectiveError where an image has no such box, and says what is nearest."""
+        """Itself. Raises ObjectiveError if an image has no such box; the message has the largest overlap."""
         scores, overlaps = self._read(candidates(activations[_OUTPUT]))
         overlaps = torch.where(scores > 0, overlaps, 0.0)
         for image, row in enumerate(overlaps):
             best = float(row.max()) if len(row) else 0.0
             if best < self.iou:
-                near = f"the nearest overlaps by {best:.2f}" if best else "none touches it"
+                near = f"the largest overlap is {best:.2f}" if best else "none overlaps it at all"
                 place = f" of image {image}" if len(overlaps) > 1 else ""
                 raise ObjectiveError(
-                    f"{self.of(image)}: no box{place} of that class overlaps this one by {self.iou:g}; {near}. "
-                    "`predict` lists the boxes there are."
+                    f"{self.of(image)}: no detected box{place} of that class overlaps this one by {self.iou:g}; "
+                    f"{near}. `predict` lists the detected boxes."
                 )
         return self
 
     def of(self, image: int) -> "Box":
-        """The class and the box asked of that image."""
+        """The objective with the class and box of that image."""
         classes = self.classes[image] if isinstance(self.classes, tuple) else self.classes
         box = self.box[image] if isinstance(self.box[0], tuple) else self.box
         return self if classes is self.classes and box is self.box else Box(classes, box, self.iou)
 
     def _read(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """The scores of the class (B, N), and how far each candidate overlaps the box (B, N)."""
+        """The scores of the class (B, N), and the overlap of each candidate with the box (B, N)."""
         boxes, scores = output[..., :SIDES], output[..., SIDES:]
         wanted = torch.tensor(self.box, dtype=torch.float64).to(boxes).view(-1, 1, SIDES)
         if len(wanted) not in (1, len(boxes)):
@@ -129,23 +128,23 @@ def detections(
     size: Sequence[int] | None = None,
     classes: int | None = None,
 ) -> Tensor:
-    """A detector's answer in the form in which it can be asked: (B, N, 4 + K); what `output=` or `call=` gives.
+    """A detector's output in the form that `Box` needs: (B, N, 4 + K). To be used in `output=` or `call=` of a Network.
 
-    Either `boxes` (B, N, 4) and `scores` (B, N, K) in [0, 1]; or what torchvision's detectors return, a list with
-    {"boxes": (n, 4), "labels": (n,), "scores": (n,)} for each image, filled up with empty boxes to the longest list.
+    Either `boxes` (B, N, 4) and `scores` (B, N, K) in [0, 1]; or the output of torchvision's detectors, a list of
+    {"boxes": (n, 4), "labels": (n,), "scores": (n,)}, one per image, padded with empty boxes to the longest.
 
-    form        how boxes are written: xyxy (corners, torchvision), cxcywh (centre and size, DETR and YOLO), xywh
-    size        (rows, columns) of the image, where boxes are shares of it (DETR)
-    classes     how many classes there are, for a list
+    form        the format of boxes: xyxy (corners; torchvision), cxcywh (centre and size; DETR and YOLO), xywh
+    size        (rows, columns) of the image, if boxes are fractions of it (DETR)
+    classes     the number of classes, for a list
 
-    Raises ObjectiveError where shapes do not fit together.
+    Raises ObjectiveError if the shapes do not match.
     """
     if not isinstance(boxes, Tensor):
-        return _listed(boxes, classes)
+        return _from_list(boxes, classes)
     if scores is None or boxes.ndim != 3 or boxes.shape[-1] != SIDES or scores.shape[:2] != boxes.shape[:2]:
         found = "none" if scores is None else _sides(scores.shape)
         raise ObjectiveError(
-            f"Detections are boxes (B, N, 4) and scores (B, N, K); these are {_sides(boxes.shape)} and {found}."
+            f"Detections need boxes (B, N, 4) and scores (B, N, K); these are {_sides(boxes.shape)} and {found}."
         )
     x, y, right, bottom = boxes.unbind(-1)
     if form == "cxcywh":
@@ -153,7 +152,7 @@ def detections(
     elif form == "xywh":
         right, bottom = x + right, y + bottom
     elif form != "xyxy":
-        raise ObjectiveError(f"Boxes are written as xyxy, cxcywh or xywh, not as {form!r}.")
+        raise ObjectiveError(f"The format of boxes is xyxy, cxcywh or xywh, not {form!r}.")
     corners = torch.stack([y, x, bottom, right], -1)
     if size is not None:
         rows, cols = size
@@ -161,23 +160,23 @@ def detections(
     return torch.cat([corners, scores.to(corners)], -1)
 
 
-def _listed(found: Sequence[Mapping[str, Tensor]], classes: int | None) -> Tensor:
-    """Lists of boxes with one class each, filled up to the longest of them."""
+def _from_list(found: Sequence[Mapping[str, Tensor]], classes: int | None) -> Tensor:
+    """Detections from one mapping of boxes, labels and scores per image, padded to the longest."""
     if classes is None:
-        raise ObjectiveError("Say how many classes a list of detections is of: detections(..., classes=91).")
+        raise ObjectiveError("A list of detections needs the number of classes: detections(..., classes=91).")
     longest, rows = max((len(one["boxes"]) for one in found), default=0), []
     for one in found:
         labels = one["labels"]
         if len(labels) and int(labels.max()) >= classes:
-            raise ObjectiveError(f"A box is of class {int(labels.max())}, and classes={classes} were stated.")
-        apart = torch.nn.functional.one_hot(labels, classes).to(one["scores"]) * one["scores"][:, None]
-        each = detections(one["boxes"][None], apart[None])[0]
+            raise ObjectiveError(f"There is a box of class {int(labels.max())}, and classes={classes} is too few.")
+        scores = torch.nn.functional.one_hot(labels, classes).to(one["scores"]) * one["scores"][:, None]
+        each = detections(one["boxes"][None], scores[None])[0]
         rows.append(torch.cat([each, each.new_zeros(longest - len(each), SIDES + classes)]))
     return torch.stack(rows)
 
 
 def candidates(output: Tensor) -> Tensor:
-    """An output as candidates (B, N, 4 + K). Raises NetworkError where it is something else."""
+    """The output, checked to be candidates (B, N, 4 + K). Raises NetworkError if its shape is another."""
     if output.ndim != 3 or output.shape[-1] <= SIDES:
         raise NetworkError(
             f"A detector's output is (B, N, 4 + K), boxes and scores; this one is {tuple(output.shape)}. See "
@@ -187,7 +186,7 @@ def candidates(output: Tensor) -> Tensor:
 
 
 def overlap(boxes: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union of boxes (B, N, 4) with others (B or 1, 1, 4): (B, N); 0 for empty ones."""
+    """Intersection over union of boxes (B, N, 4) with others (B or 1, 1, 4): (B, N); 0 for empty boxes."""
     low, high = torch.maximum(boxes[..., :2], others[..., :2]), torch.minimum(boxes[..., 2:], others[..., 2:])
     both = (high - low).clamp_min(0).prod(-1)
     areas = [(one[..., 2:] - one[..., :2]).clamp_min(0).prod(-1) for one in (boxes, others)]
@@ -195,7 +194,7 @@ def overlap(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 def best_boxes(output: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` boxes that a detector is most certain of: corners (B, k, 4), classes (B, k), scores (B, k)."""
+    """The `count` boxes with the highest scores: corners (B, k, 4), classes (B, k), scores (B, k)."""
     output = candidates(output)
     scores, classes = output[..., SIDES:].max(-1)
     best = scores.topk(min(count, scores.shape[1]), 1)
@@ -204,14 +203,14 @@ def best_boxes(output: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def box_unit(name: Class, corners: Sequence[float]) -> str:
-    """A detected box as the unit by which it is asked, its corners to a hundredth of a pixel: `box:dog@10,20,50,60`."""
+    """The text form of a detected box, its corners rounded to a hundredth of a pixel: `box:dog@10,20,50,60`."""
     return f"box:{_unit(name, [round(side, 2) for side in corners])}"
 
 
-def asked_of_each(output: Tensor) -> Box:
-    """The question about each image's most certain box, its corners to a hundredth of a pixel.
+def top_box(output: Tensor) -> Box:
+    """The objective of each image's box with the highest score, its corners rounded to a hundredth of a pixel.
 
-    Raises ObjectiveError where an image has no box.
+    Raises ObjectiveError if an image has no box.
     """
     corners, classes, scores = best_boxes(output, 1)
     if scores.shape[1] == 0 or not bool((scores > 0).all()):
@@ -238,7 +237,7 @@ def _unit(name: Class, corners: Sequence[float]) -> str:
 
 
 def _number(value: float) -> str:
-    """A coordinate as it stands in a text form."""
+    """A coordinate in a text form, without a final `.0`."""
     return _SHOWN.sub("", repr(float(value)))
 
 

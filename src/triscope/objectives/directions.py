@@ -1,12 +1,12 @@
-"""Directions in the space of a layer's channels, by their numbers or by a name.
+"""Directions in the space of a layer's channels, given by a vector or by name.
 
-    Direction("features.10", vector)                    a question like any other
-    Direction("features.10", vector, "stripes").save()  kept in directions.safetensors, under features.10/stripes
-    unit("features.10/stripes")                         found there again
+    Direction("features.10", vector)                    an objective
+    Direction("features.10", vector, "stripes").save()  saved in directions.safetensors as features.10/stripes
+    unit("features.10/stripes")                         read from there
 
-Named directions live in files called `directions.safetensors`: one in the current folder, one in a store's folder. Each
-holds vectors of float32 by their text form, and nothing else, so that a file from a stranger can do nothing. The text
-form names a layer and a direction and never a file: no recipe or link can have a file opened.
+Named directions are stored in files called `directions.safetensors`, in the current folder or in a store's folder. Such
+a file has float32 vectors by text form and nothing else, so untrusted files are safe to read. The text form names a
+layer and a direction, never a file, so a recipe or link cannot make triscope open a file.
 """
 
 import base64
@@ -36,23 +36,26 @@ from triscope.objectives.units import Logit
 if TYPE_CHECKING:
     from triscope.network import Network
 
-#: What a file of directions is called.
+#: The name of a file of directions.
 FILE = "directions.safetensors"
 _NAME = r"\w[\w.-]{0,99}"
 _TEXT = re.compile(rf'(?P<layer>"(?:[^"]|"")*"|[^":@|]*[^":@|\s/])/(?P<name>{_NAME})')
 _LARGEST_FILE = 256 << 20  # bytes
-_LONGEST = 1 << 24  # numbers of one direction
+_LONGEST = 1 << 24  # entries of a vector
 
-#: While a result is made again, the directions that its recipe holds: no file is looked at.
+#: The directions of a recipe, while its result is computed again; then no file is read.
 _recorded: ContextVar[Mapping[str, "Direction"] | None] = ContextVar("recorded", default=None)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Direction(Spatial):
-    """How far a layer points along a direction: the dot product of its mean (B, C) with `vector` (C,): (B,).
+    """The dot product of a layer's mean (B, C) with a vector: (B,).
 
-    With a `name` it has a text form, LAYER/NAME, and `save` keeps it under that. Raises ObjectiveError for a name that
-    is not made of letters, digits, _, . and -.
+    layer       the layer
+    vector      (C,)
+    name        letters, digits, _, . and -; gives it the text form LAYER/NAME, under which `save` stores it
+
+    Raises ObjectiveError for other names.
     """
 
     layer: str
@@ -62,7 +65,7 @@ class Direction(Spatial):
     def __post_init__(self) -> None:
         if self.name and not re.fullmatch(_NAME, self.name):
             raise ObjectiveError(
-                f"A direction's name is made of letters, digits, _, . and -, such as stripes-2; not {self.name!r}."
+                f"A direction's name has letters, digits, _, . and - only, such as stripes-2; not {self.name!r}."
             )
 
     @property
@@ -81,13 +84,13 @@ class Direction(Spatial):
         return values @ self.vector.to(values)
 
     def map(self, activations: Activations) -> Tensor:
-        """The dot product at every position: (B, h, w); of vectors there is one."""
+        """The dot product at every position: (B, h, w); (B, 1, 1) for a layer of vectors."""
         values = activations[Need(self.layer)]
         along = torch.einsum("bc...,c->b...", values, self.vector.to(values))
         return along if along.ndim == 3 else along[:, None, None]
 
     def bind(self, network: "Network") -> "Direction":
-        """The same question, its vector known to fit the layer."""
+        """Itself. Raises ObjectiveError if the vector does not have one entry per channel of the layer."""
         channels = network.layer(self.layer).channels
         if tuple(self.vector.shape) != (channels,):
             raise ObjectiveError(
@@ -97,39 +100,39 @@ class Direction(Spatial):
         return self
 
     def save(self, path: str | os.PathLike[str] = FILE, *, overwrite: bool = False) -> Path:
-        """Keep the direction under its text form in a file of directions, beside those that are there; where that is.
+        """Add the direction to a file of directions under its text form. Returns the path of the file.
 
-        path        the file, or the folder of one, such as a store's
-        overwrite   take the place of another direction of that name
+        path        the file, or its folder, such as a store's
+        overwrite   replace another direction of that name
 
-        Raises ObjectiveError where it has no name, is no vector of finite numbers, or the name is taken, and
-        OptionError where the file cannot be written.
+        Raises ObjectiveError if it has no name, is not a vector of finite numbers, or the name is taken, and
+        OptionError if the file cannot be written.
         """
         if not self.name:
             raise ObjectiveError(
-                "A direction is saved under its name, and this one has none: Direction(layer, vector, NAME)."
+                "A direction needs a name to be saved, and this one has none: Direction(layer, vector, NAME)."
             )
         text, place = str(self), _file(path)
         known = load_directions(place) if place.exists() else {}
         vector = _checked(text, self.vector.detach().float().cpu(), "This direction")
         if text in known and not overwrite and not torch.equal(known[text].vector, vector):
             raise ObjectiveError(
-                f"{printable(place)} holds another direction {text}; choose another name, or overwrite=True."
+                f"{printable(place)} already contains another direction {text}; choose another name, or overwrite=True."
             )
         kept = {name: one.vector for name, one in known.items()} | {text: vector.contiguous()}
         write_file(place, safetensors.torch.save(kept))
         return place
 
     def __str__(self) -> str:
-        """LAYER/NAME; without a name there is none, and this is the constructor."""
+        """LAYER/NAME; the same as `repr` without a name."""
         return f"{name_text(self.layer)}/{self.name}" if self.name else repr(self)
 
 
 @dataclass(frozen=True, repr=False)
 class NamedDirection(Objective):
-    """A direction by its name alone, as a text gives it; `bind` finds its numbers, in the current folder or `folder`.
+    """A direction given by name only, in a text. `bind` reads its vector from the current folder or `folder`.
 
-    Where a network has a class called LAYER/NAME, that is meant.
+    If a network has a class called LAYER/NAME, `bind` returns that class.
     """
 
     layer: str
@@ -142,14 +145,14 @@ class NamedDirection(Objective):
         return frozenset({Need(self.layer, "mean")})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """Raises ObjectiveError: its numbers are not known yet."""
+        """Raises ObjectiveError: its vector has not been read yet."""
         del activations
-        raise ObjectiveError(f"{self} is still a name; call objective.bind(network) first.")
+        raise ObjectiveError(f"The vector of {self} has not been read yet; call objective.bind(network) first.")
 
     def bind(self, network: "Network") -> Objective:
         """The direction of that name, or the class.
 
-        Raises LayerNotFound where there is no such layer, and ObjectiveError where there is no such direction.
+        Raises LayerNotFound if there is no such layer, and ObjectiveError if there is no such direction.
         """
         if any("/" in name for name in network.classes or ()):
             try:
@@ -161,7 +164,7 @@ class NamedDirection(Objective):
         return self.found().bind(network)
 
     def found(self) -> Direction:
-        """The direction, with its numbers. Raises ObjectiveError where there is none of that name."""
+        """The direction with its vector. Raises ObjectiveError if there is none of that name."""
         recorded = _recorded.get()
         if recorded is not None:
             return self.among(recorded)
@@ -169,7 +172,7 @@ class NamedDirection(Objective):
         return self.among({text: one for file in files if file.exists() for text, one in load_directions(file).items()})
 
     def among(self, known: Mapping[str, Direction]) -> Direction:
-        """The direction of that name. Raises ObjectiveError where there is none."""
+        """The direction of that name among `known`. Raises ObjectiveError if there is none."""
         if str(self) not in known:
             raise ObjectiveError(
                 f"There is no direction {self}.{nearest(str(self), known)} Direction(LAYER, VECTOR, NAME).save() saves "
@@ -182,9 +185,9 @@ class NamedDirection(Objective):
 
 
 def load_directions(path: str | os.PathLike[str]) -> dict[str, Direction]:
-    """The directions that a file holds, or the one in a folder, by their text form.
+    """The directions in a file of directions, or in that of a folder, by text form.
 
-    Raises ObjectiveError for anything else.
+    Raises ObjectiveError if it is not such a file, or is damaged.
     """
     place = _file(path)
     label = printable(place)
@@ -199,19 +202,19 @@ def load_directions(path: str | os.PathLike[str]) -> dict[str, Direction]:
 
 
 def located(objective: Objective, folder: Path) -> Objective:
-    """The same question, its named directions looked for in that folder, too."""
+    """The objective with its named directions also looked for in `folder`."""
     return _replaced(objective, lambda one: replace(one, folder=folder))
 
 
 def among(objective: Objective, known: Mapping[str, Direction]) -> Objective:
-    """The same question, its named directions taken from those. Raises ObjectiveError where one is not there."""
+    """The objective with its named directions taken from `known`. Raises ObjectiveError if one is missing."""
     return _replaced(objective, lambda one: one.among(known))
 
 
 def to_text(objective: Objective) -> dict[str, str]:
-    """The numbers of the named directions in a question, as a recipe holds them: base64 of float32, by text form."""
-    asked = (getattr(one, "target", one) for _, one in terms_of(objective))  # a similarity is to a direction
-    found = (one for one in asked if isinstance(one, Direction) and one.name)
+    """The vectors of an objective's named directions as a recipe stores them: base64 of float32, by text form."""
+    terms = (getattr(one, "target", one) for _, one in terms_of(objective))  # the target of a similarity
+    found = (one for one in terms if isinstance(one, Direction) and one.name)
     return {
         str(one): base64.b64encode(one.vector.detach().float().cpu().numpy().astype("<f4").tobytes()).decode("ascii")
         for one in found
@@ -219,20 +222,20 @@ def to_text(objective: Objective) -> dict[str, str]:
 
 
 def from_text(known: Mapping[str, str]) -> dict[str, Direction]:
-    """What `to_text` gave. Raises ObjectiveError where it is something else."""
+    """The directions that `to_text` has written. Raises ObjectiveError for anything else."""
     found = {}
     for text, numbers in known.items():
         try:
             vector = torch.from_numpy(np.frombuffer(base64.b64decode(numbers, validate=True), "<f4").astype(np.float32))
         except (binascii.Error, ValueError) as problem:
-            raise ObjectiveError(f"The numbers of the direction {printable(text[:100])} cannot be read.") from problem
+            raise ObjectiveError(f"The vector of the direction {printable(text[:100])} cannot be read.") from problem
         found[text] = _named(text, vector, "The recipe")
     return found
 
 
 @contextmanager
 def recorded(known: Mapping[str, Direction]) -> Iterator[None]:
-    """Within it, named directions are those of a recipe, and no file is looked at."""
+    """Within this context, named directions are taken from `known`, and no file is read."""
     token = _recorded.set(known)
     try:
         yield
@@ -241,7 +244,7 @@ def recorded(known: Mapping[str, Direction]) -> Iterator[None]:
 
 
 def parse_direction(text: str) -> NamedDirection | None:
-    """The direction that a text names, LAYER/NAME, or None where it names none."""
+    """The direction for a text LAYER/NAME; None for any other text."""
     found = _TEXT.fullmatch(text)
     if found is None:
         return None
@@ -250,11 +253,11 @@ def parse_direction(text: str) -> NamedDirection | None:
 
 
 def _replaced(objective: Objective, change: Callable[[NamedDirection], Objective]) -> Objective:
-    """The same question with something else for each named direction in it."""
+    """The objective with `change` applied to each named direction in it."""
     if isinstance(objective, Sum):
         return Sum(tuple((weight, _replaced(term, change)) for weight, term in objective.terms))
     target: object = getattr(objective, "target", None)
-    if isinstance(target, NamedDirection):  # of a similarity
+    if isinstance(target, NamedDirection):  # the objective is a similarity
         return cast("Objective", replace(cast("Any", objective), target=change(target)))
     return change(objective) if isinstance(objective, NamedDirection) else objective
 
@@ -264,11 +267,11 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
 
 def _named(text: str, vector: Tensor, label: str) -> Direction:
-    """A direction out of a file. Raises ObjectiveError where it is none, or goes by another name."""
+    """A direction read from a file or recipe. Raises ObjectiveError if its name or vector is not valid."""
     found = parse_direction(text) if text.isprintable() else None
     if found is None or str(found) != text:
         raise ObjectiveError(
-            f"{label} holds {printable(text[:100])!r}, which is not the name of a direction, LAYER/NAME."
+            f"{label} contains {printable(text[:100])!r}, which is not the name of a direction, LAYER/NAME."
         )
     return Direction(found.layer, _checked(text, vector, label), found.name)
 
@@ -276,9 +279,9 @@ def _named(text: str, vector: Tensor, label: str) -> Direction:
 def _checked(text: str, vector: Tensor, label: str) -> Tensor:
     if vector.ndim != 1 or not 0 < len(vector) <= _LONGEST or not vector.is_floating_point():
         raise ObjectiveError(
-            f"{label} holds {text} in the shape {tuple(vector.shape)}, which is not a vector of numbers."
+            f"{label} contains {text} in the shape {tuple(vector.shape)}, which is not a vector of numbers."
         )
     vector = vector.float()
     if not vector.isfinite().all():
-        raise ObjectiveError(f"{label} holds {text} with numbers that are not finite.")
+        raise ObjectiveError(f"{label} contains {text} with numbers that are not finite.")
     return vector

@@ -1,9 +1,9 @@
-"""Distances: how far an image is from what another one looked like, layer by layer and position by position.
+"""Distances of activations from those of another image, position by position.
 
     FeatureDistance.from_activations(network.look(image, ["features.10"]))
 
-The target is activations alone; the image they came from is not kept. Minus a distance is a question like any other:
-inversion raises it, neighbours are sorted by it. The distances of textures, wherever things are, stand in `textures`.
+A distance keeps the target's activations, not its image. Minus a distance is an objective like any other, which
+inversion maximises. For distances of textures, which do not depend on positions, see `statistics`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,44 +19,44 @@ from triscope.objectives.base import Activations, Need, Objective
 if TYPE_CHECKING:
     from triscope.network import Network
 
-_CLOSE = 1e-10  # a distance that is as good as none
+_EPSILON = 1e-10  # added to a distance before its logarithm
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Targeted(Objective):
-    """A question about targets: one for all images (1, ...), or one for each (B, ...)."""
+    """Base class of objectives with target activations: one for all images (1, ...), or one per image (B, ...)."""
 
     targets: Mapping[Need, Tensor]
 
     def of(self, image: int) -> Self:
-        """The target of that image."""
+        """The objective with the target of that image."""
         own = {need: target if len(target) == 1 else target[image : image + 1] for need, target in self.targets.items()}
         return replace(self, targets=own)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class FeatureDistance(Targeted):
-    """The squared distance to target activations, divided by their energy, and averaged over layers: (B,).
+    """The squared distance from target activations, relative to their squared norm, averaged over layers: (B,).
 
-    |phi(x) - phi0|^2 / |phi0|^2 (Mahendran and Vedaldi, 2015, eq. 2): 0 for a perfect match, 1 for no response at
-    all, for every layer and size alike. `targets` are (1, ...) for one target, or (B, ...) for one per image.
+    |phi(x) - phi0|^2 / |phi0|^2 (Mahendran and Vedaldi, 2015, eq. 2): 0 for a perfect match, 1 if all activations are
+    zero, for every layer and image size. `targets` are (1, ...) for one target, or (B, ...) for one per image.
     """
 
     @classmethod
     def from_activations(cls, activations: Activations, needs: Iterable[Need | str] | None = None) -> Self:
-        """The distance to these activations, in the layers `needs`, or all there are."""
+        """The distance to these activations, in the layers `needs`, by default all of them."""
         chosen = [Need(need) if isinstance(need, str) else need for need in (activations if needs is None else needs)]
         if not chosen:
-            raise ObjectiveError("A feature distance needs a layer to compare, and was given none.")
+            raise ObjectiveError("FeatureDistance needs at least one layer.")
         return cls({need: activations[need].detach().clone() for need in chosen})
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The layers compared."""
+        """The compared layers."""
         return frozenset(self.targets)
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The mean over layers of the relative squared distance: (B,). Raises ObjectiveError where shapes differ."""
+        """The mean over layers of the relative squared distance: (B,). Raises ObjectiveError if shapes differ."""
         return torch.stack([self._relative(need, activations[need]) for need in self.targets]).mean(0)
 
     def errors(self, activations: Activations) -> Tensor:
@@ -74,7 +74,7 @@ class FeatureDistance(Targeted):
         return (values - target).flatten(1).square().sum(1) / energy
 
     def bind(self, network: "Network") -> Self:
-        """Itself, its layers known to exist."""
+        """Itself, with its layers checked."""
         for need in self.targets:
             if need.layer not in ("input", "output"):
                 network.layer(need.layer)
@@ -87,18 +87,18 @@ class FeatureDistance(Targeted):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LogDistance(FeatureDistance):
-    """The logarithm of the distance: (B,). Its gradient does not fade as the match gets close."""
+    """The logarithm of the distance: (B,). Its gradient does not vanish near a perfect match."""
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The logarithm, no less than log 1e-10: (B,)."""
-        return (super().__call__(activations) + _CLOSE).log()
+        """The logarithm of the distance + 1e-10: (B,)."""
+        return (super().__call__(activations) + _EPSILON).log()
 
     @staticmethod
     def relative(values: Tensor) -> Tensor:
-        """The distances whose logarithms these are."""
-        return (values.exp() - _CLOSE).clamp_min(0)
+        """The relative squared distances for these values of the objective."""
+        return (values.exp() - _EPSILON).clamp_min(0)
 
 
 def sides(values: Tensor) -> str:
-    """A tensor's shape in words."""
+    """A tensor's shape as text: `2 x 3 x 4`."""
     return " x ".join(map(str, values.shape))

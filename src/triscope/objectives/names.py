@@ -1,4 +1,4 @@
-"""Names of classes and layers: which class is meant, and how a name stands in a text form."""
+"""Names of classes and layers: finding a class by its name, and writing names in a text form."""
 
 import operator
 import re
@@ -17,15 +17,15 @@ Class: TypeAlias = int | str
 #: One class for all images, or one for each.
 Classes: TypeAlias = Class | tuple[Class, ...]
 
-#: What begins with a sign or a weight, or holds what divides units.
-_ODD_NAME = re.compile(r'^[+-]|^[\d.]+([eE][+-]?\d+)?\s*\*|[":|@/]|\s[+-]\s')
-_NUMBERED = re.compile(r"\d.*\D")  # 3-D in output:3-D would be read as channel 3, less something
+#: Names that need quotes: they begin with a sign or a weight, or have a separator of units in them.
+_NEEDS_QUOTES = re.compile(r'^[+-]|^[\d.]+([eE][+-]?\d+)?\s*\*|[":|@/]|\s[+-]\s')
+_NUMBERED = re.compile(r"\d.*\D")  # output:3-D would be read as a difference: channel 3 minus D
 
 
 def class_index(name: Class, classes: Sequence[str] | None, count: int, network: str) -> int:
-    """The index of class `name` among `count` classes named `classes`.
+    """The index of the class `name`, which may be an index itself, among `count` classes named `classes`.
 
-    Raises ObjectiveError where there is none, or more than one of that name.
+    `network` is the network's name, for messages. Raises ObjectiveError if no class or several have that name.
     """
     if isinstance(name, str) and name.isdecimal():
         name = int(name)
@@ -35,7 +35,7 @@ def class_index(name: Class, classes: Sequence[str] | None, count: int, network:
         return name
     if classes is None:
         raise ObjectiveError(
-            f"{network} has no class names, so {name!r} means nothing to it; use an index from 0 to {count - 1}."
+            f"{network} has no class names, so {name!r} cannot be found; use an index from 0 to {count - 1}."
         )
     found = [index for index, known in enumerate(classes) if plain_name(known) == plain_name(name)]
     if not found:
@@ -51,20 +51,20 @@ def class_index(name: Class, classes: Sequence[str] | None, count: int, network:
 
 
 def classes_of(given: Any) -> Classes:
-    """A class, or one for each image, whatever the caller gave: an index of any kind, a name, or a sequence of these.
+    """A class, or a tuple of one class per image, from an integer of any type, a name, or a sequence of these.
 
-    Raises ObjectiveError where there is none.
+    Raises ObjectiveError for anything else, and for an empty sequence.
     """
     if isinstance(given, str) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
         return class_of(given)
     classes = tuple(map(class_of, given))
     if not classes:
-        raise ObjectiveError("A question about classes needs one, or one for each image; it was given none.")
+        raise ObjectiveError("The sequence of classes is empty; give one class, or one for each image.")
     return classes
 
 
 def indices_of(classes: Classes, network: "Network") -> Classes:
-    """The classes by their indices in a network. Raises ObjectiveError where it has none of a name."""
+    """The classes as indices in a network. Raises ObjectiveError if it has no class of a name."""
     count = network.count_classes()
     each = classes if isinstance(classes, tuple) else (classes,)
     found = tuple(class_index(one, network.classes, count, network.name) for one in each)
@@ -72,11 +72,14 @@ def indices_of(classes: Classes, network: "Network") -> Classes:
 
 
 def pick(scores: Tensor, classes: Classes) -> Tensor:
-    """The scores of the class, (B, K, ...) -> (B, ...). Raises ObjectiveError where images and classes do not pair."""
+    """The scores of the class, or of each image's class, (B, K, ...) -> (B, ...).
+
+    Raises ObjectiveError if a class does not exist, or there is not one class per image.
+    """
     most = max(map(bound, classes if isinstance(classes, tuple) else (classes,)))
     if most >= scores.shape[1]:
         raise ObjectiveError(
-            f"{scores.shape[1]} scores were given for each of {len(scores)} images, and none of {most}."
+            f"There is no class {most}: the output has {scores.shape[1]} scores per image, 0 to {scores.shape[1] - 1}."
         )
     if not isinstance(classes, tuple):
         return scores[:, bound(classes)]
@@ -88,30 +91,30 @@ def pick(scores: Tensor, classes: Classes) -> Tensor:
 
 
 def classes_text(classes: Classes) -> str:
-    """Classes as they stand in a text form: `tabby`, `281|285`."""
+    """The text form of classes: `tabby`, `281|285`."""
     names = classes if isinstance(classes, tuple) else (classes,)
     return "|".join(name_text(name) if isinstance(name, str) else str(name) for name in names)
 
 
 def name_text(name: str) -> str:
-    """A name as it stands in a text form: in double quotes where it would be read as something else."""
-    odd = _ODD_NAME.search(name) or name != name.strip() or name in ("max", "prob", "logprob", "")
+    """The text form of a name: in double quotes if it would be read differently without."""
+    odd = _NEEDS_QUOTES.search(name) or name != name.strip() or name in ("max", "prob", "logprob", "")
     return '"{}"'.format(name.replace('"', '""')) if odd else name
 
 
 def name_after_colon(name: Class) -> str:
-    """The same behind `output:` or `box:`, where a name that begins with a number needs quotes as well."""
+    """The text form of a class after `output:` or `box:`, where names that begin with a number need quotes as well."""
     text = name_text(str(name))
     return f'"{text}"' if _NUMBERED.match(text) else text
 
 
 def plain_name(name: str) -> str:
-    """A class name as it is compared: capitals and underscores do not matter."""
+    """A class name normalised for comparison: lower case, with spaces for underscores."""
     return name.casefold().replace("_", " ")
 
 
 def class_of(given: Any) -> Class:
-    """A name as it is; an index of whatever kind (NumPy's, a tensor's) as an int."""
+    """A class: a name unchanged, an integer of any type (NumPy's, a tensor's) as an int."""
     if isinstance(given, str):
         return given
     try:
@@ -121,7 +124,7 @@ def class_of(given: Any) -> Class:
 
 
 def bound(name: Class) -> int:
-    """The index that a class was bound to. Raises ObjectiveError for a name, which no network has resolved."""
+    """The index of a class. Raises ObjectiveError for a name, which `bind` has to resolve first."""
     if isinstance(name, str):
-        raise ObjectiveError(f"Class {name!r} is still a name; call objective.bind(network) first.")
+        raise ObjectiveError(f"Class {name!r} is not resolved to an index yet; call objective.bind(network) first.")
     return name

@@ -1,4 +1,4 @@
-"""The text form of questions, the same on the command line, in recipes and in file names.
+"""The text form of objectives, the same on the command line, in recipes and in links.
 
     281   tabby   prob:tabby   logprob:281   281|285 (one class per image)
     features.10:42   max:features.10:42   features.10:42@3,5 (channel, row, column)
@@ -9,23 +9,23 @@
     box:dog@10,20,50,60   box:dog@10,20,50,60,iou=0.3 (a detector's box)
     tabby - tiger cat   0.5*281 + features.10:42   -max:features.4:3
 
-    question = [sign] term { sign term }        sign = "+" | "-"
-    term     = [number "*"] unit
-    unit     = [("prob" | "logprob") ":"] name { "|" name } | ["max:"] name ":" channel ["@" row "," column]
-             | ["cos:"] name "/" direction
-             | name ":" channel "@" ("class" | "token" number)
-             | "output:" name { "|" name } ["@" ("predicted" | corners)]
-             | "box:" name "@" corners { "|" name "@" corners } [",iou=" number]
-    corners  = top "," left "," bottom "," right
+    objective = [sign] term { sign term }        sign = "+" | "-"
+    term      = [number "*"] unit
+    unit      = [("prob" | "logprob") ":"] name { "|" name } | ["max:"] name ":" channel ["@" row "," column]
+              | ["cos:"] name "/" direction
+              | name ":" channel "@" ("class" | "token" number)
+              | "output:" name { "|" name } ["@" ("predicted" | corners)]
+              | "box:" name "@" corners { "|" name "@" corners } [",iou=" number]
+    corners   = top "," left "," bottom "," right
     direction = letters, digits, "_", "." and "-"
-    name     = any characters, or any characters in double quotes (a quote inside is written twice)
+    name      = any characters, or any characters in double quotes (a quote inside is written twice)
 
-Names of classes and layers may hold signs: `black-footed ferret`, `layer-1.conv`. So a sign between two terms has a
-space on both sides, except after a channel or a position, where it needs none. Double quotes keep a name together that
-would be read otherwise: `"rock - paper"`. `str(question)` writes this form, `unit(text)` reads it.
+Names of classes and layers may contain signs: `black-footed ferret`, `layer-1.conv`. So a sign between two terms has a
+space on both sides, except after a channel or a position, where none is needed. Names that would be read differently
+are put in double quotes: `"rock - paper"`. `str(objective)` writes this form, `unit(text)` reads it.
 
-Where a network is asked, `resolve` knows its names, and reads `tabby-tiger cat` too: as a class of that name, where
-there is one, else as the one difference of units that the network has.
+`resolve` has the network's names, and so also reads `tabby-tiger cat`: as the class of that name if there is one, else
+as the difference of two units, if exactly one such reading exists.
 """
 
 import os
@@ -47,7 +47,8 @@ from triscope.objectives.units import Channel, Form, Logit, Neuron, TopClass
 if TYPE_CHECKING:
     from triscope.network import Network
 
-Question: TypeAlias = Objective | int | str | None
+#: What callers may give as an objective: an objective, a class index, a text form, or None for the top class.
+ObjectiveLike: TypeAlias = Objective | int | str | None
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _LAYER_UNIT = re.compile(
@@ -55,7 +56,7 @@ _LAYER_UNIT = re.compile(
     r"(?:@(?:(?P<row>\d+),(?P<col>\d+)|token(?P<token>\d+)|(?P<cls>class)))?"
 )
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_HEAD = re.compile(rf"\s*[+-]?\s*(?:{_NUMBER}\s*\*)?\s*(?:(?P<form>prob|logprob|max):)?")
+_BEGINNING = re.compile(rf"\s*[+-]?\s*(?:{_NUMBER}\s*\*)?\s*(?:(?P<form>prob|logprob|max):)?")
 _SPACED = re.compile(r"\s+(?P<sign>[+-])\s+")
 _AFTER_CHANNEL = re.compile(r"[^:]*:\d+(?:@\d+,\d+)?\s*(?P<sign>[+-])\s*")
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<number>{_NUMBER})\s*\*)?\s*(?P<unit>.*?)\s*", re.DOTALL)
@@ -72,17 +73,17 @@ _GRAMMAR = (
     "segmenter (output:CLASS, output:CLASS@predicted) or a box of a detector (box:CLASS@TOP,LEFT,BOTTOM,RIGHT); in a "
     "sum, + and - have spaces around them."
 )
-_MOST_SIGNS = 8  # that may be meant as signs or as parts of names
+_MOST_SIGNS = 8  # signs without spaces up to which all readings of a text are tried
 
 
 def unit(text: str, *, directions: str | os.PathLike[str] | None = None) -> Objective:
-    """The unit that `text` names, or the weighted sum of units.
+    """The objective with the text form `text`: a unit, or a weighted sum of units.
 
-    Names are checked against a network only when the question is asked. Raises ObjectiveError where it is no unit, or
-    a direction is not in `directions`.
+    Names of classes and layers are checked only when the objective is bound to a network. Raises ObjectiveError if the
+    text is not a unit, or a direction is not in `directions`.
 
-    directions      the file of named directions, or the folder of one, such as a store's; if left out, they are looked
-                    for in the current folder, and in the store where one is asked
+    directions      the file of named directions, or its folder, such as a store's; by default they are looked for in
+                    the current folder, and in the store that a method is called with
     """
     found = _parsed(text)
     return found if directions is None else among(found, load_directions(directions))
@@ -92,37 +93,37 @@ def _parsed(text: str) -> Objective:
     terms: list[tuple[float, Objective]] = []
     for sign, part in _terms(text):
         found = _TERM.fullmatch(part)
-        assert found is not None  # it takes anything
+        assert found is not None  # the pattern matches any text
         weight = float(found["number"] or 1) * (-1 if found["sign"] == "-" else 1) * (-1 if sign == "-" else 1)
         terms += [(weight * factor, term) for factor, term in terms_of(_unit(found["unit"], text))]
     return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else Sum(tuple(terms))
 
 
-def question(asked: Question) -> Objective:
-    """An objective from what may be given for one: itself, a class index, a text form, or nothing (the top class)."""
-    if asked is None:
+def as_objective(given: ObjectiveLike) -> Objective:
+    """The objective for an objective, a class index, a text form, or None (the top class)."""
+    if given is None:
         return TopClass()
-    if isinstance(asked, str):
-        return unit(asked)
-    return asked if isinstance(asked, Objective) else Logit(asked)
+    if isinstance(given, str):
+        return unit(given)
+    return given if isinstance(given, Objective) else Logit(given)
 
 
-def resolve(asked: Question, network: "Network", folder: Path | None = None) -> Objective:
-    """What is asked of a network, its names resolved: in a text, signs without spaces too. Named directions are looked
-    for in `folder`, too.
+def resolve(given: ObjectiveLike, network: "Network", folder: Path | None = None) -> Objective:
+    """The objective, bound to a network. Named directions are looked for in the current folder, then in `folder`.
 
-    Raises what `bind` does, and ObjectiveError where such a text can be meant in several ways.
+    Signs in a text need no spaces if the network's names leave only one reading. Raises what `bind` raises, and
+    ObjectiveError if there are several readings.
     """
     try:
-        found = question(asked)
+        found = as_objective(given)
         return (located(found, folder) if folder else found).bind(network)
     except (ObjectiveError, LayerNotFound) as error:
-        readings = list(_readings(asked, network)) if isinstance(asked, str) else []
+        readings = list(_readings(given, network)) if isinstance(given, str) else []
         if not readings:
             raise
         if len(readings) > 1:
             ways = " or as ".join(readings[:3])
-            raise ObjectiveError(f"{asked!r} can be read as {ways}; put spaces around the signs.") from error
+            raise ObjectiveError(f"{given!r} can be read as {ways}; put spaces around the signs.") from error
         return unit(readings[0]).bind(network)
 
 
@@ -130,10 +131,10 @@ def _terms(text: str) -> Iterator[tuple[str, str]]:
     """The terms of a sum, each with the sign before it."""
     plain, start, sign = _masked(text), 0, "+"
     while True:
-        head = _HEAD.match(plain, start)
-        assert head is not None  # it takes nothing, too
+        head = _BEGINNING.match(plain, start)
+        assert head is not None  # the pattern also matches an empty text
         signs = [_SPACED.search(plain, head.end())]
-        if head["form"] not in _FORMS:  # in prob:3-D the number is no channel
+        if head["form"] not in _FORMS:  # in prob:3-D the number is part of a class name, not a channel
             signs.append(_AFTER_CHANNEL.match(plain, head.end()))
         found = min((one for one in signs if one), key=lambda one: one.start("sign"), default=None)
         if found is None:
@@ -159,12 +160,12 @@ def _unit(words: str, text: str) -> Objective:
     if match["row"] is None and not match["cls"] and not match["token"]:
         return Channel(layer, index, "max" if match["pool"] else "mean")
     if match["pool"]:
-        raise ObjectiveError(f"{text!r}: that is one position, and there is no maximum to take. {_GRAMMAR}")
+        raise ObjectiveError(f"{text!r}: a maximum is taken over a whole channel, not at one position. {_GRAMMAR}")
     return Neuron(layer, index, int(match["row"]), int(match["col"]))
 
 
 def _prefixed(words: str, text: str) -> Objective | None:
-    """A segmenter's class, a detector's box or a cosine, where the text is one: a plain channel of `output` is none."""
+    """The objective of a text that begins with `output:`, `box:` or `cos:`; else None, also for `output:CHANNEL`."""
     plain = _masked(words)
     if words.startswith(_COSINE) and (named := parse_direction(words.removeprefix(_COSINE))):
         return Similarity(named.layer, named)
@@ -180,8 +181,11 @@ def _prefixed(words: str, text: str) -> Objective | None:
     found = _PIXELS.fullmatch(plain)
     if found is None or _LAYER_UNIT.fullmatch(words) or re.search("[:@]", found["names"]):
         return None
-    where, classes = found["where"], _classes(words[slice(*found.span("names"))], text)
-    return Pixels(classes, where if where in (None, "predicted") else _corners(where))  # type: ignore[arg-type]
+    classes = _classes(words[slice(*found.span("names"))], text)
+    if found["where"] in (None, "predicted"):
+        return Pixels(classes, "predicted" if found["where"] else None)
+    top, left, bottom, right = map(int, _corners(found["where"]))
+    return Pixels(classes, (top, left, bottom, right))
 
 
 def _corners(text: str) -> Corners:
@@ -190,7 +194,7 @@ def _corners(text: str) -> Corners:
 
 
 def _between_bars(plain: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of a masked text that bars divide."""
+    """The spans of a masked text between vertical bars."""
     bars = [start - 1, *(place for place in range(start, end) if plain[place] == "|"), end]
     return ((before + 1, after) for before, after in pairwise(bars))
 
@@ -212,7 +216,7 @@ def _names(words: str, text: str) -> tuple[int | str, ...]:
 
 
 def _masked(text: str) -> str:
-    """The text with zeros for what is quoted, which holds no signs."""
+    """The text with null characters in place of quoted parts, so that signs in them do not count."""
     return _QUOTED.sub(lambda quoted: "\0" * len(quoted[0]), text)
 
 
@@ -221,7 +225,10 @@ def _unquoted(name: str) -> str:
 
 
 def _readings(text: str, network: "Network") -> Iterator[str]:
-    """The sums that a text can mean whose signs have no spaces, as texts with spaces: those of units that there are."""
+    """The sums that a text can mean if some of its signs without spaces separate terms, written with spaces.
+
+    Only sums whose units all exist in the network.
+    """
     plain = _masked(text)
     places = [found.start() for found in re.finditer("[+-]", plain) if plain[: found.start()].strip(" +-")]
     if len(places) > _MOST_SIGNS:

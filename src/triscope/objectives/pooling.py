@@ -1,4 +1,4 @@
-"""Pooling: what is asked of a layer where not every position is asked for itself."""
+"""Pooling of activations over positions: mean, maximum, Gram matrix."""
 
 from typing import Any
 
@@ -10,9 +10,10 @@ from triscope.objectives.base import Pool
 
 
 def pooled(values: Tensor, pool: Pool) -> Tensor:
-    """Maps (B, C, h, w) pooled over their positions: (B, C), or (B, C, C) for `gram`. Vectors stay as they are.
+    """Maps (B, C, h, w) pooled over their positions: (B, C), or (B, C, C) for `gram`. Vectors (B, D) are unchanged.
 
-    Means and Gram matrices are made in float32 at least: half precision loses the sums over many positions.
+    Means and Gram matrices are computed in float32 or better: sums over many positions are too inaccurate in half
+    precision.
     """
     if pool == "none" or values.ndim == 2:
         return values
@@ -22,7 +23,7 @@ def pooled(values: Tensor, pool: Pool) -> Tensor:
 
 
 def mean(features: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The mean over positions of (B, C, h, w) features, weighted by `weights` (1, 1, h, w) where given: (B, C)."""
+    """The mean over positions of features (B, C, h, w), with optional `weights` (1, 1, h, w): (B, C)."""
     kind = torch.float32 if features.itemsize < 4 else features.dtype
     if weights is None:
         return features.mean((2, 3), dtype=kind)
@@ -30,30 +31,30 @@ def mean(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Channel products of (B, C, h, w) features, averaged over positions: (B, C, C), F F^T / (h w).
+    """The Gram matrix of features (B, C, h, w), averaged over positions: F F^T / (h w), (B, C, C).
 
     With `weights` (1, 1, h, w), a weighted average.
     """
-    rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # no copy where channels lie last
+    rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # no copy for channels-last memory
     total: int | Tensor = rows.shape[1]
     if weights is not None:
-        rows = _wide(rows)
+        rows = _float32(rows)
         each = weights.flatten(1)[:, :, None].to(rows)
         rows, total = rows * each.sqrt(), each.sum()
     return applied(_Products, rows) / total
 
 
 class _Products(torch.autograd.Function):
-    """(B, M, C) -> (B, C, C), R^T R in float32 at least.
+    """R^T R, (B, M, C) -> (B, C, C), in float32 or better.
 
-    The way back is one product in the features' own precision, which is where it leads, instead of two and their sum
-    in float32: a sixth of a step of style transfer on VGG-19 is saved. Only the features themselves are kept for it.
+    The backward pass is one product in the features' own precision, instead of two products and their sum in float32,
+    which saves a sixth of the time of a style transfer step on VGG-19. Only the features are saved for it.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         ctx.save_for_backward(rows)
-        wide = _wide(rows)
+        wide = _float32(rows)
         return wide.mT @ wide
 
     @staticmethod
@@ -63,5 +64,6 @@ class _Products(torch.autograd.Function):
         return product
 
 
-def _wide(rows: Tensor) -> Tensor:
+def _float32(rows: Tensor) -> Tensor:
+    """The values in float32 if they have half precision."""
     return rows.float() if rows.itemsize < 4 else rows

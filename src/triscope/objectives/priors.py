@@ -1,6 +1,6 @@
-"""Priors: questions about the image itself. How rough it is, how far from grey.
+"""Priors: objectives of the image itself, which keep an optimised image natural.
 
-They read the layer `input`, the image in [0, 1] before normalisation, and are subtracted from what is asked:
+They read the layer `input`, the image in [0, 1] before normalisation, and are subtracted from an objective:
 `Logit(9) - 0.1 * TotalVariation()`.
 """
 
@@ -21,11 +21,11 @@ INPUT = Need("input")
 
 @dataclass(frozen=True, repr=False)
 class Prior(Objective):
-    """A question about the input alone."""
+    """Base class of objectives that read only the input."""
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The input."""
+        """The input image."""
         return frozenset({INPUT})
 
     def bind(self, network: "Network") -> Self:
@@ -35,21 +35,21 @@ class Prior(Objective):
 
 @dataclass(frozen=True, repr=False)
 class TotalVariation(Prior):
-    """Roughness: the mean over pixels and channels of (right difference^2 + lower difference^2)^(beta / 2): (B,).
+    """Total variation: the mean over pixels and channels of (dx^2 + dy^2)^(beta / 2): (B,).
 
-    beta 1 leaves sharp edges, 2 prefers smooth slopes (Mahendran and Vedaldi, 2015, eq. 3). The last row and column
-    have no neighbour, and count as if they had one like themselves. The gradient is finite on flat images for every
-    beta >= 1, because 1e-8 stands under the root.
+    dx and dy are the differences from the right and lower neighbours (Mahendran and Vedaldi, 2015, eq. 3), and 0 in the
+    last column and row. beta = 1 preserves sharp edges, beta = 2 prefers smooth transitions. For other beta than 2,
+    1e-8 is added to dx^2 + dy^2, so that the gradient is finite on flat images. Raises ObjectiveError for beta < 1.
     """
 
     beta: float = 2.0
 
     def __post_init__(self) -> None:
         if self.beta < 1:
-            raise ObjectiveError(f"Total variation takes beta of 1 or more, and {self.beta:g} is less.")
+            raise ObjectiveError(f"beta of TotalVariation must be at least 1, not {self.beta:g}.")
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The roughness of each image: (B,)."""
+        """The total variation of each image: (B,)."""
         image = activations[INPUT]
         down = torch.diff(image, dim=2, append=image[:, :, -1:])
         right = torch.diff(image, dim=3, append=image[:, :, :, -1:])
@@ -61,16 +61,17 @@ class TotalVariation(Prior):
 
 @dataclass(frozen=True, repr=False)
 class PNorm(Prior):
-    """How far from grey: the mean over pixels and channels of |2 x - 1|^p: (B,), 0 for grey, 1 for black and white.
+    """The distance from grey: the mean over pixels and channels of |2 x - 1|^p: (B,), 0 for grey, 1 for black or white.
 
-    p of 2 is the L2 prior; a large p, such as Mahendran and Vedaldi's 6, only keeps pixels from the ends of the range.
+    p = 2 is the L2 prior; a large p, such as 6 (Mahendran and Vedaldi, 2015), only penalises values near 0 and 1.
+    Raises ObjectiveError for p < 1.
     """
 
     p: float = 2.0
 
     def __post_init__(self) -> None:
         if self.p < 1:
-            raise ObjectiveError(f"A p-norm takes p of 1 or more, and {self.p:g} is less.")
+            raise ObjectiveError(f"p of PNorm must be at least 1, not {self.p:g}.")
 
     def __call__(self, activations: Activations) -> Tensor:
         """The distance of each image from grey: (B,)."""

@@ -1,4 +1,4 @@
-"""Questions about a network whose output is a map of scores for each class, (B, K, h, w): segmentation.
+"""Objectives for segmentation networks, whose output is a map of scores for each class, (B, K, h, w).
 
 Pixels(15)                              the mean score of class 15 over all positions
 Pixels("person", "predicted")           over the positions that are predicted as a person
@@ -29,13 +29,15 @@ _WHOLE, _MEAN = Need("output"), Need("output", "mean")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Pixels(Spatial):
-    """The mean score of a class over a region of the output: (B, K, h, w) -> (B,), in the output's own units (logits).
+    """The mean score of a class over a region of the output: (B, K, h, w) -> (B,), in the output's units (logits).
 
     classes     an index, a name, or a sequence with one of these per image
-    where       None: all positions. "predicted": those whose highest score is that of the class (of a single class,
-                those with a score above 0), as they are in the image asked about; what is then done to the image
-                does not move them. (top, left, bottom, right): rows top to bottom - 1 and columns left to right - 1 of
-                the output. A mask (H, W), or (B, H, W) with one per image: weights, averaged to the output's size.
+    where       None: all positions. "predicted": the positions whose highest score is that of the class (if there is
+                one class only: with a score above 0); they are determined once, in the original image, and stay the
+                same when a method changes it. (top, left, bottom, right): rows top to bottom - 1 and columns left to
+                right - 1 of the output. A mask (H, W), or (B, H, W) with one per image: weights of at least 0,
+                averaged to the output's size.
+    weights     the region as weights (B or 1, h, w); set by `resolve`
 
     The region of Grad-CAM for segmentation: K. Vinogradova, A. Dibrov, G. Myers, "Towards interpretable semantic
     segmentation via gradient-weighted class activation mapping", AAAI 2020, eq. 2; there the sum, here the mean.
@@ -43,7 +45,6 @@ class Pixels(Spatial):
 
     classes: Classes
     where: Region = None
-    #: What `where` became in the images that were asked about: (B or 1, h, w). Found by `resolve`.
     weights: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class Pixels(Spatial):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The output, whole; its mean where all positions count."""
+        """The output, whole; its mean if the region is all positions."""
         return frozenset({_MEAN if self.where is None else _WHOLE})
 
     @property
@@ -69,7 +70,7 @@ class Pixels(Spatial):
         return frozenset({_WHOLE})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The mean score: (B,). Where no position is predicted as the class it is minus infinity."""
+        """The mean score: (B,); minus infinity if no position is predicted as the class."""
         if self.where is None:
             return pick(activations[_MEAN], self.classes)
         maps = self.map(activations)
@@ -84,17 +85,17 @@ class Pixels(Spatial):
         return pick(class_maps(activations[_WHOLE]), self.classes)
 
     def bind(self, network: "Network") -> "Pixels":
-        """The same question with class names turned into indices. Raises NetworkError where the output is no maps."""
+        """The objective with class names replaced by indices. Raises NetworkError if the output has no maps."""
         shape = network.layers["output"].shape if "output" in network.layers else ()
         if network.task != "maps" or len(shape) != 3:
             raise NetworkError(
-                f"{self} asks for pixels of a class, and the output of {network.name} is not one map of scores for "
-                f"each class{f', but {_sides(shape)}' if shape else ''}. Use the name or index of a class alone."
+                f"The output of {network.name}{f' ({_sides(shape)})' if shape else ''} is not one map of scores for "
+                f"each class, which {self} needs. Use the name or index of a class alone."
             )
         return replace(self, classes=indices_of(self.classes, network))
 
     def resolve(self, activations: Activations) -> "Pixels":
-        """The same question with the region as it is in these images. Raises ObjectiveError where one has none."""
+        """The objective with the region determined for these images. Raises ObjectiveError if a region is empty."""
         if self.where is None or self.weights is not None:
             return self
         weights = self._weights(activations[_WHOLE]).detach().clone()
@@ -107,7 +108,7 @@ class Pixels(Spatial):
         return replace(self, weights=weights)
 
     def of(self, image: int) -> "Pixels":
-        """The class and the region asked of that image."""
+        """The objective with the class and region of that image."""
         where = self.where
         if isinstance(where, Tensor) and where.ndim == 3 and len(where) > 1:
             where = where[image]
@@ -129,8 +130,8 @@ class Pixels(Spatial):
         top, left, bottom, right = cast("Corners", self.where)
         if bottom > rows or right > cols:
             raise ObjectiveError(
-                f"{self} asks for rows {top} to {bottom - 1} and columns {left} to {right - 1}; the output has rows 0 "
-                f"to {rows - 1} and columns 0 to {cols - 1} here."
+                f"{self}: rows {top} to {bottom - 1} and columns {left} to {right - 1} are outside the output, which "
+                f"has rows 0 to {rows - 1} and columns 0 to {cols - 1} for this image."
             )
         weights = maps.new_zeros(1, rows, cols)
         weights[:, top:bottom, left:right] = 1
@@ -151,34 +152,34 @@ class Pixels(Spatial):
 
 
 def class_maps(output: Tensor) -> Tensor:
-    """An output as one map for each class, (B, K, h, w). Raises NetworkError where it is something else."""
+    """The output, checked to be maps of classes (B, K, h, w). Raises NetworkError if its shape is another."""
     if output.ndim != 4:
-        raise NetworkError(f"Pixels of a class need an output (B, K, h, w); this network gives {tuple(output.shape)}.")
+        raise NetworkError(f"Pixels need an output (B, K, h, w); this network's is {tuple(output.shape)}.")
     return output
 
 
 def best_classes(maps: Tensor) -> Tensor:
-    """The class with the highest score at each position: (B, K, h, w) -> (B, h, w); -1 where the only class has none.
+    """The class with the highest score at each position: (B, K, h, w) -> (B, h, w).
 
-    A single map is the score of yes, which is predicted above 0.
+    With a single map, class 0 where its score is above 0, else -1.
     """
     return maps.argmax(1) if maps.shape[1] > 1 else (maps[:, 0] > 0).long() - 1
 
 
 def shares(maps: Tensor) -> Tensor:
-    """The share of the positions that are predicted as each class: (B, K, h, w) -> (B, K), in [0, 1]."""
+    """The fraction of the positions predicted as each class: (B, K, h, w) -> (B, K), in [0, 1]."""
     best = best_classes(maps).flatten(1)
     return torch.stack([(best == index).float().mean(1) for index in range(maps.shape[1])], 1)
 
 
 def predicted(maps: Tensor, classes: Classes) -> Tensor:
-    """Which positions are predicted as the class: (B, K, h, w) -> (B, h, w)."""
+    """The mask of the positions predicted as the class: (B, K, h, w) -> (B, h, w)."""
     wanted = torch.tensor(classes, device=maps.device)
     return best_classes(maps) == (wanted.view(-1, 1, 1) if wanted.ndim else wanted)
 
 
 def _fitted(mask: Tensor, count: int, size: tuple[int, int]) -> Tensor:
-    """A mask as weights of positions: averaged, where the output is smaller, else repeated."""
+    """A mask as weights of the output's positions: averaged to a smaller size, repeated to a larger one."""
     weights = mask.float().view(-1, *mask.shape[-2:])
     if len(weights) not in (1, count):
         raise ObjectiveError(f"{len(weights)} masks were given for {count} images; give one, or one for each.")
@@ -186,14 +187,14 @@ def _fitted(mask: Tensor, count: int, size: tuple[int, int]) -> Tensor:
 
 
 def _region(where: object) -> Region:
-    """A region, checked as far as that can be done without an image."""
+    """A region, checked as far as possible without an image."""
     if where is None:
         return None
     if isinstance(where, str) and where == "predicted":
         return "predicted"
     if isinstance(where, Tensor) and where.ndim in (2, 3):
         if not bool(where.flatten(-2).any(-1).all()) or bool((where.float() < 0).any()):
-            raise ObjectiveError("A mask of pixels has weights of 0 and more, and at least one above 0.")
+            raise ObjectiveError("The weights of a mask must be at least 0, and one of them above 0.")
         return where
     if isinstance(where, Sequence) and not isinstance(where, str) and len(where) == 4:
         top, left, bottom, right = (int(side) for side in where)
@@ -201,8 +202,8 @@ def _region(where: object) -> Region:
             return top, left, bottom, right
     given = f"a tensor {_sides(where.shape)}" if isinstance(where, Tensor) else repr(where)
     raise ObjectiveError(
-        'Pixels are taken everywhere (None), where they are "predicted", in (top, left, bottom, right) of the output, '
-        f"or in a mask (H, W); not in {given}."
+        'The region of Pixels is None (all positions), "predicted", (top, left, bottom, right) in the output, or a '
+        f"mask (H, W); not {given}."
     )
 
 

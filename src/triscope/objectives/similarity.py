@@ -1,9 +1,9 @@
-"""Similarity: how alike a layer is to a vector, by the angle between them.
+"""Similarity: the cosine between a layer's activations and a vector.
 
-Similarity("output", text_features)     CLIP: to what a text says
-Similarity("avgpool", "cat.jpg")        to what another image gives there
-Similarity("features.10", vector)       to any vector of the layer's channels
-unit("cos:features.10/stripes")         to a named direction
+Similarity("output", text_features)     the features of a text (CLIP)
+Similarity("avgpool", "cat.jpg")        the activations for another image
+Similarity("features.10", vector)       any vector of the layer's channels
+unit("cos:features.10/stripes")         a named direction
 """
 
 import os
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 class Similarity(Spatial):
     """The cosine between a layer's mean, or its class token, (B, C) and a target: (B,), in [-1, 1].
 
-    layer       the layer whose space is compared; "output" for a network that gives embeddings, `Need("norm", "class")`
-                or "norm@class" for the class token of a layer
-    target      a vector (C,), such as a text's features, or one for each image (B, C); or an image, whose own vector is
-                computed when the question is bound to a network: a path, a PIL image, a tensor (1, C, H, W);
-                or a `Direction`, which has a text form where it has a name: cos:LAYER/NAME
+    layer       the layer; "output" for a network that outputs embeddings, "norm@class" or `Need("norm", "class")` for
+                the class token of a layer
+    target      a vector (C,), such as a text's features, or one per image (B, C); an image (a path, a PIL image, a
+                tensor (1, C, H, W)), whose vector is computed by `bind`; or a `Direction`, which gives the objective
+                a text form if it has a name: cos:LAYER/NAME
 
     A. Radford et al., "Learning transferable visual models from natural language supervision", ICML 2021, figure 3.
     """
@@ -43,7 +43,7 @@ class Similarity(Spatial):
         if getattr(target, "ndim", 0) == 1 and not isinstance(target, Tensor):
             target = torch.as_tensor(target)
         if _is_vector(target):
-            object.__setattr__(self, "target", _pointing(target))
+            object.__setattr__(self, "target", _nonzero(target))
 
     @property
     def _need(self) -> Need:
@@ -61,7 +61,7 @@ class Similarity(Spatial):
         return frozenset({Need(self._need.layer)})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The cosine: (B,). 0 where the layer is zero."""
+        """The cosine: (B,); 0 if the layer's activations are zero."""
         values = activations[self._need]
         return F.cosine_similarity(values, self._vectors(values), dim=1)
 
@@ -72,7 +72,7 @@ class Similarity(Spatial):
         return F.cosine_similarity(values, self._vectors(values)[:, :, None, None], dim=1)
 
     def bind(self, network: "Network") -> "Similarity":
-        """The same question with an image turned into its vector. Raises ObjectiveError where a vector does not fit."""
+        """The objective with an image replaced by its vector. Raises ObjectiveError if a vector's length is wrong."""
         need, layer = self._need, network.layer(self._need.layer)
         channels = layer.token_channels(of_class=True) if need.pool == "class" else layer.channels
         if isinstance(self.target, NamedDirection):
@@ -93,7 +93,7 @@ class Similarity(Spatial):
         return self
 
     def of(self, image: int) -> "Similarity":
-        """The vector that that image is compared with."""
+        """The objective with the vector of that image."""
         several = _is_vector(self.target) and self.target.ndim == 2 and len(self.target) > 1
         return replace(self, target=self.target[image]) if several else self
 
@@ -101,10 +101,8 @@ class Similarity(Spatial):
         """The target as rows, (B or 1, C)."""
         target = self.target.vector if isinstance(self.target, Direction) else self.target
         if not _is_vector(target):
-            raise ObjectiveError(
-                f"{self} compares with something that is not a vector yet; call objective.bind(network) first."
-            )
-        vectors = _pointing(target).to(values).view(-1, target.shape[-1])
+            raise ObjectiveError(f"The target of {self} is not a vector yet; call objective.bind(network) first.")
+        vectors = _nonzero(target).to(values).view(-1, target.shape[-1])
         if len(vectors) not in (1, len(values)):
             raise ObjectiveError(f"{len(vectors)} vectors were given for {len(values)} images; give one, or one each.")
         return vectors
@@ -126,8 +124,8 @@ def _is_vector(target: object) -> bool:
     return isinstance(target, Tensor) and target.ndim in (1, 2)
 
 
-def _pointing(vector: Tensor) -> Tensor:
-    """A vector, or several, as numbers that point somewhere. Raises ObjectiveError where one does not."""
+def _nonzero(vector: Tensor) -> Tensor:
+    """A vector, or several, in floating point, detached. Raises ObjectiveError if one is zero or not finite."""
     if not bool(vector.isfinite().all()) or not bool(vector.any(-1).all()):
-        raise ObjectiveError("A similarity is to a vector that is finite and not zero: zero points nowhere.")
+        raise ObjectiveError("The target of a similarity must be finite and not zero: a zero vector has no direction.")
     return vector.detach() if vector.is_floating_point() else vector.float()

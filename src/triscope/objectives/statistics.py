@@ -1,20 +1,20 @@
-"""Textures: how far the statistics of a layer are from those of another image, wherever things are in it.
+"""Texture distances: how far the statistics of a layer, averaged over positions, are from those of another image.
 
     GramDistance.from_activations(network.look(image, [Need("features.10", "gram")]))
 
-For the features f of a layer (C numbers at each of M positions), with means over positions:
+For the features f of a layer (C channels at each of M positions), with means over positions:
 
     gram          |G - G0|^2 / |G0|^2                                            G = mean of f f^T
     covariance    |C - C0|^2 / 2|C0|^2  +  |m - m0|^2 / 2|m0|^2                  m = mean of f,  C = G - m m^T
     wasserstein   (|m - m0|^2 + tr(C + C0 - 2 (C0^1/2 C C0^1/2)^1/2)) / tr G0
 
-The first is the texture of Gatys and others (2015). A covariance matters less how often a feature is there, and more
-with which others. The third is the squared 2-Wasserstein distance of the two normal distributions with these moments
-(Olkin and Pukelsheim, 1982): what it takes to move one cloud of features onto the other. All are 0 for a perfect match,
-and 1 (`gram`, `wasserstein`) for no response at all, for every layer and size alike.
+The first is the texture of Gatys et al. (2015). The second separates how features vary together from how often each
+occurs. The third is the squared 2-Wasserstein distance of the two normal distributions with these moments (Olkin and
+Pukelsheim, 1982). All are 0 for a perfect match; `gram` and `wasserstein` are 1 if all features are zero, for every
+layer and image size.
 
-With `where`, positions count as much as it says there (guided Gram matrices: Gatys and others, "Controlling perceptual
-factors in neural style transfer", 2017).
+With `where`, positions are weighted by it (guided Gram matrices: Gatys et al., "Controlling perceptual factors in
+neural style transfer", 2017).
 """
 
 import functools
@@ -40,59 +40,60 @@ Statistics: TypeAlias = Literal["gram", "covariance", "wasserstein"]
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TextureDistance(Targeted):
-    """The distance of a layer's statistics to target ones, averaged over layers: (B,).
+    """Base class of the distances of layers' statistics from target statistics, averaged over layers: (B,).
 
-    `targets` are moments by needs of the pooling `gram`: (1, C, C) for one target, or (B, C, C) for one per image;
-    where means count too, (1, C, C + 1), with the mean in the last column. `where` (1, 1, H, W) is how much each place
-    of the image counts, from 0 up, at any size; `place` are words for it.
+    targets     moments by needs of the pooling `gram`: (1, C, C) for one target, or (B, C, C) for one per image;
+                (1, C, C + 1), with the mean in the last column, if the distance also uses means
+    where       weights (1, 1, H, W) of the positions in the image, at least 0, at any size; None for equal weights
+    place       a description of `where`, for `repr`
     """
 
     where: Tensor | None = None
     place: str = ""
 
-    #: What is asked of a layer where all places count alike.
+    #: The poolings that are needed of each layer if all positions have equal weights.
     pools: ClassVar[tuple[Pool, ...]] = ("gram",)
 
     @classmethod
     def needs_of(cls, layers: Iterable[str], *, whole: bool = False) -> list[Need]:
-        """What is asked of these layers; whole maps, where not all places count alike."""
+        """The needs for these layers; `whole` maps, to weight positions."""
         return [Need(layer, pool) for layer in layers for pool in (("none",) if whole else cls.pools)]
 
     @classmethod
     def from_activations(cls, activations: Activations, needs: Iterable[Need | str] | None = None) -> Self:
-        """The distance to the statistics of these activations, in the layers `needs`, or all there are."""
+        """The distance to the statistics of these activations, in the layers `needs`, by default all of them."""
         named = activations if needs is None else needs
         layers = dict.fromkeys(need if isinstance(need, str) else need.layer for need in named)
         if not layers:
-            raise ObjectiveError(f"A {cls.__name__} needs a layer to compare, and was given none.")
+            raise ObjectiveError(f"{cls.__name__} needs at least one layer.")
         empty = cls({})
         return cls({Need(layer, "gram"): empty.moments(layer, activations).detach() for layer in layers})
 
     @classmethod
     def mixed(cls, parts: Iterable[tuple[float, Self]]) -> Self:
-        """The distance to the statistics of several images together, each with its weight, in the same layers.
+        """The distance to the weighted mean of several targets, (weight, distance) pairs with the same layers.
 
-        For Gram matrices, the weighted sum of plain squared distances to several targets has its minimum there, and
-        differs from the squared distance to it by a constant.
+        For Gram matrices, the weighted sum of squared distances to the targets differs from the squared distance to
+        their weighted mean by a constant.
         """
-        weighed = list(parts)
-        total = sum(weight for weight, _ in weighed)
+        weighted = list(parts)
+        total = sum(weight for weight, _ in weighted)
         return cls({
-            need: torch.stack([weight / total * one.targets[need] for weight, one in weighed]).sum(0)
-            for need in weighed[0][1].targets
+            need: torch.stack([weight / total * one.targets[need] for weight, one in weighted]).sum(0)
+            for need in weighted[0][1].targets
         })  # fmt: skip
 
     def within(self, where: Tensor, place: str) -> Self:
-        """The same distance, looked at where `where` (1, 1, H, W) is; `place` are words for that."""
+        """The distance with positions weighted by `where` (1, 1, H, W); `place` describes it, for `repr`."""
         return replace(self, where=where, place=place)
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The layers compared."""
+        """The statistics of the compared layers; whole maps with `where`."""
         return frozenset(self.needs_of((need.layer for need in self.targets), whole=self.where is not None))
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The mean over layers of the relative distance: (B,). Raises ObjectiveError where shapes differ."""
+        """The mean over layers of the relative distance: (B,). Raises ObjectiveError if shapes differ."""
         return self.errors(activations).mean(1)
 
     def errors(self, activations: Activations) -> Tensor:
@@ -100,7 +101,7 @@ class TextureDistance(Targeted):
         return torch.stack([self._relative(need, activations) for need in self.targets], 1)
 
     def moments(self, layer: str, activations: Activations) -> Tensor:
-        """(B, C, C), or (B, C, C + 1) with the mean in the last column, in float32 at least."""
+        """A layer's statistics: (B, C, C), or (B, C, C + 1) with the mean in the last column; float32 or better."""
         if self.where is None:
             found = [_matrix(layer, activations[Need(layer, "gram")])]
             if "mean" in self.pools:
@@ -121,14 +122,14 @@ class TextureDistance(Targeted):
                 f"The Gram matrix of {need.layer} was {sides(target)} for the target, and is "
                 f"{sides(found)} here; use the same network."
             )
-        return self._apart(need, found, target)
+        return self._distance(need, found, target)
 
     @abstractmethod
-    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
-        """(B,) from moments."""
+    def _distance(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+        """The relative distance (B,) of moments from those of the target."""
 
     def bind(self, network: "Network") -> Self:
-        """Itself, its layers known to exist."""
+        """Itself, with its layers checked."""
         for need in self.targets:
             if need.layer != "input":
                 network.layer(need.layer)
@@ -141,65 +142,66 @@ class TextureDistance(Targeted):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GramDistance(TextureDistance):
-    """The squared distance to target Gram matrices, divided by their energy, and averaged over layers: (B,).
+    """The squared distance from target Gram matrices, relative to their squared norm, averaged over layers: (B,).
 
-    |G(x) - G0|^2 / |G0|^2 with G = F F^T / M for features F of M positions (Gatys et al., 2015). The one convention
-    here: divided by M, the matrix of a large and a small image of one texture are comparable; relative to the
-    target, 0 is a perfect match and 1 no response at all, for every layer alike. `targets` are (1, C, C), or
-    (B, C, C) for one per image, by needs of the pooling `gram`.
+    |G(x) - G0|^2 / |G0|^2 with G = F F^T / M for features F at M positions (Gatys et al., 2015). Because of the
+    division by M, images of different sizes are comparable; because of that by |G0|^2, layers are: 0 is a perfect
+    match, and 1 means that all features are zero. `targets` are (1, C, C), or (B, C, C) for one per image, by needs of
+    the pooling `gram`.
     """
 
     def energy(self, need: Need) -> Tensor:
-        """|G0|^2 of a layer: (1,) or (B,)."""
+        """The squared norm |G0|^2 of a layer's target: (1,) or (B,)."""
         return _energy(self.targets[need])
 
-    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+    def _distance(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
         del need
         return _squared(found, target)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CovarianceDistance(TextureDistance):
-    """The squared distances to a target covariance and mean, each divided by its energy, halved: (B,).
+    """The squared distances from a target covariance and mean, relative to their squared norms, averaged: (B,).
 
-    Averaged over layers. `targets` are (1, C, C + 1) or (B, C, C + 1), by needs of the pooling `gram`.
+    Also averaged over layers. `targets` are (1, C, C + 1) or (B, C, C + 1), by needs of the pooling `gram`.
     """
 
     pools = ("gram", "mean")
 
-    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+    def _distance(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
         del need
-        (covariance, centre), (wanted, goal) = _central(found), _central(target)
+        (covariance, centre), (wanted, goal) = _covariance_and_mean(found), _covariance_and_mean(target)
         return (_squared(covariance, wanted) + _squared(centre, goal)) / 2
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class WassersteinDistance(TextureDistance):
-    """The squared 2-Wasserstein distance of normal distributions, divided by the target's mean square: (B,).
+    """The squared 2-Wasserstein distance of normal distributions, relative to the target's mean square: (B,).
 
     Averaged over layers. `targets` are (1, C, C + 1) or (B, C, C + 1), by needs of the pooling `gram`.
     """
 
     pools = ("gram", "mean")
 
-    def _apart(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
-        # In double precision: the square root of what rounding leaves of an eigenvalue that is zero is not small.
-        (covariance, centre), (wanted, goal) = _central(found.double()), _central(target.double())
+    def _distance(self, need: Need, found: Tensor, target: Tensor) -> Tensor:
+        # In double precision: the square root of the rounding error of a zero eigenvalue is not small.
+        covariance, centre = _covariance_and_mean(found.double())
+        wanted, goal = _covariance_and_mean(target.double())
         root = self._roots[need].to(covariance)
         squares = torch.linalg.eigvalsh(root @ covariance @ root)
-        little = 1e-14 * _trace(wanted)[:, None] ** 2  # keeps the gradient finite where an eigenvalue is zero
-        shared = ((squares.clamp_min(0) + little).sqrt() - little.sqrt()).sum(1)
+        tiny = 1e-14 * _trace(wanted)[:, None] ** 2  # keeps the gradient finite for zero eigenvalues
+        shared = ((squares.clamp_min(0) + tiny).sqrt() - tiny.sqrt()).sum(1)
         moved = (centre - goal).square().sum(1) + _trace(covariance) + _trace(wanted) - 2 * shared
         size = (_trace(wanted) + goal.square().sum(1)).clamp_min(torch.finfo(found.dtype).tiny)
-        apart: Tensor = moved / size
-        return apart.to(found)
+        distance: Tensor = moved / size
+        return distance.to(found)
 
     @functools.cached_property
     def _roots(self) -> dict[Need, Tensor]:
         """The square roots of the target covariances."""
         roots = {}
         for need, target in self.targets.items():
-            values, vectors = torch.linalg.eigh(_central(target.double())[0])
+            values, vectors = torch.linalg.eigh(_covariance_and_mean(target.double())[0])
             roots[need] = (vectors * values.clamp_min(0).sqrt()[:, None, :]) @ vectors.mT
         return roots
 
@@ -213,10 +215,10 @@ DISTANCES: dict[Statistics, type[TextureDistance]] = {
 
 @dataclass(frozen=True, repr=False)
 class Diversity(Objective):
-    """How unlike the others of its batch an image looks in a layer: minus the mean cosine of their Gram matrices, (B,).
+    """Diversity of a batch: minus the mean cosine between an image's Gram matrix and those of the other images, (B,).
 
-    -1 for images of one texture, 0 for images that share nothing (Olah et al., 2017). Alone, an image is not
-    unlike any: 0.
+    -1 for images of the same texture, 0 for images without common features, and for a single image. C. Olah et al.,
+    "Feature visualization", 2017.
     """
 
     layer: str
@@ -227,14 +229,14 @@ class Diversity(Objective):
         return frozenset({Need(self.layer)})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """Minus the mean cosine with the other images: (B,)."""
+        """Minus the mean cosine with the other images' Gram matrices: (B,)."""
         values = activations[Need(self.layer)].flatten(2)
         grams = normalize((values @ values.transpose(1, 2)).flatten(1))
         others = max(1, len(grams) - 1)
         return -((grams @ grams.T).sum(1) - grams.square().sum(1)) / others
 
     def bind(self, network: "Network") -> Self:
-        """Itself, its layer known to exist."""
+        """Itself, with its layer checked."""
         network.layer(self.layer)
         return self
 
@@ -242,13 +244,13 @@ class Diversity(Objective):
 def _matrix(layer: str, values: Tensor) -> Tensor:
     if values.ndim != 3:
         raise ObjectiveError(
-            f"{layer} is {sides(values)}, and a Gram matrix is made of maps; use a layer that has positions."
+            f"{layer} is {sides(values)}, and a Gram matrix needs maps; use a layer that has positions."
         )
     return values
 
 
-def _central(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """The covariance (B, C, C) and the mean (B, C)."""
+def _covariance_and_mean(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """The covariance (B, C, C) and the mean (B, C) of moments (B, C, C + 1)."""
     centre = moments[:, :, -1]
     return moments[:, :, :-1] - centre[:, :, None] * centre[:, None, :], centre
 

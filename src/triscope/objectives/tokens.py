@@ -1,7 +1,7 @@
-"""Tokens: questions about what stands beside the patches of a transformer, such as its class token.
+"""Objectives of single tokens of a transformer, such as its class token.
 
 Token("norm", "class", 42)              a channel of the class token
-Token("decoder.norm", 7, 42)            a channel of the eighth token, whatever it stands for: a query, a word, a patch
+Token("decoder.norm", 7, 42)            a channel of the eighth token: a query, a word, a patch
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Token(Objective):
     """One channel of one token of a layer: tokens (B, T, C) -> (B,).
 
     layer       a layer of tokens
-    place       "class", the first of the tokens that stand before the patches; or a number, in the layer's own order
-                from 0, which counts all tokens: class and register tokens, patches, queries
-    channel     the channel
+    place       "class", the first of the tokens before the patches; or the index of a token from 0, in the layer's own
+                order, which counts all tokens: class and register tokens, patches, queries
+    channel     the channel, from 0
     """
 
     layer: str
@@ -37,17 +37,17 @@ class Token(Objective):
         return frozenset({Need(self.layer, "class" if self.place == "class" else "tokens")})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The channel of the token: (B,). Raises ObjectiveError where there is no such token."""
+        """The channel of the token: (B,). Raises ObjectiveError if there is no such token."""
         (need,) = self.needs
         values = activations[need]
         if self.place == "class":
             return values[:, self.channel]
         if not 0 <= self.place < values.shape[1]:
-            raise ObjectiveError(f"{self}: {self.layer} has tokens 0 to {values.shape[1] - 1} here.")
+            raise ObjectiveError(f"{self} does not exist: {self.layer} has tokens 0 to {values.shape[1] - 1} here.")
         return values[:, self.place, self.channel]
 
     def bind(self, network: "Network") -> "Token":
-        """The same question, its layer known to hold tokens. Raises NetworkError where it does not."""
+        """Itself, with its layer and channel checked. Raises NetworkError if the layer has no tokens."""
         channels = network.layer(self.layer).token_channels(self.place == "class")
         if not 0 <= self.channel < channels:
             raise ObjectiveError(

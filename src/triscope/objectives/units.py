@@ -1,9 +1,9 @@
-"""Units: a class, a channel, a neuron, the energy of a layer; for directions see `directions`.
+"""Objectives of single units: a class, a channel, a neuron; and of a layer's energy. For directions see `directions`.
 
 Logit(281)                              a class, by index or by name
 Channel("features.10", 42)              a feature map: its mean, or its maximum
-Neuron("features.10", 42, row=3, col=5) one position of it
-Energy("features.10")                   how strongly a whole layer responds
+Neuron("features.10", 42, row=3, col=5) one position of a feature map
+Energy("features.10")                   the mean squared activation of a layer
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError, ObjectiveError
 from triscope.objectives.base import Activations, Need, Objective, Spatial
-from triscope.objectives.detection import asked_of_each
+from triscope.objectives.detection import top_box
 from triscope.objectives.names import Class, Classes, classes_of, classes_text, indices_of, name_text, pick
 from triscope.objectives.outputs import Task, log_probabilities
 from triscope.objectives.segmentation import Pixels, shares
@@ -26,15 +26,16 @@ OUTPUT = Need("output")
 
 Form: TypeAlias = Literal["logit", "probability", "log-probability"]
 
-_GIVES = {"embedding": "an embedding", "number": "one number"}
+_OUTPUTS = {"embedding": "an embedding", "number": "one number"}
 
 
 @dataclass(frozen=True, repr=False, init=False)
 class Logit(Objective):
     """The score of a class: output (B, K) -> (B,).
 
-    `classes` is an index, a name, or a sequence with one of these per image. `form` is the logit itself (unbounded),
-    its softmax probability in [0, 1], or the logarithm of that.
+    classes     an index, a name, or a sequence with one of these per image
+    form        logit (the output itself), probability (in [0, 1]) or log-probability
+    task        what the output is, which decides how probabilities are computed (softmax, sigmoid); set by `bind`
     """
 
     classes: Classes
@@ -46,7 +47,7 @@ class Logit(Objective):
         object.__setattr__(self, "form", form)
         object.__setattr__(self, "task", task)
         if form not in ("logit", "probability", "log-probability"):
-            raise ObjectiveError(f"A class score is a logit, a probability or a log-probability, not {form!r}.")
+            raise ObjectiveError(f"The form of a class score is logit, probability or log-probability, not {form!r}.")
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -54,7 +55,7 @@ class Logit(Objective):
         return frozenset({OUTPUT})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The score of the class in each image: (B,). Raises ObjectiveError where images and classes do not pair up."""
+        """The score of the class in each image: (B,). Raises ObjectiveError if there is not one class per image."""
         output = _scores(activations[OUTPUT])
         if self.form != "logit":
             output = log_probabilities(output, self.task)
@@ -62,17 +63,17 @@ class Logit(Objective):
         return score.exp() if self.form == "probability" else score
 
     def bind(self, network: "Network") -> "Logit":
-        """The same question with class names turned into indices."""
+        """The objective with class names replaced by indices."""
         if self.form != "logit" and network.task in ("embedding", "number"):
             raise ObjectiveError(
-                f"{self} asks for a probability, and {network.name} gives {_GIVES[network.task]} for an image; use the "
-                "number itself, without prob:, or state what it is: Network(..., task=)."
+                f"{self} is a probability, and {network.name} outputs {_OUTPUTS[network.task]} per image; use the "
+                "output itself, without prob:, or state what it is: Network(..., task=)."
             )
         network.require_classifier()
         return Logit(indices_of(self.classes, network), self.form, network.task)
 
     def of(self, image: int) -> "Logit":
-        """The class asked of that image."""
+        """The objective with the class of that image."""
         return Logit(self.classes[image], self.form, self.task) if isinstance(self.classes, tuple) else self
 
     def __str__(self) -> str:
@@ -82,10 +83,10 @@ class Logit(Objective):
 
 @dataclass(frozen=True, repr=False)
 class TopClass(Objective):
-    """Each image's own best class: asked where nothing else is. Resolves to what it turned out to be.
+    """The top class of each image: the default objective.
 
-    That is the `Logit` of the best class; of a segmenter the `Pixels` predicted as the class that most of them are; of
-    a detector the `Box` that it is most certain of.
+    `resolve` replaces it by the `Logit` of the class with the highest score; for a segmentation network by the `Pixels`
+    that are predicted as the most frequent class; for a detector by the `Box` with the highest score.
     """
 
     @property
@@ -94,36 +95,40 @@ class TopClass(Objective):
         return frozenset({OUTPUT})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The score of each image's best class: (B,). Of several that are equal it is the one that `resolve` names."""
+        """The score of each image's top class: (B,); in a tie, that of the class that `resolve` names."""
         return self.resolve(activations)(activations)
 
     def bind(self, network: "Network") -> "TopClass":
-        """Itself; refused where the network has no classes."""
+        """Itself. Raises NetworkError if the network has no classes."""
         network.count_classes()
         return self
 
     def resolve(self, activations: Activations) -> Objective:
-        """The question about the class that was best in each image."""
+        """The objective of the top class of each image."""
         output = activations[OUTPUT]
         if output.ndim == 3:
-            return asked_of_each(output)
-        shares_of = _scores(output) if output.ndim != 4 else shares(output)
-        best = shares_of.argmax(1).tolist()
-        asked = best[0] if len(best) == 1 else tuple(best)
+            return top_box(output)
+        scores = _scores(output) if output.ndim != 4 else shares(output)
+        best = scores.argmax(1).tolist()
+        classes = best[0] if len(best) == 1 else tuple(best)
         if output.ndim == 2:
-            return Logit(asked)
-        return Pixels(asked, None if output.shape[1] == 1 else "predicted").resolve(activations)
+            return Logit(classes)
+        return Pixels(classes, None if output.shape[1] == 1 else "predicted").resolve(activations)
 
 
-#: The question asked where none is given.
+#: The default objective.
 TOP_CLASS = TopClass()
 
 
 @dataclass(frozen=True, repr=False)
 class Channel(Spatial):
-    """The response of one feature map, its mean or its maximum: (B, C, h, w) -> (B,).
+    """The mean or maximum of one feature map: (B, C, h, w) -> (B,).
 
-    In a layer of vectors (B, D), such as AlexNet's last hidden layer, a channel is one number of the vector.
+    In a layer of vectors (B, D), such as AlexNet's last hidden layer, a channel is one entry of the vector.
+
+    layer       the layer
+    index       the channel, from 0
+    pool        mean or max, over the positions
     """
 
     layer: str
@@ -141,7 +146,7 @@ class Channel(Spatial):
         return frozenset({Need(self.layer)})
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The pooled response: (B,)."""
+        """The pooled activation: (B,)."""
         return activations[Need(self.layer, self.pool)][:, self.index]
 
     def map(self, activations: Activations) -> Tensor:
@@ -149,7 +154,7 @@ class Channel(Spatial):
         return _volume(activations[Need(self.layer)])[:, self.index]
 
     def bind(self, network: "Network") -> "Channel":
-        """The same question, its layer and channel known to exist."""
+        """Itself, with its layer and channel checked."""
         _check_channel(network, self.layer, self.index)
         return self
 
@@ -159,7 +164,7 @@ class Channel(Spatial):
 
 @dataclass(frozen=True, repr=False)
 class Neuron(Spatial):
-    """One position of one feature map: (B, C, h, w) -> (B,)."""
+    """One position of one feature map: (B, C, h, w) -> (B,). `index` is the channel; all numbers are from 0."""
 
     layer: str
     index: int
@@ -177,12 +182,12 @@ class Neuron(Spatial):
         return self.needs
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The response at that position: (B,). Raises ObjectiveError where the map has no such position."""
+        """The activation at that position: (B,). Raises ObjectiveError if the map has no such position."""
         values = self.map(activations)
         rows, cols = values.shape[1:]
         if not (0 <= self.row < rows and 0 <= self.col < cols):
             raise ObjectiveError(
-                f"{self} asks for row {self.row}, column {self.col}; here the maps of {self.layer} have "
+                f"There is no row {self.row}, column {self.col} in the maps of {self.layer}: for this image they have "
                 f"rows 0 to {rows - 1} and columns 0 to {cols - 1}."
             )
         return values[:, self.row, self.col]
@@ -192,7 +197,7 @@ class Neuron(Spatial):
         return _volume(activations[Need(self.layer)])[:, self.index]
 
     def bind(self, network: "Network") -> "Neuron":
-        """The same question, its layer and channel known to exist; the position depends on the image's size."""
+        """Itself, with its layer and channel checked. The position is checked in each pass."""
         _check_channel(network, self.layer, self.index)
         return self
 
@@ -202,7 +207,7 @@ class Neuron(Spatial):
 
 @dataclass(frozen=True, repr=False)
 class Energy(Spatial):
-    """How strongly a whole layer responds: the mean of its squares, (B, C, h, w) -> (B,). What a dream raises."""
+    """The mean squared activation of a layer: (B, C, h, w) -> (B,). The objective of DeepDream."""
 
     layer: str
 
@@ -225,7 +230,7 @@ class Energy(Spatial):
         return _volume(activations[Need(self.layer)]).square().mean(1)
 
     def bind(self, network: "Network") -> "Energy":
-        """The same question, its layer known to exist."""
+        """Itself, with its layer checked."""
         network.layer(self.layer)
         return self
 
@@ -241,12 +246,12 @@ def _check_channel(network: "Network", layer: str, index: int) -> None:
 def _scores(output: Tensor) -> Tensor:
     if output.ndim != 2:
         raise NetworkError(
-            f"A class score needs an output of one row per image, (B, K); this network gives {tuple(output.shape)}. "
+            f"A class score needs an output of one row per image, (B, K); this network's is {tuple(output.shape)}. "
             "Use an inner unit instead, such as LAYER:CHANNEL."
         )
     return output
 
 
 def _volume(values: Tensor) -> Tensor:
-    """(B, C, h, w) as it is; a vector (B, D) as D maps of one position."""
+    """Activations as maps: (B, C, h, w) unchanged; vectors (B, D) as D maps of one position, (B, D, 1, 1)."""
     return values if values.ndim == 4 else values[:, :, None, None]

@@ -24,7 +24,7 @@ from triscope.methods import ImagesArg, NetworkArg, NetworkInput, ObjectiveArg, 
 from triscope.network import Network
 from triscope.objectives.base import Objective
 from triscope.objectives.directions import to_text
-from triscope.objectives.parsing import question
+from triscope.objectives.parsing import as_objective
 from triscope.objectives.units import TOP_CLASS
 from triscope.render.caption import captioned
 from triscope.results import Drawn, Heatmap, PerImage, joined_notes
@@ -127,7 +127,7 @@ def compare(
     """
     verbs = heatmap_methods(methods)
     target = Target.of(network, images, objective)
-    questions = [target.objective, *(question(text).bind(network) for text in units or ())]
+    questions = [target.objective, *(as_objective(text).bind(network) for text in units or ())]
     answers = [target.scores, *(Target.of(network, images, one).scores for one in questions[1:])]
     names = [in_words(network, one, len(target)) for one in questions]
     columns: dict[str, Tensor] = {}

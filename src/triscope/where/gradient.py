@@ -11,7 +11,7 @@ from triscope.network import Fit, ImageBatch, Images, Network
 from triscope.network.backward_rules import NonlinearityCount, Rule, gradient_following
 from triscope.network.cut_gradients import differentiating, no_gradient
 from triscope.objectives.base import Need, Objective
-from triscope.objectives.parsing import Question, resolve
+from triscope.objectives.parsing import ObjectiveLike, resolve
 from triscope.results import Heatmap
 from triscope.where.target import in_words, require_dependence, with_gradients
 
@@ -35,7 +35,7 @@ class Gradient:
 def gradient(
     network: Network,
     images: Images,
-    objective: Question = None,
+    objective: ObjectiveLike = None,
     *,
     at: str = "input",
     rule: Rule | None = None,

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from triscope.methods import BatchSize, ImagesArg, NetworkArg, ObjectiveArg, Range, Seed, Step, method
 from triscope.network import ImageBatch, Images, Network
-from triscope.objectives.parsing import Question, resolve
+from triscope.objectives.parsing import ObjectiveLike, resolve
 from triscope.objectives.units import TOP_CLASS
 from triscope.results import Heatmap
 from triscope.where.target import Changed, Sums, Target, in_batches
@@ -90,7 +90,7 @@ def smooth(
     is determined on the image without noise. `redo` cannot repeat the result.
     """
 
-    def smoothed(network: Network, images: Images, objective: Question = None, **options: Any) -> Heatmap:
+    def smoothed(network: Network, images: Images, objective: ObjectiveLike = None, **options: Any) -> Heatmap:
         seen = network.prepare(images, options.get("fit", "crop"))
         target = Target.of(network, seen, resolve(objective, network))
         averages = None
