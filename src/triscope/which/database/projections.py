@@ -23,6 +23,7 @@ _BLOCK = 2048
 _SPARE = 16  # oversampling: extra directions, so that the wanted ones converge sooner
 _ROUNDS = 3
 _FEW = 1024  # rows up to which their Gram matrix is quicker
+_FAINT = 1e-4  # of the longest X'u: shorter ones are orthogonal only roughly
 
 Blocks: TypeAlias = Callable[[], Iterator[Tensor]]
 
@@ -103,10 +104,17 @@ def fit_blocks(
 
 def _fit_few(centred: Tensor, mean: Tensor, rank: int) -> Projection:
     """The components of few rows, from the matrix of their products: X X' u = s u, and then X' u is a direction."""
-    strengths, turns = torch.linalg.eigh(centred @ centred.T)
+    rows = centred.double()
+    strengths, turns = torch.linalg.eigh(rows @ rows.T)
     order = strengths.argsort(descending=True)[:rank]
-    directions = torch.linalg.qr(centred.T @ turns[:, order]).Q.T.contiguous()  # also where a strength is zero
-    return Projection(mean, directions, strengths[order].clamp(min=0) / max(len(centred) - 1, 1))
+    lengths = strengths[order].clamp(min=0).sqrt()
+    directions = rows.T @ turns[:, order]
+    if lengths[-1] > _FAINT * lengths[0]:
+        directions /= lengths  # orthonormal to single precision; QR takes longer, far longer where processors are busy
+    else:
+        directions = torch.linalg.qr(directions).Q
+    variance = lengths.square() / max(len(rows) - 1, 1)
+    return Projection(mean, directions.T.float().contiguous(), variance.float())
 
 
 def _fit_short(blocks: Blocks, mean: Tensor, count: int, rank: int) -> Projection:

@@ -56,8 +56,10 @@ class RowComputer:
     def __call__(self, entries: Iterable[Entry]) -> Generator[Row]:
         """The rows of the entries, batch by batch; of an image that cannot be used, a row with the reason."""
         with closing(ordered(self._decode, entries, self.workers, _AHEAD * self.batch)) as decoded:
-            while waiting := list(islice(decoded, self._together)):
-                yield from embedded(waiting, self._embedder, self._together)
+            # The network is copied and checked while threads decode the first batches.
+            while waiting := list(islice(decoded, self.batch)):
+                for start in range(0, len(waiting), self._together):
+                    yield from embedded(waiting[start : start + self._together], self._embedder, self._together)
 
     @cached_property
     def _together(self) -> int:
