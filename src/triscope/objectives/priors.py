@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from triscope.errors import ObjectiveError
@@ -51,11 +52,10 @@ class TotalVariation(Prior):
     def __call__(self, activations: Activations) -> Tensor:
         """The total variation of each image: (B,)."""
         image = activations[INPUT]
-        down = torch.diff(image, dim=2, append=image[:, :, -1:])
-        right = torch.diff(image, dim=3, append=image[:, :, :, -1:])
-        squares = down.square() + right.square()
+        down, right = torch.diff(image, dim=2).square(), torch.diff(image, dim=3).square()
         if self.beta == 2:
-            return squares.flatten(1).mean(1)
+            return (down.flatten(1).sum(1) + right.flatten(1).sum(1)) / image[0].numel()
+        squares = F.pad(down, (0, 0, 0, 1)) + F.pad(right, (0, 1))
         return ((squares + 1e-8) ** (self.beta / 2)).flatten(1).mean(1)
 
 

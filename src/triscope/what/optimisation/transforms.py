@@ -20,6 +20,8 @@ from torch import Tensor
 
 View = Callable[[Tensor], Tensor]
 
+_FACTORS = 20
+
 
 @dataclass(frozen=True)
 class Transform(ABC):
@@ -44,14 +46,18 @@ class Jitter(Transform):
 
 @dataclass(frozen=True)
 class Scale(Transform):
-    """Resized by a factor between `least` and `most`; the view's size changes with it."""
+    """Resized by one of 20 evenly spaced factors from `least` to `most`; the view's size changes with it.
+
+    Few sizes, since convolutions are prepared anew for each: on a CPU, that takes a good part of a step.
+    """
 
     least: float
     most: float
 
     def draw(self, generator: torch.Generator) -> View:
         """The factor."""
-        factor = _uniform(generator, self.least, self.most)
+        place = int(_uniform(generator, 0, _FACTORS)) / (_FACTORS - 1)
+        factor = self.least + (self.most - self.least) * place
         return lambda images: _resized(images, [max(1, round(side * factor)) for side in images.shape[-2:]])
 
 
