@@ -69,6 +69,9 @@ CONSTANT = _names(
     """
 )
 
+#: What takes only the shape or type of its second argument.
+LIKE = _names("to type_as expand_as view_as reshape_as")
+
 #: What writes numbers into a tensor: its first argument, or what that is a part of, is what comes out.
 WRITING = _names("__setitem__")
 COPYING = _names("copy_")

@@ -86,11 +86,11 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        given = flat((*args, *kwargs.values()))
+        name = getattr(func, "__name__", "")
+        given = flat(args[:1] if name in operations.LIKE else (*args, *kwargs.values()))
         met = [noted for value in given if (noted := self._met(value)) is not None]
         if not met:
             return func(*args, **kwargs)
-        name = getattr(func, "__name__", "")
         # What is put together number by number stays where it is for as long as one of the inputs is followed.
         some = any if name in operations.POINTWISE else all
         known = name in operations.KNOWN and some(one.number not in self._lost for one in met)
