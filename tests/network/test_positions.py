@@ -78,9 +78,6 @@ ARRANGEMENTS = {
     "channels last": lambda y, extra: y.permute(0, 2, 3, 1),
     "tokens": lambda y, extra: tokens(y),
     "a class token": lambda y, extra: torch.cat([extra[:, :1].expand(len(y), -1, -1), tokens(y)], 1),
-    "constants like the tokens": lambda y, extra: torch.cat(
-        [extra[:, :1].expand_as(tokens(y)[:, :1]), tokens(y) + torch.zeros(48, 8, dtype=torch.float64).to(tokens(y))], 1
-    ).type_as(y),
     "registers": lambda y, extra: torch.cat([extra.repeat(len(y), 1, 1), tokens(y)], 1) + 1,
     "tokens at the end": lambda y, extra: torch.cat([tokens(y), extra.expand(len(y), -1, -1)], dim=1),
     "tokens on both sides": lambda y, extra: torch.cat(

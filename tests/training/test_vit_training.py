@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+import triscope as ts
 from training.distillation.lessons import Lesson
 from training.vit.train import Plan, Run, Student, main
 from training.vit.vit import Attention, SmallViT, places
@@ -34,6 +35,12 @@ def test_places_tell_rows_and_columns_apart() -> None:
 def test_images_of_other_sizes_are_seen() -> None:
     with torch.no_grad():
         assert SmallViT(width=16, depth=1, heads=2, classes=7)(torch.randn(2, 3, 32, 48)).shape == (2, 7)
+
+
+def test_tokens_lie_in_rows_and_columns_behind_the_class_token() -> None:
+    """Its class token and position embeddings are brought to the type of the tokens: `embeddings.to(tokens)`."""
+    layer = ts.Network(SmallViT(width=16, depth=1, heads=2), size=(48, 64)).layer("blocks")
+    assert (layer.grid, layer.layout.prefix) == ((6, 8), 1)
 
 
 def test_the_student_learns_answers_and_what_the_teacher_sees_in_each_cell() -> None:
