@@ -184,14 +184,16 @@ def _names(question: str, path: Path) -> str:
 
 def _judgement(name: str, _: Path) -> str:
     """How a method's maps were judged, beside those that know nothing of the network, and what that comes to."""
-    judged = json.loads(JUDGED.read_text("utf-8"))
-    about = _filled(
-        f"{judged['network']} at {judged['size']} pixels, for the class of each photo's label; curves of "
-        f"{judged['steps']} steps. Mean ± half the 95 % interval over photos (Student's t). See "
-        "[judge](judge.md) for what the numbers mean."
-    )
-    tables = [_judged(found, judged["budgets"]) for found in judged["methods"].get(name, [])]
-    return "\n".join([f"{about}\n", *tables]) if tables else "Not judged yet: see [judge](judge.md).\n"
+    parts: list[str] = []
+    for judged in json.loads(JUDGED.read_text("utf-8")).values():
+        tables = [_judged(found, judged["budgets"]) for found in judged["methods"].get(name, [])]
+        about = _filled(
+            f"{judged['network']} at {judged['size']} pixels, for the class of each photo's label; curves of "
+            f"{judged['steps']} steps. Mean ± half the 95 % interval over photos (Student's t). See "
+            "[judge](judge.md) for what the numbers mean."
+        )
+        parts += [f"{about}\n", *tables] if tables else []
+    return "\n".join(parts) or "Not judged yet: see [judge](judge.md).\n"
 
 
 def _judged(found: dict[str, Any], budgets: dict[str, str]) -> str:

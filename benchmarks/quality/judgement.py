@@ -1,11 +1,13 @@
 """Faithfulness of all attribution methods on labelled photos, for the tables on their pages.
 
     python -m benchmarks.quality.judgement WEIGHTS FOLDER JOURNAL [--photos 400] [--deep 40] [--size 224]
-    python -m benchmarks.quality.judgement --write JOURNAL
+    python -m benchmarks.quality.judgement WEIGHTS FOLDER JOURNAL --network vit --size 96
+    python -m benchmarks.quality.judgement --write JOURNAL [--network vit]
 
-WEIGHTS are SqueezeNet 1.1's, FOLDER holds photos and `labels.csv`; the class of its label is explained for each
-photo. The numbers are written to JOURNAL as soon as they are computed, and a run that was killed resumes there.
-`--write` makes benchmarks/quality/judgement.json from it; then `make derived` writes the pages.
+WEIGHTS are SqueezeNet 1.1's, or those of the small transformer of `training/vit`, on which the methods for tokens are
+judged. FOLDER holds photos and `labels.csv`; the class of its label is explained for each photo. The numbers are
+written to JOURNAL as soon as they are computed, and a run that was killed resumes there. `--write` puts them into
+benchmarks/quality/judgement.json; then `make derived` writes the pages.
 
     broad    insertion, deletion and class sensitivity of the methods that need at most 64 passes per map
     deep     all numbers of these, on the first photos
@@ -19,14 +21,17 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 import triscope as ts
+from training.vit.vit import SmallViT
 from triscope.metrics.intervals import interval
 from triscope.metrics.journal import Journal
 from triscope.metrics.judge import collected
@@ -71,6 +76,34 @@ SLOW: dict[str, tuple[str, dict[str, Any], str]] = {
     "grad cam, ablation": ("grad_cam", {"weights": "ablation"}, "a forward for each channel"),
     "grad cam, score": ("grad_cam", {"weights": "score"}, "a forward for each channel"),
 }
+TOKENS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "attention rollout": ("attention_rollout", {}, "1 forward"),
+    "gradient attention": ("gradient_attention", {}, "1 gradient"),
+    "relevance": ("relevance", {}, "1 gradient"),
+    "grad cam": ("grad_cam", {}, "1 gradient"),
+    "saliency": ("saliency", {}, "1 gradient"),
+    "smooth grad": ("smooth_grad", {"samples": 32}, "32 gradients"),
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A network whose methods are judged: its name in the tables, and the methods, quick and slow."""
+
+    name: str
+    quick: dict[str, tuple[str, dict[str, Any], str]]
+    slow: dict[str, tuple[str, dict[str, Any], str]]
+
+    @property
+    def methods(self) -> dict[str, tuple[str, dict[str, Any], str]]:
+        """All of them."""
+        return self.quick | self.slow
+
+
+NETWORKS = {
+    "squeezenet1_1": Judged("SqueezeNet 1.1", QUICK, SLOW),
+    "vit": Judged("The small transformer of `training/vit`", TOKENS, {}),
+}
 
 
 def explainer(name: str, options: dict[str, Any]) -> Explainer:
@@ -79,16 +112,21 @@ def explainer(name: str, options: dict[str, Any]) -> Explainer:
     return made
 
 
-def network_of(weights: str, size: int) -> ts.Network:
-    """SqueezeNet 1.1 that sees photos at that size, cropped as it was trained."""
-    known = ts.load("squeezenet1_1", weights=weights)
-    return ts.Network(known.module, **known.settings | {"size": size, "resize": round(size * 256 / 224)})
+def network_of(name: str, weights: str, size: int) -> ts.Network:
+    """The network, which sees photos at that size, cropped as it was trained."""
+    known = ts.load("squeezenet1_1", weights=weights if name == "squeezenet1_1" else "random")
+    module = known.module
+    if name == "vit":
+        module = SmallViT().eval()
+        module.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+    return ts.Network(module, **known.settings | {"size": size, "resize": round(size * 256 / 224)})
 
 
 def measure(arguments: argparse.Namespace) -> None:
     """All parts in turn."""
     torch.set_num_threads(1)
-    network = network_of(arguments.weights, arguments.size)
+    judged = NETWORKS[arguments.network]
+    network = network_of(arguments.network, arguments.weights, arguments.size)
     labels = Collection(arguments.folder / "labels.csv")
     job = {"network": str(network.sha256), "size": str(arguments.size), "steps": str(STEPS)}
     journal = Journal(arguments.journal, job)
@@ -102,9 +140,9 @@ def measure(arguments: argparse.Namespace) -> None:
         yield from Judging(network, explainers, numbers, steps=STEPS, journal=journal).run(some)
 
     parts = {
-        "broad": part(arguments.photos, QUICK, BROAD),
-        "deep": part(arguments.deep, QUICK, DEEP),
-        "slow": part(arguments.deep, SLOW, AT_ONCE),
+        "broad": part(arguments.photos, judged.quick, BROAD),
+        "deep": part(arguments.deep, judged.quick, DEEP),
+        "slow": part(arguments.deep, judged.slow, AT_ONCE),
     }
     shares = {"broad": 2, "deep": 1, "slow": 1}
     spent = dict.fromkeys(parts, 0.0)
@@ -121,28 +159,29 @@ def measure(arguments: argparse.Namespace) -> None:
             print(f"{name}: {step.index} of {step.total} maps, {spent[name]:.0f} s of CPU time", flush=True)
 
 
-def write(path: Path) -> None:
-    """The journal as the file from which the pages are made: means and intervals for each method."""
+def write(path: Path, name: str) -> None:
+    """The journal into the file from which the pages are made: means and intervals for each of a network's methods."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     found: dict[str, dict[Number, dict[str, float]]] = {}  # by map, number and photo
     for line in lines[1:]:
         for number, value in line["numbers"].items():
             if value is not None:
                 found.setdefault(line["map"], {}).setdefault(number, {})[line["digest"]] = value
-    every = QUICK | SLOW
+    judged = NETWORKS[name]
     methods: dict[str, list[dict[str, Any]]] = {}
-    for asked in (QUICK, SLOW):  # by themselves, since those that are slow are known of fewer photos
+    for asked in (judged.quick, judged.slow):  # by themselves, since those that are slow are known of fewer photos
         for verb in dict.fromkeys(verb for verb, _, _ in asked.values()):
             rows = [row for row in asked if asked[row][0] == verb and row in found]
             methods.setdefault(verb, []).append(page(found, rows))
     facts = {
-        "network": "SqueezeNet 1.1",
+        "network": judged.name,
         "size": int(lines[0]["size"]),
         "steps": int(lines[0]["steps"]),
-        "budgets": {row: budget for row, (_, _, budget) in every.items()},
+        "budgets": {row: budget for row, (_, _, budget) in judged.methods.items()},
         "methods": {verb: [one for one in tables if one["photos"]] for verb, tables in methods.items()},
     }
-    NUMBERS_FILE.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    known = json.loads(NUMBERS_FILE.read_text("utf-8"))
+    NUMBERS_FILE.write_text(json.dumps(known | {name: facts}, indent=1) + "\n", "utf-8")
 
 
 def page(found: dict[str, dict[Number, dict[str, float]]], rows: list[str]) -> dict[str, Any]:
@@ -182,6 +221,7 @@ def main() -> None:
     parser.add_argument("weights", nargs="?")
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("journal", nargs="?", type=Path)
+    parser.add_argument("--network", choices=NETWORKS, default="squeezenet1_1")
     parser.add_argument("--photos", type=int, default=400)
     parser.add_argument("--deep", type=int, default=40)
     parser.add_argument("--size", type=int, default=224)
@@ -189,7 +229,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="JOURNAL")
     arguments = parser.parse_args()
     if arguments.write:
-        write(arguments.write)
+        write(arguments.write, arguments.network)
     else:
         measure(arguments)
 

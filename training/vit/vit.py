@@ -45,7 +45,8 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, width) -> (B, N, width)."""
         tokens = tokens + self.attn(self.norm1(tokens))
-        return tokens + self.mlp(self.norm2(tokens))
+        done: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return done
 
 
 class SmallViT(nn.Module):
