@@ -65,7 +65,7 @@ OTHER = {
     "ascend": {
         "size": 24, "seed": 1, "regulariser": "l2", "canvas": "pixels", "rate": 0.2, "class_log_prob": 1.0, "l2": 1.0,
         "tv": 1.0, "jitter": 0.3, "scale": 0.4, "rotate": 20.0, "blur": 3.0, "clip": 0.5, "contribution_clip": 0.5,
-        "diverse": 2, "octaves": 2, "optimiser": "lbfgs",
+        "diverse": 2, "octaves": 2, "optimiser": "lbfgs", "precision": "bfloat16",
     },
     "dream": {"size": 16, "octaves": 1, "rate": 0.01, "jitter": 0.3, "seed": 1, "fit": "crop"},
     "invert": {

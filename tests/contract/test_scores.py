@@ -84,8 +84,26 @@ def test_scores_and_objective_belong_together_whatever_was_asked(name):
 
 
 def test_a_job_that_was_left_says_what_its_score_is_of():
-    steps = ts.ascend.steps(tiny(), 1, size=16, steps=5)
+    steps = ts.ascend.steps(tiny(), 1, size=16, steps=5, octaves=1)
     notes = [step.result.notes for step in steps]
     assert notes[-1] == ()
     assert notes[1] == ("Left at step 2 of 5: the score is that of the last random view.",)
-    assert {step.result.notes for step in ts.ascend.steps(tiny(), 1, size=16, steps=5, regulariser="l2")} == {()}
+    plain = ts.ascend.steps(tiny(), 1, size=16, steps=5, octaves=1, regulariser="l2")
+    assert {step.result.notes for step in plain} == {()}
+
+
+def test_a_job_that_was_left_at_a_coarse_size_says_so():
+    results = [step.result for step in ts.ascend.steps(tiny(), 1, size=16, steps=4, octaves=2, regulariser="l2")]
+    assert {tuple(result.values.shape) for result in results} == {(1, 3, 16, 16)}
+    small = "the image was of 11 x 11 pixels, of which the score is; it is shown enlarged."
+    left = [(f"Left at step {step} of 4: {small}",) for step in (1, 2)]
+    assert [result.notes for result in results] == [*left, (), ()]
+
+
+@pytest.mark.parametrize("regulariser", ["natural", "none"])
+def test_scores_of_steps_in_bfloat16_are_those_of_the_network(regulariser):
+    network = tiny()
+    made = ts.ascend(network, 1, size=16, steps=6, precision="bfloat16", regulariser=regulariser)
+    exact = network.look(made.values, ["output"])["output"][:, 1]
+    torch.testing.assert_close(made.scores, exact, rtol=1e-6, atol=1e-6)
+    assert not made.values.equal(ts.ascend(network, 1, size=16, steps=6, regulariser=regulariser).values)

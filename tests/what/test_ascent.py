@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import pytest
@@ -168,8 +169,10 @@ def test_without_random_views_the_best_picture_is_kept():
 
 def test_octaves_go_from_coarse_to_fine_at_the_sizes_said():
     plan = plans(octaves=3, steps=9)
-    sizes = [step.result.values.shape[-1] for step in optimise(plan, noise(plan, 3))]
-    assert sizes == [8] * 3 + [11] * 3 + [16] * 3
+    results = [step.result for step in optimise(plan, noise(plan, 3))]
+    said = [re.findall(r"was of (\d+ x \d+) pixels", note) for result in results for note in result.notes[:1]]
+    assert said == [["8 x 8"]] * 3 + [["11 x 11"]] * 3 + [[]] * 2  # of the last step nothing has to be said
+    assert {result.values.shape[-1] for result in results} == {16}
 
 
 def test_whole_octaves_are_shown_at_the_final_size():

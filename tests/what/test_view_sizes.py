@@ -103,3 +103,23 @@ def test_ascent_of_networks_of_timm(name):
     for unit in ("1", f"{inner}:3"):
         few, more = (ts.ascend(network, unit, steps=steps).scores for steps in (1, 4))
         assert (more > few).all()
+
+
+@pytest.mark.parametrize(
+    ("module", "size", "unit", "regulariser", "octaves"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), 24, "0:1", "natural", 3),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), 24, "0:1@3,3", "natural", 1),  # a position of one size
+        (nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 4)), 24, "1", "l2", 1),  # takes one size
+        (nn.Sequential(nn.Conv2d(3, 4, 14), nn.ReLU()), 24, "0:1", "l2", 2),  # 17 pixels, and not 12
+        (nn.Sequential(nn.Conv2d(3, 4, 14), nn.ReLU()), 24, "0:1", "natural", 1),  # their views are of 12 pixels
+    ],
+)
+def test_an_image_is_optimised_at_as_many_sizes_as_the_network_takes(module, size, unit, regulariser, octaves):
+    network = ts.Network(nets.fill(module), size=size)
+    asked = {"steps": 6, "regulariser": regulariser}
+    made, same, other = (
+        ts.ascend(network, unit, octaves=count, **asked).values for count in (3, octaves, 1 if octaves > 1 else 2)
+    )
+    assert made.equal(same)
+    assert made.equal(other) == (octaves == 1)

@@ -16,16 +16,21 @@ J. Yosinski et al., "Understanding neural networks through deep visualization", 
 "Inceptionism", 2015. C. Olah et al., "Feature visualization", Distill 2017.
 
 **Differences from the paper.** Views are mirrored and wrapped rather than padded with grey, so that no frame forms at
-the border. Adam's rate falls along half a cosine, which takes the noise out of the last image.
+the border. Adam's rate falls along half a cosine, which takes the noise out of the last image. The image is optimised
+at three sizes, from coarse to fine.
 """
 
 from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated
 
+import torch
+
 from triscope.errors import OptionError
 from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Offered, Range, Seed, Step, Steps, method
 from triscope.network import Network
+from triscope.network.variants.configured import configured
+from triscope.network.variants.precision import Precision, chosen
 from triscope.objectives.base import Objective
 from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit
@@ -35,7 +40,7 @@ from triscope.what.optimisation.named import OPTIMISERS, OptimiserName
 from triscope.what.optimisation.optimisers import Adam
 from triscope.what.optimisation.regularisers import REGULARISERS, Regulariser, typical
 from triscope.what.optimisation.spec import AscentSpec
-from triscope.what.optimisation.view_sizes import fitted
+from triscope.what.optimisation.view_sizes import fitted, octaves_taken
 from triscope.what.picture import SynthesisedImage
 
 
@@ -49,8 +54,9 @@ def ascend(
     seed: Seed = 0,
     regulariser: Annotated[Regulariser, Group(REGULARISERS)] = REGULARISERS["natural"],
     diverse: Annotated[int, Range(1, 64), Offered(1, 4, 9)] = 1,
-    octaves: Annotated[int, Range(1, 8)] = 1,
+    octaves: Annotated[int, Range(1, 8)] = 3,
     optimiser: OptimiserName = "adam",
+    precision: Precision = "float32",
     checkpoint: Checkpoint = None,
 ) -> Generator[Step[SynthesisedImage]]:
     """An image that activates a unit as much as possible: gradient ascent, also called activation maximisation.
@@ -64,14 +70,20 @@ def ascend(
     regulariser   what keeps the image natural; it sets the defaults of the options from canvas to contribution-clip;
                   natural is fourier with random views and light total variation
     diverse       number of images to make, pushed apart from each other
-    octaves       number of image sizes to optimise at, from coarse to fine
+    octaves       number of image sizes to optimise at, from coarse to fine, each 1.4 times the previous one; fewer
+                  where the network takes no smaller images
     optimiser     adam, momentum, or lbfgs (which allows neither random views nor diverse images)
+    precision     number format of the steps: float32, bfloat16, or auto (bfloat16 if the processor supports it
+                  natively, faster but with larger rounding differences between batches and machines); the final score
+                  is always of the network as it is
     """
     asked, parts = objective, regulariser
+    number = chosen(precision, network) if network.dtype == torch.float32 else network.dtype
+    reader = configured(network, precision=number)
     sides = (size, size) if size else network.size
     transforms = parts.transforms(min(sides))
     if parts.scale:
-        transforms += fitted(network, asked, sides, parts.scale)
+        transforms += fitted(reader, asked, sides, parts.scale)
     way = OPTIMISERS[optimiser]
     if way.kind is Lbfgs and transforms:
         raise OptionError(
@@ -92,13 +104,19 @@ def ascend(
     priors = parts.priors_of(asked, typical(network, asked, sides) if parts.needs_typical else 1.0)
     apart = _apart(network, asked) if diverse > 1 else None
     plan = AscentSpec(
-        network, asked, drawn,
+        reader, asked, drawn,
         priors=priors + apart if priors and apart else priors or apart,
         transforms=transforms,
         optimiser=way.maker(parts.rate if way.kind is Adam else None, drawn.confine),
-        steps=steps, octaves=octaves, edits=parts.edits(), seed=seed,
+        steps=steps,
+        octaves=octaves_taken(reader, asked, sides, transforms, parts.scale, min(octaves, max(steps, 1))),
+        edits=parts.edits(), seed=seed,
         checkpoint=Path(checkpoint) if checkpoint else None,
-        options={"size": size, **vars(parts), "diverse": diverse, "octaves": octaves, "optimiser": optimiser},
+        options={
+            "size": size, **vars(parts), "diverse": diverse, "octaves": octaves, "optimiser": optimiser,
+            "precision": precision,
+        },
+        scorer=None if reader is network else network,
     )  # fmt: skip
     classes = asked.classes if isinstance(asked, Logit) and isinstance(asked.classes, tuple) else (None,)
     yield from optimise(plan, noise(plan, max(diverse, len(classes)), alike=diverse == 1))

@@ -124,13 +124,17 @@ class _Run:
         return step
 
     def result(self) -> SynthesisedImage:
-        """The image so far."""
+        """The image so far, in its final size."""
         told = self.notes + (self._ended_silent() if self.index == self.plan.steps else [])
         notes = tuple(note_about(sentence, about, len(self.best)) for sentence, about in told)
-        if self._varies and self.index != self._boundary(self.octave + 1):
-            notes += (f"Left at step {self.index} of {self.plan.steps}: the score is that of the last random view.",)
-        scores = self.parts.sum(0)
-        return SynthesisedImage(self.best, scores=scores, objective=self.plan.asked, parts=self.parts.T, notes=notes)
+        left = f"Left at step {self.index} of {self.plan.steps}"
+        if self.octave + 1 < self.plan.octaves:
+            rows, cols = self.best.shape[-2:]
+            notes += (f"{left}: the image was of {rows} x {cols} pixels, of which the score is; it is shown enlarged.",)
+        elif self._varies and self.index != self.plan.steps:
+            notes += (f"{left}: the score is that of the last random view.",)
+        scores, images = self.parts.sum(0), _resized(self.best, self.plan.canvas.size)
+        return SynthesisedImage(images, scores=scores, objective=self.plan.asked, parts=self.parts.T, notes=notes)
 
     def save(self) -> None:
         """Write the checkpoint, where one was asked for."""
@@ -173,10 +177,14 @@ class _Run:
         )
 
     def _end_octave(self) -> None:
-        """Judge the last image, which no step has looked at, without random views."""
+        """Judge the last image, which no step has looked at, without random views; in the end in full precision."""
         pictures = self.canvas.draw(self.numbers)
         self.evaluator.view, self.evaluator.seed = self._view(()), self.plan.seed
         self._keep(pictures, self.evaluator.terms_at(pictures))
+        if self.plan.scorer and self.index == self.plan.steps:
+            self.evaluator.network = self.plan.scorer
+            terms = self.evaluator.terms_at(self.best)
+            self.parts = torch.stack([terms[name] for name in self.asked])
 
     def _keep(self, pictures: Tensor, terms: dict[str, Tensor]) -> None:
         """Keep the images that are better than those before, and what each part (parts, B) of the question gives."""

@@ -34,6 +34,12 @@ def steady(done: float) -> float:
     return 1.0
 
 
+def octave_size(size: tuple[int, int], octave: int) -> tuple[int, int]:
+    """The size of an octave of an image of this `size`: 0 is the last, -1 the one before it."""
+    rows, cols = (max(1, round(side * 1.4**octave)) for side in size)
+    return rows, cols
+
+
 @dataclass(frozen=True)
 class AscentSpec:
     """One ascent.
@@ -54,6 +60,7 @@ class AscentSpec:
     checkpoint        a file to save to, and to resume from if it exists
     options           the caller's options by name; a checkpoint of another job is refused in their words
     beyond            what shapes the job of which this ascent is a part, and is not seen in the ascent itself
+    scorer            the network that gives the scores of the final image, where `network` is one of less precision
     """
 
     network: Network
@@ -73,6 +80,7 @@ class AscentSpec:
     checkpoint: Path | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     beyond: Any = None
+    scorer: Network | None = None
 
     @property
     def objective(self) -> Objective:
@@ -81,8 +89,7 @@ class AscentSpec:
 
     def size(self, octave: int) -> tuple[int, int]:
         """The size of an octave, from 0, the coarsest."""
-        factor = 1.4 ** (octave + 1 - self.octaves)
-        return max(1, round(self.canvas.height * factor)), max(1, round(self.canvas.width * factor))
+        return octave_size(self.canvas.size, octave + 1 - self.octaves)
 
     def identity(self, start: Tensor) -> dict[str, Part]:
         """All that shapes the image but the number of steps, by name; `start` are the images it begins with."""
