@@ -227,11 +227,11 @@ def test_importing_triscope_imports_nothing_heavy():
 
 
 def public_names(file: Path) -> list[str]:
-    """What a module lists in `__all__`, in its order; nothing where it has no such list."""
+    """The names in a module's `__all__`, in order; none if it has no such list, or computes it."""
     for node in tree_of(file).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "__all__":
-            return [name.value for name in node.value.elts if isinstance(name, ast.Constant)]
+            return [name.value for name in getattr(node.value, "elts", ()) if isinstance(name, ast.Constant)]
     return []
 
 

@@ -13,7 +13,7 @@ from triscope.catalog import RENAMED, homes
 
 _HOMES = homes()
 
-__all__ = [*_HOMES]  # noqa: PLE0604 - the names stand in the catalogue
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -100,7 +100,7 @@ def test_leaving_early_keeps_what_there_is_and_bad_options_are_refused_at_once(n
     steps.close()
     assert (first.index, second.index, second.total) == (1, 2, 50)
     assert second.result.recipe.method == "ascend"
-    with pytest.raises(OptionError, match="steps lies in"):
+    with pytest.raises(OptionError, match="steps must be in the range"):
         ts.ascend.steps(net, 1, steps=0)
 
 

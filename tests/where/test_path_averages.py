@@ -96,9 +96,9 @@ def test_steps_are_raised_until_the_tolerance_is_met():
     assert (coarse.errors > 0.002).any(), "or else there was nothing to raise"
     alone = ts.integrated_gradients(network, images[1], 2, steps="auto", tolerance=0.002)
     torch.testing.assert_close(heat[1].values, alone.values)
-    with pytest.raises(OptionError, match="steps is of type int, or auto, and 'many' is not"):
+    with pytest.raises(OptionError, match="steps must be of type int or auto, not 'many'"):
         ts.integrated_gradients(network, images, 2, steps="many")
-    with pytest.raises(OptionError, match="steps lies in 2 to 4096"):
+    with pytest.raises(OptionError, match="steps must be in the range 2 to 4096"):
         ts.integrated_gradients(network, images, 2, steps=1)
 
 

@@ -159,7 +159,7 @@ def test_the_callers_modes_do_not_matter(mode, folder, tmp_path):
 @pytest.mark.parametrize("name", sorted(ASKED.keys() - set(TABLES)))
 def test_options_out_of_their_range_are_refused(name, folder):
     store = build(tiny_network(), folder)
-    with pytest.raises(ts.TriscopeError, match="lies in"):
+    with pytest.raises(ts.TriscopeError, match="must be in the range"):
         ask(name, store, **WRONG.get(name, {"k": 0}))
 
 

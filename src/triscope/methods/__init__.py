@@ -1,9 +1,10 @@
-"""What a method is: a function with declared inputs and options, entered in one table.
+"""Methods: functions with declared inputs and options, registered in one table.
 
-inputs      networks, stores, images, questions, layers: declared in a signature, bound before the function runs
-options     its keyword arguments: types, ranges, choices, help; groups of them as frozen dataclasses
-steps       how a job tells how far it is
+inputs      networks, stores, images, objectives, layers: declared in a signature, converted before the function runs
+options     keyword arguments: types, ranges, choices, help; groups of them as frozen dataclasses
+steps       the steps of a long method
 table       the decorator, and the table of methods
+spelling    the command line and the line of Python of a call
 """
 
 from triscope.methods.inputs import (

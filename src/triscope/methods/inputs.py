@@ -1,10 +1,10 @@
-"""Inputs: what a method is asked about - a network or a store, images, a question - declared in its signature.
+"""Inputs of methods - a network or a store, images, an objective, layers - declared in their signatures.
 
     def saliency(network: NetworkArg, images: ImagesArg, objective: ObjectiveArg = TOP_CLASS, ...) -> Heatmap: ...
 
-The types in a signature are those that the function works with; callers may say the same in words, and an input turns
-words into values before the function sees them. The command line, pages, recipes and `redo` read the declarations, so
-that none of them knows a parameter by its name.
+The types in a signature are those that the function works with. Callers may give names, text forms and files instead,
+which an input converts before the function is called. The command line, pages, recipes and `redo` read the
+declarations, and so depend on no parameter by name.
 """
 
 import hashlib
@@ -25,75 +25,76 @@ from triscope.results import ImageNote, NetworkNote
 
 
 class StoreLike(Protocol):
-    """What a method of WHICH is given instead of a network: what one said, and a note of which it was."""
+    """What which-methods need of a store: where it is, and the network whose activations it holds."""
 
     path: Path
 
     @property
     def network(self) -> Network:
-        """The network that made it, loaded when it is first asked for."""
+        """The network of the store, loaded on first use."""
 
     @property
     def note(self) -> NetworkNote:
-        """What a recipe says of that network."""
+        """The description of that network for recipes."""
 
     @property
     def precision(self) -> str:
-        """The precision it was asked in."""
+        """The precision in which the activations were computed."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked: a network, several, or a store."""
+class Subject:
+    """What a method analyses: a network, several networks, or a store."""
 
     value: Any
 
     @property
     def network(self) -> Network:
-        """The network that questions are resolved by: the one asked, the first of several, or the one behind a store,
-        which is only loaded where it is needed.
-        """
+        """The network for which names are resolved: of several the first; of a store its own, loaded on first use."""
         first: Network | StoreLike = self.value[0] if isinstance(self.value, Sequence) else self.value
         return first if isinstance(first, Network) else first.network
 
     @property
     def folder(self) -> Path | None:
-        """The store's folder, where a store is asked."""
+        """The folder of a store; None for networks."""
         return None if isinstance(self.value, Network | Sequence) else self.value.path
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input. `many` allows several where one is usual; `help` describes it to a person at a terminal."""
+    """One input of a method. `many` allows several values; `help` is its help on the command line."""
 
     kind: ClassVar[str] = ""
-    #: The type of what a caller may give, as `__init__.pyi` says it; of one, where there may be `many`.
+    #: The type that callers may give, in `__init__.pyi`; with `many`, that of each value.
     accepts: ClassVar[str] = "Any"
     many: bool = False
     help: str = ""
 
     def options(self) -> tuple[Option, ...]:
-        """The options that come with it."""
+        """The options that the input adds to a method."""
         return ()
 
-    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
-        """The value that the function works with. `given` holds the options, `asked` what is asked."""
-        del given, asked
+    def bind(self, value: Any, given: Mapping[str, Any], subject: Subject | None) -> Any:
+        """The value that the function receives, from what the caller gave.
+
+        `given` has the options of the call, and `subject` the network or store if it precedes this input.
+        """
+        del given, subject
         return value
 
     def images(self, value: Any) -> tuple[ImageNote, ...]:
-        """The images that it is, as a recipe names them."""
+        """The images in the value, described for a recipe."""
         del value
         return ()
 
     def recorded(self, value: Any) -> Any:
-        """What a recipe holds of it among the options, or None."""
+        """What a recipe records of the value among the options; None for nothing."""
         del value
 
 
 @dataclass(frozen=True)
 class NetworkInput(Input):
-    """The network that is asked; with `many`, several may be shown side by side."""
+    """The network that a method analyses; with `many`, one or several."""
 
     kind = "network"
     accepts = "Network"
@@ -101,24 +102,27 @@ class NetworkInput(Input):
 
 @dataclass(frozen=True)
 class StoreInput(Input):
-    """The store that is asked."""
+    """The store that a method analyses."""
 
     kind = "store"
     accepts = "Store"
 
     def recorded(self, value: StoreLike) -> str:
-        """Where it is, as a file may tell it."""
+        """Its path, without private parts."""
         return public_store(value.path)
 
 
 @dataclass(frozen=True)
 class ImageInput(Input):
-    """Pictures. `fit` is how they are fitted to the network, unless the caller says otherwise (where `fits` is set).
+    """Images.
 
-    With `separate`, several images stay several batches of one, of their own sizes; with `together`, the command line
-    asks about all of them at once. An `argument` stands on the command line by itself even where it may be left out.
-    `words` are values that stand for no image. `part` is what a recipe calls the image, where a method takes
-    several kinds.
+    fit         how images are fitted to the network by default
+    fits        whether the method gets an option `fit`
+    separate    pass several images as separate batches of one, each of its own size, instead of one batch
+    together    on the command line, call the method once for all images instead of once for each
+    argument    a positional argument on the command line, even if it is optional
+    words       values that are passed on as they are, such as "auto"
+    part        the name of the image in a recipe, for methods with several kinds of images
     """
 
     kind = "images"
@@ -132,7 +136,7 @@ class ImageInput(Input):
     part: str = ""
 
     def options(self) -> tuple[Option, ...]:
-        """How an image is fitted."""
+        """The option `fit`."""
         if not self.fits:
             return ()
         text = (
@@ -141,12 +145,12 @@ class ImageInput(Input):
         )
         return (Option("fit", str, self.fit, text, get_args(Fit), of="fit"),)
 
-    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
-        """What the network sees of the images."""
+    def bind(self, value: Any, given: Mapping[str, Any], subject: Subject | None) -> Any:
+        """The preprocessed images: a batch, or with `separate` a tuple of batches of one."""
         if value is None or (isinstance(value, str) and value in self.words):
             return value
-        assert asked is not None
-        network = asked.network
+        assert subject is not None
+        network = subject.network
         fit = given.get("fit", self.fit) if self.fits else self.fit
         if not self.separate:
             return network.prepare(value, fit)
@@ -154,7 +158,7 @@ class ImageInput(Input):
         return tuple(network.prepare(one, fit) for one in several)
 
     def images(self, value: Any) -> tuple[ImageNote, ...]:
-        """The images, by name, file and hash."""
+        """The name, file and hash of each image."""
         batches = value if isinstance(value, tuple) else [value]
         return tuple(
             ImageNote(source.name, os.fspath(source.path) if source.path else None, source.sha256, self.part)
@@ -164,29 +168,30 @@ class ImageInput(Input):
         )
 
     def recorded(self, value: Any) -> str | None:
-        """The word that was given instead of an image."""
+        """The word that was given instead of an image, if any."""
         return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True)
 class ObjectiveInput(Input):
-    """The question: an objective, or a unit by its text form or class index. `word` is what help calls it."""
+    """An objective, or the text form or class index of one. `word` is its placeholder in the help."""
 
     kind = "objective"
     accepts = "ObjectiveLike"
     word: str = "UNIT"
 
-    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Objective | None:
-        """The objective, its names resolved by the network that is asked."""
+    def bind(self, value: Any, given: Mapping[str, Any], subject: Subject | None) -> Objective | None:
+        """The objective, bound to the network."""
         del given
-        return None if value is None or asked is None else resolve(value, asked.network, asked.folder)
+        return None if value is None or subject is None else resolve(value, subject.network, subject.folder)
 
 
 @dataclass(frozen=True)
 class LayerInput(Input):
-    """A layer by name, or with `many` several. `of` says whose layers: those of the network, or those a store keeps.
+    """The name of a layer, or with `many` of several.
 
-    An `argument` stands on the command line by itself, without the name of an option.
+    of          whose layers: "network", or those that are kept in a "store"
+    argument    a positional argument on the command line
     """
 
     kind = "layer"
@@ -194,32 +199,32 @@ class LayerInput(Input):
     of: str = "network"
     argument: bool = False
 
-    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Any:
-        """The names, as a tuple where there may be several; in text they stand with commas between them."""
-        del given, asked
+    def bind(self, value: Any, given: Mapping[str, Any], subject: Subject | None) -> Any:
+        """The name, or with `many` a tuple of names; a text may have several, separated by commas."""
+        del given, subject
         if value is None or not self.many:
             if value is not None and not isinstance(value, str):
-                raise OptionError(f"A layer is given by its name, not as {value!r}.")
+                raise OptionError(f"A layer must be given by its name, not as {value!r}.")
             return value
         names = value.split(",") if isinstance(value, str) else value
         if not names or not all(isinstance(name, str) and name.strip() for name in names):
-            raise OptionError(f"Layers are given by their names, such as ['a', 'b']; not as {value!r}.")
+            raise OptionError(f"Layers must be given by their names, such as ['a', 'b'], not as {value!r}.")
         return tuple(name.strip() for name in names)
 
     def recorded(self, value: Any) -> Any:
-        """The names."""
+        """The name or names."""
         return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)
 class QueryInput(Input):
-    """What a store is searched with: an image, the row of one in the store, or a vector."""
+    """The query of a search in a store: an image, the row of an image in the store, or a vector."""
 
     kind = "query"
     accepts = "Query"
 
     def images(self, value: Any) -> tuple[ImageNote, ...]:
-        """The file that was asked about, where it is one."""
+        """The query's file, if it is one."""
         if not isinstance(value, str | os.PathLike):
             return ()
         path = Path(photo_file(value))
@@ -227,13 +232,17 @@ class QueryInput(Input):
         return (ImageNote(printable(path.stem), os.fspath(path), digest),)
 
     def recorded(self, value: Any) -> Any:
-        """The row, where it is one."""
+        """The query's row, if it is one."""
         return value if isinstance(value, int) else None
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A parameter of a method that is an input."""
+    """A parameter of a method that is an input.
+
+    required    whether it has no default
+    positional  whether it may be passed by position in Python
+    """
 
     name: str
     input: Input
@@ -243,11 +252,11 @@ class Declared:
 
     @property
     def is_argument(self) -> bool:
-        """Whether it stands on the command line by itself, without the name of an option."""
+        """Whether it is a positional argument on the command line."""
         return self.required or (isinstance(self.input, ImageInput) and self.input.argument)
 
     def to_json(self) -> dict[str, Any]:
-        """The input as JSON can hold it, for pages and other programs."""
+        """The declaration as JSON-compatible values, for pages and other programs."""
         extra = {"words": list(self.input.words)} if isinstance(self.input, ImageInput) and self.input.words else {}
         return {
             "name": self.name,

@@ -1,23 +1,25 @@
 """Options: the keyword arguments of a method, read from its signature, with their types, ranges, choices and help.
 
     steps: Annotated[int, Range(1, 100_000)] = 256              a number in a range
-    steps: Annotated[int, Range(1, 100)] | Literal["auto"]      a number, or a word
-    style: Literal["heat", "overlay"] = "heat"                  one of several words
+    steps: Annotated[int, Range(1, 100)] | Literal["auto"]      a number, or a word instead
+    style: Literal["heat", "overlay"] = "heat"                  one of several choices
     layers: Annotated[Sequence[str] | None, ...] = None         a list; "a,b" in text
     memory: Annotated[int | None, Bytes()] = None               bytes; "2G" in text
-    diverse: Annotated[int, Range(1, 64), Offered(1, 4)] = 1    values that a page shows at once
+    diverse: Annotated[int, Range(1, 64), Offered(1, 4)] = 1    values that a page offers directly
     regulariser: Annotated[Regulariser, Group(PRESETS)] = ...   a frozen dataclass, whose fields are options too
 
-The help of an option stands in the docstring, on a line of the form `name    what it does`; that of an option that
-many methods share stands in its type (`Help`).
+The help of an option is in the method's docstring, on a line of the form `name    what it does`; that of an option that
+many methods share is in its type (`Help`).
 """
 
 import dataclasses
 import math
+import operator
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from inspect import cleandoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -29,7 +31,7 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 @dataclass(frozen=True)
 class Range:
-    """The least and the greatest value of a number option, both allowed: `Annotated[int, Range(1, 100)]`."""
+    """The smallest and largest allowed value of a number option: `Annotated[int, Range(1, 100)]`."""
 
     least: float
     most: float
@@ -40,14 +42,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Help:
-    """What an option does, where many methods share it."""
+    """The help of an option that many methods share."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Offered:
-    """Values of a number option that a page shows at once, and not among the other options: `Offered(1, 4, 9)`."""
+    """Values of a number option that a page offers directly, outside the list of options: `Offered(1, 4, 9)`."""
 
     values: tuple[int, ...]
 
@@ -57,34 +59,34 @@ class Offered:
 
 @dataclass(frozen=True)
 class Bytes:
-    """A number of bytes, written as 800M or 2G in text."""
+    """Marks an option as a number of bytes, which a text may give as 800M or 2G."""
 
 
 @dataclass(frozen=True)
 class RunOnly:
-    """An option that says how a job is run and not what it makes; a recipe neither holds it nor may carry it."""
+    """Marks an option that affects how a job runs, not its result; recipes do not record it, and `redo` refuses it."""
 
 
 @dataclass(frozen=True)
 class Spelled:
-    """The name of an option on the command line, where that of the parameter means something else there."""
+    """The name of an option on the command line, if the parameter's name has another meaning there."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Formerly:
-    """The name that an option had in older recipes and commands; still understood."""
+    """The name of an option in earlier versions; recipes and commands may still use it."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Group:
-    """Options that belong together: the fields of a frozen dataclass, each an option of the method by itself.
+    """A group of options: the fields of a frozen dataclass, each of which is an option of the method.
 
-    A caller passes the dataclass whole, or its fields as keyword arguments, or both. With `presets`, the parameter is
-    an option too: the name of a preset, which gives the fields that are left out.
+    Callers pass the dataclass, or its fields as keyword arguments, or both. With `presets`, the parameter itself is
+    also an option: the name of a preset, whose values are the defaults of the fields.
     """
 
     presets: Mapping[str, Any] = field(default_factory=dict)
@@ -101,10 +103,16 @@ Checkpoint: TypeAlias = Annotated[
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its type (int, float, bool or str; of each item, where there are `many`), its default and its help.
+    """One option of a method.
 
-    `words` may stand instead of a number. `of` is the parameter of the function that takes it: the option itself, or
-    the group whose field it is.
+    type        int, float, bool or str; with `many`, the type of each item of a list
+    words       words that are allowed instead of a number
+    bytes       whether a text such as 2G is converted to a number of bytes
+    recorded    whether recipes record it
+    of          the parameter of the function: the option itself, or the group whose field it is
+    formerly    its name in earlier versions
+    spelled     its name on the command line, if it differs
+    offered     values that a page offers directly
     """
 
     name: str
@@ -124,25 +132,25 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """What it is called on the command line."""
+        """Its flag on the command line."""
         return f"--{(self.spelled or self.name).replace('_', '-')}"
 
     def read(self, value: Any) -> Any:
-        """The value as the function wants it. Raises OptionError where it is not allowed.
+        """The value for the function, converted and checked. Raises OptionError if it is not allowed.
 
-        A list may be given as text with commas between its items, a number of bytes as 2G or 800M.
+        A list may be given as a text with commas, a number of bytes as 2G or 800M.
         """
         if value is None and self.default is None:
             return None
         if self.many:
             items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
             if not isinstance(items, Sequence) or not items:
-                raise OptionError(f"{self.name} is a list of {_plural(self.type)}, and {value!r} is not.")
+                raise OptionError(f"{self.name} must be a list of {_plural(self.type)}, not {value!r}.")
             return tuple(self._one(self._parsed(item)) for item in items)
         return self._one(_bytes_of(self.name, value) if self.bytes else value)
 
     def to_json(self) -> dict[str, Any]:
-        """The option as JSON can hold it, for pages and other programs."""
+        """The option as JSON-compatible values, for pages and other programs."""
         return {
             "name": self.name,
             "type": "bytes" if self.bytes else self.type.__name__,
@@ -157,31 +165,31 @@ class Option:
         }
 
     def _parsed(self, item: Any) -> Any:
-        """An item of a list, which may be the text of a number."""
+        """An item of a list, converted from text if it is a number."""
         if not isinstance(item, str) or self.type is str:
             return item
         try:
             return self.type(item)
         except ValueError as error:
-            raise OptionError(f"{self.name} is a list of {_plural(self.type)}, and {item!r} is none.") from error
+            raise OptionError(f"{self.name} must be a list of {_plural(self.type)}, not {item!r}.") from error
 
     def _one(self, value: Any) -> Any:
         if isinstance(value, str) and value in self.words:
             return value
         if self.choices and value not in self.choices:
             near = nearest(str(value), self.choices) if isinstance(value, str) else ""
-            raise OptionError(f"{self.name} is {', '.join(self.choices)}, not {value!r}.{near}")
+            raise OptionError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}.{near}")
         number = int | float if self.type is float else self.type
         if not isinstance(value, number) or (isinstance(value, bool) and self.type is not bool):
-            words = "".join(f", or {word}" for word in self.words)
-            raise OptionError(f"{self.name} is of type {self.type.__name__}{words}, and {value!r} is not.")
+            words = "".join(f" or {word}" for word in self.words)
+            raise OptionError(f"{self.name} must be of type {self.type.__name__}{words}, not {value!r}.")
         if self.range and not self.range.least <= typing.cast("float", value) <= self.range.most:
-            raise OptionError(f"{self.name} lies in {self.range}, and {value!r} does not.")
+            raise OptionError(f"{self.name} must be in the range {self.range}, not {value!r}.")
         return value
 
 
 def read_option(name: str, hint: Any, default: Any, text: str, *, of: str = "") -> Option:
-    """The option that a parameter or a field of this type declares."""
+    """The option declared by a parameter or field: its name, type, default and help; `of` is its group."""
     kind, words = _without_words(hint)
     kind, extras = unwrapped(kind)
     found = {type(extra): extra for extra in extras}
@@ -209,7 +217,10 @@ def read_option(name: str, hint: Any, default: Any, text: str, *, of: str = "") 
 
 
 def group_options(name: str, kind: type, group: Group, default: Any, texts: Mapping[str, str]) -> Iterator[Option]:
-    """The options that a group adds to a method: the name of a preset, where there are some, and its fields."""
+    """The options that a group adds to a method: the name of a preset, if it has presets, and its fields.
+
+    `texts` are the help texts of the method's docstring; those of the dataclass's docstring are used for other fields.
+    """
     if group.presets:
         preset = next((key for key, value in group.presets.items() if value == default), None)
         yield Option(name, str, preset, texts.get(name, ""), tuple(group.presets), of=name)
@@ -224,7 +235,7 @@ def group_options(name: str, kind: type, group: Group, default: Any, texts: Mapp
 
 
 def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type without `Annotated` and `None` around it, and what it was annotated with."""
+    """A type without `Annotated` and `None` around it, and its annotations."""
     if get_origin(hint) is Annotated:
         inner, *extras = get_args(hint)
         kind, more = unwrapped(inner)
@@ -237,17 +248,17 @@ def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _without_words(hint: Any) -> tuple[Any, tuple[str, ...]]:
-    """A number's type, and the words that may stand instead: `int | Literal["auto"]`."""
+    """The number's type, and the words that are allowed instead, of `int | Literal["auto"]`."""
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
     literals = [part for part in parts if get_origin(part) is Literal]
     others = [part for part in parts if part not in literals]
     if not literals or all(part is NoneType for part in others):
         return hint, ()
-    return Union[tuple(others)], tuple(word for part in literals for word in get_args(part))  # noqa: UP007 - made here
+    return reduce(operator.or_, others), tuple(word for part in literals for word in get_args(part))
 
 
 def described(doc: str) -> dict[str, str]:
-    """The lines `name    what it does` of a docstring, with those that continue them."""
+    """The help texts in a docstring: lines `name    what it does`, with indented continuation lines."""
     texts: dict[str, str] = {}
     current: list[str] = []
     for line in doc.splitlines():
@@ -266,10 +277,10 @@ def _plural(kind: type) -> str:
 
 
 def _bytes_of(name: str, value: Any) -> Any:
-    """A number of bytes as text says it; anything but text as it is."""
+    """The number of bytes for a text such as 2G; other values unchanged."""
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG])(?:i?B)?", value.strip(), re.IGNORECASE)
     if match is None or not float(match[1]) or not math.isfinite(float(match[1])):
-        raise OptionError(f"{name} is a number of megabytes or gigabytes, such as 800M or 2G; not {value!r}.")
+        raise OptionError(f"{name} must be a number of megabytes or gigabytes, such as 800M or 2G, not {value!r}.")
     return int(float(match[1]) * _UNITS[match[2].upper()])

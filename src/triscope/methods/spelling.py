@@ -1,9 +1,9 @@
-"""How a call is spelled: the command line and the line of Python that ask the same.
+"""The command line and the line of Python that make the same call of a method.
 
     command_line(saliency, {"network": net, "images": "cat.jpg", "objective": unit})    triscope saliency cat.jpg -u 281
-    python_line(saliency, {...})                                          ts.saliency(net, "cat.jpg", "281")
+    python_line(saliency, {...})                                          ts.saliency(network, "cat.jpg", "281")
 
-Only what differs from the defaults is said.
+Arguments that equal their defaults are left out.
 """
 
 import os
@@ -34,29 +34,29 @@ _STDIN = "-"
 
 
 def command_line(method: Method[Any], arguments: Mapping[str, Any], *, style: str | None = None) -> str | None:
-    """The command that asks the same, or None where no command can (a network or an image made in Python)."""
+    """The command of a call; None if there is none, since a network or an image was made in Python."""
     words: list[str] = []
     for declared in _in_order(method):
         value = arguments.get(declared.name)
         if value is None:
             continue
-        said = _words(declared, value)
-        if said is None:
+        more = _words(declared, value)
+        if more is None:
             return None
-        words += said
-    words += [word for option, value in said_options(method, arguments) for word in _flag(option, value)]
+        words += more
+    words += [word for option, value in changed_options(method, arguments) for word in _flag(option, value)]
     words += ["--style", style] if style not in (None, "heat") else []
     network, store = arguments.get("network"), arguments.get("store")
     words += _all_network_words(network) if network is not None else []
     if store is not None and (method.takes("objective") or method.takes("query")):
         if store.note.source is None:
             return None
-        words += options_for(store.note.source)  # what of the store's network only the user may name
+        words += options_for(store.note.source)  # files of the store's network, which only the user may name
     return " ".join(map(quoted, ["triscope", method.command, *words]))
 
 
 def python_line(method: Method[Any], arguments: Mapping[str, Any], *, style: str | None = None) -> str:
-    """The line of Python that asks the same; what has no text stands by its parameter's name."""
+    """The line of Python of a call. A value without a text form is written as its parameter's name, such as `image`."""
     words: list[str] = []
     for name, declared in method.inputs.items():
         value = arguments.get(name)
@@ -64,19 +64,19 @@ def python_line(method: Method[Any], arguments: Mapping[str, Any], *, style: str
             continue
         text = _expression(declared, value)
         words.append(text if declared.positional and len(words) == _place(method, name) else f"{name}={text}")
-    words += [f"{option.name}={value!r}" for option, value in said_options(method, arguments)]
+    words += [f"{option.name}={value!r}" for option, value in changed_options(method, arguments)]
     return f"ts.{method.name}({', '.join(words)})" + (f".styled({style!r})" if style not in (None, "heat") else "")
 
 
-def said_options(method: Method[Any], arguments: Mapping[str, Any]) -> Iterator[tuple[Option, Any]]:
-    """The options that differ from their defaults."""
+def changed_options(method: Method[Any], arguments: Mapping[str, Any]) -> Iterator[tuple[Option, Any]]:
+    """The options that differ from their defaults, with their values."""
     for option in method.options:
         if option.name in arguments and arguments[option.name] != option.default:
             yield option, arguments[option.name]
 
 
 def network_words(network: Network) -> list[str] | None:
-    """The options that name a network, or None where it was made in Python."""
+    """The command-line options that name a network; None if it was made in Python."""
     if network.source is None:
         return None
     source = public_source(network.source)
@@ -89,7 +89,7 @@ def network_words(network: Network) -> list[str] | None:
 
 
 def _all_network_words(network: Network | Sequence[Network]) -> list[str]:
-    """The options that name a network, and those that stand beside it."""
+    """The command-line options that name one or several networks (`-m`, `--beside`)."""
     first, *others = [network] if isinstance(network, Network) else network
     sources = [public_source(other.source) for other in others if other.source is not None]
     words = [*(network_words(first) or []), *(word for source in sources for word in ("--beside", source["name"]))]
@@ -98,14 +98,14 @@ def _all_network_words(network: Network | Sequence[Network]) -> list[str]:
     ]
 
 
-def _paired(others: Sequence[Network]) -> bool:
-    """Whether weights can be told by their order alone: networks with published ones come last."""
+def _in_order_of_weights(others: Sequence[Network]) -> bool:
+    """Whether --beside-weights can be matched to networks by order: those with published weights come last."""
     own = ["weights" in (one.source or {}) for one in others]
     return own == sorted(own, reverse=True)
 
 
 def quoted(word: str) -> str:
-    """A word as the shell reads it; one that cannot be printed in the bytes it has, as bash and zsh read them."""
+    """A word quoted for the shell; if it has unprintable characters, as the $'...' of bash and zsh, byte by byte."""
     if word.isprintable():
         return shlex.quote(word)
     kept = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word))
@@ -113,7 +113,7 @@ def quoted(word: str) -> str:
 
 
 def _in_order(method: Method[Any]) -> list[Declared]:
-    """Inputs as the command line has them: the store after what it is asked, options at the end."""
+    """The inputs in the order of the command line: required ones first, the store after the others."""
     return sorted(method.inputs.values(), key=lambda one: (not one.required, isinstance(one.input, StoreInput)))
 
 
@@ -121,7 +121,8 @@ def _words(declared: Declared, value: Any) -> list[str] | None:
     kind = declared.input
     if isinstance(kind, NetworkInput):
         several = [value] if isinstance(value, Network) else value
-        return [] if all(network_words(one) is not None for one in several) and _paired(several[1:]) else None
+        named = all(network_words(one) is not None for one in several)
+        return [] if named and _in_order_of_weights(several[1:]) else None
     if isinstance(kind, StoreInput):
         return [_as_word(value.path.parent if value.path.name.startswith(".") else value.path)]
     if isinstance(kind, LayerInput):
@@ -144,7 +145,7 @@ def _file_words(declared: Declared, value: Any) -> list[str] | None:
 
 
 def _files(value: Any) -> list[str] | None:
-    """The files of images as words, or None where one has none; bytes are what stdin gives."""
+    """The files of images as words, `-` for bytes read from stdin; None if an image has no file."""
     if isinstance(value, ImageBatch):
         sources = [(source.path, source.sha256) for source in value.sources]
         if not all(digest for _, digest in sources):
@@ -161,7 +162,7 @@ def _files(value: Any) -> list[str] | None:
 
 
 def _as_word(path: str | os.PathLike[str]) -> str:
-    """A file by its public path; a sample photo, which is not the user's to find, by its name."""
+    """A file by its public path; a sample photo by its name, as it lies in the package."""
     text, sample = public_path(path), sample_word(path)
     if sample is not None:
         return sample

@@ -1,4 +1,4 @@
-"""Steps: how a job tells how far it is."""
+"""Steps of a long method."""
 
 import html
 import math
@@ -14,10 +14,13 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True, eq=False)
 class Step(Generic[R]):
-    """One step of a job: `index` of `total`, from 1; the mean score over the batch, and the terms it is made of.
+    """One step of a method, with the result so far. A method without iterations has one step.
 
-    `score` is NaN where a method has none. `result` is what the job returns if it is stopped here. A method that
-    answers at once has one step.
+    index       number of the step, from 1
+    total       number of steps
+    score       mean score over the batch; NaN if the method has no score
+    terms       the terms of the score, such as priors, by name
+    result      what the method returns if it is stopped here
     """
 
     index: int
@@ -31,7 +34,7 @@ class Step(Generic[R]):
         return f"<Step {self.index} of {self.total}{score}: {self.result!r}>"
 
     def _repr_html_(self) -> str:
-        """The result so far, for notebooks: its image where it has one."""
+        """The result so far, for notebooks: as an image if it can be drawn, else as text."""
         if isinstance(self.result, Drawn) and self.result.drawable:
             return image(self.result.png(), repr(self).partition(":")[0].strip("<"))
         return f"<pre>{html.escape(self.result.text() or repr(self))}</pre>"

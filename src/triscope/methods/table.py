@@ -1,8 +1,8 @@
 """Methods: functions of the library that the command line, the report and pages can call, and the table of them.
 
-`@method(question)` makes a function a `Method`. Calling one binds its arguments (words become values, see `inputs`;
-options are read and checked, see `options`), calls the function, and writes the recipe into the result. A function that
-yields steps is a long method: calling it gives the last step's result. Every method has `steps`.
+The decorator `@method(question)` makes a function a `Method`. A call of it converts the arguments (see `inputs`), reads
+and checks the options (see `options`), calls the function, and adds the recipe to the result. A function that yields
+steps is a long method: a call returns the result of the last step. Every method has `steps`.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ import torch
 from triscope import catalog
 from triscope._version import __version__
 from triscope.errors import OptionError
-from triscope.methods.inputs import Asked, Declared, Input, NetworkInput, StoreInput
+from triscope.methods.inputs import Declared, Input, NetworkInput, StoreInput, Subject
 from triscope.methods.options import Group, Option, described, group_options, read_option, unwrapped
 from triscope.methods.steps import Step
 from triscope.network import Network
@@ -32,20 +32,25 @@ from triscope.results import Drawn, Grid, ImageNote, NetworkNote, Recipe, Result
 
 R = TypeVar("R", bound=Result)
 _EMPTY = inspect.Parameter.empty
-_SHOWN = "{} reads {} channels; images show {}. Others are shown with Network(..., show=(red, green, blue))."
-_DRAWS = "{} draws random numbers in its forward pass; they follow the seed, {}."
+_CHANNELS_SHOWN = "{} reads {} channels; images show {}. Choose others by Network(..., show=(red, green, blue))."
+_RANDOM = "{} draws random numbers in its forward pass; they follow the seed, {}."
 
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """The arguments of one call: `values` as the function takes them, `options` as a recipe records them."""
+    """The arguments of one call: `values` for the function's parameters, `options` for the recipe."""
 
     values: dict[str, Any]
     options: dict[str, Any]
 
 
 class Method(Generic[R]):
-    """A verb of the library: a function with declared inputs and options."""
+    """A function with declared inputs and options, which computes a result with a recipe.
+
+    question    where, what, which or view
+    long        whether it yields steps
+    summary     the first paragraph of its docstring
+    """
 
     def __init__(self, question: str, body: Callable[..., R | Generator[Step[R]]]) -> None:
         update_wrapper(self, body)
@@ -66,7 +71,7 @@ class Method(Generic[R]):
 
     @cached_property
     def inputs(self) -> dict[str, Declared]:
-        """What the method is asked about, by the names of its parameters, in their order."""
+        """The declared inputs, by the names of the parameters, in order."""
         found = {}
         for name, parameter in self._parameters.items():
             kind = next((extra for extra in unwrapped(self._hints[name])[1] if isinstance(extra, Input)), None)
@@ -79,7 +84,7 @@ class Method(Generic[R]):
 
     @cached_property
     def groups(self) -> dict[str, tuple[type, Group]]:
-        """The parameters that are groups of options: the dataclass, and its presets."""
+        """The parameters that are groups of options: the dataclass and the declaration of each."""
         found = {}
         for name in self._parameters:
             kind, extras = unwrapped(self._hints[name])
@@ -90,7 +95,7 @@ class Method(Generic[R]):
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
-        """The method's options in the order of its signature, the fields of groups in their place."""
+        """The options in the order of the signature; a group's fields take its place."""
         texts = described(inspect.getdoc(self._body) or "")
         found: list[Option] = []
         for name, parameter in self._parameters.items():
@@ -105,7 +110,7 @@ class Method(Generic[R]):
 
     @cached_property
     def signature(self) -> inspect.Signature:
-        """What a caller may give: the function's parameters, and the fields of its groups by themselves."""
+        """The signature for callers: the function's parameters, and the fields of its groups as keyword arguments."""
         known = list(self._parameters.values())
         names = set(self._parameters)
         extra = [
@@ -117,7 +122,7 @@ class Method(Generic[R]):
 
     @cached_property
     def returns(self) -> type[R]:
-        """The kind of result."""
+        """The class of the result."""
         hint = self._hints["return"]
         if self.long:
             (step,) = get_args(hint)[:1]
@@ -129,11 +134,11 @@ class Method(Generic[R]):
         return name in self.inputs
 
     def requires(self, name: str) -> bool:
-        """Whether it cannot do without."""
+        """Whether the method has an input of this name without a default."""
         return name in self.inputs and self.inputs[name].required
 
     def schema(self) -> dict[str, Any]:
-        """The method as JSON can hold it: inputs, options with type, range, default, choices and help, result."""
+        """The method as JSON-compatible values: its inputs, options with type, range, default and help, and result."""
         return {
             "name": self.name,
             "command": self.command,
@@ -146,17 +151,17 @@ class Method(Generic[R]):
         }
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
-        """Ask. Raises OptionError for an option that is not allowed, and what the function itself raises."""
+        """Run the method. Raises OptionError for an option that is not allowed, and what the function itself raises."""
         for step in self._steps(self.bind(*args, **kwargs)):
             last = step
         return last.result
 
     def steps(self, *args: Any, **kwargs: Any) -> Iterator[Step[R]]:
-        """Ask step by step. Arguments are bound at once; leaving the iteration stops the job."""
+        """Run the method step by step. Arguments are checked at once; leaving the iteration stops the job."""
         return self._steps(self.bind(*args, **kwargs))
 
     def bind(self, *args: Any, **kwargs: Any) -> Bound:
-        """The arguments as the function takes them: options read and checked first, then words turned into values."""
+        """The arguments for the function: options are read and checked first, then inputs are converted."""
         given = self.signature.bind(*args, **{self._renamed.get(name, name): value for name, value in kwargs.items()})
         explicit = set(given.arguments)
         given.apply_defaults()
@@ -167,22 +172,22 @@ class Method(Generic[R]):
         for name in self.groups:
             values[name], fields = self._group(name, values, explicit)
             options |= fields
-        asked: Asked | None = None
+        subject: Subject | None = None
         for name, declared in self.inputs.items():
             value = declared.default if values[name] is None else values[name]
-            values[name] = declared.input.bind(value, options, asked)
+            values[name] = declared.input.bind(value, options, subject)
             if isinstance(declared.input, NetworkInput | StoreInput):
-                asked = Asked(values[name])
+                subject = Subject(values[name])
         body = {name: options[name] if name in options else values[name] for name in self._parameters}
         return Bound({name: values[name] if name in self.groups else value for name, value in body.items()}, options)
 
     @cached_property
     def _renamed(self) -> dict[str, str]:
-        """The names that options had in older versions."""
+        """The options by their names in earlier versions."""
         return {option.formerly: option.name for option in self.options if option.formerly}
 
     def _group(self, name: str, values: Mapping[str, Any], explicit: set[str]) -> tuple[Any, dict[str, Any]]:
-        """A group's value, and its options as a recipe records them."""
+        """The value of a group, and its options for the recipe."""
         kind, group = self.groups[name]
         options = [option for option in self.options if option.of == name]
         preset = next((option for option in options if option.name == name), None)
@@ -194,21 +199,21 @@ class Method(Generic[R]):
             label = preset.read(whole)
             whole = group.presets[label]
         else:
-            raise OptionError(f"{name} is a {kind.__name__}, and {whole!r} is not.")
-        said = {one.name: one.read(values[one.name]) for one in fields if one.name in explicit}
-        if group.presets:  # there, None leaves a field as the preset has it
-            said = {key: value for key, value in said.items() if value is not None}
-        made = dataclasses.replace(whole, **said)
+            raise OptionError(f"{name} must be a {kind.__name__}, not {whole!r}.")
+        changed = {one.name: one.read(values[one.name]) for one in fields if one.name in explicit}
+        if group.presets:  # then None means the preset's value
+            changed = {key: value for key, value in changed.items() if value is not None}
+        made = dataclasses.replace(whole, **changed)
         if preset is None or label is None:
-            said = {one.name: one.read(getattr(made, one.name)) for one in fields}
+            changed = {one.name: one.read(getattr(made, one.name)) for one in fields}
         named = {} if preset is None else {name: label or preset.default}
-        return made, named | {one.name: said.get(one.name) for one in fields}
+        return made, named | {one.name: changed.get(one.name) for one in fields}
 
     def _steps(self, bound: Bound) -> Iterator[Step[R]]:
         return self._long(bound) if self.long else self._short(bound)
 
     def _short(self, bound: Bound) -> Iterator[Step[R]]:
-        with _precise(bound.values):
+        with _without_autocast(bound.values):
             result = typing.cast("R", self._body(**bound.values))
         scores = getattr(result, "scores", None)
         score = float(scores.mean()) if isinstance(scores, torch.Tensor) and len(scores) else math.nan
@@ -217,14 +222,14 @@ class Method(Generic[R]):
     def _long(self, bound: Bound) -> Iterator[Step[R]]:
         with closing(typing.cast("Generator[Step[R]]", self._body(**bound.values))) as body:
             while True:
-                with _precise(bound.values):  # between two steps the caller's own modes are as they were
+                with _without_autocast(bound.values):  # between two steps, the caller's own modes are in effect
                     step = next(body, None)
                 if step is None:
                     return
                 yield dataclasses.replace(step, result=self._with_recipe(bound, step.result))
 
     def _with_recipe(self, bound: Bound, result: R) -> R:
-        """The result with its recipe, and a note where the network draws random numbers."""
+        """The result with its recipe, and with notes on random networks and on the channels shown."""
         networks: list[NetworkNote] = []
         notes: list[str] = []
         shown: dict[str, Any] = {}
@@ -244,16 +249,16 @@ class Method(Generic[R]):
                 several = [value] if isinstance(value, Network) else value
                 networks += [NetworkNote(one.name, one.source, one.fingerprint()) for one in several]
                 precision = precision or str(several[0].dtype).removeprefix("torch.")
-                notes += [_DRAWS.format(one.name, bound.options.get("seed", 0)) for one in several if one.random]
+                notes += [_RANDOM.format(one.name, bound.options.get("seed", 0)) for one in several if one.random]
                 if isinstance(result, Drawn) and not isinstance(result, Grid):
                     shown = {"show": several[0].show}
-                    notes += _unstated(several[0])
-        asked = getattr(result, "objective", None)
+                    notes += _channel_note(several[0])
+        objective = getattr(result, "objective", None)
         recipe = Recipe(
             method=self.name,
             networks=tuple(networks),
             images=tuple(images),
-            objective=str(asked) if asked is not None else None,
+            objective=str(objective) if objective is not None else None,
             directions=_directions(result),
             options=options,
             precision=precision or "float32",
@@ -270,7 +275,7 @@ METHODS: dict[str, Method[Any]] = {}
 
 
 def methods_of(question: str) -> list[Method[Any]]:
-    """The methods of a question, in the order of the catalogue, loaded."""
+    """The methods of a question (where, what, which, view) in the order of the catalogue; imports their modules."""
     found = []
     for entry in catalog.METHODS:
         if entry.question == question:
@@ -288,37 +293,37 @@ class _Decorator(typing.Protocol):
 
 
 def method(question: str) -> _Decorator:
-    """Make a function a method, and enter it in the table. `question` is where, what, which or view.
+    """Make a function a method, and add it to the table. `question` is where, what, which or view.
 
-    A generator function of steps is a long method.
+    A generator function, which yields steps, becomes a long method.
     """
 
-    def enter(body: Callable[..., Any]) -> Method[Any]:
+    def register(body: Callable[..., Any]) -> Method[Any]:
         made: Method[Any] = Method(question, body)
         METHODS[made.name] = made
         return made
 
-    return typing.cast("_Decorator", enter)
+    return typing.cast("_Decorator", register)
 
 
 def _directions(result: Result) -> dict[str, str]:
-    """The numbers of the named directions that were asked for, so that the recipe needs no file of them."""
-    asked = (getattr(result, "objective", None), *getattr(result, "further", ()))
-    return {text: numbers for one in asked if isinstance(one, Objective) for text, numbers in to_text(one).items()}
+    """The vectors of the named directions in the result's objectives, so that the recipe needs no file of them."""
+    used = (getattr(result, "objective", None), *getattr(result, "further", ()))
+    return {text: numbers for one in used if isinstance(one, Objective) for text, numbers in to_text(one).items()}
 
 
-def _unstated(network: Network) -> list[str]:
-    """What is to be said of the channels that are shown, where there are others and nobody chose."""
+def _channel_note(network: Network) -> list[str]:
+    """A note on which channels are shown, if the network has others and `show` was not given."""
     if network.show is not None or network.channels in (1, 3):
         return []
     first, *others = usual_channels(network.channels)
-    told = f"channel {first} in red and {others[0]} in cyan" if network.channels == 2 else "the first three"
-    return [_SHOWN.format(network.name, network.channels, told)]
+    shown = f"channel {first} in red and {others[0]} in cyan" if network.channels == 2 else "the first three"
+    return [_CHANNELS_SHOWN.format(network.name, network.channels, shown)]
 
 
 @contextmanager
-def _precise(values: Mapping[str, Any]) -> Iterator[None]:
-    """The caller's autocast and inference mode switched off: a method says itself in which precision it works."""
+def _without_autocast(values: Mapping[str, Any]) -> Iterator[None]:
+    """Switch off the caller's autocast and inference mode: methods choose their precision themselves."""
     network = values.get("network")
     device = network.device if isinstance(network, Network) else torch.device("cpu")
     with torch.inference_mode(mode=False), no_autocast(device):

@@ -19,7 +19,7 @@ from typing import Any
 
 from triscope.errors import StoreError, TriscopeWarning
 from triscope.images import printable, public_store
-from triscope.methods.inputs import Asked, Input
+from triscope.methods.inputs import Input, Subject
 from triscope.which.folders import walk
 from triscope.which.places.elsewhere import Elsewhere, elsewhere
 from triscope.which.places.place import LocalFile, Place
@@ -187,9 +187,9 @@ class CollectionInput(Input):
     accepts = "Collection | str"
     word: str = "DIR"
 
-    def bind(self, value: Any, given: Mapping[str, Any], asked: Asked | None) -> Collection | None:
+    def bind(self, value: Any, given: Mapping[str, Any], subject: Subject | None) -> Collection | None:
         """The collection. Raises StoreError where there is none."""
-        del given, asked
+        del given, subject
         return value if value is None or isinstance(value, Collection) else Collection(value)
 
     def recorded(self, value: Collection | None) -> str | None:
