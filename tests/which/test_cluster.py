@@ -105,7 +105,7 @@ def test_a_network_of_torchvision_is_loaded_by_workers(cluster, tmp_path):
 
 def test_a_network_that_cannot_be_sent_and_a_cluster_that_is_not_there_are_said(folder, cluster, tmp_path):
     network = Network(Holding(), size=32, name="holding")
-    with pytest.raises(ClusterError, match="holding cannot be sent to other processes: cannot pickle"):
+    with pytest.raises(ClusterError, match="holding cannot be pickled for other processes: cannot pickle"):
         build(network, folder, tmp_path / "a", layers=["output"], workers=Cluster(cluster[0].address))
     with pytest.raises(ClusterError, match="has no room for an actor of 7 CPUs"):
         _impatient(folder, cluster[0].address, tmp_path / "b")
@@ -113,7 +113,7 @@ def test_a_network_that_cannot_be_sent_and_a_cluster_that_is_not_there_are_said(
 
 def _impatient(folder, address, place):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("triscope.cluster.crew._PATIENCE", 3.0)
+        patch.setattr("triscope.cluster.crew._TIMEOUT", 3.0)
         build(tiny_network(), folder, place, layers=["1"], workers=Cluster(address, cpus=7))
 
 

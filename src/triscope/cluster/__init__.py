@@ -1,9 +1,9 @@
-"""Work on a Ray cluster: actors that each hold a copy of a network are handed batches of items and give back results.
+"""Jobs on a Ray cluster: actors, each with a copy of a network, compute results of batches of items.
 
-settings    which cluster, and what each actor takes of it
-work        what is done there: a `Work`, which is pure, and what an actor makes of it
-crew        the actors: what each of them was given, what came back, and what is done again when one is lost
-running     a job from the first item to the last result, with what happened on each node
+settings    the cluster, and the resources of each actor
+work        `Work`, the computation, which has no side effects; `Worker`, the actor that runs it
+crew        the pool of actors: distributing batches, collecting results, retrying after a failure
+running     a job, and statistics of each node
 
-Nothing but computing happens there: results come back to the one process that keeps them.
+Actors only compute: the process that started the job receives the results and writes them.
 """

@@ -1,11 +1,11 @@
-"""A job on a cluster, from its first item to its last result."""
+"""A job on a cluster."""
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from triscope.cluster.crew import Crew, Node, Outcome
+from triscope.cluster.crew import ActorPool, Node, Outcome
 from triscope.cluster.settings import Cluster, connected
 from triscope.cluster.work import Work, packed
 from triscope.network import Network
@@ -13,27 +13,27 @@ from triscope.network import Network
 
 @dataclass(frozen=True, eq=False)
 class ClusterJob:
-    """Work with a network on a cluster; results come `ordered` as their items, or as they are done."""
+    """Work with a network on a cluster. Results come in the order of the items if `ordered`, else as finished."""
 
     network: Network
     work: Work[Any, Any]
     cluster: Cluster
     ordered: bool = True
-    #: What happened on each node, by its name.
+    #: Statistics of each node, by name.
     nodes: dict[str, Node] = field(default_factory=dict)
 
     def outcomes(self, items: Iterable[Any]) -> Generator[list[Outcome]]:
-        """What came of the items, batch by batch.
+        """The outcomes of the items, batch by batch.
 
-        Raises ClusterError where no actor can be had, or the network cannot be sent.
+        Raises ClusterError if the cluster has no room for an actor, or the network cannot be pickled.
         """
         with connected(self.cluster.address) as ray:
             sent = packed(self.network, self.work, self.cluster)
-            with closing(Crew(ray, self.cluster, self.work, sent, self.nodes)) as crew:
-                yield from crew.outcomes(iter(items), ordered=self.ordered)
+            with closing(ActorPool(ray, self.cluster, self.work, sent, self.nodes)) as pool:
+                yield from pool.outcomes(iter(items), ordered=self.ordered)
 
     def told(self, of_node: Callable[[str, Node], str]) -> tuple[str, ...]:
-        """A sentence for each node: what was done there, in the words of `of_node`, and how many workers were lost."""
+        """A sentence for each node: the text of `of_node`, such as "12 units", and the number of lost workers."""
         return tuple(
             f"{name}: {of_node(name, node)}"
             + (f"; {node.died} worker{'s' * (node.died != 1)} lost" if node.died else "")

@@ -1,4 +1,4 @@
-"""Which Ray cluster computes, and what each actor takes of it."""
+"""The Ray cluster, the resources of each actor, and the connection."""
 
 import math
 import os
@@ -11,17 +11,18 @@ from typing import Any
 
 from triscope.errors import ClusterError, OptionError
 
-_KNOCKING = 20.0  # seconds in which the head of a cluster has to answer
+_CONNECT_TIMEOUT = 20.0  # seconds
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray cluster, and what each actor takes of it.
+    """A Ray cluster, and the resources of each actor.
 
-    address     where it is ("ray://host:10001", "host:6379"); None for the one that RAY_ADDRESS names or that runs on
-                this machine, else one of this machine's processors is started
-    cpus, gpus  how many processors and graphics processors an actor takes; with any of these, the network runs there
-    actors      how many there are; as many as the cluster has room for, if left out
+    address     its address ("ray://host:10001", "host:6379"); by default that in RAY_ADDRESS, else a cluster running on
+                this machine, else a new one on this machine's CPUs
+    cpus        CPUs per actor
+    gpus        GPUs per actor; above 0, the network runs on a GPU
+    actors      number of actors; by default as many as the cluster has room for
     """
 
     address: str | None = None
@@ -31,41 +32,45 @@ class Cluster:
 
     @classmethod
     def read(cls, workers: "int | str | Cluster | None") -> "Cluster | None":
-        """The cluster that `workers` names, "ray" or "ray://host:10001"; None where it is a number of threads."""
+        """The cluster for `workers` "ray" or "ray://host:10001"; None for a number of threads.
+
+        Raises OptionError for another text.
+        """
         if isinstance(workers, Cluster):
             return workers
         if not isinstance(workers, str):
             return None
         if workers != "ray" and not workers.startswith("ray://"):
-            raise OptionError(f"Workers are a number of threads, 'ray' or 'ray://HOST:PORT', not {workers!r}.")
+            raise OptionError(f"Workers must be a number of threads, 'ray' or 'ray://HOST:PORT', not {workers!r}.")
         return cls(None if workers == "ray" else workers)
 
     @property
     def threads(self) -> int:
-        """With how many threads an actor computes."""
+        """The number of threads of an actor."""
         return max(1, math.floor(self.cpus))
 
     def room(self, ray: Any) -> int:
-        """How many actors there shall be: so many as were asked for, else as the cluster has room for."""
-        there = ray.cluster_resources()
-        room = [there.get("CPU", 0) / self.cpus] if self.cpus else []
-        room += [there.get("GPU", 0) / self.gpus] if self.gpus else []
+        """The number of actors: `actors`, by default as many as the cluster has room for."""
+        resources = ray.cluster_resources()
+        room = [resources.get("CPU", 0) / self.cpus] if self.cpus else []
+        room += [resources.get("GPU", 0) / self.gpus] if self.gpus else []
         return self.actors or max(1, math.floor(min(room, default=1)))
 
     def no_room(self, ray: Any) -> ClusterError:
-        """No actor can be had."""
-        there = ray.cluster_resources()
+        """The error that the cluster has no room for an actor."""
+        resources = ray.cluster_resources()
         return ClusterError(
             f"The Ray cluster has no room for an actor of {self.cpus:g} CPUs and {self.gpus:g} GPUs; it has "
-            f"{there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs. Ask for less, or wait for nodes."
+            f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs. Request less per actor, or wait "
+            "for nodes."
         )
 
 
 def import_ray() -> Any:
-    """Ray. Raises ClusterError where it is not installed."""
+    """The package ray. Raises ClusterError if it is not installed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own parts, at import
+            warnings.simplefilter("ignore")  # Ray's own deprecation warnings
             import ray
             import ray.util
     except ImportError as error:
@@ -75,7 +80,10 @@ def import_ray() -> Any:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """Ray, connected to a cluster; left afterwards where it was not connected before. Raises ClusterError."""
+    """The package ray, connected to a cluster; disconnected afterwards, unless it was connected before.
+
+    Raises ClusterError if the cluster cannot be reached.
+    """
     ray = import_ray()
     ours = not ray.is_initialized()
     if ours:
@@ -90,8 +98,8 @@ def connected(address: str | None) -> Iterator[Any]:
 def _connect(ray: Any, address: str | None) -> None:
     address = address or os.environ.get("RAY_ADDRESS")
     try:
-        _knock(address or "")
-        if address is None and not _last_answers():
+        _check_port(address or "")
+        if address is None and not _last_cluster_is_up():
             address = "local"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -102,26 +110,27 @@ def _connect(ray: Any, address: str | None) -> None:
         ) from error
 
 
-def _last_answers() -> bool:
-    """Whether the cluster that was started last on this machine is there, where one was. Ray would go on trying to
-    reach one that was killed, as the file that names it stays behind.
+def _last_cluster_is_up() -> bool:
+    """False if the cluster that was started last on this machine was killed.
+
+    Ray's file with its address stays behind, and Ray would try to connect to it for minutes.
     """
     from ray._private.utils import read_ray_address
 
     try:
-        _knock(read_ray_address() or "")
+        _check_port(read_ray_address() or "")
     except OSError:
         return False
     return True
 
 
-def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at HOST:PORT, which Ray would go on trying for minutes."""
+def _check_port(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT, to which Ray would try to connect for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCKING).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, without a full stop; its kind where there is none."""
+    """The first line of an error's message, without a full stop; the name of its class if it has none."""
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""What is done on a cluster, and what an actor makes of it."""
+"""The work of a job on a cluster, and the actor that runs it."""
 
 import copy
 from collections.abc import Callable
@@ -16,34 +16,34 @@ Result = TypeVar("Result")
 
 
 class Work(Protocol[Item, Result]):
-    """What actors do with items, many of which make a batch. It is sent to them, so it holds plain values.
+    """The computation of results from items, in batches. It is pickled and sent to actors, so it holds plain values.
 
-    To do it twice changes nothing: it reads and computes, and writes nothing.
+    It has no side effects, so that it can be repeated: it reads and computes, and writes nothing.
     """
 
     @property
     def batch(self) -> int:
-        """How many items an actor is handed at once."""
+        """The number of items in a batch."""
         ...
 
     def begin(self, network: Network, threads: int) -> Callable[[list[Item]], list[Result]]:
-        """Called once in each actor, with its copy of the network: what makes a result of each item of a batch."""
+        """A function from a batch of items to their results. Called once per actor, with its copy of the network."""
         ...
 
     def lost(self, item: Item, tries: int) -> Result:
-        """The result of an item at which so many processes died."""
+        """The result of an item during which processes died `tries` times."""
         ...
 
 
 class Worker:
-    """What an actor holds: the network, loaded once, and the work with it."""
+    """The actor: it loads the network once, and computes batches."""
 
     def __init__(self, packed: bytes, gpus: float) -> None:
         self._packed, self._gpus = packed, gpus
         self._do: Callable[[list[Any]], list[Any]] | None = None
 
     def ready(self) -> str:
-        """Load the network; the name of the node."""
+        """Load the network. Returns the name of the node."""
         import socket
 
         import ray
@@ -51,8 +51,8 @@ class Worker:
 
         if b"torchvision" in self._packed:
             import_torchvision()
-        # Of the driver, as this class is. Unpacked here and not by Ray: what a node cannot load is an error of this
-        # call, told with the node.
+        # Unpickled here and not by Ray, so that if the node cannot load it, this call raises, and the message names
+        # the node. The bytes come from the driver, as this class does.
         module, settings, threads, work = cloudpickle.loads(self._packed)
         torch.set_num_threads(threads)
         network = Network(module.to("cuda") if self._gpus else module, **settings)
@@ -63,12 +63,12 @@ class Worker:
 
     def do(self, items: list[Any]) -> list[Any]:
         """The result of each item."""
-        assert self._do is not None  # it is asked when it is ready
+        assert self._do is not None  # `ready` has been called
         return self._do(items)
 
 
 def packed(network: Network, work: Work[Any, Any], cluster: Cluster) -> bytes:
-    """The network and the work, to be sent to actors. Raises ClusterError where it cannot be sent."""
+    """The network and the work, pickled for actors. Raises ClusterError if they cannot be pickled."""
     from ray import cloudpickle
 
     module = network.module if network.device.type == "cpu" else copy.deepcopy(network.module).cpu()
@@ -77,7 +77,7 @@ def packed(network: Network, work: Work[Any, Any], cluster: Cluster) -> bytes:
         sent: bytes = cloudpickle.dumps((module, settings, cluster.threads, work))
     except Exception as error:  # a module may hold anything
         raise ClusterError(
-            f"{network.name} cannot be sent to other processes: {first_line(error)}. Do without Ray, or let the "
-            "network hold nothing but tensors and plain values."
+            f"{network.name} cannot be pickled for other processes: {first_line(error)}. Run without Ray, or remove "
+            "everything from the module but tensors and plain values."
         ) from error
     return sent
