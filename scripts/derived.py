@@ -28,14 +28,14 @@ FILE = ROOT / "src/triscope/__init__.pyi"
 JUDGED = ROOT / "benchmarks/quality/judgement.json"
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 _BLOCK = re.compile(r"<!-- (\w+): (\w+) -->\n.*?<!-- end -->\n", re.DOTALL)
-HEAD = '''\
-"""The public face of triscope, for type checkers. Written by `make derived`; do not edit."""
+HEAD = """\
+# The public API of triscope, for type checkers. Written by `make derived`; do not edit.
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from triscope._version import __version__ as __version__
-'''
+"""
 WORDS = {
     "Fit": "triscope.network",
     "Images": "triscope.network",

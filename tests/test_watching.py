@@ -158,7 +158,7 @@ def test_a_notebook_keeps_the_picture_of_a_job_that_is_stopped(notebook):
 def test_what_is_no_picture_is_not_drawn(notebook):
     display = ProgressDisplay()
     CLOCK.now += 5
-    display.tell("3 <of> 4", 0.75, object())
+    display.update("3 <of> 4", 0.75, object())
     display.close()
     assert "<img" not in notebook.shown[0]
     assert "3 &lt;of&gt; 4" in notebook.shown[0]

@@ -1,7 +1,7 @@
 """triscope shows what a vision network has learned: where in this image, what image would, which images do.
 
-Public names are loaded when they are first used, so that `import triscope` does not wait for PyTorch; `catalog.py` says
-where each lives. Type checkers read `__init__.pyi`, which `make derived` writes.
+Public names are imported on first use, so that `import triscope` does not import PyTorch; `catalog.py` has the
+module of each. Type checkers read `__init__.pyi`, which `make derived` writes.
 """
 
 import importlib
@@ -19,7 +19,7 @@ __all__ = list(_HOMES)
 def __getattr__(name: str) -> Any:
     if name in RENAMED:
         new = RENAMED[name]
-        warnings.warn(f"triscope.{name} is called triscope.{new} now.", DeprecationWarning, stacklevel=2)
+        warnings.warn(f"triscope.{name} is deprecated; use triscope.{new}.", DeprecationWarning, stacklevel=2)
         return __getattr__(new)
     if name not in _HOMES:
         raise AttributeError(f"module 'triscope' has no attribute {name!r}")

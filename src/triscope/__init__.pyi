@@ -1,4 +1,4 @@
-"""The public face of triscope, for type checkers. Written by `make derived`; do not edit."""
+# The public API of triscope, for type checkers. Written by `make derived`; do not edit.
 
 from collections.abc import Iterator, Sequence
 from typing import Literal

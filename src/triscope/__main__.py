@@ -6,9 +6,9 @@ import sys
 
 
 def run() -> None:
-    """Run the command line. A Ctrl-C while it is loaded, which takes a moment, shows no traceback either."""
-    # OpenMP's threads wait for each other by spinning, which on a busy machine takes the time from the one waited for:
-    # a report that takes a minute took seven. It reads this when PyTorch is loaded.
+    """Run the command line. Ctrl-C shows no traceback, even while PyTorch is being imported."""
+    # By default, OpenMP's threads spin while they wait for each other, which slows down the others on a busy machine: a
+    # report took seven minutes instead of one. OpenMP reads this variable when PyTorch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from triscope.cli import main

@@ -1,12 +1,12 @@
-"""The catalogue: every method and every public name, and where it lives. Data only: nothing is imported.
+"""The catalogue: all methods, tools and public names, and their modules. Data only: nothing is imported.
 
-The public face, the table of methods, the command line's overview, the index of the documentation and pages read it.
-A method's question is where, what, which or view; `line` says in a few words what it shows.
+The public API, the table of methods, the overview of the command line, the documentation's index and pages are made
+from it. A method's `question` is where, what, which or view; `line` is a short description.
 """
 
 from dataclasses import dataclass
 
-#: The headings under which methods and commands stand, in their order.
+#: The groups of methods and commands, in order, with their headings.
 QUESTIONS = {
     "where": "Where in this image",
     "what": "What image would",
@@ -18,13 +18,13 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A method: the function of that name in `module`."""
+    """A method: the function `name` in `module`."""
 
     name: str
     module: str
     question: str
     line: str
-    #: The module of `triscope.cli` that has its command, where that is not made from its declarations alone.
+    #: The module of `triscope.cli` with its command; `build` makes commands from the method's declarations.
     cli: str = "build"
 
     @property
@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tool:
-    """A command that is no method: the `click.Command` that stands in COMMANDS of `triscope.cli.MODULE`."""
+    """A command that is not a method: the `click.Command` in COMMANDS of `triscope.cli.MODULE`."""
 
     command: str
     module: str
@@ -148,7 +148,7 @@ TOOLS = (
     Tool("completion", "completion", "tool", "shell completion of commands and options"),
 )
 
-#: The public names that are no methods, by the module they live in.
+#: The public names other than methods, by module.
 NAMES = {
     "triscope.cluster.settings": ("Cluster",),
     "triscope.errors": ("TriscopeError", "TriscopeWarning"),
@@ -190,14 +190,12 @@ NAMES = {
     "triscope.which.store": ("Store",),
 }
 
-#: Names of 0.1 that still work, with a warning, until the version after next: what each is called now.
+#: Deprecated names of 0.1, which work with a warning until the version after next, and their new names.
 RENAMED = {"Imagined": "SynthesisedImage"}
 
 
 def homes() -> dict[str, str]:
-    """The module of every public name, in the order in which they are listed: sorted, ignoring case; of two names that
-    differ in it alone, the one with the capital first.
-    """
+    """The module of every public name, sorted by name ignoring case, capitals first in a tie."""
     found = {name: module for module, names in NAMES.items() for name in names}
     found |= {entry.name: entry.module for entry in METHODS}
     return dict(sorted(found.items(), key=lambda item: (item[0].casefold(), item[0])))

@@ -1,21 +1,21 @@
-"""What can go wrong, drawn as a tree.
+"""The tree of exceptions.
 
     TriscopeError
     ├── ImageError          an image that cannot be read or used
     ├── WeightsError        a weights file that cannot be read or does not fit
-    ├── NetworkError        a network that cannot be loaded, copied or asked
+    ├── NetworkError        a network that cannot be loaded, copied or used for a method
     │   ├── LayerNotFound   a layer name that the network does not have
-    │   └── UnconfirmedNetwork  a file names a network that only the user may name
+    │   └── UnconfirmedNetwork  a network that a file names, and that the user has to confirm
     ├── ObjectiveError      a unit, class or layer position that does not exist
     ├── OptionError         an option outside its range or choices
-    ├── RecipeError         a result that cannot be made again
-    ├── ClusterError        a cluster that cannot be reached or has no room, a worker that failed there
-    └── StoreError          a collection or a store that cannot be read, written or asked
+    ├── RecipeError         a result that cannot be computed again from its recipe
+    ├── ClusterError        a cluster that cannot be reached or has no room, or a worker that failed
+    └── StoreError          a collection or a store that cannot be read, written or searched
         ├── LayerNotKept    a layer that the store does not keep
-        └── DamagedStore    the files of a store are not what triscope wrote
+        └── DamagedStore    a store whose files were damaged or changed
 
-Every message is one sentence or two: the thing, the choices, the next step. It stands where it is raised, beside the
-condition it explains; here are the kinds, and the wording that many messages share.
+A message is one or two sentences that name the thing, the choices and the next step. It is written where it is raised,
+next to the condition that it explains; this module has the classes, and wording that many messages share.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from typing import Any
 
 
 class TriscopeError(Exception):
-    """Base of every error that triscope raises on purpose; its text is meant for the user."""
+    """Base class of all errors that triscope raises deliberately. The message is meant for the user."""
 
 
 class ImageError(TriscopeError):
@@ -37,7 +37,7 @@ class WeightsError(TriscopeError):
 
 
 class NetworkError(TriscopeError):
-    """A network cannot be loaded, copied, or asked this question."""
+    """A network cannot be loaded or copied, or does not support what a method needs."""
 
 
 class LayerNotFound(NetworkError):
@@ -45,9 +45,12 @@ class LayerNotFound(NetworkError):
 
 
 class UnconfirmedNetwork(NetworkError):
-    """A file names a network that is loaded only where the user names it: a Python file, weights, a download.
+    """A file names a network that is only loaded if the user names it too: a Python file, weights, a download.
 
-    `what` was met and `why` it is not taken by itself; `options` name it on the command line, `python` in Python.
+    what        what the file names
+    options     the options that name the network on the command line
+    python      the expression for it in Python
+    why         why the user has to name it
     """
 
     def __init__(self, what: str, options: Sequence[str], python: str, why: str) -> None:
@@ -55,32 +58,32 @@ class UnconfirmedNetwork(NetworkError):
         self.what, self.why, self.python, self.options = what, why, python, tuple(options)
 
     def command(self, words: Sequence[str]) -> str:
-        """The sentence with the command to give, for a command line that was `words`."""
+        """The message with the command to run instead of the command line `words`."""
         return f"{self.what}; {self.why}: {shlex.join([*words, *self.options])}"
 
 
 class ObjectiveError(TriscopeError):
-    """The question names a class, channel or position that does not exist."""
+    """An objective has a class, channel or position that does not exist, or is not valid."""
 
 
 class OptionError(TriscopeError):
-    """An option lies outside its range or choices."""
+    """An option is outside its range or not one of its choices."""
 
 
 class RecipeError(TriscopeError):
-    """A result cannot be made again from what it carries."""
+    """A result cannot be computed again from its recipe."""
 
 
 class ClusterError(TriscopeError):
-    """A cluster cannot be reached or has no room, or a worker failed there."""
+    """A cluster cannot be reached or has no room, or a worker failed."""
 
 
 class StoreError(TriscopeError):
-    """A collection or a store cannot be read, written, or asked this."""
+    """A collection or a store cannot be read, written or searched."""
 
 
 class LayerNotKept(StoreError):
-    """The `store` does not keep `layer`, or (`whole`) not its whole maps. `said` says so without advice."""
+    """The `store` does not keep `layer`, or with `whole` not its maps. `said` is the message without the advice."""
 
     def __init__(self, said: str, store: Any, layer: str, *, whole: bool = False) -> None:
         option = "maps" if whole else "layers"
@@ -89,17 +92,17 @@ class LayerNotKept(StoreError):
 
 
 class DamagedStore(StoreError):
-    """The files of a store are not what triscope wrote."""
+    """The files of a store were damaged or changed."""
 
 
 class TriscopeWarning(UserWarning):
-    """Something the user should know, though the result stands."""
+    """A warning for the user; the result is valid."""
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
-    """A sentence naming the `count` choices most like `word`, or "" where none is like it.
+    """A sentence with the `count` choices most similar to `word`; "" if none is similar.
 
-    Starts with a space, to follow the sentence that refuses: `f"No layer {name!r}.{nearest(name, layers)}"`.
+    Starts with a space, so that it can follow a sentence: `f"No layer {name!r}.{nearest(name, layers)}"`.
     """
     known = {choice.casefold(): choice for choice in choices}
     word = word.casefold()

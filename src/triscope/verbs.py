@@ -1,4 +1,4 @@
-"""The whole table of methods: every module of the catalogue, imported."""
+"""The complete table of methods; imports all modules of the catalogue."""
 
 import importlib
 
@@ -7,6 +7,6 @@ from triscope.methods import METHODS, Method
 
 for entry in catalog.METHODS:
     importlib.import_module(entry.module)
-    METHODS[entry.name] = METHODS.pop(entry.name)  # in the order of the catalogue, whatever was imported before
+    METHODS[entry.name] = METHODS.pop(entry.name)  # in the order of the catalogue
 
 __all__ = ["Method", "METHODS"]

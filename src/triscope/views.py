@@ -1,7 +1,8 @@
-"""Views: what needs no question. The filters of a layer, the maps of a layer, the classes of an image.
+"""Views, the methods without an objective: the filters of a layer, its activation maps, the classes of an image.
 
-**When they mislead.** Only the filters of the first layer are images, because only they are laid on pixels; a deeper
-filter is laid on maps, and its pattern says little by itself. A map shows where a channel responds, not what to.
+**When they mislead.** Only the filters of the first layer can be read as images, since only they are applied to pixels;
+a deeper filter is applied to maps, and its weights mean little by themselves. An activation map shows where a channel
+is active, not what activates it.
 
 **References.** A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural
 networks", NIPS 2012 (figure 3). J. Yosinski et al., "Understanding neural networks through deep visualization", 2015.
@@ -24,7 +25,7 @@ from triscope.objectives.detection import best_boxes, box_unit
 from triscope.objectives.segmentation import class_maps, shares
 from triscope.results import Grid, Ranking
 
-_SMALLEST = 40  # pixels on the side of a filter or map, so that it can be seen
+_SMALLEST = 40  # pixels to which the side of a filter or map is enlarged
 
 
 @method("view")
@@ -37,7 +38,7 @@ def filters(
 ) -> Grid:
     """The filters of a convolution as images: the first layer's, or those of another layer.
 
-    Values (N, C, h, w), as the network holds them. The first layer of a colour network is drawn in colour, with zero as
+    Values (N, C, h, w), the weights of the layer. The first layer of a colour network is drawn in colour, with zero as
     grey. Deeper filters are drawn as one map per input channel, one row per filter, positive values red and negative
     ones blue. Several networks are shown side by side. Raises NetworkError if there is no convolution.
 
@@ -46,7 +47,7 @@ def filters(
     """
     several = [network] if isinstance(network, Network) else list(network)
     weights = [_weights(one, layer)[:most] for one in several]
-    drawn = [_filter_pictures(values, scale, most) for values in weights]
+    drawn = [_filter_images(values, scale, most) for values in weights]
     alone = len(several) == 1
     same = len({values.shape[1:] for values in weights}) == 1
     return Grid(
@@ -119,16 +120,16 @@ def predict(network: NetworkArg, images: ImagesArg, *, k: Annotated[int, Range(1
     if network.task == "boxes":
         return _boxes(network, output, k)
     if network.task == "maps":
-        told = shares(class_maps(output))
+        scores = shares(class_maps(output))
     else:
-        told = output if network.task == "number" else network.probabilities(output)
-    best = told.topk(min(k, output.shape[1]))
+        scores = output if network.task == "number" else network.probabilities(output)
+    best = scores.topk(min(k, output.shape[1]))
     names = tuple(tuple(network.class_name(index) for index in row) for row in best.indices.tolist())
     return Ranking(best.values, indices=best.indices, names=names)
 
 
 def _boxes(network: Network, output: Tensor, k: int) -> Ranking:
-    """The boxes that a detector is most certain of, each named as the unit by which it is asked."""
+    """The boxes with the highest scores, each named by its text form as a unit."""
     corners, classes, scores = best_boxes(output, k)
     names = tuple(
         tuple(
@@ -140,10 +141,10 @@ def _boxes(network: Network, output: Tensor, k: int) -> Ranking:
 
 
 def _weights(network: Network, layer: str | None) -> Tensor:
-    """The filters (N, C, h, w) of a convolution: the first one, or that of the layer named."""
+    """The filters (N, C, h, w) of the first convolution, or of the convolution `layer`."""
     convolutions = dict(_convolutions(network))
     if not convolutions:
-        raise NetworkError(f"{network.name} has no 2-D convolution, so it has no filters to show.")
+        raise NetworkError(f"{network.name} has no 2-D convolution, and so no filters to show.")
     if layer is None:
         return next(iter(convolutions.values())).weight.detach()
     if layer not in convolutions:
@@ -159,8 +160,8 @@ def _convolutions(network: Network) -> Iterator[tuple[str, nn.Conv2d]]:
     return ((layer_name(path), part) for path, part in parts if isinstance(part, nn.Conv2d))
 
 
-def _filter_pictures(weights: Tensor, scale: str, most: int) -> list[Tensor]:
-    """An image of each filter (N, C, h, w): in colour where it has three channels, else its channels in a row."""
+def _filter_images(weights: Tensor, scale: str, most: int) -> list[Tensor]:
+    """An image of each filter (N, C, h, w): in colour if it has three channels, else one map per channel in a row."""
     weights = weights.float()
     factor = max(1, _SMALLEST // max(weights.shape[2:]))
     scales = weights.flatten(1).abs().amax(1).clamp_min(1e-12)
@@ -175,11 +176,11 @@ def _filter_pictures(weights: Tensor, scale: str, most: int) -> list[Tensor]:
 
 
 def _columns(weights: Tensor) -> int | None:
-    """How many filters stand side by side: one where each is a row itself, else as many as look well."""
+    """The number of columns of the grid: one if each filter is a row of maps, else None (chosen by the grid)."""
     return None if weights.shape[1] in (1, 3) else 1
 
 
 def _strip(values: Tensor) -> Tensor:
-    """A vector (D,) as one map of 64 numbers a row, the last row filled up with zeros."""
+    """A vector (D,) as one map with 64 columns, padded with zeros."""
     columns = min(64, len(values))
     return F.pad(values, (0, -len(values) % columns)).view(-1, columns)

@@ -1,6 +1,6 @@
-"""Watching a long job: how far it is, and in a notebook the image so far.
+"""Progress of long methods on stderr, and in notebooks with the image so far.
 
-Methods never print or draw. Who wants to see them work goes through their steps with `watch`:
+Methods never print or draw. To show the progress of one, iterate over its steps with `watch`:
 
     for step in ts.watch(ts.ascend.steps(net, "tabby")):
         pass
@@ -26,15 +26,17 @@ from triscope.results import Picture, Result
 
 R = TypeVar("R", bound=Result)
 
-_SIDE = 480  # pixels that a notebook shows at most
+_SIDE = 480  # pixels of the longer side of an image in a notebook, at most
 
 
 def watch(steps: Iterable[Step[R]], *, quiet: bool = False) -> Generator[Step[R]]:
-    """The steps of a long job as they come, told of on stderr: on a terminal as one line that is rewritten, elsewhere
-    as a line every ten seconds, in a notebook as a bar with the image so far. Nothing is told where `quiet`.
+    """Iterate over the steps of a long method, and show its progress.
 
-    A job that is interrupted (Ctrl-C, a notebook's stop button) raises KeyboardInterrupt as ever; the last step that
-    came, and with it its result, stays in the caller's variable.
+    On a terminal as one line that is rewritten, elsewhere as a line on stderr every ten seconds, in a notebook as a
+    progress bar with the image so far. With `quiet`, nothing is shown.
+
+    An interruption (Ctrl-C, a notebook's stop button) raises KeyboardInterrupt as usual; the last step, with its
+    result, remains in the caller's loop variable.
     """
     display = ProgressDisplay(quiet=quiet)
     start, before, whole = time.monotonic(), None, False
@@ -44,16 +46,16 @@ def watch(steps: Iterable[Step[R]], *, quiet: bool = False) -> Generator[Step[R]
             whole = step.index == step.total
             line = progress(step, time.monotonic() - start, before)
             if step.total > 1:
-                display.tell(line, step.index / step.total, step.result, last=whole)
+                display.update(line, step.index / step.total, step.result, last=whole)
             yield step
     finally:
         if isinstance(steps, Generator):
-            steps.close()  # at once: it may have a checkpoint to write
+            steps.close()  # now, since it may write a checkpoint
         display.close(whole=whole)
 
 
 def progress(step: Step[Any], seconds: float, first: int = 0) -> str:
-    """Where a job that began after step `first` stands after `seconds`: step, score, rate, time left."""
+    """A line of progress: step, score, rate, time left. The job has run for `seconds` since step `first`."""
     rate = (step.index - first) / max(seconds, 1e-9)
     left = (step.total - step.index) / max(rate, 1e-9)
     score = "" if math.isnan(step.score) else f"   score {step.score:.4g}"
@@ -61,32 +63,35 @@ def progress(step: Step[Any], seconds: float, first: int = 0) -> str:
 
 
 class ProgressDisplay:
-    """Tells how far a job is, where and as often as suits: a terminal, a notebook, or a log."""
+    """Shows the progress of a job on a terminal, in a notebook or in a log, at suitable intervals."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._display: _Display | None = None if quiet else _display()
-        self._told = time.monotonic()
+        self._updated = time.monotonic()
 
-    def tell(self, line: str, part: float, result: object = None, *, last: bool = False) -> None:
-        """Show where it stands, if that is due: in words, as a part of the whole, and what there is. `last` is due
-        wherever something was shown before.
+    def update(self, line: str, part: float, result: object = None, *, last: bool = False) -> None:
+        """Show the progress if an update is due; the `last` one always is if something was shown before.
+
+        line        the progress in words
+        part        the finished part of the job, in [0, 1]
+        result      the result so far, which a notebook shows
         """
         if self._display is None:
             return
         now = time.monotonic()
-        if now - self._told >= self._display.every or (last and self._display.shown):
+        if now - self._updated >= self._display.every or (last and self._display.shown):
             self._display.show(line, part, result)
-            self._told = now
+            self._updated = now
 
     def close(self, *, whole: bool = True) -> None:
-        """There is nothing more to come; `whole` says whether the job came to its end."""
+        """End the display; `whole` says whether the job has finished."""
         if self._display is not None and self._display.shown:
             self._display.close(whole=whole)
 
 
 class _Display(Protocol):
-    every: float  # seconds between two words
-    shown: bool
+    every: float  # seconds between updates
+    shown: bool  # whether anything has been shown
 
     def show(self, line: str, part: float, result: object) -> None: ...
 
@@ -94,7 +99,7 @@ class _Display(Protocol):
 
 
 class _Terminal:
-    """One line, rewritten."""
+    """One line that is rewritten."""
 
     every = 0.2
     shown = False
@@ -108,7 +113,7 @@ class _Terminal:
 
 
 class _Log:
-    """A line now and then: what a batch queue writes to a file."""
+    """A line every ten seconds, for stderr in a file."""
 
     every = 10.0
     shown = False
@@ -121,7 +126,7 @@ class _Log:
 
 
 class _Notebook:
-    """A bar and the image so far, in the cell's output; when the job is done, the line alone."""
+    """A progress bar and the image so far in the cell's output; only the line when the job has finished."""
 
     every = 1.0
     shown = False
@@ -150,16 +155,16 @@ class _Notebook:
 
 
 def _display() -> _Display:
-    """What suits where this runs. IPython is asked only where it is running already."""
+    """The display for a notebook, a terminal or a log. IPython is not imported unless it is running."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is not None:  # a terminal's IPython has none
+    if getattr(shell, "kernel", None) is not None:  # IPython in a terminal has no kernel
         return _Notebook(importlib.import_module("IPython.display"))
     return _Terminal() if sys.stderr is not None and sys.stderr.isatty() else _Log()
 
 
 def _image(result: object) -> str:
-    """The image so far, small; nothing for what takes long to draw or cannot be."""
+    """The image so far as HTML, reduced in size; "" for results that are not images."""
     if not isinstance(result, Picture):
         return ""
     picture = to_pil(result.draw())
@@ -171,7 +176,7 @@ def _image(result: object) -> str:
 
 def _write(text: str) -> None:
     if sys.stderr is not None:
-        with suppress(OSError):  # nobody reads, or the disk is full: no reason to end the job
+        with suppress(OSError):  # a closed pipe or a full disk should not end the job
             sys.stderr.write(text)
             sys.stderr.flush()
 

@@ -164,7 +164,7 @@ def _tell(steps: Generator[Progress], place: Path, console: Console) -> Progress
     try:
         with closing(steps):
             for last in steps:
-                display.tell(str(last), last.done / max(1, last.total))
+                display.update(str(last), last.done / max(1, last.total))
     finally:
         display.close()
         if (place / "rows.lance").is_dir() and (stored := len(Store.open(place))):

@@ -109,7 +109,7 @@ def told(steps: Iterable[UnitProgress], out: str, console: Console) -> UnitProgr
     noted: set[str] = set()
     try:
         for last in steps:
-            display.tell(str(last), last.part)
+            display.update(str(last), last.part)
             for note in last.notes:
                 if note not in noted:
                     noted.add(note)
