@@ -361,7 +361,7 @@ def test_a_network_without_relu_is_not_asked_for_guided_backprop(photo):
     parts = sections_of(report(Network(convnet(bend=nn.Tanh), size=48), photo).html)
     for title in ("Guided backprop of the class", "The most active neuron at each depth"):
         assert parts[title].count('class="note"') == 1
-        assert "none on the way" in parts[title]
+        assert "none before this unit" in parts[title]
     assert "<img" in parts["Saliency"]
     assert "<img" in parts["Activation maps"]
 
@@ -372,7 +372,7 @@ def test_a_transformer(photo):
     parts = sections_of(report(network, photo).html)
     assert parts["Activation maps"].count("<img") == 5
     assert "4 × 4 each" in parts["Activation maps"]
-    assert "none on the way" in parts["The most active neuron at each depth"]
+    assert "none before this unit" in parts["The most active neuron at each depth"]
 
 
 def test_a_single_output_and_no_convolution(photo):

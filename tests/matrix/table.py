@@ -55,7 +55,7 @@ def _reasons(rows: Mapping[str, Cells]) -> str:
     for name, cells in rows.items():
         sentences: dict[str, list[str]] = {}
         for column, cell in cells.items():
-            if cell.verdict not in ("fine", "") and "changes what ReLUs send back" not in cell.said:
+            if cell.verdict not in ("fine", "") and "changes the gradients of ReLUs" not in cell.said:
                 sentences.setdefault(cell.said.replace("|", "/"), []).append(column)
         lines += [f"- **{name}** ({', '.join(columns)}): `{_plain(said)}`\n" for said, columns in sentences.items()]
     return "".join(lines)

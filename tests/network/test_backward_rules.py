@@ -18,7 +18,7 @@ class Doubling:
 
     name: str = "doubling"
 
-    def answer(self, call, tally):
+    def apply(self, call, tally):
         output = call.plain()
         if getattr(call.function, "__name__", "") == "conv2d":
             tally.followed["convolution"] += 1
@@ -54,7 +54,7 @@ class Rectifier(torch.autograd.Function):
 @pytest.mark.parametrize("method", [ts.guided_backprop, ts.deconvnet])
 def test_a_relu_with_a_backward_of_its_own_is_refused(method):
     module = nets.fill(nets.Forms(Rectifier.apply))
-    with pytest.raises(ts.TriscopeError, match=r"none on the way to this unit \(it has 2 Rectifier\)"):
+    with pytest.raises(ts.TriscopeError, match=r"none before this unit \(it has 2 Rectifier\)"):
         method(nets.network(module), torch.rand(1, 3, 5, 7), 0)
 
 

@@ -77,7 +77,7 @@ def test_what_is_shown_of_three_channels_can_be_stated_too():
 
 @pytest.mark.parametrize("show", [(0, 1), (0, 1, 6), -1, ()])
 def test_channels_that_cannot_be_shown_are_refused(show):
-    with pytest.raises(NetworkError, match=r"three channels .* or in one, of those from 0 to 5"):
+    with pytest.raises(NetworkError, match=r"three channels .* or one, from 0 to 5"):
         bands(show=show)
 
 
@@ -210,7 +210,7 @@ def test_one_number_is_meant_for_all_channels():
         ),
         ((123.675, 116.28, 103.53), None, r"divide both by 255: mean=\(0.485, 0.456, 0.406\), std=\(0.003922, "),
         (33.3, 78.6, r"divide both by 255: mean=\(0.1306, 0.1306, 0.1306\)"),
-        ((1354.4, 1118.2, 1042.9), (245.7, 333.0, 395.1), "divide both by what the images were divided by"),
+        ((1354.4, 1118.2, 1042.9), (245.7, 333.0, 395.1), "divide both by the number that scales the images"),
     ],
 )
 def test_statistics_of_other_images_are_noticed(mean, std, told):
@@ -221,7 +221,7 @@ def test_statistics_of_other_images_are_noticed(mean, std, told):
 def test_statistics_fit_the_channels():
     with pytest.raises(NetworkError, match="and the network reads 6 channels"):
         bands(6, channels=6, mean=(0.5,) * 3, std=0.2)
-    with pytest.raises(NetworkError, match="one number per channel, or one for all, and std is positive"):
+    with pytest.raises(NetworkError, match="one number per channel, or one for all, and std must be positive"):
         bands(6, mean=(0.5,) * 3, std=(0.2,) * 2)
 
 

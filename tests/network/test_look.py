@@ -286,7 +286,7 @@ class Choosing(nn.Module):
 def test_a_layer_that_did_not_run_is_said_so():
     network = nets.network(nets.fill(Choosing()), mean=None, std=None)
     assert network.look(torch.full((1, 3, 5, 7), 0.9), ["bright"])["bright"].shape == (1, 4, 3, 5)
-    with pytest.raises(NetworkError, match="gave no tensor for bright on this image"):
+    with pytest.raises(NetworkError, match="did not compute bright for this image"):
         network.look(torch.full((1, 3, 5, 7), 0.1), ["bright"])
 
 
@@ -308,7 +308,7 @@ def test_images_the_network_cannot_take_are_refused_in_a_sentence():
 
 @pytest.mark.parametrize("bad", [{"mean": (0.5,)}, {"std": (1, 0, 1)}, {"mean": (0.5, 0.5)}])
 def test_statistics_that_do_not_fit_are_refused(bad):
-    with pytest.raises(NetworkError, match="one number per channel, or one for all, and std is positive"):
+    with pytest.raises(NetworkError, match="one number per channel, or one for all, and std must be positive"):
         nets.network(nets.cnn(), **bad)
 
 

@@ -105,7 +105,7 @@ def test_what_is_asked_of_one_pass_over_several_pictures_is_refused(ask):
             return super().forward(x).relu()
 
     net = ts.Network(nets.fill(WithRelu()), size=32)
-    with pytest.raises(NetworkError, match="WithRelu says of an image in norm depends on the images beside it, so"):
+    with pytest.raises(NetworkError, match="activations of WithRelu in norm depend on the other images of the batch"):
         ask(net, IMAGES)
     assert ask(net, IMAGES[:1]).values.isfinite().all()
 

@@ -148,7 +148,7 @@ class Handmade(Base):
 
 @pytest.mark.parametrize("way", ["guided", "deconvnet"])
 def test_a_relu_of_the_users_own_is_never_the_plain_gradient_silently(way):
-    with pytest.raises(NetworkError, match=r"has none on the way to this unit \(it has 2 Clamped"):
+    with pytest.raises(NetworkError, match=r"has none before this unit \(it has 2 Clamped"):
         WAYS[way](ts.Network(Handmade(), size=32))
 
 

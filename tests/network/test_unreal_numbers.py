@@ -55,7 +55,7 @@ def test_a_layer_of_other_numbers_is_listed_and_refused_and_the_rest_is_answered
     net = ts.Network(module, size=16)
     assert net.layers["odd"].note == f"gives {said}"
     for ask in (lambda: ts.activations(net, IMAGES[:1], "odd"), lambda: ts.saliency(net, IMAGES, ts.unit("odd:1"))):
-        with pytest.raises(TriscopeError, match=r"odd gives .*, of which nothing can be asked"):
+        with pytest.raises(TriscopeError, match=r"odd gives .*, so it cannot be used"):
             ask()
     seen = net.look(IMAGES, ["body", "output"])
     torch.testing.assert_close(seen["output"], module(IMAGES))

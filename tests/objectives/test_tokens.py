@@ -97,7 +97,7 @@ def test_what_has_no_tokens_is_refused(network, images):
     with pytest.raises(NetworkError, match="head gives 5 for an image, and no tokens"):
         ts.saliency(network, images, "head:1@token0")
     bare = ts.Network(nets.fill(nets.Tokens(extra=0)).double(), size=SIZE)
-    with pytest.raises(NetworkError, match="norm has no class token: nothing stands before its positions"):
+    with pytest.raises(NetworkError, match="norm has no class token: there are no tokens before its positions"):
         ts.saliency(bare, images, "norm:1@class")
     with pytest.raises(ObjectiveError, match="norm has tokens 0 to 13 here"):
         ts.saliency(network, images, "norm:1@token14")

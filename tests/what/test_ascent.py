@@ -8,7 +8,7 @@ from torch import nn
 from tests.nets import network as tiny
 from triscope.errors import NetworkError, ObjectiveError, OptionError, TriscopeWarning
 from triscope.network import Network
-from triscope.network.backward_rules import WAKING, following
+from triscope.network.backward_rules import REDIRECTED, following
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
@@ -239,11 +239,11 @@ def test_a_unit_that_ends_silent_is_said():
     [nn.ReLU(), nn.ReLU(inplace=True), torch.relu, nn.ReLU6()],
     ids=["module", "in-place", "function", "relu6"],
 )
-def test_waking_lets_through_the_gradient_and_at_silent_units_a_little_of_what_would_raise_them(relu):
+def test_the_redirected_gradient_has_a_little_of_positive_gradients_at_inactive_units(relu):
     before = torch.tensor([-1.0, -1.0, 2.0, 2.0, 9.0])
     way = torch.tensor([3.0, -3.0, 3.0, -3.0, 3.0])
     leaf = before.clone().requires_grad_()
-    with following(WAKING):
+    with following(REDIRECTED):
         score = (relu(leaf.clone()) * way).sum()
     (found,) = torch.autograd.grad(score, leaf)
     expected = torch.tensor([0.03, 0, 3, -3, 0 if isinstance(relu, nn.ReLU6) else 3])

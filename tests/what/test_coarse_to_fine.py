@@ -781,7 +781,7 @@ def test_strips_leave_what_they_cannot_do_to_the_whole_pass(vgg):
     strips = RowTiled(vgg, 5, 8)
     picture = photo(1, (32, 32), torch.float64)
     torch.testing.assert_close(strips.look(picture, ["output"])["output"], vgg.look(picture, ["output"])["output"])
-    with pytest.raises(NetworkError, match="not a row of features"):
+    with pytest.raises(NetworkError, match=r"has no nn\.Sequential `features`"):
         RowTiled(nets.network(), 1, 8)
     with pytest.raises(NetworkError, match="reads images of 3 channels"):
         strips.look(torch.rand(1, 1, 32, 32, dtype=torch.float64), ["features.1"])

@@ -298,7 +298,7 @@ def test_a_network_without_layers_of_weights_is_refused():
         def forward(self, x):
             return x.mean((2, 3))
 
-    with pytest.raises(ts.TriscopeError, match="has none on the way to this unit"):
+    with pytest.raises(ts.TriscopeError, match="has none before this unit"):
         ts.relevance(nets.network(Mean()), torch.rand(1, 3, 5, 7), 0)
 
 

@@ -247,7 +247,7 @@ def test_an_inner_unit_and_an_inner_layer_follow_the_rule():
 
 def test_a_network_without_relu_is_refused():
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(ts.TriscopeError, match=r"none on the way to this unit \(it has 1 gelu\)"):
+    with pytest.raises(ts.TriscopeError, match=r"none before this unit \(it has 1 gelu\)"):
         ts.guided_backprop(nets.network(nets.fill(module)), torch.rand(1, 3, 5, 7), 0)
 
 

@@ -1,4 +1,4 @@
-"""Networks: borrowed, asked through a twin, never changed."""
+"""Networks: the user's module, run as a copy with shared weights (the twin), and never changed."""
 
 from triscope.network.layers import Layer, Layers
 from triscope.network.loading.zoo import load

@@ -1,4 +1,4 @@
-"""What the numbers of a network's output are: classes, their probabilities, or neither."""
+"""The output of a network: its shape and task, the number of classes, their probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network gives, as the passes showed that found its layers.
+    """The output of a network, as found by the pass that finds its layers.
 
-    `shape` is that of its output for one image, and None where it has none (`why` says the reason). `task` says what
-    the numbers are, as far as that is certain.
+    shape       that of the output for one image; None if there is no usable output
+    task        what the output is, as far as that is certain (see `triscope.objectives.outputs`)
+    why         the reason, if there is no usable output
     """
 
     shape: tuple[int, ...] | None
@@ -29,26 +30,24 @@ class Answer:
 
     @classmethod
     def of(cls, twin: nn.Module, shape: tuple[int, ...] | None, outputs: Sequence[object]) -> "Answer":
-        """Read of what passes of `twin` gave, whose output has `shape` for one image."""
+        """From the `outputs` of passes of `twin`, whose output has `shape` for one image."""
         why = next((output.why for output in outputs if isinstance(output, NoOutput)), cls.why)
-        if (
-            getattr(twin, "num_classes", None) == 0 and shape and len(shape) == 1
-        ):  # so timm says: its head was taken off
+        if getattr(twin, "num_classes", None) == 0 and shape and len(shape) == 1:  # timm's mark of a removed head
             return cls(shape, "embedding", why)
         rows = [one for one in outputs if isinstance(one, Tensor) and one.ndim == 2 and one.shape[1:] == shape]
         return cls(shape, guess_task(shape or (), rows), why)
 
     def require_same(self, output: Tensor, network: str) -> None:
-        """Raise NetworkError where an output is of another length than those of the passes that found the layers."""
+        """Raise NetworkError if an output (B, K) has another length than in the pass that found the layers."""
         if self.shape and len(self.shape) == 1 and output.ndim == 2 and output.shape[1:] != self.shape:
             raise NetworkError(
                 f"{network} gives {self.shape[0]} numbers for each of two images, and {output.shape[1]} for each of "
-                f"{len(output)}, so they say nothing of an image. Inner units (LAYER:CHANNEL) can be asked."
+                f"{len(output)}, so they do not belong to single images. Use an inner unit, LAYER:CHANNEL."
             )
 
 
 def classes_of(network: "Network", answer: Answer) -> int:
-    """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
+    """The number of classes of an image. Raises NetworkError if the output is not one score per class."""
     if network.missing:
         raise NetworkError(
             f"The classifier of {network.name} is missing from its weights ({', '.join(sorted(network.missing))}), so "
@@ -67,7 +66,7 @@ def classes_of(network: "Network", answer: Answer) -> int:
 
 
 def count_classes(network: "Network", answer: Answer) -> int:
-    """How many classes an image, a position of the output or a box may be of. Raises NetworkError for none."""
+    """The number of classes of an image, a position of the output or a box. Raises NetworkError if there are none."""
     shape = answer.shape or ()
     if len(shape) == 3 and network.task == "maps" and not network.missing:
         return shape[0]
@@ -77,11 +76,11 @@ def count_classes(network: "Network", answer: Answer) -> int:
 
 
 def probabilities(network: "Network", output: Tensor) -> Tensor:
-    """The probabilities that an output (B, K) stands for: (B, K). Raises NetworkError where it stands for none."""
+    """The probabilities for an output (B, K): (B, K). Raises NetworkError if it is an embedding or a number."""
     if network.task in ("embedding", "number"):
         what = "an embedding" if network.task == "embedding" else "one number"
         raise NetworkError(
-            f"{network.name} gives {what} for an image, and no probabilities. If its outputs are scores, say so: "
+            f"{network.name} gives {what} for an image, and no probabilities. If its outputs are scores, state it: "
             'Network(..., task="classes"), "binary" or "labels".'
         )
     return output.softmax(1) if network.task == "classes" else log_probabilities(output, network.task).exp()

@@ -1,16 +1,16 @@
-"""Why no gradient comes back through a network, found by a pass that is watched.
+"""Finding out why a network has no gradient.
 
-A forward that stops its gradient still answers, so that only the way back shows it: `torch.no_grad`, `detach`, a
-checkpoint with `use_reentrant=True`, a quantised layer.
-What is seen in such a pass is named with the line it stands in.
+A forward pass that stops gradients (`torch.no_grad`, `detach`, a checkpoint with `use_reentrant=True`, a quantised
+layer) still has a result; only the backward pass fails. Then one more pass is observed, and the error names the line
+that stops the gradient.
 """
 
-import sys
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from triscope.network.network import Network
 
 _TORCH, _OURS = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])
-_DETACHING = (Tensor.detach, Tensor.detach_, torch.detach, Tensor.data.__get__)  # type: ignore[attr-defined]
+_DETACHING = (Tensor.detach, Tensor.detach_, torch.detach, cast("property", Tensor.data).__get__)
 
 
 @contextmanager
 def differentiating(network: "Network", asked: Objective, layer: str = "input") -> Iterator[None]:
-    """What autograd raises on the way back becomes one sentence that names the likely reason."""
+    """Within this context, an error of autograd becomes a NetworkError that names the likely reason."""
     try:
         yield
     except NetworkError:
@@ -41,9 +41,9 @@ def differentiating(network: "Network", asked: Objective, layer: str = "input") 
 def no_gradient(
     network: "Network", asked: Objective, layer: str = "input", error: Exception | None = None
 ) -> NetworkError:
-    """The error that says why no gradient of a question reaches `layer`."""
-    question = in_full(asked)
-    missing = f"{question} has no gradient at {layer} of {network.name}"
+    """The error that an objective has no gradient at `layer`, with the likely reason."""
+    objective = in_full(asked)
+    missing = f"{objective} has no gradient at {layer} of {network.name}"
     if "CheckpointError" in (type(error).__name__, *(base.__name__ for base in type(error).__mro__)):
         return NetworkError(
             f"{missing}: a part of it runs in a gradient checkpoint, whose second computation differs from the "
@@ -52,31 +52,31 @@ def no_gradient(
     if (reason := _reason(network)) and (error is not None or _comes_before(network, layer, asked.needs)):
         return NetworkError(f"{missing}: {reason}.")
     if error is not None:
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        return NetworkError(f"{missing}: {told[0].rstrip('.')}.")
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return NetworkError(f"{missing}: {lines[0].rstrip('.')}.")
     return NetworkError(
-        f"{question} does not depend on {layer} of {network.name}; choose a layer that comes before it."
+        f"{objective} does not depend on {layer} of {network.name}; choose a layer that comes before it."
     )
 
 
 def in_full(asked: Objective) -> str:
-    """A question in words, with the layers that it reads."""
+    """An objective's text form, with the layers that it reads."""
     return f"{asked} (which reads {', '.join(sorted(need.layer for need in asked.needs))})"
 
 
 def _comes_before(network: "Network", layer: str, needs: Iterable[Need]) -> bool:
-    """Whether a layer comes before one that is read, so that a gradient could come back to it."""
+    """Whether a layer comes before one that is read, so that there could be a gradient at it."""
     order = {name: place for place, name in enumerate(["input", *network.layers])}
     last = len(order)
     return any(order.get(need.layer, last) > order.get(layer, last) for need in needs)
 
 
 def _reason(network: "Network") -> str | None:
-    """What in the network's forward stops gradients, as the end of a sentence."""
+    """What stops gradients in the network's forward pass, as the end of a sentence; None if nothing was found."""
     if (path := quantised_part(network.module)) is not None:
         return f"its layer {path or 'output'} is quantised, and has none; give the float network"
     grey = torch.full((1, network.channels, *network.size), 0.5, dtype=network.dtype, device=network.device)
-    watch = _Watch()
+    watch = _GradientWatch()
     try:
         with torch.enable_grad(), watch:
             network.look(grey, ["output"], leaf="input")
@@ -85,8 +85,8 @@ def _reason(network: "Network") -> str | None:
     return watch.found
 
 
-class _Watch(TorchFunctionMode):
-    """Notes the first thing in code that is neither torch's nor ours by which a gradient ends."""
+class _GradientWatch(TorchFunctionMode):
+    """Finds the first call, in code that is neither PyTorch's nor triscope's, that stops a gradient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,9 +107,9 @@ class _Watch(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def _note(self, what: str, advice: str) -> None:
-        frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the way to the caller's own line
+        frame = inspect.currentframe()
         reentrant = False
-        while frame is not None and frame.f_code.co_filename.startswith(_TORCH):
+        while frame is not None and frame.f_code.co_filename.startswith((_TORCH, __file__)):
             reentrant |= frame.f_code.co_filename == torch.utils.checkpoint.__file__
             frame = frame.f_back
         if frame is None or frame.f_code.co_filename.startswith(_OURS):

@@ -1,17 +1,16 @@
-"""What a network draws: random numbers in its forward pass, as a dropout that is always on, a VAE or an MAE has them.
+"""Random numbers in a network's forward pass, such as a dropout that is always on, a VAE or an MAE.
 
-The global generator is the caller's, so that a network may neither move it nor depend on it. While `Draws` is entered,
-every function of torch that draws is given a state of its own, made from a seed, and the generator is put back right
-after it. It is a mode over torch's operators, and only in the thread that entered it. It slows a pass down, so that
-`Network` enters it once for each network, and from then on only where the network was found to draw.
+The global generators belong to the caller, so a network must neither advance nor depend on them. Within `Draws`, every
+operator of PyTorch that draws random numbers uses a separate state, made from a seed, and the global generator is
+restored right after it. `Draws` is a mode over operators, active only in the thread that entered it. It slows a pass
+down, so `Network` uses it for the first pass, and then only for networks that were found to draw.
 
-Python's and NumPy's global generators cannot be watched in this way. A first pass tells whether they were drawn from;
-where they were, they are given a state of their own during the whole of every pass that follows.
+Calls to the global generators of Python and NumPy cannot be intercepted. The first pass shows whether they were used;
+if so, they get a separate state during each of the following passes.
 
-**What it does not do.** One generator cannot be two things at once: while an operator draws, another thread that draws
-from the global generator at that very moment gets numbers of this state, and of Python's and NumPy's during a pass that
-draws from them. (Two networks asked in two threads wait for each other.) Draws in the parts of a network that are
-computed again on the way back (torch.utils.checkpoint) are not seen.
+**Limits.** Another thread that draws from a global generator at the moment when an operator does gets numbers from the
+separate state; with Python's and NumPy's generators, during the whole pass. (Two networks in two threads wait for each
+other.) Draws in checkpointed parts (torch.utils.checkpoint), which the backward pass computes again, are not covered.
 """
 
 import random
@@ -26,15 +25,15 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
 
-#: Held while a global generator is not as its owner left it.
-_AWAY = threading.RLock()
+#: Held while a global generator has another state than its owner's.
+_REPLACED = threading.RLock()
 
 
 class Draws(TorchDispatchMode):
-    """While entered, what is drawn follows `seed`; `drew` says whether anything was.
+    """Within this mode, random numbers follow `seed`; afterwards `drew` says whether there were any.
 
-    `python` says that Python's and NumPy's generators follow it, too. Otherwise `unseeded` says whether they were drawn
-    from; they are put back to where they were.
+    With `python`, those of Python's and NumPy's global generators follow it, too. Without, `unseeded` says whether
+    numbers were drawn from them; their states are restored.
     """
 
     def __init__(self, seed: int, *, python: bool = False) -> None:
@@ -43,20 +42,20 @@ class Draws(TorchDispatchMode):
         self._seed = seed
         self._states: dict[torch.device, Tensor] = {}
         self._python = python
-        self._others: list[tuple[Any, Any]] = []  # Python's and NumPy's, as they were and as they began
+        self._others: list[tuple[Any, Any]] = []  # Python's and NumPy's states before the pass, and at its start
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No: what is asked is never compiled, and to load the compiler takes seconds."""
+        """No: networks are never compiled here, and importing the compiler takes seconds."""
         return False
 
     def __enter__(self) -> Self:
-        """As the class above has it, without its flags: they are the process's, and two threads would mix them up."""
+        """Like the base class, without its flags, which are global and would be mixed up by two threads."""
         before = begun = _others()
         if self._python:
-            _AWAY.acquire()
+            _REPLACED.acquire()
             random.seed(self._seed)
-            np.random.seed(self._seed % 2**32)  # noqa: NPY002 - the global one is what a network may draw from
+            np.random.seed(self._seed % 2**32)  # noqa: NPY002 - networks may draw from the global generator
             begun = _others()
         self._others = [before, begun]
         _push_mode(self)
@@ -68,10 +67,10 @@ class Draws(TorchDispatchMode):
         moved = not _same(_others(), begun)
         if moved or self._python:
             random.setstate(before[0])
-            np.random.set_state(before[1])  # noqa: NPY002 - the global one is the caller's, and is put back
+            np.random.set_state(before[1])  # noqa: NPY002 - the caller's global generator is restored
         self.drew, self.unseeded = self.drew or moved, moved and not self._python
         if self._python:
-            _AWAY.release()
+            _REPLACED.release()
 
     def __torch_dispatch__(
         self,
@@ -80,21 +79,21 @@ class Draws(TorchDispatchMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The operator, from a state of our own where it may draw from a global generator."""
+        """The operator; with the separate state if it may draw from a global generator."""
         kwargs = kwargs or {}
-        if not _may_draw(func) or any(isinstance(value, torch.Generator) for value in (*args, *kwargs.values())):
+        if not _is_random(func) or any(isinstance(value, torch.Generator) for value in (*args, *kwargs.values())):
             return func(*args, **kwargs)
-        with _AWAY:
+        with _REPLACED:
             return self._drawn(_generators(args, kwargs), lambda: func(*args, **kwargs))
 
-    def _drawn(self, generators: Mapping[torch.device, torch.Generator], ask: Callable[[], Any]) -> Any:
+    def _drawn(self, generators: Mapping[torch.device, torch.Generator], run: Callable[[], Any]) -> Any:
         before = {device: generator.get_state() for device, generator in generators.items()}
         for device, generator in generators.items():
             if device not in self._states:
                 self._states[device] = torch.Generator(device).manual_seed(self._seed).get_state()
             generator.set_state(self._states[device])
         try:
-            return ask()
+            return run()
         finally:
             for device, generator in generators.items():
                 after = generator.get_state()
@@ -105,7 +104,7 @@ class Draws(TorchDispatchMode):
 
 def _others() -> tuple[Any, Any]:
     """The states of Python's and NumPy's global generators."""
-    return random.getstate(), np.random.get_state()  # noqa: NPY002 - whether the global one moves is the question
+    return random.getstate(), np.random.get_state()  # noqa: NPY002 - shows whether the global generator was used
 
 
 def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
@@ -114,20 +113,20 @@ def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
 
 
 @cache
-def _may_draw(func: Callable[..., Any]) -> bool:
-    """Whether an operator draws random numbers, as far as its own declaration says."""
+def _is_random(func: Callable[..., Any]) -> bool:
+    """Whether an operator declares that it draws random numbers."""
     return torch.Tag.nondeterministic_seeded in getattr(func, "tags", ())
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """While entered, the global generators follow `seed`; afterwards they are as before. For weights at random.
+    """Within this context, PyTorch's global generators follow `seed`; afterwards they are restored. For random weights.
 
-    Those of GPUs are left alone where no GPU was used yet: to seed them is to change what they will be.
+    Generators of GPUs are left alone if no GPU has been used yet, since seeding would change their first numbers.
     """
     used = torch.cuda.is_initialized()
     generators = [torch.default_generator, *(torch.cuda.default_generators if used else ())]
-    with _AWAY:
+    with _REPLACED:
         before = [generator.get_state() for generator in generators]
         try:
             for generator in generators:
@@ -139,9 +138,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _generators(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[torch.device, torch.Generator]:
-    """The global generators that an operator may draw from: the processor's, and those of the devices it is about."""
+    """The global generators that an operator may draw from: the CPU's, and those of its arguments' devices."""
     about = {value.device for value in (*args, *kwargs.values()) if isinstance(value, Tensor)}
     if kwargs.get("device") is not None:
-        about.add(torch.empty(0, device=kwargs["device"]).device)  # which has a number: cuda is cuda:0, or another
+        about.add(torch.empty(0, device=kwargs["device"]).device)  # with the index that `cuda` leaves out
     found = {torch.device("cpu"): torch.default_generator}
     return found | {device: torch.cuda.default_generators[device.index] for device in about if device.type == "cuda"}

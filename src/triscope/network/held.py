@@ -1,8 +1,7 @@
-"""What modules hold beside their weights: attributes, lists, caches, counters, configurations, generators.
+"""The state of modules other than weights: attributes, lists, caches, counters, configurations, generators.
 
-A module may write to them as it answers, and its owner may change them between questions. So what a twin holds is put
-back before each pass, and a module that holds something else than it did gets a new twin. Both are told by identity,
-object by object: nothing is compared by value.
+A module may write to it during a pass, and its owner may change it between passes. So the state of a twin is restored
+before each pass, and a module whose state has changed gets a new twin. Objects are compared by identity, not by value.
 """
 
 import random
@@ -21,35 +20,35 @@ from triscope.network.user_hooks import HOOKS
 _ATOMS = (bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device, torch.Size)
 _SEQUENCES = (list, set, deque, tuple, frozenset)
 _CLOSED = (FunctionType, BuiltinFunctionType, MethodType, ModuleType)
-#: What every module has; of that, what it is made of and its hooks are looked at.
-_MACHINERY = frozenset(vars(nn.Module()))
+#: The attributes of every module. Of these, only the tables of parts and of hooks are part of the state.
+_STANDARD = frozenset(vars(nn.Module()))
 _PARTS = ("_parameters", "_buffers", "_modules")
-_SWITCHED = "training"  # a twin is not in training, whatever the module is
+_TRAINING = "training"  # the flag, which is False in a twin whatever it is in the module
 
 Container: TypeAlias = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
-#: What has numbers or a state of its own, which may be written in place.
+#: Objects whose contents may be written in place: tensors, arrays, random generators.
 Written: TypeAlias = Tensor | torch.Generator | np.ndarray[Any, Any] | np.random.Generator | random.Random
 _WRITTEN = (Tensor, torch.Generator, np.ndarray, np.random.Generator, random.Random)
 
 
-class Held:
-    """What a module and its parts hold now: whether that is still so, and how to put it back."""
+class ModuleState:
+    """The state of a module and its parts at the moment of construction, to detect changes and to restore it."""
 
     def __init__(self, module: nn.Module) -> None:
         self.written: list[Written] = []
-        self._dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []  # with their keys, and values
-        self._bare: list[dict[str, Any]] = []  # tables of parts and hooks that are empty
+        self._dicts: list[tuple[dict[Any, Any], list[Any], list[Any]]] = []  # with their keys and values
+        self._empty: list[dict[str, Any]] = []  # tables of parts and hooks that were empty
         self._others: list[tuple[list[Any] | set[Any] | deque[Any], list[Any]]] = []
-        self._seen: dict[int, object] = {}  # held, so that an identity stays that of one object
+        self._seen: dict[int, object] = {}  # keeps the objects alive, so that an id stays that of one object
         waiting: list[object] = [module]
         while waiting:
             waiting += self._note(waiting.pop())
 
-    def put_back(self) -> None:
-        """What was replaced is put back, what was added is taken away."""
+    def restore(self) -> None:
+        """Restore what was replaced or removed, and remove what was added. In-place changes of `written` remain."""
         for container, kept in list(self.changes()):
             if isinstance(container, dict):
-                for name in [name for name in container if name not in kept and name != _SWITCHED]:
+                for name in [name for name in container if name not in kept and name != _TRAINING]:
                     del container[name]
                 container.update(kept)
             elif isinstance(container, list):
@@ -59,19 +58,19 @@ class Held:
                 container.update(kept) if isinstance(container, set) else container.extend(kept)
 
     def changes(self) -> Iterator[tuple[Container, Any]]:
-        """The containers in which something was replaced, added or taken away, with what they have held."""
+        """The containers in which something was replaced, added or removed, with their original contents."""
         for held, names, values in self._dicts:
-            more = len(names) + (_SWITCHED in held)
+            more = len(names) + (_TRAINING in held)
             if len(held) != more or not all(map(is_, map(held.get, names), values)):
                 yield held, dict(zip(names, values, strict=True))
-        if any(self._bare):
-            yield from ((table, {}) for table in self._bare if table)
+        if any(self._empty):
+            yield from ((table, {}) for table in self._empty if table)
         for container, kept in self._others:
             if len(container) != len(kept) or not all(map(is_, container, kept)):
                 yield container, kept
 
     def _note(self, value: object) -> Sequence[object]:
-        """Note one object; what it holds comes back."""
+        """Record one object; returns the objects that it contains."""
         if isinstance(value, _ATOMS + _CLOSED) or id(value) in self._seen:
             return ()
         self._seen[id(value)] = value
@@ -94,17 +93,17 @@ class Held:
             if table:
                 self._note_dict(table)
             else:
-                self._bare.append(table)
-        own = [inner for name, inner in held.items() if name not in _MACHINERY]
+                self._empty.append(table)
+        own = [inner for name, inner in held.items() if name not in _STANDARD]
         return [*own, *(inner for table in parts for inner in table.values())]
 
     def _note_dict(self, held: dict[Any, Any]) -> None:
-        names = [name for name in held if name != _SWITCHED]
+        names = [name for name in held if name != _TRAINING]
         self._dicts.append((held, names, [held[name] for name in names]))
 
 
 def write(ours: Written, theirs: Written) -> None:
-    """Give a copy the numbers, or the state, of what it is a copy of."""
+    """Copy the values or the state of `theirs` into its copy `ours`."""
     match ours, theirs:
         case Tensor(), Tensor():
             ours.copy_(theirs)

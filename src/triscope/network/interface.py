@@ -1,11 +1,11 @@
-"""How a module is called with images, and which tensor of what it returns is the network's output.
+"""How a module is called with images, and which tensor of its return value is the network's output.
 
-    Network(m, output="logits")                             a key or attribute of what forward returns; "0", or "a.b"
-    Network(m, output=lambda y: y[0][:, 4:].amax(2))        a function of it
+    Network(m, output="logits")                             a key or attribute of the return value; "0", or "a.b"
+    Network(m, output=lambda y: y[0][:, 4:].amax(2))        a function of the return value
     Network(m, call=lambda m, x: m(pixel_values=x))         how the module is called: keywords, further inputs, a list
 
-Left to itself ("auto"), the output is what is returned where that is a tensor, the only tensor in it where there is
-one, or else what is called `logits` or `out`.
+By default ("auto"), the output is the return value if it is a tensor, else the only tensor in it, else the one called
+`logits` or `out`.
 """
 
 import dataclasses
@@ -19,17 +19,17 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 
-#: Which tensor is the output: "auto", a key, attribute or index (dotted for what lies deeper), or a function.
+#: Which tensor is the output: "auto", a key, attribute or index (dotted for nested ones), or a function.
 Output: TypeAlias = str | int | Callable[[Any], Any]
-#: How a module is called with images as it expects them (B, C, H, W).
+#: A function that calls a module with normalised images (B, C, H, W).
 Call: TypeAlias = Callable[[nn.Module, Tensor], Any]
 
 _USUAL = ("logits", "out")
-_SHOWN = 8
+_SHOWN = 8  # tensors that a message lists
 
 
 class NoOutput:
-    """What a pass has instead of an output, and why."""
+    """Stands for the output of a pass that has none; `why` is the reason, as part of a sentence."""
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -37,20 +37,20 @@ class NoOutput:
 
 @dataclass(frozen=True)
 class Interface:
-    """How a module is called, and which tensor of its answer is the output."""
+    """How a module is called, and which tensor of its return value is the output."""
 
     call: Call | None = None
     output: Output = "auto"
 
     def __call__(self, module: nn.Module, images: Tensor) -> Tensor | NoOutput:
-        """The output of a pass. Raises NetworkError where the module wants other arguments than images."""
+        """The output of a pass. Raises NetworkError if the module needs other arguments than images."""
         if self.call is None:
             require_images_alone(module)
             return take(module(images), self.output)
         return take(self.call(module, images), self.output)
 
     def __str__(self) -> str:
-        """What was said of it, for repr and recipes."""
+        """What differs from the defaults, for `repr(network)`."""
         parts = [] if self.call is None else ["called by a function"]
         if callable(self.output):
             parts.append("output by a function")
@@ -60,7 +60,7 @@ class Interface:
 
 
 def take(returned: object, output: Output) -> Tensor | NoOutput:
-    """The output in what a module returned; one number for each image (B,) is (B, 1)."""
+    """The output in a module's return value; one number per image, (B,), becomes (B, 1)."""
     if callable(output):
         found: object = output(returned)
     elif output == "auto":
@@ -70,7 +70,7 @@ def take(returned: object, output: Output) -> Tensor | NoOutput:
     if isinstance(found, NoOutput):
         return found
     if not isinstance(found, Tensor):
-        return NoOutput(f"its output is a {type(found).__name__} and no tensor; it returns {described(returned)}")
+        return NoOutput(f"its output is a {type(found).__name__}, not a tensor; it returns {described(returned)}")
     if found.ndim == 0:
         return NoOutput("it gives one number for all images together")
     if unreal := unreal_numbers(found):
@@ -79,7 +79,7 @@ def take(returned: object, output: Output) -> Tensor | NoOutput:
 
 
 def unreal_numbers(values: Tensor) -> str | None:
-    """What the numbers of a tensor are where no gradient, mean or largest can be asked of them; None for real ones."""
+    """A description of a tensor that is not a dense tensor of floats, such as "complex numbers"; else None."""
     if values.is_nested or values.layout is not torch.strided:
         return "a nested tensor" if values.is_nested else f"a tensor that is not dense ({values.layout})"
     if values.is_complex():
@@ -90,7 +90,7 @@ def unreal_numbers(values: Tensor) -> str | None:
 
 
 def tensors(returned: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors in what a module returned, by the names under which `output=` finds them."""
+    """The tensors in a module's return value, by the names that `output=` takes."""
     if isinstance(returned, Tensor):
         yield prefix, returned
         return
@@ -99,7 +99,7 @@ def tensors(returned: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def described(returned: object) -> str:
-    """What a module returned, in words: the names and shapes of its tensors, without the dimension of images."""
+    """A module's return value in words: the names and shapes of its tensors, without the batch dimension."""
     found = list(tensors(returned))
     if not found:
         return f"a {type(returned).__name__} without any tensor"
@@ -108,7 +108,7 @@ def described(returned: object) -> str:
 
 
 def require_images_alone(module: nn.Module) -> None:
-    """Raise NetworkError, with the lines that mend it, where forward does not take an image alone, by position."""
+    """Raise NetworkError, with the call to use, if forward cannot be called with one positional argument alone."""
     try:
         parameters = list(inspect.signature(module.forward).parameters.values())
     except (TypeError, ValueError):
@@ -156,8 +156,8 @@ def _named(returned: object, path: str) -> object:
 
 
 def _parts(returned: object) -> Iterator[tuple[str, object]]:
-    """What a dict, dataclass, named tuple, tuple or list holds, by name or number; None is left out."""
-    if isinstance(returned, Mapping):  # transformers' outputs are mappings, too
+    """The items of a dict, dataclass, named tuple, tuple or list, by name or number, without None."""
+    if isinstance(returned, Mapping):  # also the outputs of transformers
         pairs = [(str(key), value) for key, value in returned.items()]
     elif dataclasses.is_dataclass(returned) and not isinstance(returned, type):
         pairs = [(item.name, getattr(returned, item.name)) for item in dataclasses.fields(returned)]

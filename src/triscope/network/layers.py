@@ -1,7 +1,7 @@
-"""The layers of a network: what each is called, what comes out of it, what it sees.
+"""The layers of a network: name, type, output, parameters, receptive field.
 
-They are found by running the network on two images (see `triscope.network.finding`). A layer that is called once
-carries its module's name; one that is called several times is named per call: `relu~1`, `relu~2`.
+They are found by running the network on two images (see `triscope.network.finding`). A layer that is called once has
+its module's name; one that is called several times is named per call: `relu~1`, `relu~2`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,15 @@ from triscope.results.notebook import table
 class Layer:
     """One layer: a module, or one call of it.
 
-    `shape` is its output for one image of the network's default size, as the module gives it: (C, h, w), (D,), or
-    (tokens, C). `parameters` counts those of the module and its parts. `note` says what is to be known of it: that it
-    is silent, or why its rows are not images; `instead` is then the nearest layer whose rows are.
+    name            the path of the module, with the number of the call if there are several
+    type            the class of the module
+    shape           its output for one image of the network's default size, as the module returns it: (C, h, w), (D,),
+                    or (tokens, C)
+    parameters      the number of parameters of the module and its parts
+    receptive_field the pixels that a position depends on
+    layout          how its output is arranged
+    note            a remark: that it is silent, or why its rows are not images
+    instead         the nearest layer whose rows are images, if its own are not
     """
 
     name: str
@@ -36,21 +42,21 @@ class Layer:
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        """The (rows, columns) of its maps for an image of the network's default size; None where it has none."""
+        """The (rows, columns) of its maps for an image of the network's default size; None if it has no maps."""
         return self.layout.grid
 
-    def require_pictures(self) -> None:
-        """Raise NetworkError where the layer has not one row for each image that depends on the image."""
+    def require_image_rows(self) -> None:
+        """Raise NetworkError if the layer does not have one row per image that depends on the image."""
         if not self.layout.pictures and self.layout.why:
-            raise NetworkError(f"{self.name} {self.layout.why}, of which nothing can be asked.")
+            raise NetworkError(f"{self.name} {self.layout.why}, so it cannot be used.")
         if not self.layout.pictures:
             near = f" The nearest layer that has one row for each image is {self.instead}." if self.instead else ""
             raise NetworkError(f"{self.name} {self.note}, so its rows are not images.{near}")
 
     @property
     def channels(self) -> int:
-        """How many maps the layer has, or how long its vector is. Raises NetworkError where it has neither."""
-        self.require_pictures()
+        """The number of maps, or the length of the vector. Raises NetworkError if it has neither."""
+        self.require_image_rows()
         if self.layout.kind == "other":
             raise NetworkError(
                 f"{self.name} gives {' x '.join(map(str, self.shape))} for an image, which is neither maps, nor a "
@@ -61,15 +67,18 @@ class Layer:
         return self.shape[0] if self.layout.kind in ("maps", "vector") else self.shape[-1]
 
     def token_channels(self, of_class: bool = False) -> int:
-        """How many channels its tokens have. Raises NetworkError where it has none, or no class token before them."""
-        self.require_pictures()
+        """The number of channels of its tokens.
+
+        Raises NetworkError if the layer has no tokens, or with `of_class` no class token.
+        """
+        self.require_image_rows()
         order = self.layout.order
         if not order and not (len(self.shape) == 2 and self.layout.kind in ("tokens", "other")):
             raise NetworkError(f"{self.name} gives {' x '.join(map(str, self.shape))} for an image, and no tokens.")
         if of_class and not self.layout.before:
             raise NetworkError(
-                f"{self.name} has no class token: nothing stands before its positions. If something does, say how many "
-                "tokens: Network(..., extra_tokens=(before, after))."
+                f"{self.name} has no class token: there are no tokens before its positions. If there are, state how "
+                "many: Network(..., extra_tokens=(before, after))."
             )
         return order.channels if order else self.shape[-1]
 
@@ -77,7 +86,11 @@ class Layer:
 class Layers(Mapping[str, Layer]):
     """A network's layers by name, in the order in which they finish.
 
-    `single` says that the network takes one image at a time.
+    answer      the network's output
+    single      whether the network takes one image at a time
+    copied      whether images are copied into a larger canvas, so that positions depend on the image's size
+    mixing      a layer whose activations for an image depend on the others in the batch; False for none, None if that
+                has not been tested yet
     """
 
     def __init__(
@@ -94,20 +107,17 @@ class Layers(Mapping[str, Layer]):
         self._calls = calls
         self._aliases = aliases
         self._network = network
-        #: What the network gives in the end.
         self.answer = answer
         self.single = single
-        #: Whether images were copied into something larger, so that positions lie otherwise in every size.
         self.copied = copied
-        #: A layer whose answer for an image depends on those beside it, False for none, None where nobody looked yet.
         self.mixing: str | Literal[False] | None = None
 
     def near(self, name: str) -> str | None:
-        """The layer nearest to `name` that has one row for each image: the last before it, else the first after."""
+        """The layer nearest to `name` that has one row per image: the last before it, else the first after."""
         return nearest_rows(self._layers, self[name].name if name in self else name)
 
     def __getitem__(self, name: str) -> Layer:
-        """The layer `name`. Raises LayerNotFound, which says what is near or which calls there are."""
+        """The layer `name`. Raises LayerNotFound, which names similar layers or the calls of a module."""
         found = self._layers.get(name) or self._layers.get(self._aliases.get(name, name))
         if found:
             return found
@@ -139,7 +149,7 @@ class Layers(Mapping[str, Layer]):
         return table(heads, rows)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """A table: its heads, and a row for each layer of name, type, output, parameters, what it sees, and notes."""
+        """A table: the heads, then for each layer its name, type, output, parameters, receptive field, and notes."""
         rows: list[tuple[str, ...]] = [
             (
                 layer.name,
@@ -158,13 +168,13 @@ class Layers(Mapping[str, Layer]):
 
 
 def _seen_as(layer: Layer) -> str:
-    """The maps that a layer is seen as, where its shape does not say so."""
+    """A note on the maps that a layer is presented as, if they cannot be seen from its shape."""
     maps = (layer.channels, *layer.grid) if layer.layout.order and layer.grid else ()
     return f"seen as {'x'.join(map(str, maps))}" if maps else ""
 
 
 def nearest_rows(layers: Mapping[str, Layer], name: str) -> str | None:
-    """The layer nearest to `name` that has one row for each image: the last before it, else the first after."""
+    """The layer nearest to `name` that has one row per image: the last before it, else the first after; or None."""
     names = list(layers)
     place = names.index(name) if name in names else len(names)
     fine = [other not in (name, "output") and layers[other].layout.kind not in ("roi", "other") for other in names]

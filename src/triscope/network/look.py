@@ -1,4 +1,4 @@
-"""What one pass showed."""
+"""The activations of one forward pass."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 
 class Look(Mapping[Need, Tensor]):
-    """What one pass showed, asked by `Need`. Pooled answers are computed when asked for.
+    """The activations of one forward pass, by `Need`. Pooled ones are computed on first access.
 
-    `kept` are the tensors as the module gave them, of which the answers are made.
+    Maps are (B, C, h, w), also if the module has channels last, tokens or windows; vectors are (B, D).
 
-    Maps are (B, C, h, w), also where the module keeps channels last, gives tokens or works in windows; vectors are
-    (B, D). `layouts` say how the module arranges each layer, `grids` how many rows and columns those layers had in this
-    pass whose maps were made tokens.
+    layouts     how the module arranges each layer
+    needs       the activations that are iterated over
+    kept        the tensors as the module returned them
+    leaves      the layers that gradients flow to
+    tally       the nonlinearities in the pass, if a backward rule was applied
+    grids       (rows, columns) in this pass of those layers whose maps become tokens
     """
 
     def __init__(
@@ -38,18 +41,17 @@ class Look(Mapping[Need, Tensor]):
         self.grids = grids or {}
         self.kept = kept
         self.needs = tuple(dict.fromkeys([*needs, *map(Need, leaves)]))
-        self._pictures, _, *self._size = kept["input"].shape
+        self._count, _, *self._size = kept["input"].shape
         self._answers: dict[Need, Tensor] = {}
-        #: The tensors that gradients flow to: the outputs of those layers, as the module gave them.
+        #: The tensors that gradients flow to: the outputs of those layers, as the module returned them.
         self.leaves = {leaf: kept[leaf] for leaf in leaves}
         #: The first of them, or None.
         self.leaf = next(iter(self.leaves.values()), None)
-        #: The nonlinearities met, where a rule was followed.
         self.tally = tally
 
     @classmethod
     def together(cls, looks: Sequence["Look"], images: Tensor, leaves: Sequence[str]) -> "Look":
-        """One look at several images, of a look at each of them alone."""
+        """The activations of several images, from passes over each of them alone."""
         first, kept = looks[0], {"input": images}
         for name in first.kept.keys() - {"input"}:
             layout = first.layouts.get(name, Layout("vector"))
@@ -62,19 +64,20 @@ class Look(Mapping[Need, Tensor]):
             self._answers[need] = self._answer(need)
         return self._answers[need]
 
-    def view(self, layer: str, values: Tensor, pictures: int | None = None) -> Tensor:
-        """`values`, arranged as the module arranges `layer`, as maps or vectors; those of this pass's images, or of
-        another number of them.
+    def view(self, layer: str, values: Tensor, count: int | None = None) -> Tensor:
+        """`values`, arranged as the module arranges `layer`, as maps (n, C, h, w) or vectors (n, D).
+
+        `count` is the number of images n, by default that of this pass.
         """
         if layer in ("input", "output"):
             return values
         rows, cols = self._size
-        return self.layouts[layer].view(values, pictures or self._pictures, (rows, cols), self.grids)
+        return self.layouts[layer].view(values, count or self._count, (rows, cols), self.grids)
 
     def _tokens(self, need: Need) -> Tensor:
         """All tokens of a layer (B, T, C), or its class token (B, C)."""
         layout = self.layouts.get(need.layer)
-        tokens = layout.tokens(self.kept[need.layer], self._pictures) if layout else None
+        tokens = layout.tokens(self.kept[need.layer], self._count) if layout else None
         if layout is None or tokens is None or (need.pool == "class" and not layout.before):
             raise NetworkError(f"{need.layer} has no {'class token' if need.pool == 'class' else 'tokens'}.")
         return tokens[:, 0] if need.pool == "class" else tokens
@@ -94,7 +97,7 @@ class Look(Mapping[Need, Tensor]):
 def require_rows(
     layers: Iterable[str], layouts: Mapping[str, Layout], kept: Mapping[str, Tensor], network: "Network"
 ) -> None:
-    """Raise NetworkError where a layer's rows cannot be the images that were asked about."""
+    """Raise NetworkError if a layer does not have one row per image of the pass."""
     images = kept["input"]
     for layer in sorted(layers):
         _require_rows(layer, layouts.get(layer), kept[layer], len(images), network)
@@ -102,13 +105,13 @@ def require_rows(
             network.answer.require_same(kept[layer], network.name)
 
 
-def _require_rows(layer: str, layout: Layout | None, values: Tensor, pictures: int, network: "Network") -> None:
-    if layout.rows_fit(values.shape, pictures) if layout else values.ndim and len(values) == pictures:
+def _require_rows(layer: str, layout: Layout | None, values: Tensor, count: int, network: "Network") -> None:
+    if layout.rows_fit(values.shape, count) if layout else values.ndim and len(values) == count:
         return
     rows = len(values) if values.ndim else 1
     near = network.layers.near(layer)
     raise NetworkError(
-        f"{layer} of {network.name} gives {_counted(rows, 'row')} for {_counted(pictures, 'image')}, so its rows are "
+        f"{layer} of {network.name} gives {_counted(rows, 'row')} for {_counted(count, 'image')}, so its rows are "
         f"not images.{f' The nearest layer that has one row for each image is {near}.' if near else ''}"
     )
 

@@ -1,10 +1,10 @@
-"""A gradient of PyTorch's that is wrong, put right.
+"""A workaround for a wrong gradient of batch normalisation in PyTorch.
 
-Its batch normalisation sends back a wrong gradient (off by more than its size; seen in 2.13, on processors) for a
-single image where what comes back has its channels last, as from tokens (LeViT, TinyViT). It is right where that is
-put in order before. Modules have a hook for it. Normalisations that a forward calls as functions are seen by a mode
-over torch's functions; since that slows a pass down, it is entered until a pass went to its end, and from then on only
-where there were some.
+On CPUs (seen in 2.13), the gradient of batch normalisation is wrong for a single image if the incoming gradient has
+channels last, as from tokens (LeViT, TinyViT): the error is larger than the gradient. It is right if the incoming
+gradient is made contiguous. Modules get a hook for this. Normalisations called as functions are handled by a mode over
+torch's functions. Since a mode slows a pass down, it is used until one pass has run to its end, and then only if such
+calls were found.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,13 +25,13 @@ _NORMS = (
 )
 _FUNCTIONS = frozenset(("batch_norm", "instance_norm", "native_batch_norm"))
 
-#: Whether a twin was seen to call normalisations as functions.
+#: Whether a twin was found to call normalisations as functions.
 _calls_functions: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _watching: ContextVar["_Watching | None"] = ContextVar("watching", default=None)
 
 
 def install(twin: nn.Module) -> None:
-    """Mend the normalisations that are modules."""
+    """Register the workaround on the normalisation modules."""
     for module in twin.modules():
         if isinstance(module, _NORMS):
             module.register_forward_hook(_after_module)
@@ -39,7 +39,7 @@ def install(twin: nn.Module) -> None:
 
 @contextmanager
 def mended(twin: nn.Module) -> Iterator[None]:
-    """A pass of `twin`, with the normalisations mended that are functions."""
+    """Context of a pass of `twin`, with the workaround for normalisations that are called as functions."""
     known = _calls_functions.get(twin)
     if known is False or (known and not torch.is_grad_enabled()):
         yield
@@ -51,11 +51,11 @@ def mended(twin: nn.Module) -> Iterator[None]:
             yield
     finally:
         _watching.reset(token)
-    _calls_functions[twin] = watching.functions > 0  # only here: a pass that was stopped has not seen all
+    _calls_functions[twin] = watching.functions > 0  # only after a complete pass
 
 
 class _Watching(TorchFunctionMode):
-    """Mends what normalising functions give; `functions` counts those that were not called by modules."""
+    """Applies the workaround to the results of functions; `functions` counts those not called by modules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,9 +80,10 @@ def _after_module(module: nn.Module, _: object, output: object) -> None:
     if watching is None:
         _mend(output)
     else:
-        watching.functions -= 1  # mended already
+        watching.functions -= 1  # the mode has already handled it, and counted it as a function
 
 
 def _mend(output: object) -> None:
+    """Make the gradient that arrives at the output of a normalisation contiguous."""
     if isinstance(output, Tensor) and output.requires_grad and len(output) == 1:
         on_gradient(output, Tensor.contiguous)

@@ -1,7 +1,7 @@
-"""Networks whose answer for an image depends on the images beside it.
+"""Networks whose activations for an image depend on the other images in the batch.
 
-Dynamic quantisation takes the range of its numbers from the whole batch, and so does whatever normalises over it. What
-is said of an image may not depend on who was beside it, so such networks are shown one image at a time.
+Dynamic quantisation determines its range from the whole batch, and some normalisations use it, too. Since the result
+for an image must not depend on the batch, such networks are run on one image at a time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +18,17 @@ from triscope.objectives.base import Need
 if TYPE_CHECKING:
     from triscope.network.network import Network
 
-_MOST = 1e-4  # relative; the same kernels run in both passes, so that an image's numbers should not differ at all
-_TRIED = 16  # layers of a network, at even distances
+_TOLERANCE = 1e-4  # relative; the same kernels run in both passes, so there should be no difference at all
+_TRIED = 16  # layers that are tested, at equal distances
 
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
 
 
 def depends_on_others(network: "Network", layers: Iterable[str]) -> str | None:
-    """The first of these layers that gives something else for a faint image beside a faint and beside a strong one.
+    """The first of these layers whose activations for a low-contrast image change with the contrast of the other image.
 
-    None where there is none, or the network takes one image at a time, or draws random numbers. Costs four images.
+    None if there is none, or if the network takes one image at a time or draws random numbers. Runs on two batches of
+    two images.
     """
     names = list(layers)
     if not names or network.layers.single or network.random:
@@ -43,7 +44,7 @@ def depends_on_others(network: "Network", layers: Iterable[str]) -> str | None:
         _trying.reset(token)
     for name in names:
         one = faint[name][:1].float()
-        if float((strong[name][:1].float() - one).norm()) > _MOST * float(one.norm()) + 1e-30:
+        if float((strong[name][:1].float() - one).norm()) > _TOLERANCE * float(one.norm()) + 1e-30:
             return name
     return None
 
@@ -57,10 +58,10 @@ def one_by_one(
     rule: object,
     edits: Mapping[str, object],
 ) -> Look | None:
-    """What `Network.look` says of each of several images alone, as one look; None where they may go together.
+    """`Network.look` at several images one by one, combined; None if the network can run on them together.
 
-    `edits` may make several images of one. Raises NetworkError where they may not go together, and what is asked is
-    of one pass: gradients at inner layers, rules, and edits.
+    Raises NetworkError if it cannot, and the call needs a single pass: gradients at inner layers, rules, and edits
+    (which may make several images of one).
     """
     names = {need.layer for need in needs}.union(leaves) - {"input"}
     if _trying.get() or not names:
@@ -70,8 +71,8 @@ def one_by_one(
         return None
     if rule or edits or set(leaves) - {"input"}:
         raise NetworkError(
-            f"What {network.name} says of an image in {layer} depends on the images beside it, so this cannot be "
-            "asked of it about several images together."
+            f"The activations of {network.name} in {layer} depend on the other images of the batch, so this cannot be "
+            "computed for several images together; give one at a time."
         )
     images = images.to(network.device)
     if leaves:
@@ -81,7 +82,7 @@ def one_by_one(
 
 
 def _mixing(network: "Network") -> str | None:
-    """A layer whose answer for an image depends on those beside it; looked for once."""
+    """A layer whose activations for an image depend on the others in the batch, or None; tested once."""
     try:
         layers = network.layers
         if layers.mixing is None:
@@ -89,6 +90,6 @@ def _mixing(network: "Network") -> str | None:
             inner = [name for name in fine if name != "output"]
             some = dict.fromkeys([*inner[:: -(-len(inner) // _TRIED) or 1], *inner[-1:], *fine[-1:]])
             layers.mixing = depends_on_others(network, some) or False
-    except NetworkError:  # it does not run on images of its usual size, and may on these
+    except NetworkError:  # it does not run on images of its default size, but may on these
         return None
     return layers.mixing or None

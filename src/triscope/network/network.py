@@ -1,4 +1,4 @@
-"""A network that can be asked: a borrowed module, and what is known of its images and classes."""
+"""The class `Network`: a PyTorch module with the preprocessing and the classes that it needs."""
 
 import html
 import threading
@@ -22,7 +22,7 @@ from triscope.network.look import Look, require_rows
 from triscope.network.mixing import one_by_one
 from triscope.network.normalisation import Normalisation, Statistic
 from triscope.network.preprocess import Fit, ImageBatch, Images, prepare
-from triscope.network.refusals import asking
+from triscope.network.refusals import explained_errors
 from triscope.network.stated import Details, channels_of, channels_shown, preprocessing, require_known
 from triscope.network.twin import TwinKeeper, parameters_and_buffers
 from triscope.network.weights import Weights
@@ -30,30 +30,31 @@ from triscope.objectives.base import Need
 from triscope.objectives.names import Class, class_index
 from triscope.objectives.outputs import Task
 
-_SIZES = 8  # other sizes than the usual one for which layers are remembered
+_SIZES = 8  # image sizes other than the default for which layers are kept
 
 
 class Network:
-    """A PyTorch module with what it takes to ask it about images.
+    """A PyTorch module with the preprocessing and the classes that methods need.
 
-    The module is borrowed: it is never changed, and may go on being trained between questions. What is asked is a twin
-    around the same weights, in eval mode (see `triscope.network.twin`).
+    The module is never changed, and may be trained further between calls. triscope runs a twin of it around the same
+    weights, in eval mode (see `triscope.network.twin`).
 
-    module      any nn.Module that takes images (B, channels, H, W). A result (B, K) means K classes; with any other,
-                inner units can still be asked.
-    mean, std   per channel, or one number for all of them, as used in training, for images in [0, 1]; left out: the
-                module takes [0, 1] as it is.
-    size        the usual input, in pixels: a number, or (rows, columns). 224 if left out.
-    channels    how many channels it reads; as many as `mean` has, or its first convolution reads, if left out.
-    show        the channels in which images are shown, counted from 0: (red, green, blue), or one number, in grey. If
-                left out: all of 1 or 3; of 2, the first in red and the second in cyan; of more, the first three.
+    module      an nn.Module that takes images (B, channels, H, W); an output (B, K) is taken for K classes.
+    mean, std   the normalisation used in training, per channel or one number for all, for images in [0, 1]. Default:
+                none, the module gets values in [0, 1].
+    size        default size of images, in pixels: a number, or (rows, columns). Default: 224.
+    channels    number of channels of images. Default: as many as `mean` has, or as the first convolution reads.
+    show        the channels in which images are shown, from 0: (red, green, blue), or one number, in grey. Default: all
+                of 1 or 3; of 2, the first in red and the second in cyan; of more, the first three.
     classes     the class names, in order.
-    output      which tensor of what the module returns is its output: "auto", a key or index, or a function; see
+    output      which tensor of the module's return value is its output: "auto", a key or index, or a function; see
                 `triscope.network.interface`.
-    call        how the module is called, `lambda m, x: m(pixel_values=x)`; with the images alone, if left out.
-    task        what the numbers of the output are: classes, probabilities, binary, labels, embedding, maps or
-                boxes; as far as that is certain, if left out.
-    details     what is seldom said: see `triscope.network.stated.Details`.
+    call        how the module is called, `lambda m, x: m(pixel_values=x)`. Default: with the images alone.
+    task        what the output is: classes, probabilities, binary, labels, embedding, number, maps or boxes; see
+                `triscope.objectives.outputs`. Default: found from examples, as far as that is certain.
+    details     further arguments: see `triscope.network.stated.Details`.
+
+    Raises NetworkError if an argument is wrong, or the module is scripted or traced.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class Network:
         self._keeper = TwinKeeper(module, name or type(module).__name__)
         self._lock = threading.RLock()
         self._found: tuple[nn.Module, dict[tuple[int, int], Layers]] | None = None
-        self._drawing: tuple[nn.Module, bool, bool] | None = None  # whether it draws, and so from Python's generators
+        #: The twin, whether it draws random numbers, and whether also from the generators of Python or NumPy.
+        self._drawing: tuple[nn.Module, bool, bool] | None = None
         self.module = self._keeper.module
         self._weights = Weights(self.module)
         self.name = name or type(self.module).__name__
@@ -94,12 +96,12 @@ class Network:
         self.missing = frozenset(details.get("missing", ()))
         self._interface = Interface(call, output)
         self._task = task
-        #: What `load` has assumed of a bare module, because nobody has said it.
+        #: The assumptions of `load` on a module for which nothing was stated, as texts.
         self.assumed: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that was said of the module when the network was made but its source, to make another like it."""
+        """The keyword arguments for another network like this one, without its source."""
         return {
             "mean": self.mean,
             "std": self.std,
@@ -120,30 +122,27 @@ class Network:
 
     @property
     def size(self) -> tuple[int, int]:
-        """The usual input, (rows, columns)."""
+        """The default size of images, (rows, columns)."""
         return self.preprocess.size
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the weights."""
         return next(self._floats(), torch.empty(0)).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the network's weights, in which it is asked: of the first that is more than a vector."""
+        """The dtype of the weights and of images: that of the first parameter with more than one axis."""
         weights = (weight for weight in self._floats() if weight.ndim > 1)
         return next(weights, next(self._floats(), torch.empty(0))).dtype
 
     @property
     def sha256(self) -> str:
-        """A hash of the weights: names, shapes, types and every number. Remembered while they stay the same."""
+        """The SHA-256 of the weights: names, shapes, types and values. Cached while they are unchanged."""
         return self._weights.sha256
 
     def fingerprint(self) -> Callable[[], str | None]:
-        """The hash of the weights as they are now, for later: hashing takes longer than asking.
-
-        Calling what comes back gives `sha256`, or None where the weights have been trained on in the meantime.
-        """
+        """A function that computes `sha256` later, since that takes long; None if weights have changed since now."""
         state = self._weights.versions()
         return lambda: self.sha256 if self._weights.versions() == state else None
 
@@ -151,12 +150,12 @@ class Network:
     def layers(self) -> Layers:
         """The layers by name, in the order in which they finish.
 
-        Found by one pass over two images, and again where the module's parts were replaced.
+        Found by one pass over two images, and again if parts of the module were replaced.
         """
         return self._layers_of(self._keeper.get())
 
     def _layers_of(self, twin: nn.Module, size: tuple[int, int] | None = None) -> Layers:
-        """The layers for images of the usual size, or of another."""
+        """The layers for images of `size`, by default the network's."""
         size = size or self.size
         with self._lock:
             if self._found is None or self._found[0] is not twin:
@@ -164,7 +163,7 @@ class Network:
             known = self._found[1]
             if size not in known:
                 grey = torch.full((1, self.channels, *size), 0.5, dtype=self.dtype, device=self.device)
-                with asking(self, grey), self._keeper.running(), self._drawn(twin, 0):
+                with explained_errors(self, grey), self._keeper.running(), self._drawn(twin, 0):
                     findings = listen(twin, self.normalise, grey, self._interface)
                 known[size] = findings.layers(twin, self.name, Stated(self.tokens, self.extra_tokens))
                 for other in [other for other in known if other != self.size][:-_SIZES]:
@@ -172,62 +171,63 @@ class Network:
             return known[size]
 
     def _has_layers_of(self, other: "Network") -> None:
-        """Take over what was found of a network around the same modules, which differ in their number format alone."""
+        """Take over the layers of a network with the same modules, which may differ in their dtype."""
         twin = self._keeper.get()
         self._found, self._drawing = (twin, {self.size: other.layers}), (twin, other.random, False)
 
     def layer(self, name: str) -> Layer:
-        """The layer `name`; raises LayerNotFound, with what is near or which calls there are."""
+        """The layer `name`. Raises LayerNotFound, which names similar layers or the calls of a module."""
         return self.layers[name]
 
     def require_classifier(self) -> int:
-        """How many classes there are. Raises NetworkError where the network cannot be asked about classes."""
+        """The number of classes of an image. Raises NetworkError if the output is not one score per class."""
         return classes_of(self, self.layers.answer)
 
     def count_classes(self) -> int:
-        """How many classes an image, a position of the output or a box may be of. Raises NetworkError for none."""
+        """The number of classes of an image, an output position or a box. Raises NetworkError if there are none."""
         return count_classes(self, self.layers.answer)
 
     @property
     def task(self) -> Task:
-        """What the numbers of the output are: as stated, or as far as that is certain (see `objectives.outputs`)."""
+        """What the output is: as stated, else as found (see `triscope.objectives.outputs`)."""
         return self._task or self.layers.answer.task
 
     def probabilities(self, output: Tensor) -> Tensor:
-        """The probabilities that an output (B, K) stands for: (B, K). Raises NetworkError where it stands for none."""
+        """The probabilities for an output (B, K): (B, K). Raises NetworkError if it is an embedding or a number."""
         return probabilities(self, output)
 
     def class_index(self, name: Class) -> int:
-        """The index of a class given by name or index. Raises ObjectiveError where there is none."""
+        """The index of a class given by name or index. Raises ObjectiveError if there is none, or several."""
         return class_index(name, self.classes, self.count_classes(), self.name)
 
     def class_name(self, index: int) -> str:
-        """The name of a class; "class 7" where names are not known, "output 7" where it is none."""
+        """The name of a class; "class 7" without names, "output 7" if the outputs are not classes."""
         if self.classes and index < len(self.classes):
             return self.classes[index]
         return f"output {index}" if self.task in ("embedding", "number") else f"class {index}"
 
     def prepare(self, images: Images, fit: Fit = "crop") -> ImageBatch:
-        """What the network sees of `images`: paths, PIL images, arrays, bytes, a tensor, or a list of these.
+        """Preprocess `images`: paths, PIL images, arrays, bytes, a tensor, or a list of these.
 
-        A tensor (B, C, H, W) in [0, 1] is taken as it is; anything else is fitted: `crop` is the network's published
-        resize and centre crop, `pad` shows the whole image on grey, `keep` leaves its size. Raises ImageError.
+        A tensor (B, C, H, W) in [0, 1] is used as it is. Anything else is fitted: `crop` is the network's published
+        resizing and centre crop, `pad` puts the whole image on grey, `keep` leaves its size. Raises ImageError if an
+        image cannot be read, or sizes differ.
         """
         seen = prepare(images, self.preprocess, self.channels, fit)
         return ImageBatch(seen.images.to(self.device, self.dtype), seen.boxes, seen.sources)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] as the module expects them; always a new tensor, so that the module may write to it."""
+        """Images in [0, 1], normalised for the module; always a new tensor, so that the module may write to it."""
         return self._normalise(images)
 
     @property
     def random(self) -> bool:
-        """Whether the network draws random numbers in a pass; known after its first one, False before that."""
+        """Whether the network draws random numbers in a pass. Known after the first pass; False before."""
         return self._drawing is not None and self._drawing[:2] == (self._keeper.get(), True)
 
     @contextmanager
     def _drawn(self, twin: nn.Module, seed: int) -> Iterator[Draws | None]:
-        """A pass, or several, by a network that may draw: from a generator of its own, made from `seed`."""
+        """Context of passes in which random numbers follow `seed`; yields None if the network draws none."""
         known = self._drawing if self._drawing is not None and self._drawing[0] is twin else None
         if known is not None and not known[1]:
             yield None
@@ -247,15 +247,16 @@ class Network:
         edits: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         seed: int = 0,
     ) -> Look:
-        """What the network computes of `images` (B, C, H, W), in one pass stopped after the deepest layer needed.
+        """The activations for `images` (B, C, H, W), in one pass that stops after the deepest layer needed.
 
-        `needs` are layer names, or `Need`s (a layer and how it is pooled); "input" is the image before normalisation,
-        "output" the module's result. Gradients flow back to `images` where they are asked for; with `leaf`, they flow
-        to that layer instead, or to several, which are among the answers. With `rule`, every ReLU of the pass sends
-        back what the rule says. `edits` change what inner layers give, as the module arranges it, before anything that
-        follows sees it; they may make more images of one. What a network draws as it answers follows `seed`. Raises
-        LayerNotFound, and NetworkError where the network cannot run on images of this size, or a layer has not one row
-        for each image.
+        needs   layers or `Need`s; "input" is the image before normalisation, "output" the module's output
+        leaf    layers that gradients flow to, which are added to the needs; by default `images` if they require them
+        rule    a backward rule, such as that of guided backprop
+        edits   functions that change outputs of inner layers, as the module arranges them; may return more images
+        seed    of random numbers that the network draws
+
+        Raises LayerNotFound, and NetworkError if the network cannot run on these images, or a layer does not have one
+        row per image.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         leaves = (leaf,) if isinstance(leaf, str) else tuple(leaf or ())
@@ -266,9 +267,9 @@ class Network:
             return alone
         twin = self._keeper.get()
         layers = self._layers_of(twin) if inner else dict[str, Layer]()
-        calls = {name: layers[name].name for name in inner}  # a layer may be asked for under several names
+        calls = {name: layers[name].name for name in inner}  # a layer may have several names
         for name in sorted(inner):
-            layers[name].require_pictures()
+            layers[name].require_image_rows()
         images = images.to(self.device)
         if leaves:
             images = images.clone() if images.is_inference() else images.detach()
@@ -285,21 +286,22 @@ class Network:
                 measured=frozenset(source for name in inner if (source := layers[name].layout.source)),
             )
             followed = following(rule) if rule else nullcontext()
-            # A mode slows all it sees: the pass alone.
-            with asking(self, images), self._keeper.running(), followed as tally, self._drawn(twin, seed) as draws:
+            # Modes slow down all calls, so only the pass is run in them.
+            run = self._keeper.running()
+            with explained_errors(self, images), run, followed as tally, self._drawn(twin, seed) as drew:
                 output = tap.run(twin, self.normalise(images), watch if inner else None, self._interface)
-            if draws and draws.unseeded:  # found out only now
+            if drew and drew.unseeded:  # known only after the pass, which is repeated
                 return self.look(images, wanted, leaf=leaf, rule=rule, edits=edits, seed=seed)
             shapes = watch.shapes
             kept |= {name: watch.kept[call] for name, call in calls.items() if call in watch.kept}
             if isinstance(output, Tensor):
-                output = output.clone()  # a module may give what it writes to the next time
+                output = output.clone()  # a module may return a tensor that it overwrites in the next pass
                 kept["output"] = tap.as_leaf(output) if "output" in leaves else output
         if unseen := sorted(names - kept.keys()):
             if unseen == ["output"] and isinstance(output, NoOutput):
                 raise NetworkError(f"{self.name} has no usable output: {output.why}.")
             raise NetworkError(
-                f"{self.name} gave no tensor for {', '.join(unseen)} on this image, so they have no activations here."
+                f"{self.name} did not compute {', '.join(unseen)} for this image, so there are no activations."
             )
         layouts = {name: self._layout(twin, layers[name], (images.shape[-2], images.shape[-1])) for name in inner}
         if not edits:
@@ -308,25 +310,25 @@ class Network:
         return Look(layouts, wanted, kept, leaves, tally, grids)
 
     def _layout(self, twin: nn.Module, layer: Layer, size: tuple[int, int]) -> Layout:
-        """How a layer is arranged for images of `size`: windows lie otherwise in every size."""
+        """The layout of a layer for images of `size`; that of windows depends on it."""
         if size == self.size or not (layer.layout.order or self._layers_of(twin).copied):
             return layer.layout
         return self._layers_of(twin, size)[layer.name].layout
 
     def try_on(self, inputs: Tensor) -> None:
-        """Run the module on `inputs`, as it is given them; raises what it raises."""
+        """Run the module on normalised `inputs`; raises what the module raises."""
         twin = self._keeper.get()
         with self._keeper.running(), self._drawn(twin, 0):
             self._interface(twin, inputs)
 
     @property
     def answer(self) -> Answer | None:
-        """What was found of its output with its layers; None where nobody has looked for them yet."""
+        """The description of the output that was found with the layers; None if they have not been found yet."""
         return self._found[1][self.size].answer if self._found and self.size in self._found[1] else None
 
     @property
     def takes_one(self) -> bool:
-        """Whether layers were found, and found to be of a network that takes one image at a time."""
+        """Whether the network was found to take one image at a time; False if layers have not been found yet."""
         return self._found is not None and any(layers.single for layers in self._found[1].values())
 
     def _floats(self) -> Iterator[Tensor]:
@@ -339,7 +341,7 @@ class Network:
         return f"<Network {self.name}: {self.channels} x {self.size[0]} x {self.size[1]}{known}>"
 
     def _repr_html_(self) -> str:
-        """The line of `repr`, and the table of the layers folded up behind it, for notebooks."""
+        """The line of `repr`, with the table of layers folded below it, for notebooks."""
         line = html.escape(repr(self))
         try:
             return f"<details><summary>{line}</summary>{self.layers._repr_html_()}</details>"

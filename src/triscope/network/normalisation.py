@@ -1,4 +1,4 @@
-"""What is done to an image in [0, 1] before the module gets it."""
+"""Normalisation of images in [0, 1] for a module: (image - mean) / std."""
 
 from collections.abc import Sequence, Sized
 from typing import TypeAlias
@@ -8,17 +8,17 @@ from torch import Tensor
 
 from triscope.errors import NetworkError
 
-#: A number for each channel, or one for all of them.
+#: One number per channel, or one for all channels.
 Statistic: TypeAlias = float | Sequence[float]
 
-# No mean or spread of numbers in [0, 1] is larger than 1; a little more is left to those who rescale as well.
+# The mean and standard deviation of values in [0, 1] are at most 1; a little more allows for rescaling.
 _LARGEST = 4.0
 
 
 class Normalisation:
-    """(image - mean) / std, channel by channel; nothing where neither is stated.
+    """(image - mean) / std, channel by channel; the identity if neither is given.
 
-    Raises NetworkError for statistics that do not fit together, or are not those of images in [0, 1].
+    Raises NetworkError for statistics of different lengths, or for images in another range than [0, 1].
     """
 
     def __init__(self, mean: Statistic | None, std: Statistic | None, channels: int) -> None:
@@ -28,11 +28,11 @@ class Normalisation:
         ]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) as the module expects them; always a new tensor, so that the module may write to it."""
+        """Normalised images (B, C, H, W); always a new tensor, so that the module may write to it."""
         if not self._columns:
             return images.clone()
         mean, std = (values.to(images) for values in self._columns)
-        return (images - mean).div_(std)  # in place: one copy of the batch less
+        return (images - mean).div_(std)  # in place, to save a copy of the batch
 
 
 def _statistics(
@@ -43,18 +43,18 @@ def _statistics(
     means, stds = _each(mean, 0.0, channels), _each(std, 1.0, channels)
     if not channels == len(means) == len(stds) or min(stds) <= 0:
         raise NetworkError(
-            f"mean and std give one number per channel, or one for all, and std is positive; here they are {means} and "
-            f"{stds}, and the network reads {channels} channel{'s' * (channels != 1)}."
+            f"mean and std must have one number per channel, or one for all, and std must be positive; here they are "
+            f"{means} and {stds}, and the network reads {channels} channel{'s' * (channels != 1)}."
         )
     largest = max(map(abs, (*means, *stds)))
     if largest > _LARGEST:
         advice = (
-            f"divide both by 255: mean={_told(means)}, std={_told(stds)}"
+            f"divide both by 255: mean={_divided(means)}, std={_divided(stds)}"
             if largest <= 255
-            else "divide both by what the images were divided by to lie there"
+            else "divide both by the number that scales the images to [0, 1]"
         )
         raise NetworkError(
-            f"mean and std are {means} and {stds}, which cannot be those of images in [0, 1], as the network is given; "
+            f"mean and std are {means} and {stds}, which cannot be those of images in [0, 1], which the network gets; "
             f"{advice}."
         )
     return means, stds
@@ -69,6 +69,6 @@ def _each(statistic: Statistic | None, usual: float, channels: int) -> tuple[flo
     return (float(statistic),) * channels
 
 
-def _told(values: tuple[float, ...]) -> str:
-    """What numbers in 0..255 are in [0, 1], as one would write them."""
+def _divided(values: tuple[float, ...]) -> str:
+    """Values for the range 0 to 255, converted to [0, 1], as text."""
     return f"({', '.join(f'{value / 255:.4g}' for value in values)}{',' if len(values) == 1 else ''})"

@@ -1,4 +1,4 @@
-"""From images of any kind to the batch a network sees, and where that lies in the originals."""
+"""Preprocessing: from images of any kind to a batch for a network, with the position of each in the original."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of an image, in its pixels. It reaches outside the image where that was padded."""
+    """A rectangle of an image, in its pixels. It extends beyond the image if that was padded."""
 
     top: int
     left: int
@@ -27,7 +27,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Source:
-    """Where an image came from: its short name, and its file and that file's hash, where there is one."""
+    """The origin of an image: its short name, and its file and the file's hash, if there is one."""
 
     name: str
     path: Path | None = None
@@ -36,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
-    """What a network sees: `images` (B, C, H, W) in [0, 1], and for each the box of its original and its source."""
+    """Preprocessed images (B, C, H, W) in [0, 1], with the box in the original and the source of each."""
 
     images: Tensor
     boxes: tuple[Box, ...]
@@ -51,16 +51,16 @@ Images: TypeAlias = ImageSource | Sequence[ImageSource] | ImageBatch
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Published preprocessing: the short side resized to `resize`, then the centre of `size`, (rows, columns)."""
+    """Published preprocessing: the short side resized to `resize`, then a centre crop of `size`, (rows, columns)."""
 
     size: tuple[int, int]
     resize: int
     interpolation: Interpolation = "bilinear"
 
     def __call__(self, pixels: Tensor, fit: Fit) -> tuple[Tensor, Box]:
-        """`pixels` (1, C, H, W) fitted to the network, and the box of them that is seen.
+        """Pixels (1, C, H, W) fitted to the network, and the box of the original that they show.
 
-        `crop` is the published preprocessing, `pad` shows the whole image on grey, `keep` changes nothing.
+        `crop` is the published preprocessing, `pad` puts the whole image on grey, `keep` changes nothing.
         """
         height, width = pixels.shape[-2:]
         if fit == "keep":
@@ -69,11 +69,11 @@ class Preprocess:
             return self._crop(pixels, height, width)
         if fit == "pad":
             return self._pad(pixels, height, width)
-        raise OptionError(f"fit is crop, pad or keep, not {fit!r}.")
+        raise OptionError(f"fit must be crop, pad or keep, not {fit!r}.")
 
     def _crop(self, pixels: Tensor, height: int, width: int) -> tuple[Tensor, Box]:
         rows, cols = self.size
-        # A crop wider than the short side (a size that is not square) needs a larger image to be cut from.
+        # A crop that is not square may need a larger image than the short side gives.
         scale = max(self.resize / min(height, width), rows / height, cols / width)
         tall, wide = max(rows, int(height * scale)), max(cols, int(width * scale))
         top, left = round((tall - rows) / 2), round((wide - cols) / 2)
@@ -92,10 +92,10 @@ class Preprocess:
 
 
 def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> ImageBatch:
-    """The batch that `images` make, with `channels` channels.
+    """A batch of `images` with `channels` channels.
 
-    A tensor is taken as it is, alone or in a list; what was seen already stays so. Raises ImageError where an image
-    cannot be read, or where images of several sizes cannot make one batch.
+    Tensors, alone or in a list, and an ImageBatch are used as they are. Raises ImageError if an image cannot be read,
+    or sizes differ.
     """
     if isinstance(images, ImageBatch):
         return images
@@ -107,7 +107,7 @@ def prepare(images: Images, preprocess: Preprocess, channels: int, fit: Fit) -> 
     if len(sizes) > 1:
         shown = ", ".join(sorted(f"{height} x {width}" for height, width in sizes))
         raise ImageError(
-            f"Pictures of several sizes ({shown}) do not make one batch; give one at a time, or use fit='crop'."
+            f"Images of several sizes ({shown}) do not make one batch; give one at a time, or use fit='crop'."
         )
     return ImageBatch(
         torch.cat([part.images for part in parts]),
@@ -128,7 +128,10 @@ def _fitted(image: ImageSource, preprocess: Preprocess, channels: int, fit: Fit)
 
 
 def as_channels(pixels: Tensor, channels: int) -> Tensor:
-    """`pixels` with `channels` channels: grey repeated to colour, colour weighed to grey (ITU-R BT.601)."""
+    """Pixels with `channels` channels: grey repeated to colour, colour converted to grey (ITU-R BT.601).
+
+    Raises ImageError for other numbers of channels.
+    """
     if pixels.shape[1] == channels:
         return pixels
     if pixels.shape[1] == 1 and channels == 3:

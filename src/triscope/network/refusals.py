@@ -1,4 +1,4 @@
-"""What a module raises when it is asked, as one sentence: what was asked, the reason, the line, the next step."""
+"""Errors of a module's forward pass as a NetworkError: what was run, the reason, the line, the next step."""
 
 import traceback
 from collections.abc import Iterator
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 
 _OWN_CODE = (TypeError, AttributeError, KeyError)
-#: What a module's forward raises that cannot run on what it is given.
+#: The exceptions of a module that cannot run on its input.
 FAILURES = (*REFUSALS, *_OWN_CODE)
 
 
 @contextmanager
-def asking(network: "Network", images: Tensor) -> Iterator[None]:
-    """Errors of the module become one sentence about the image; the caller's autocast does not reach in."""
+def explained_errors(network: "Network", images: Tensor) -> Iterator[None]:
+    """Context of a pass in which errors of the module become NetworkErrors; the caller's autocast is switched off.
+
+    Raises NetworkError for images of another shape than (B, channels, H, W).
+    """
     if images.ndim != 4:
         raise NetworkError(f"{network.name} takes images (B, C, H, W); these are {tuple(images.shape)}.")
     if images.shape[1] != network.channels:
@@ -48,8 +51,8 @@ def asking(network: "Network", images: Tensor) -> Iterator[None]:
         ) from error
 
 
-def _advice(network: "Network", images: Tensor, told: str) -> str:
-    """What to do where the module stopped: what it can be run on, as far as trying shows it."""
+def _advice(network: "Network", images: Tensor, message: str) -> str:
+    """The advice for a module that has failed: it is tried on other images, sizes and numbers of channels."""
     rows, cols = (int(side) for side in images.shape[-2:])
     if _runs(network, _grey(network, rows, cols)):
         return "It does run on a grey image of that size."
@@ -67,7 +70,7 @@ def _advice(network: "Network", images: Tensor, told: str) -> str:
             "It reads videos or volumes (B, C, frames, H, W). An image can be shown to it again and again: "
             f"Network(m, call=lambda m, x: m(x[:, :, None].expand(-1, -1, {frames}, -1, -1)))."
         )
-    if "shapes cannot be multiplied" in told:
+    if "shapes cannot be multiplied" in message:
         return "It runs on no other size that was tried; if it is made for one, state it: Network(..., size=)."
     return (
         "It runs on no other size that was tried. If it is not called with images (B, C, H, W) alone, say how: "
@@ -76,7 +79,7 @@ def _advice(network: "Network", images: Tensor, told: str) -> str:
 
 
 def _other_size(network: "Network", rows: int, cols: int) -> str | None:
-    """The size that the module can be run on, in a sentence; None where it runs on none that is tried."""
+    """A sentence with a size on which the module runs; None if it runs on none that is tried."""
     if (rows, cols) != network.size and _runs(network, _grey(network, *network.size)):
         return f"It runs on its usual size, {network.size[0]} x {network.size[1]}."
     for side in _SIDES:
@@ -85,7 +88,7 @@ def _other_size(network: "Network", rows: int, cols: int) -> str | None:
     return None
 
 
-# What is tried where a network stops: sides of images, numbers of channels, and of frames.
+# What is tried if a network fails: sides of images, numbers of channels, and of frames.
 _SIDES = (32, 28, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 384)
 _CHANNELS = (1, 3, 4, 2)
 _FRAMES = (16, 8, 32, 64, 4)
@@ -101,50 +104,50 @@ def _video(network: "Network", frames: int) -> Tensor:
 
 
 def _runs(network: "Network", images: Tensor, *, plain: bool = False) -> bool:
-    """Whether the module takes images; with `plain`, as they are."""
+    """Whether the module runs on images, which are normalised first unless `plain`."""
     try:
         with torch.no_grad(), no_autocast(images.device):
             network.try_on(images if plain else network.normalise(images))
-    except Exception:  # noqa: BLE001 - whatever it raises, it does not take them
+    except Exception:  # noqa: BLE001 - modules may raise anything
         return False
     return True
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """The caller's autocast switched off. Switching takes longer than asking whether there is anything to switch."""
+    """Context in which the caller's autocast is off; does nothing if it is off already, which is faster."""
     on = torch.is_autocast_enabled(device.type)
     return torch.autocast(device.type, enabled=False) if on else nullcontext()
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message, without a full stop; the name of its class if it has none."""
     text = str(error).strip()
     return text.splitlines()[0].rstrip(".") if text else type(error).__name__
 
 
 def _place(error: Exception) -> str:
-    """Where in the user's own code it was raised, if it was there: ", line 12 of net.py: ..."."""
+    """The line of the user's own code that raised an error, ", line 12 of net.py: ..."; "" for other code."""
     return "".join(f", {one}" for one in own_lines(error, 1))
 
 
 def stopped(what: str, error: Exception) -> NetworkError:
-    """An error of a file of the user's as one sentence, with the last lines of theirs that led to it."""
+    """The NetworkError for an exception in a file of the user's, with the last lines of it that led there."""
     lines = own_lines(error, 3)
     if isinstance(error, SyntaxError) and error.filename:
         lines = [f"line {error.lineno} of {Path(error.filename).name}: {(error.text or '').strip()}"]
-    told = f" ({'; '.join(lines)})" if lines else ""
-    return NetworkError(f"{what} stopped with {type(error).__name__}: {first_line(error)}{told}.")
+    shown = f" ({'; '.join(lines)})" if lines else ""
+    return NetworkError(f"{what} stopped with {type(error).__name__}: {first_line(error)}{shown}.")
 
 
 def own_lines(error: Exception, most: int) -> list[str]:
-    """The last lines of the user's own code on the way to an error, from the outermost: "line 12 of net.py: ..."."""
+    """The last lines of the user's own code in a traceback, the outermost first: "line 12 of net.py: ..."."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _is_foreign(Path(frame.filename))]
     return [f"line {frame.lineno} of {Path(frame.filename).name}: {frame.line}" for frame in own[-most:]]
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether a file is of triscope, an installed package, or Python itself."""
+    """Whether a file belongs to triscope, an installed package, or Python itself, or does not exist."""
     installed = path.is_relative_to(_OURS) or "site-packages" in path.parts or path.is_relative_to(_PYTHON)
     return installed or not path.is_file()
 

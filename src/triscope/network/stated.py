@@ -1,4 +1,4 @@
-"""What is said of a module when a network is made of it, beside what everybody says."""
+"""The less common arguments of `Network`, and the defaults that are derived from a module."""
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TypedDict
@@ -14,16 +14,16 @@ _OFTEN = ("mean", "std", "size", "channels", "show", "classes", "output", "call"
 
 
 class Details(TypedDict, total=False):
-    """What is seldom said of a module.
+    """Further arguments of `Network`.
 
-    resize          what an image is resized to (its short side) before its centre is cut out; `size` if left out.
-    interpolation   how it is resized; bilinear if left out.
-    tokens          (rows, columns) of the token grid at that size, where it is not found by itself.
-    extra_tokens    how many tokens are (before, after) the grid: class, register and detection tokens; where that
-                    is not found by itself. May be stated alone.
-    name            what it is called in messages, results and recipes; the module's class, if left out.
+    resize          the length to which the short side of an image is resized before the centre crop. Default: `size`.
+    interpolation   bilinear or bicubic. Default: bilinear.
+    tokens          (rows, columns) of the token grid at the default size, if it is not found automatically.
+    extra_tokens    the number of tokens (before, after) the grid: class, register and detection tokens; if it is not
+                    found automatically. May be stated alone.
+    name            the name in messages, results and recipes. Default: the module's class.
     source          how `load` made the network, for recipes.
-    missing         names of weights that were not given (a classifier that a file lacks).
+    missing         names of weights that were not loaded (a classifier that a file lacks).
     """
 
     resize: int | None
@@ -36,14 +36,14 @@ class Details(TypedDict, total=False):
 
 
 def require_known(details: Details) -> None:
-    """Raise NetworkError for what is no detail: a word that was misspelled."""
+    """Raise NetworkError for an unknown argument."""
     known = Details.__annotations__
     if strange := [name for name in details if name not in known]:
         raise NetworkError(f"A Network has no argument {strange[0]!r}.{nearest(strange[0], [*_OFTEN, *known])}")
 
 
 def preprocessing(size: int | tuple[int, int] | None, details: Details) -> Preprocess:
-    """How images are fitted to a network."""
+    """The preprocessing for these arguments."""
     rows, cols = (size, size) if isinstance(size, int) else size or (_DEFAULT_SIZE, _DEFAULT_SIZE)
     return Preprocess((rows, cols), details.get("resize") or min(rows, cols), details.get("interpolation", "bilinear"))
 
@@ -51,7 +51,7 @@ def preprocessing(size: int | tuple[int, int] | None, details: Details) -> Prepr
 def channels_of(
     module: nn.Module, size: tuple[int, int], mean: Statistic | None = None, std: Statistic | None = None
 ) -> int:
-    """How many channels the network reads: as many as `mean` or `std` have, or as its first layer reads; else 3."""
+    """The number of channels of images: as many as `mean` or `std` have, else as the first layer reads, else 3."""
     for statistic in (mean, std):
         if isinstance(statistic, Sized):
             return len(statistic)
@@ -61,17 +61,16 @@ def channels_of(
             return part.in_channels
     first = next((part for part in parts if isinstance(part, nn.Linear)), None)
     channels, rest = divmod(first.in_features, size[0] * size[1]) if first else (0, 0)
-    return channels if channels and not rest else 3  # an image flattened into a row of numbers
+    return channels if channels and not rest else 3  # a linear layer that reads flattened images
 
 
 def channels_shown(show: int | Sequence[int] | None, channels: int) -> tuple[int, ...] | None:
-    """The channels in which images are shown. Raises NetworkError where the network has no such channels."""
+    """The channels in which images are shown. Raises NetworkError if the network has no such channels."""
     if show is None:
         return None
     chosen = (show,) if isinstance(show, int) else tuple(show)
     if len(chosen) not in (1, 3) or not all(0 <= one < channels for one in chosen):
         raise NetworkError(
-            f"Pictures are shown in three channels (red, green, blue), or in one, of those from 0 to {channels - 1}; "
-            f"show is {show!r}."
+            f"show must be three channels (red, green, blue), or one, from 0 to {channels - 1}, not {show!r}."
         )
     return chosen

@@ -1,9 +1,9 @@
-"""The twin: the network that is really asked, so that the user's is never touched.
+"""The twin: the copy of a module that is run, so that the user's module is never changed.
 
-A twin is the user's module tree copied around the *same* parameters, detached, in eval mode. Nothing is ever registered
-on, switched in or written to the user's module; weights trained further in place are seen at once. Buffers and whatever
-else it holds are copied, and put back before every pass, because a pass may write to them: a counter, running
-statistics, a memory (see `triscope.network.held`). Hooks of the user's that only watch are left out (see
+A twin is the user's module tree copied around the *same* parameters, detached, in eval mode. Nothing is registered on,
+switched in or written to the user's module; weights that are trained further in place are seen at once. Buffers and all
+other state are copied, and restored before every pass, because a pass may write to them: counters, running statistics,
+memories (see `triscope.network.held`). Hooks of the user's that only observe are left out (see
 `triscope.network.user_hooks`).
 """
 
@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.held import Held, write
+from triscope.network.held import ModuleState, write
 from triscope.network.memory_format import tokens_first
-from triscope.network.user_hooks import leave_out_watchers
+from triscope.network.user_hooks import leave_out_observers
 
 
 class TwinKeeper:
-    """Makes the twin of a module when first asked, and anew when something that the module holds was replaced."""
+    """Makes the twin of a module on first use, and again whenever the module's state has changed."""
 
     def __init__(self, module: nn.Module, name: str) -> None:
         self.module = unwrap(module)
@@ -46,14 +46,13 @@ class TwinKeeper:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """A pass, before which the twin holds what the module does.
+        """Context of a pass, before which the twin gets the module's state.
 
-        Modules may write to what they hold: counters, memories, what is right for one size of image. So that is put
-        back before each pass but those in other threads while one is under way.
+        It is not restored while a pass is running in another thread.
         """
         with self._lock:
             if not self._running and self._twin:
-                self._twin.put_back()
+                self._twin.restore()
             self._running += 1
         try:
             yield
@@ -63,33 +62,33 @@ class TwinKeeper:
 
 
 class _Twin:
-    """The twin of a module as it was when this was made."""
+    """The twin of a module with its state at the moment of construction."""
 
     def __init__(self, module: nn.Module, name: str) -> None:
         self.module, copies = _copied(module, name)
         tap.install(self.module)
         tokens_first(self.module)
-        # Looked at only now: a part that is copied as itself holds our taps as well.
-        self.theirs, self._ours = Held(module), Held(self.module)
+        # Only after the taps: a part that is not copied but shared has them, too.
+        self.theirs, self._ours = ModuleState(module), ModuleState(self.module)
         self.tensors = list(parameters_and_buffers(module))
         self.memory = _memory(self.tensors)
         weights = {id(weight) for weight in module.parameters()}
         self._written = [
-            # `.data` has a version of its own, so a pass under way in another thread does not see a change.
+            # `.data` has its own version counter, so a pass that is running in another thread does not fail.
             (ours.data if isinstance(ours, Tensor) else ours, theirs)
             for theirs in self.theirs.written
             if id(theirs) not in weights and (ours := copies.get(id(theirs), theirs)) is not theirs
         ]
 
-    def put_back(self) -> None:
-        """It holds what the module holds, and what that has written since."""
-        self._ours.put_back()
+    def restore(self) -> None:
+        """Give the twin the state of the module, with what was written to that in place."""
+        self._ours.restore()
         for ours, theirs in self._written:
             write(ours, theirs)
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """The module inside DataParallel, DistributedDataParallel or torch.compile wrappings."""
+    """The module inside DataParallel, DistributedDataParallel and torch.compile."""
     while True:
         if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
             module = module.module
@@ -102,15 +101,15 @@ def unwrap(module: nn.Module) -> nn.Module:
 def make_twin(module: nn.Module, name: str) -> nn.Module:
     """A copy of `module` in eval mode around the same parameters; every tensor in it is detached from any graph.
 
-    Raises NetworkError where the module cannot be copied.
+    Raises NetworkError if the module cannot be copied.
     """
     return _copied(module, name)[0]
 
 
 def _copied(module: nn.Module, name: str) -> tuple[nn.Module, Mapping[int, Any]]:
-    """The copy, and the copies of what the module holds, by identity."""
+    """The copy, and the copies of all objects in the module by the ids of the originals."""
     with torch.inference_mode(mode=False):
-        tensors = [tensor for tensor in Held(module).written if isinstance(tensor, Tensor)]
+        tensors = [tensor for tensor in ModuleState(module).written if isinstance(tensor, Tensor)]
         memo: dict[int, Any] = {id(tensor): _share(tensor) for tensor in tensors}
         memo |= {id(empty): OrderedDict() for part in module.modules() for empty in _empty(part)}
         try:
@@ -118,28 +117,28 @@ def _copied(module: nn.Module, name: str) -> tuple[nn.Module, Mapping[int, Any]]
                 if isinstance(inner := vars(part).get("_modules", {}).get("_orig_mod"), nn.Module):
                     memo[id(part)] = copy.deepcopy(unwrap(inner), memo)
             twin = copy.deepcopy(module, memo)
-        # What copying raises is up to whatever the module holds: open files, locks, handles of other libraries.
+        # Copying may raise anything, depending on what the module holds: open files, locks, handles of libraries.
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise NetworkError(
                 f"{name} cannot be copied, and triscope runs only a copy ({reason}). Take what cannot be copied out of "
                 "the module, or give it a __deepcopy__."
             ) from error
-        leave_out_watchers(module, memo)
+        leave_out_observers(module, memo)
         return twin.eval().requires_grad_(False), memo
 
 
 def _empty(part: nn.Module) -> Iterator[object]:
-    """A dozen dictionaries of each module, for hooks that it has not; to copy them takes longer than all the rest."""
+    """The empty tables of hooks of a module, about a dozen; copying them would take longer than all the rest."""
     return (held for held in vars(part).values() if type(held) is OrderedDict and not held)
 
 
 def _share(tensor: Tensor) -> Tensor:
-    """A parameter around the same numbers; of other tensors, which a pass may write to, a copy."""
+    """A parameter that shares its memory; a copy of any other tensor, since a pass may write to it."""
     detached = tensor.detach()
     if not isinstance(tensor, nn.Parameter):
         return detached.clone()
-    if tensor.is_inference():  # no gradient may pass through it, and nobody can train it further
+    if tensor.is_inference():  # it cannot be used with autograd, nor be trained further
         detached = detached.clone()
     return nn.Parameter(detached, requires_grad=False)
 
@@ -150,12 +149,12 @@ def parameters_and_buffers(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _memory(tensors: Iterable[Tensor]) -> list[object]:
-    """Where the numbers of tensors lie, and in what format: `module.half()` and `.to(device)` move them."""
+    """The addresses and dtypes of tensors, which `module.half()` and `.to(device)` change."""
     return [(tensor.data_ptr(), tensor.dtype) for tensor in tensors]
 
 
 def _refuse_closed(module: nn.Module, name: str) -> None:
-    """Raise NetworkError where a part of the module cannot be looked into."""
+    """Raise NetworkError if a part of the module is scripted or traced, or has weights without a shape."""
     for path, part in module.named_modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise NetworkError(

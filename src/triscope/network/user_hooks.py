@@ -1,10 +1,10 @@
-"""Hooks that the user hung on a module, in its twin: those that only watch are left out.
+"""The user's hooks in a twin: those that only observe are left out.
 
-What a hook returns, or writes into an output, is part of the network. One that notes what passes by is not, and would
-note our questions, too. Nothing says which is which, so its code is read: it is left out where all it can return is
-None, and all that it writes is outside of the module. Whatever is in doubt stays, and is called. Hooks that run before
-a module (weight and spectral norm, pruning) stay in any case, and so do hooks of the library that made the network:
-those of transformers note hidden states, which the network then reads.
+A hook that returns or writes an output is part of the network. A hook that only records activations is not, and would
+also record triscope's passes. To tell them apart, the bytecode of a hook is analysed: it is left out if it can only
+return None, and writes only to objects outside the module. In doubt, a hook is kept. Pre-hooks (weight and spectral
+norm, pruning) are always kept, and so are hooks of the library that made the network: those of transformers record
+hidden states, which the network itself reads.
 """
 
 import dis
@@ -18,19 +18,19 @@ from typing import Any
 from torch import Tensor, nn
 
 _TABLES = ("_forward_hooks", "_backward_hooks")
-#: Where a module keeps its hooks.
+#: The attributes in which a module keeps its hooks.
 HOOKS = (*_TABLES, "_forward_pre_hooks", "_backward_pre_hooks")
-_NOTING = frozenset(("append", "appendleft", "extend", "update", "insert", "__setitem__"))
+_RECORDING = frozenset(("append", "appendleft", "extend", "update", "insert", "__setitem__"))
 _SKIPPED = frozenset(("RESUME", "COPY_FREE_VARS", "MAKE_CELL", "PUSH_NULL", "PRECALL", "CACHE", "NOP", "NOT_TAKEN"))
-_MOST = 10_000  # objects that are looked through
+_MOST = 10_000  # objects of a module that are visited
 #: Where packages are installed.
 _INSTALLED = ("site-packages", "dist-packages")
 
 
-def leave_out_watchers(module: nn.Module, copies: Mapping[int, Any]) -> None:
-    """Take hooks that only watch off the copy of `module`; `copies` are the copies of objects by their identities.
+def leave_out_observers(module: nn.Module, copies: Mapping[int, Any]) -> None:
+    """Remove hooks that only observe from the copy of `module`; `copies` has the copies of objects by their ids.
 
-    Of the others, what they enclose of the module is the copy's.
+    In the closures of other hooks, objects of the module are replaced by their copies.
     """
     own: set[int] | None = None
     libraries = {type(part).__module__.partition(".")[0] for part in module.modules()} - {"torch"}
@@ -39,15 +39,15 @@ def leave_out_watchers(module: nn.Module, copies: Mapping[int, Any]) -> None:
         for table in _TABLES if isinstance(ours, nn.Module) else ():
             for key, hook in list(getattr(part, table).items()):
                 own = _objects_of(module) if own is None else own
-                if _watches(hook, own) and not _is_of(libraries, hook):
+                if _only_observes(hook, own) and not _is_of(libraries, hook):
                     for name in [name for name in vars(ours) if name.startswith(table)]:
                         vars(ours)[name].pop(key, None)
                 elif isinstance(hook, types.FunctionType) and key in getattr(ours, table):
                     getattr(ours, table)[key] = _enclosing_copies(hook, copies)
 
 
-def _watches(hook: object, own: set[int]) -> bool:
-    """Whether a hook changes nothing of a module that has these objects of its own."""
+def _only_observes(hook: object, own: set[int]) -> bool:
+    """Whether a hook changes nothing of a module whose objects have the ids `own`."""
     function, bound = _function(hook)
     if function is None:
         return False
@@ -58,7 +58,7 @@ def _watches(hook: object, own: set[int]) -> bool:
 
 
 def _is_of(libraries: set[str], hook: object) -> bool:
-    """Whether a hook is a function of one of these packages, and that is installed: no file of the user's."""
+    """Whether a hook is a function of one of these packages, and lies in a folder of installed packages."""
     function, _ = _function(hook)
     return (
         function is not None
@@ -68,7 +68,7 @@ def _is_of(libraries: set[str], hook: object) -> bool:
 
 
 def _function(hook: object) -> tuple[types.FunctionType | None, list[object]]:
-    """The function of Python behind a hook, and what it is bound to."""
+    """The Python function of a hook (None if it has none), and the objects that it is bound to."""
     bound: list[object] = []
     while isinstance(hook, functools.partial):
         bound += [*hook.args, *hook.keywords.values()]
@@ -82,7 +82,7 @@ def _function(hook: object) -> tuple[types.FunctionType | None, list[object]]:
 
 
 def _returns_nothing(code: types.CodeType, bound: bool) -> bool:
-    """Whether all that code can return is None, as far as can be read: also what `append` and its kin give."""
+    """Whether code can only return None, including the result of `append` and similar methods."""
     if code.co_flags & 0x1A0:  # generators and coroutines
         return False
     steps = _steps(code)
@@ -92,29 +92,29 @@ def _returns_nothing(code: types.CodeType, bound: bool) -> bool:
         if step.opname == "RETURN_VALUE":
             before = steps[number - 1]
             none = before.opname == "LOAD_CONST" and before.argval is None
-            if step.is_jump_target or not (none or (number == len(steps) - 1 and _notes(steps, code, bound))):
+            if step.is_jump_target or not (none or (number == len(steps) - 1 and _records(steps, code, bound))):
                 return False
     return True
 
 
-def _notes(steps: Sequence[dis.Instruction], code: types.CodeType, bound: bool) -> bool:
-    """Whether code without branches is one call of a function that gives None, such as `kept.append(output)`."""
+def _records(steps: Sequence[dis.Instruction], code: types.CodeType, bound: bool) -> bool:
+    """Whether code without branches is one call of a function that returns None, such as `kept.append(output)`."""
     if any("JUMP" in step.opname for step in steps) or not steps[-2].opname.startswith("CALL"):
         return False
     called = list(takewhile(lambda step: step.opname in ("LOAD_METHOD", "LOAD_ATTR"), steps[1:]))
     if not called:
         return steps[0].opname == "LOAD_GLOBAL" and steps[0].argval == "print"
-    return called[-1].argval in _NOTING and _elsewhere(steps[0], code, bound)
+    return called[-1].argval in _RECORDING and _elsewhere(steps[0], code, bound)
 
 
 def _elsewhere(step: dis.Instruction, code: types.CodeType, bound: bool) -> bool:
-    """Whether what a step loads is nothing that a hook is given, but for the object that it is bound to."""
+    """Whether an instruction loads an object that is not one of the hook's arguments; `self` does not count as one."""
     mine = bound and step.opname.startswith("LOAD_FAST") and step.argval == code.co_varnames[0]
     return mine or step.opname in ("LOAD_DEREF", "LOAD_GLOBAL")
 
 
 def _writes_elsewhere(code: types.CodeType, bound: bool) -> bool:
-    """Whether code writes into nothing that it is given, by `output[0] = 0` or `output.mul_(2)`, nor into gradients."""
+    """Whether code never writes to its arguments, as in `output[0] = 0` or `output.mul_(2)`, nor to gradients."""
     if any(name == "register_hook" or (name.endswith("_") and not name.endswith("__")) for name in code.co_names):
         return False
     steps = list(dis.get_instructions(code))
@@ -135,7 +135,10 @@ def _writes_elsewhere(code: types.CodeType, bound: bool) -> bool:
 
 
 def _before(steps: Sequence[dis.Instruction], number: int, values: int) -> int:
-    """The step that has pushed what is on the stack below so many values, when step `number` comes; -1 if unclear."""
+    """The index of the instruction that pushed the value that lies below `values` others before instruction `number`.
+
+    -1 if it cannot be determined.
+    """
     depth = 0
     for place in range(number - 1, -1, -1):
         if depth == values:
@@ -150,7 +153,7 @@ def _steps(code: types.CodeType) -> list[dis.Instruction]:
 
 
 def _enclosing_copies(hook: types.FunctionType, memo: Mapping[int, Any]) -> types.FunctionType:
-    """The same function around the copies of what it encloses, as far as they were copied with the module."""
+    """The function with its closure replaced by the copies of the enclosed objects, if there are any."""
     closure = tuple(
         types.CellType(memo.get(id(cell.cell_contents), cell.cell_contents)) if _filled(cell) else cell
         for cell in hook.__closure__ or ()
@@ -172,9 +175,9 @@ def _filled(cell: types.CellType) -> bool:
 
 
 def _objects_of(module: nn.Module) -> set[int]:
-    """The identities of what a module holds, its hooks left aside: parts, and objects in its attributes, to any depth.
+    """The ids of a module's parts, and of all objects in its attributes, without hooks.
 
-    Atoms have no identity of their own, and are left out.
+    Numbers, texts and the like are left out, since equal ones may be one object.
     """
     found: set[int] = set()
     waiting: list[object] = list(module.modules())

@@ -1,4 +1,4 @@
-"""The weights of a module as one hash, which takes longer to compute than to ask a network."""
+"""The hash of a module's weights, which takes longer to compute than a forward pass, and is cached."""
 
 import hashlib
 from typing import Any
@@ -10,7 +10,7 @@ from triscope.network.twin import parameters_and_buffers
 
 
 class Weights:
-    """A module's weights, and their hash, remembered while they stay the same."""
+    """A module's weights and their hash, cached while they are unchanged."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
@@ -18,14 +18,17 @@ class Weights:
 
     @property
     def sha256(self) -> str:
-        """A hash of names, shapes, types and every number."""
+        """The SHA-256 of the names, shapes, types and values."""
         state = self.versions()
         if self._known is None or self._known[0] != state:
             self._known = (state, _hash(self._module))
         return self._known[1]
 
     def versions(self) -> tuple[tuple[int, int], ...]:
-        """What changes when a weight is replaced, or written to in place; inference tensors do not count writes."""
+        """The address and version counter of each tensor, which change if it is replaced or written in place.
+
+        Inference tensors have no version counter.
+        """
         return tuple(
             (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - documented under autograd
             for tensor in parameters_and_buffers(self._module)
@@ -33,7 +36,7 @@ class Weights:
 
 
 def quantised_part(module: nn.Module) -> str | None:
-    """The path of a layer whose weights are quantised, which has no gradient; None where there is none."""
+    """The path of a layer with quantised weights, which has no gradient; None if there is none."""
     return next((path for path, part in module.named_modules() if _is_quantised(part)), None)
 
 
@@ -45,12 +48,12 @@ def _is_quantised(part: nn.Module) -> bool:
 def _hash(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
-        _add(digest, name.replace("_orig_mod.", ""), value)  # as torch.compile calls what it wraps
+        _add(digest, name.replace("_orig_mod.", ""), value)  # the prefix that torch.compile adds
     return digest.hexdigest()
 
 
 def _add(digest: Any, name: str, value: Any) -> None:
-    """One entry of a state: a tensor; or what quantised layers keep, several of them, types and numbers."""
+    """Add one entry of a state dict: a tensor, or for quantised layers also lists, types and numbers."""
     if isinstance(value, list | tuple):
         for place, part in enumerate(value):
             _add(digest, f"{name}.{place}", part)

@@ -33,7 +33,7 @@ class AttentionMaps:
         """What the rule is called in messages."""
         return self.title
 
-    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
+    def apply(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call's value; a fused attention as the products and the softmax it is made of."""
         if call.name == "multi_head_attention_forward":
             with following(self, tally):

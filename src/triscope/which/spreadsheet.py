@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +33,7 @@ RESERVED = frozenset(
         *("pixels", "pixels_pca", "pixels_rest", "_rowid", "_rowaddr", "_distance"),
     )
 )
-VECTOR = re.compile(r"v\d+_.*_(none|mean|max|place)(_pca|_rest)?")
+_VECTOR = re.compile(r"v\d+_.*_(none|mean|max|place)(_pca|_rest)?")
 
 # In the order in which they are looked for; compared without case, spaces, dashes and underscores.
 _PATHS = (
@@ -43,6 +43,19 @@ _PATHS = (
 _BETWEEN = "\t;,|"
 _LOOKED_AT = 200  # rows in which a column of images is looked for where no name gives it away
 _NAMED = 3  # examples in a note
+
+
+def allowed_name(name: str) -> str:
+    """A name with the characters replaced that the name of a column of a store must not have."""
+    return re.sub(r'[.`"\x00-\x1f]', "_", printable(name))
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """A name for a column of a store: `name`, numbered if it is in `taken` (lower case), or that of a vector column."""
+    free, number = name, 2
+    while free.casefold() in taken or _VECTOR.fullmatch(free):
+        free, number = f"{name}_{number}", number + 1
+    return free
 
 
 @dataclass(frozen=True)
@@ -216,10 +229,8 @@ class Spreadsheet:
         names: list[str] = []
         taken = set(RESERVED)
         for place, cell in enumerate(header):
-            wanted = re.sub(r'[.`"\x00-\x1f]', "_", printable(cell)) or f"column_{place + 1}"
-            name, number = wanted, 2
-            while name.casefold() in taken or VECTOR.fullmatch(name):
-                name, number = f"{wanted}_{number}", number + 1
+            wanted = allowed_name(cell) or f"column_{place + 1}"
+            name = free_name(wanted, taken)
             names.append(name)
             if place == self._pictures:
                 continue

@@ -1,11 +1,18 @@
-"""Rules for ReLUs: what one sends back instead of its gradient.
+"""Backward rules for ReLUs.
+
+The gradient at the input, for the input x and the gradient g at the output:
 
     gradient        g * [x > 0]
-    deconvnet       g * [g > 0]             Zeiler and Fergus, 2014: the ReLU applied to the message going back
-    guided          g * [x > 0] * [g > 0]   Springenberg et al., 2015: both
-    waking          g * [x > 0] + 0.01 * g * [x <= 0] * [g > 0]    silent units are told where to wake up; for ascent
+    deconvnet       g * [g > 0]             Zeiler and Fergus, 2014
+    guided          g * [x > 0] * [g > 0]   Springenberg et al., 2015
+    redirected      g * [x > 0] + 0.01 * g * [x <= 0] * [g > 0]
 
-Every form of ReLU follows: module, in-place, functional, method, one module used twice, ReLU6 and clamps at zero.
+The last is for gradient ascent from an image at which the gradient is zero, since all units on the way are inactive:
+inactive units pass on a hundredth of the positive part of g, so that there is a direction in which they may become
+active. It is similar to the redirected ReLU of Lucid (C. Olah et al., "Feature visualization", 2017).
+
+The rules apply to every form of ReLU: module, in-place, functional, method, one module used twice, ReLU6 and clamps at
+zero.
 """
 
 from dataclasses import dataclass
@@ -19,29 +26,29 @@ from triscope.autograd import applied
 from triscope.errors import NetworkError
 from triscope.network.backward_rules.rule import Call, Function, NonlinearityCount
 
-# Little, so that what active units say decides the direction: at full strength silent units drown it.
+# Small, so that active units determine the direction of the gradient where there are any.
 _LEAK = 0.01
 
 
 class _Rectifier(torch.autograd.Function):
-    """clamp(x, 0, top) forward; the rule backward."""
+    """clamp(x, 0, top) in the forward pass, the rule in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, top: float | None, inplace: bool, masked: bool, waking: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, top: float | None, inplace: bool, masked: bool, redirected: bool) -> Tensor:
         if inplace:
             ctx.mark_dirty(x)
         output = torch.clamp_(x, 0, top) if inplace else torch.clamp(x, 0, top)
-        ctx.top, ctx.masked, ctx.waking = top, masked, waking
-        if masked or waking:
+        ctx.top, ctx.masked, ctx.redirected = top, masked, redirected
+        if masked or redirected:
             ctx.save_for_backward(output)
         return output
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None]:
-        if not (ctx.masked or ctx.waking):
+        if not (ctx.masked or ctx.redirected):
             return grads[0].clamp_min(0), None, None, None, None
         (output,) = ctx.saved_tensors
-        if ctx.waking:
+        if ctx.redirected:
             message = grads[0].where(output > 0, _LEAK * grads[0].clamp_min(0))
         else:
             message = torch.ops.aten.threshold_backward(grads[0], output, 0).clamp_min_(0)
@@ -52,18 +59,19 @@ class _Rectifier(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class ReLURule:
-    """What a ReLU sends back.
+    """A backward rule for ReLUs.
 
-    `masked`: also silent where the unit was. `waking`: the gradient, and at silent units a little of what would raise
-    them.
+    name        the rule's name in messages
+    masked      multiply by [x > 0], as guided backprop does
+    redirected  pass on a small part of positive gradients at inactive units
     """
 
     name: str
     masked: bool
-    waking: bool = False
+    redirected: bool = False
 
-    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
-        """A ReLU follows the rule; everything else keeps its gradient, and other nonlinearities are counted."""
+    def apply(self, call: Call, tally: NonlinearityCount) -> Any:
+        """The result of a call: a ReLU with the rule's gradient, other functions with their own. Both are counted."""
         read = _RELUS.get(call.function)
         relu = read(*call.args, **call.kwargs) if read else None
         if relu is None:
@@ -71,26 +79,26 @@ class ReLURule:
                 tally.others[_OTHERS[call.function]] += 1
             return call.plain()
         tally.followed["ReLU"] += 1
-        return applied(_Rectifier, relu.x, relu.top, relu.inplace, self.masked, self.waking)
+        return applied(_Rectifier, relu.x, relu.top, relu.inplace, self.masked, self.redirected)
 
     def check(self, tally: NonlinearityCount, network: str) -> None:
-        """Raise NetworkError where no ReLU was met."""
+        """Raise NetworkError if the pass has no ReLU."""
         if not tally.followed:
-            met = f" (it has {tally.sentence()})" if tally.others else ""
+            others = f" (it has {tally.sentence()})" if tally.others else ""
             raise NetworkError(
-                f"{self.name} changes what ReLUs send back, and {network} has none on the way to this unit{met}. "
+                f"{self.name} changes the gradients of ReLUs, and {network} has none before this unit{others}. "
                 "Use saliency or input-x-gradient instead."
             )
 
 
 GUIDED = ReLURule("guided backprop", masked=True)
 DECONVNET = ReLURule("deconvnet", masked=False)
-WAKING = ReLURule("waking", masked=False, waking=True)
+REDIRECTED = ReLURule("redirected gradient", masked=False, redirected=True)
 
 
 @dataclass(frozen=True)
 class _ReLU:
-    """One call of a ReLU, whatever its form."""
+    """A call of any form of ReLU: clamp(x, 0, top)."""
 
     x: Tensor
     top: float | None = None

@@ -1,9 +1,9 @@
-"""The one door to torchvision, open also where its compiled half does not load.
+"""Importing torchvision, also if its compiled library cannot be loaded.
 
-torchvision's operators for detection live in a compiled library that must match torch's build. Where it does not (an
-ordinary torchvision beside a CPU-only torch) the library is skipped, but the import still stops, because the shapes of
-two operators, `nms` and `qnms`, are described without asking whether they exist. Classification networks need neither:
-declaring the two is enough, and calling one of them still fails with a clear error of torch's own.
+torchvision's operators for detection are in a compiled library that must match the build of torch. If it does not (an
+ordinary torchvision with a CPU-only torch), the library is skipped, but the import still fails, because torchvision
+registers shape functions for two operators, `nms` and `qnms`, that do not exist then. Classification networks need
+neither. So the two are declared here; calling one of them fails with an error of torch.
 """
 
 import importlib
@@ -16,7 +16,7 @@ _UNDECLARED = ("torchvision::nms", "torchvision::qnms")
 
 
 def import_torchvision() -> ModuleType:
-    """The torchvision package, imported; raises what the import raises for any other reason."""
+    """The package torchvision. Raises what its import raises, except for the missing operators."""
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:

@@ -1,11 +1,12 @@
-"""Weights from files: opened without running anything in them, freed of their wrappings, fitted or refused.
+"""Loading weights from files without executing anything in them.
 
-A `.pth` is a pickle, and a pickle is a program. It is opened with PyTorch's restricted reader only, which builds
-tensors and containers and nothing else; where that refuses, the pickle is listed (never run) to say what it asked for.
+A `.pth` file is a pickle, and a pickle is a program. It is read only by PyTorch's restricted unpickler
+(`weights_only=True`), which builds nothing but tensors and containers. If that refuses, the pickle's opcodes are
+listed, without running them, so that the error can name what it would import.
 
-- A file is safetensors or what `torch.save` wrote, in either of its formats and from any device; content decides.
-- The tensors may lie in `state_dict`, `model` and kin, and all their names may start with `module.` and kin.
-- Floating tensors come back as float32 and must be finite.
+- Files of safetensors and of `torch.save`, in either of its formats and from any device, are recognised by content.
+- The tensors may be nested in `state_dict`, `model` and the like, and their names may have prefixes such as `module.`.
+- Floating-point tensors are converted to float32, and must be finite.
 """
 
 import hashlib
@@ -30,11 +31,11 @@ from triscope.errors import WeightsError
 from triscope.images import not_the_file, open_regular, printable
 
 _WRAPPINGS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights")
-_AVERAGED = ("state_dict_ema", "model_ema", "params_ema", "ema")  # taken where the plain ones are not there
+_AVERAGED = ("state_dict_ema", "model_ema", "params_ema", "ema")  # used if none of the others is there
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 _PLAIN = re.compile(r"torch\.(_utils\._rebuild_\w+|storage\.\w+|\w+Storage|[a-z]+\d*|Size)|collections\.OrderedDict")
 _MODULE = re.compile(r"(torch\.nn\.modules|torchvision|timm)\.")
-# What damaged files make the readers raise.
+# The exceptions of the readers for damaged files.
 _BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -57,9 +58,9 @@ _ADVICE = (
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What a file of weights holds: floating tensors as finite float32, others as they are, all on the CPU.
+    """The tensors of a file of weights on the CPU: floating-point ones as finite float32, others unchanged.
 
-    Names are freed of the prefixes that wrappers add (`module.`, `model.`, `_orig_mod.`). `sha256` is the file's.
+    The prefixes that wrappers add to names (`module.`, `model.`, `_orig_mod.`) are removed. `sha256` is the file's.
     """
 
     tensors: Mapping[str, Tensor]
@@ -68,7 +69,7 @@ class Weights:
 
 
 def open_weights(path: str | os.PathLike[str]) -> Weights:
-    """The tensors in a `.safetensors` or `.pth` file; raises WeightsError with one sentence for anything else."""
+    """The tensors in a `.safetensors` or `.pth` file. Raises WeightsError for anything else."""
     label = printable(path)
     with open_regular(path, WeightsError) as file:
         start = file.read(4096)
@@ -90,11 +91,11 @@ def open_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def fit(module: nn.Module, weights: Weights) -> frozenset[str]:
-    """Copy the weights into `module`; returns the names that the file lacks.
+    """Copy the weights into `module`. Returns the names that the file lacks.
 
-    Lacking may only be the classifier: the last linear or convolutional layer, or the linear and normalising layers at
-    the end; it then stays as it was, and class scores mean nothing. Raises WeightsError, the module untouched, naming
-    tensors that are missing, unexpected or of another shape.
+    Only the classifier may be missing: the last linear or convolutional layer, or the linear and normalisation layers
+    at the end. It is left unchanged, and class scores are meaningless then. Raises WeightsError if other tensors are
+    missing, unexpected or of another shape; the module is unchanged then.
     """
     whole = module.state_dict()
     own = _prefix(whole)
@@ -127,9 +128,9 @@ def _from_safetensors(file: BinaryIO, label: str) -> dict[str, Tensor]:
 
 
 def _from_torch(file: BinaryIO, listing: BinaryIO, label: str) -> Any:
-    """What `torch.save` wrote to `file`; `listing` is where its pickle can be read."""
-    names, protocol = _asked(listing)
-    if protocol > 2:  # PyTorch's restricted reader knows only the protocol that PyTorch writes
+    """The content of a file of `torch.save`; `listing` is the file with its pickle."""
+    names, protocol = _imports(listing)
+    if protocol > 2:  # the restricted unpickler supports only the protocol that PyTorch writes
         unknown = f"{label} was pickled with protocol {protocol}, which cannot be opened safely; {_ADVICE}."
         raise WeightsError(_refusal(names, label) or unknown)
     file.seek(0)
@@ -140,13 +141,13 @@ def _from_torch(file: BinaryIO, listing: BinaryIO, label: str) -> Any:
 
 
 def _pickle_in_zip(file: BinaryIO, label: str) -> BinaryIO:
-    """The pickle within a file of `torch.save`, refusing archives that `torch.save` does not write."""
+    """The pickle in a zip file of `torch.save`. Raises WeightsError for other archives."""
     try:
         with zipfile.ZipFile(file) as archive:
             found = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise WeightsError(f"{label} is a TorchScript archive, a program; {_ADVICE}.")
-            # Stored, never packed: a small file cannot unfold into a large one.
+            # Only uncompressed entries, so that a small file cannot expand into a large one.
             if not found or any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise WeightsError(f"{label} is a zip archive, but not one that torch.save wrote.")
             return io.BytesIO(archive.read(found[0]))
@@ -154,10 +155,10 @@ def _pickle_in_zip(file: BinaryIO, label: str) -> BinaryIO:
         raise WeightsError(_damaged(label)) from problem
 
 
-def _asked(file: BinaryIO) -> tuple[list[str], int]:
-    """The names that the pickles at the start of a file would import, and their protocol; nothing is run."""
+def _imports(file: BinaryIO) -> tuple[list[str], int]:
+    """The names that the pickles at the start of a file would import, and their protocol; nothing is executed."""
     names: list[str] = []
-    pushed: list[Any] = []  # newer protocols name an import by the two texts pushed last, fresh or from the memo
+    pushed: list[Any] = []  # newer protocols import by the two texts pushed last, which may come from the memo
     memo: list[Any] = []
     protocol = 0
     file.seek(0)
@@ -189,14 +190,14 @@ def _opcodes(file: BinaryIO) -> Iterator[tuple[str, Any]]:
 
 
 def _refusal(names: Iterable[str], label: str) -> str:
-    """Why a pickle that would import these names is refused; "" where they are no reason."""
+    """The message for a pickle that would import these names; "" if all of them are allowed."""
     strange = [name for name in names if not _PLAIN.fullmatch(name)]
     if module := next((name for name in strange if _MODULE.match(name)), ""):
         return f"{label} holds a whole pickled module ({module}), and opening that would run its code; {_ADVICE}."
     if strange:
         return (
-            f"{label} asks to run or build {printable(strange[0][:80])}, which does not belong in a file of weights; "
-            "use a file that holds a state_dict alone, or safetensors."
+            f"{label} would import {printable(strange[0][:80])}, which does not belong in a file of weights; use a "
+            "file with a state_dict alone, or safetensors."
         )
     return ""
 
@@ -206,8 +207,8 @@ def _damaged(label: str) -> str:
 
 
 def _tensors(content: Any, label: str) -> dict[str, Tensor]:
-    """The named tensors in what a file held, out of their wrappings."""
-    for _ in range(4):  # a mapping may even hold itself
+    """The named tensors in the content of a file, which may be nested."""
+    for _ in range(4):  # bounded, as a mapping may contain itself
         if not isinstance(content, Mapping):
             raise WeightsError(f"{label} holds a {type(content).__name__} and not named tensors; {_ADVICE}.")
         wrapped = [content[key] for key in (*_WRAPPINGS, *_AVERAGED) if isinstance(content.get(key), Mapping)]
@@ -223,10 +224,10 @@ def _tensors(content: Any, label: str) -> dict[str, Tensor]:
 
 
 def _plain(name: str, tensor: Tensor, label: str) -> Tensor:
-    """A dense tensor that owns its memory, floating ones as finite float32."""
+    """A dense tensor that owns its memory; floating-point ones as finite float32. Raises WeightsError for others."""
     dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
     packed = tensor.is_complex() or (tensor.is_floating_point() and tensor.itemsize < 2)
-    # A repeated view would grow when it is converted, to any size its author likes.
+    # A view that repeats its elements could expand to any size when it is converted.
     repeated = dense and tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes()
     if packed or repeated or not dense:
         raise WeightsError(
@@ -242,7 +243,7 @@ def _plain(name: str, tensor: Tensor, label: str) -> Tensor:
 
 
 def _prefix(names: Iterable[str]) -> str:
-    """The prefix that wrappers have put before every one of the names."""
+    """The prefix of wrappers that all names have."""
     rest, found = list(names), ""
     while rest and (shared := [part for part in _PREFIXES if all(name.startswith(part) for name in rest)]):
         rest = [name.removeprefix(shared[0]) for name in rest]
@@ -251,12 +252,12 @@ def _prefix(names: Iterable[str]) -> str:
 
 
 def _is_counter(name: str) -> bool:
-    """Whether the name is of a batch normalisation's count of batches, which older files lack and nothing reads."""
+    """Whether a name is that of batch normalisation's counter of batches, which older files lack and nothing reads."""
     return name.rpartition(".")[2] == "num_batches_tracked"
 
 
 def _is_classifier(module: nn.Module, own: str, wanted: Iterable[str], missing: Iterable[str]) -> bool:
-    """Whether what is missing is the end of the network, complete layers of it, and nothing but a classifier."""
+    """Whether the missing tensors are those of complete layers at the end of the network that form a classifier."""
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in wanted))
     lacking = list(dict.fromkeys(name.rpartition(".")[0] for name in missing))
     complete = [name for name in wanted if name.rpartition(".")[0] in lacking] == list(missing)

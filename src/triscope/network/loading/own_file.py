@@ -1,4 +1,4 @@
-"""A network in the user's own Python file, or what a function there returns. That file is run: it is theirs."""
+"""Networks in the user's own Python files. Such a file is executed, so only the user may name it."""
 
 import importlib.util
 import sys
@@ -17,7 +17,10 @@ from triscope.network.refusals import stopped
 
 
 def own_network(name: str, statement: Statement) -> Network:
-    """The network that a name in the user's own Python file stands for, or that the function of this name returns."""
+    """The network for "FILE.py:NAME": a network in the file, or the return value of a function or class there.
+
+    Raises NetworkError if there is none of that name, or the file or function fails.
+    """
     file, _, function = name.rpartition(":")
     with _own_code(name, Path(file).absolute().parent):
         made = getattr(run_file(Path(file)), function, None)
@@ -28,14 +31,14 @@ def own_network(name: str, statement: Statement) -> Network:
             made = made()
     if not isinstance(made, Network | nn.Module):
         raise NetworkError(
-            f"{function}() in {printable(file)} returned {type(made).__name__}, and not a torch.nn.Module or a Network."
+            f"{function}() in {printable(file)} returned {type(made).__name__}, not a torch.nn.Module or a Network."
         )
     return statement.about(made) if isinstance(made, Network) else statement.made(made)
 
 
 @contextmanager
 def _own_code(name: str, folder: Path) -> Iterator[None]:
-    """The user's own code is run: it finds its neighbours, and what it raises is said with its lines."""
+    """Context in which the user's code runs: imports from its folder work, and errors name its lines."""
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -48,7 +51,7 @@ def _own_code(name: str, folder: Path) -> Iterator[None]:
 
 
 def run_file(path: Path) -> ModuleType:
-    """The module that a Python file makes when it is run."""
+    """Execute a Python file, and return its module. Raises NetworkError if there is no such file."""
     if not path.is_file():
         raise NetworkError(f"{printable(path)} does not exist, or is not a file.")
     spec = importlib.util.spec_from_file_location(path.stem, path)

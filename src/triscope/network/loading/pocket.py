@@ -1,9 +1,9 @@
-"""The pocket network: an AlexNet-shaped network small enough to ship with the package.
+"""The pocket network: a small variant of AlexNet that is bundled with the package.
 
-The convolutional trunk is torchvision's AlexNet (Krizhevsky, 2014, "One weird trick"), and module names agree where
-the layers correspond: `features.10` is conv5's convolution, `classifier.5` the last hidden ReLU (4096 units). What
-differs is the head: the trunk's output is averaged to 3 x 3 cells instead of 6 x 6, and a layer of 1024 stands before
-the one of 4096, so that the file stays small. See docs/pocket.md for how it was trained and what it is bad at.
+The convolutional trunk is that of torchvision's AlexNet (Krizhevsky, 2014, "One weird trick"), with the same module
+names: `features.10` is the convolution of conv5, `classifier.5` the last hidden ReLU (4096 units). The head differs:
+the trunk's output is pooled to 3 x 3 positions instead of 6 x 6, and a layer of 1024 units precedes that of 4096, so
+that the file is small. See docs/pocket.md for its training and its limits.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _SCALE = ".scale"
 
 
 class PocketAlexNet(nn.Module):
-    """Images (B, 3, H, W), H and W from 64 up, mean and spread removed -> logits (B, 1000)."""
+    """Normalised images (B, 3, H, W), H and W at least 64 -> logits (B, 1000)."""
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ class PocketAlexNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 1000), before the softmax."""
+        """(B, 3, H, W) -> logits (B, 1000)."""
         pooled: Tensor = self.avgpool(self.features(images))
         logits: Tensor = self.classifier(torch.flatten(pooled, 1))
         return logits
 
 
 def weights_path() -> Path:
-    """Where the bundled weights are."""
+    """The file with the bundled weights."""
     return Path(__file__).parent / "weights" / "pocket.safetensors"
 
 
@@ -82,10 +82,10 @@ def load_pocket() -> PocketAlexNet:
 
 
 def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are stored: int8 with one scale per output row, so that w = int8 * scale.
+    """Weights in the stored form: int8 with one scale per output channel, so that w = int8 * scale.
 
-    The first layer's filters stay fp16, for they are looked at; biases stay float32. The error of a weight is at most
-    half a scale, which is 1/254 of the largest weight in its row.
+    The filters of the first layer are stored as float16, since they are displayed; biases as float32. The error of a
+    weight is at most half a scale, which is 1/254 of the largest weight of its output channel.
     """
     stored = {}
     for name, value in state.items():
@@ -102,7 +102,7 @@ def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def expand(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What `quantise` stored, as float32 weights."""
+    """The float32 weights for those that `quantise` has returned."""
     state = {}
     for name, value in stored.items():
         if name.endswith(_SCALE):

@@ -1,9 +1,8 @@
-"""The network that a file names: a recipe in an image, a store in a folder of photos.
+"""Loading the network that a file names: a recipe in an image, or a store.
 
-Such files come from anywhere, so nothing is run, read or fetched because one of them names it. What triscope and its
-libraries bring along is taken by itself: pocket, torchvision's and timm's networks, where their weights are on this
-machine or random. A Python file, a file of weights and a download are for the user to name. `load` is for the user's
-own words alone; what a file says goes through here.
+Such files may be untrusted, so nothing is executed, read or downloaded only because one of them names it. Networks of
+triscope, torchvision and timm are loaded if their weights are on this machine or random. Python files, files of weights
+and downloads have to be named by the user, too. `load` is only for names given by the user.
 """
 
 import dataclasses
@@ -25,7 +24,10 @@ _PYTHON = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Said:
-    """What the user says of the network that a file names, in the words of `load`; `beside` is for further ones."""
+    """The user's choice of the network that a file names, as arguments of `load`; `beside` is that of further networks.
+
+    All fields are None if the user has not chosen.
+    """
 
     model: str | None = None
     weights: str | None = None
@@ -35,7 +37,7 @@ class Said:
 
     @property
     def named(self) -> str | None:
-        """The network that is named, if one is."""
+        """The name of the network, if the user has given one."""
         return self.arch if self.model is None else self.model
 
     def __bool__(self) -> bool:
@@ -47,7 +49,7 @@ UNSAID = Said()
 
 @dataclass(frozen=True)
 class Source:
-    """How a network was made, as a file records it: words of `load`, none of which has been trusted yet."""
+    """How a network was loaded, as a file records it: untrusted arguments of `load`."""
 
     name: str
     weights: str | None = None
@@ -57,12 +59,12 @@ class Source:
 
     @property
     def statement(self) -> Statement:
-        """What was said of the network."""
+        """What was stated of the network."""
         return Statement.read(self.stated)
 
     @classmethod
     def read(cls, recorded: object) -> "Source":
-        """Raises ValueError where it is none; what else stands there is of no meaning for us."""
+        """From a recorded mapping, whose other keys are ignored. Raises ValueError if it is not valid."""
         match recorded:
             case {"name": str(name), **rest} if not name.isspace():
                 weights, seed = rest.get("weights"), rest.get("seed", 0)
@@ -73,10 +75,10 @@ class Source:
 
 
 def load_recorded(recorded: object, name: str, label: str, said: Said = UNSAID) -> Network:
-    """The network `name` that the file `label` records; by what the user has said of it, where that is anything.
+    """The network `name` that the file `label` records, or that the user has chosen instead (`said`).
 
-    Raises UnconfirmedNetwork where it is for the user to name, and NetworkError where it is none, or cannot be loaded.
-    The weights are for the caller to compare with those recorded.
+    Raises UnconfirmedNetwork if the user has to name it, and NetworkError if it cannot be read or loaded. The caller
+    compares its weights with the recorded hash.
     """
     if said.named is None and recorded is None:
         raise UnconfirmedNetwork(
@@ -111,32 +113,32 @@ def load_recorded(recorded: object, name: str, label: str, said: Said = UNSAID) 
 
 
 def options_for(recorded: object) -> list[str]:
-    """The options that name the parts of a recorded network that only the user may name: files, and what is in them.
+    """The command-line options for the parts of a recorded network that the user has to name: Python and weights files.
 
-    None are needed for a name that `load` knows by itself, which may still be one that has to be downloaded.
+    Empty for published networks, even if their weights have to be downloaded.
     """
     source = Source.read(recorded)
     python = _PYTHON.fullmatch(source.name)
-    words = ["-m", _told(source.name)] if python else []
-    return words + (["--weights", _told(str(source.weights))] if source.weights not in (None, RANDOM) else [])
+    words = ["-m", _shown_path(source.name)] if python else []
+    return words + (["--weights", _shown_path(str(source.weights))] if source.weights not in (None, RANDOM) else [])
 
 
 def _unconfirmed(source: Source, label: str) -> NetworkError:
-    """Why this source is for the user to name, and how."""
+    """The error that the user has to name this network, with the way to do so."""
     python = _PYTHON.fullmatch(source.name)
     if python is None and not is_published(source.name):
         return NetworkError(
             f"{label} was made by {printable(source.name)!r}, which is not a network that this version of triscope "
             "knows."
         )
-    told, words = source.name, [repr(_told(source.name))]
+    description, words = source.name, [repr(_shown_path(source.name))]
     if python:
-        told = f"the function {python['function']} of the Python file {_told(python['file'])}"
+        description = f"the function {python['function']} of the Python file {_shown_path(python['file'])}"
     if source.weights not in (None, RANDOM):
-        told += f" with the weights in the file {_told(str(source.weights))}"
-        words.append(f"weights={_told(str(source.weights))!r}")
+        description += f" with the weights in the file {_shown_path(str(source.weights))}"
+        words.append(f"weights={_shown_path(str(source.weights))!r}")
     return UnconfirmedNetwork(
-        f"{label} was made by {told}",
+        f"{label} was made by {description}",
         options_for(dataclasses.asdict(source)),
         f"ts.load({', '.join(words)})",
         "no file is run or read only because another names it; if you know and trust it, name it yourself",
@@ -144,18 +146,18 @@ def _unconfirmed(source: Source, label: str) -> NetworkError:
 
 
 def _compare_code(source: Source, network: Network, label: str) -> None:
-    """Warn where the Python file that the user names is not, byte for byte, the one that is recorded."""
+    """Warn if the Python file that the user names differs from the recorded one."""
     code = (network.source or {}).get("code")
     if source.code is not None and code != source.code:
         warnings.warn(
-            f"The Python file {_told(source.name)} has changed since {label} was made; its weights are compared.",
+            f"The Python file {_shown_path(source.name)} has changed since {label} was made; its weights are compared.",
             TriscopeWarning,
             stacklevel=3,
         )
 
 
-def _told(path: str) -> str:
-    """A recorded path as it may be shown: a way down from the current folder, or else its last part."""
+def _shown_path(path: str) -> str:
+    """A recorded path as it may be shown: whole if it is below the current folder, else only its last part."""
     parts = PurePosixPath(path).parts + PureWindowsPath(path).parts
     whole = ".." in parts or any(kind(path).anchor for kind in (PurePosixPath, PureWindowsPath))
     return printable(bare_name(path) if whole else path)

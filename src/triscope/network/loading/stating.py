@@ -1,6 +1,6 @@
-"""What is said of a network beside its name: its input, the names of its classes, and which tensor is its output.
+"""What is stated of a network when it is loaded: its input, its class names, and which tensor is its output.
 
-The command line says it in options, `load` in keywords, and a recipe records it, so that `redo` says the same.
+By options on the command line, and by keyword arguments of `load`; recipes record it for `redo`.
 """
 
 import dataclasses
@@ -26,13 +26,12 @@ _RECORDED = frozenset({"size", "mean", "std", "classes", "output"})
 
 
 class Stated(TypedDict, total=False):
-    """What may be said of any network that is loaded.
+    """The arguments of `load` that describe a network.
 
-    size        the usual input, in pixels: a number, or (rows, columns).
-    mean, std   per channel, or one number for all, for images in [0, 1].
-    classes     the names of the classes in order, or a file that has one in each line.
-    output      which tensor of what the module returns is its output: a key, attribute or index, dotted for what lies
-                deeper.
+    size        default size of images, in pixels: a number, or (rows, columns).
+    mean, std   the normalisation, per channel or one number for all, for images in [0, 1].
+    classes     the class names in order, or a text file with one per line.
+    output      which tensor of the module's return value is its output: a key, attribute or index, dotted if nested.
     """
 
     size: int | tuple[int, int] | None
@@ -44,7 +43,7 @@ class Stated(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Statement:
-    """What was said, as values; None is left as it is. `classes_file` is where the names were read from."""
+    """The checked values of `Stated`; None for what was not stated. `classes_file` is the file of the class names."""
 
     size: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
@@ -55,7 +54,7 @@ class Statement:
 
     @classmethod
     def of(cls, said: Stated) -> "Statement":
-        """Words as values. Raises NetworkError where a file of classes cannot be read."""
+        """From the arguments of `load`. Raises NetworkError if a file of classes cannot be read."""
         size, classes = said.get("size"), said.get("classes")
         file = os.fspath(classes) if isinstance(classes, str | os.PathLike) else None
         names = classes if classes is None or isinstance(classes, Sequence) else ()
@@ -71,7 +70,7 @@ class Statement:
 
     @classmethod
     def read(cls, recorded: object) -> "Statement":
-        """What a recipe records; the names of classes stand there, no file is read. Raises ValueError for others."""
+        """From a recipe, which has the class names themselves, so no file is read. Raises ValueError if not valid."""
         if recorded is None:
             return cls()
         match recorded:
@@ -91,16 +90,16 @@ class Statement:
         raise ValueError("no statement")
 
     def to_json(self) -> dict[str, Any]:
-        """What was said, as JSON can hold it."""
+        """The stated values as JSON-compatible ones, for recipes."""
         known = {name: value for name, value in dataclasses.asdict(self).items() if name in _RECORDED}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in known.items() if value}
 
     def keywords(self) -> Stated:
-        """What was said, as `load` takes it."""
+        """The stated values as keyword arguments of `load`."""
         return cast("Stated", self._settings())
 
     def words(self) -> list[str]:
-        """The same as options of a command."""
+        """The stated values as options of the command line."""
         said: list[tuple[str, str]] = []
         said += [("--input-size", "x".join(map(str, dict.fromkeys(self.size))))] if self.size else []
         for name, values in (("--mean", self.mean), ("--std", self.std)):
@@ -113,7 +112,7 @@ class Statement:
         return [word for pair in said for word in pair]
 
     def made(self, module: nn.Module) -> Network:
-        """A network of a bare module; `assumed` tells what nobody has said of it."""
+        """The network of a module; its `assumed` lists the defaults that were used."""
         network = Network(module, **self._settings())
         rows, cols = network.size
         channels = f"{network.channels} channel{'s' * (network.channels != 1)}"
@@ -126,12 +125,12 @@ class Statement:
         return network
 
     def about(self, network: Network) -> Network:
-        """A network like this one, with what was said; itself where nothing was."""
-        said = self._settings()
-        if not said:
+        """A network like this one with the stated values; itself if nothing was stated."""
+        stated = self._settings()
+        if not stated:
             return network
-        settings = network.settings | said
-        if self.size:  # what holds for the other size only
+        settings = network.settings | stated
+        if self.size:  # these were for the other size
             settings |= {"resize": None, "tokens": None}
         made = Network(network.module, **settings)
         made.source = network.source
@@ -146,17 +145,18 @@ class Statement:
 
 
 def read_classes(file: str) -> list[str]:
-    """The names of classes in a text file, one in each line; lines at the end may be empty. Raises NetworkError."""
+    """The class names in a text file, one per line; empty lines at the end are ignored.
+
+    Raises NetworkError if the file cannot be read, or has none.
+    """
     with open_regular(file, NetworkError) as opened:
         data = opened.read(_MOST_BYTES + 1)
     try:
         names = [line.strip() for line in data.decode("utf-8-sig").rstrip().splitlines()]
     except UnicodeDecodeError as error:
-        raise NetworkError(
-            f"{printable(file)} is not a text file with the names of classes, one in each line."
-        ) from error
+        raise NetworkError(f"{printable(file)} is not a text file with one class name per line.") from error
     if not names or len(names) > _MOST_CLASSES or len(data) > _MOST_BYTES:
-        raise NetworkError(f"{printable(file)} holds {len(names)} names of classes; give one in each line.")
+        raise NetworkError(f"{printable(file)} has {len(names)} class names; give a text file with one per line.")
     return names
 
 
@@ -167,7 +167,7 @@ def _numbers(statistic: Statistic | None) -> tuple[float, ...] | None:
 
 
 def _tuple(value: object) -> tuple[Any, ...] | None:
-    """A recorded list. Raises ValueError for anything else."""
+    """A recorded list as a tuple. Raises ValueError for anything else."""
     if value is None:
         return None
     if not isinstance(value, list) or not value or len(value) > _MOST_CLASSES:

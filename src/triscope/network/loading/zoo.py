@@ -1,13 +1,13 @@
-"""From a name to a network: the bundled one, torchvision's, timm's, a weights file, a function in a Python file.
+"""Loading networks by name: the bundled one, torchvision's, timm's, a weights file, a function in a Python file.
 
 load("pocket")                                      bundled; nothing is downloaded
 load("resnet50")                                    torchvision, published weights
 load("resnet50", weights="random")                  untrained
 load("resnet50", weights="mine.pth")                your own training of it
 load("mine.safetensors", arch="resnet50")           the same
-load("timm:convnext_nano.in12k_ft_in1k")            timm, where it is installed
-load("model.py:make")                               what make() in model.py returns: a module, or a Network
-load("model.py:make", size=64, mean=0.5)            the same, and what is to be known of its input
+load("timm:convnext_nano.in12k_ft_in1k")            timm, if it is installed
+load("model.py:make")                               the return value of make() in model.py: a module, or a Network
+load("model.py:make", size=64, mean=0.5)            the same, with its preprocessing
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from triscope.network.loading.stating import Stated, Statement
 from triscope.network.network import Network
 
 RANDOM = "random"
-_WIDE = ("alexnet", "vgg")  # their classifiers hold most of the weights, and are not made where a file lacks them
+_WIDE = ("alexnet", "vgg")  # most weights are in the classifier, which is not allocated if a file lacks it
 _FILES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl")
 
 
@@ -49,12 +49,17 @@ def load(
     progress: bool = True,
     **said: Unpack[Stated],
 ) -> Network:
-    """The network of this name, ready to be asked.
+    """Load a network.
 
-    `weights` is a file, or "random"; left out, the published ones are taken, and downloaded once with a progress bar on
-    stderr. `arch` says which architecture a weights file is for: any other name that `load` takes. `seed` is that of
-    random weights. What may be said of any network stands in `triscope.network.loading.stating.Stated`. Raises
-    NetworkError or WeightsError with a sentence saying what to do.
+    name        pocket, a name of torchvision, timm:NAME, FILE.py:NAME, or a weights file (with `arch`)
+    weights     a weights file, or "random". Default: the published weights, which are downloaded once
+    arch        the architecture of a weights file: any other name that `load` takes
+    device      the device of the weights
+    seed        seed of random weights
+    progress    show the progress of a download on stderr
+    said        size, mean, std, classes and output: see `triscope.network.loading.stating.Stated`
+
+    Raises NetworkError or WeightsError if the network or its weights cannot be loaded.
     """
     if arch is not None or name.lower().endswith(_FILES):
         name, weights = _file_and_architecture(name, weights, arch)
@@ -78,23 +83,23 @@ def load(
 
 
 def names() -> list[str]:
-    """The names that `load` knows without a prefix: pocket, and torchvision's classification networks."""
+    """The names that `load` takes without a prefix: pocket, and torchvision's classification networks."""
     models = import_torchvision().models
     return ["pocket", *models.list_models(module=models)]
 
 
 def is_published(name: str) -> bool:
-    """Whether `load` knows this name by itself: pocket, torchvision's and timm's; no file stands behind it."""
+    """Whether the name is that of a published network: pocket, torchvision's and timm's, not a file."""
     if name.startswith("timm:"):
         return re.fullmatch(r"timm:[\w.-]+", name) is not None
     return name in names()
 
 
 def is_here(name: str) -> bool:
-    """Whether the published weights of such a name are on this machine, so that `load` downloads nothing."""
+    """Whether the weights of a published network are on this machine, so that `load` downloads nothing."""
     if name.startswith("timm:"):
         return _timm_is_here(name.removeprefix("timm:"))
-    return name == "pocket" or _place(import_torchvision().models.get_model_weights(name).DEFAULT.url).exists()
+    return name == "pocket" or _cached_file(import_torchvision().models.get_model_weights(name).DEFAULT.url).exists()
 
 
 def _file_and_architecture(name: str, weights: str | os.PathLike[str] | None, arch: str | None) -> tuple[str, Any]:
@@ -103,10 +108,10 @@ def _file_and_architecture(name: str, weights: str | os.PathLike[str] | None, ar
             f"{printable(name)} and {printable(weights)} are both weights; name the architecture, and one file."
         )
     if arch is None:
-        open_weights(name)  # if the file is no weights file at all, that is the sentence to read
+        open_weights(name)  # raises if it is not a weights file at all
         raise NetworkError(
-            f"{printable(name)} holds weights; say which architecture they are for, such as --arch resnet18 or "
-            "--arch model.py:make."
+            f"{printable(name)} holds weights; name their architecture, such as --arch resnet18 or --arch "
+            "model.py:make."
         )
     return arch, name
 
@@ -134,7 +139,7 @@ def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
     published = models.get_model_weights(name).DEFAULT
     shape = {"aux_logits": True, "transform_input": True} if name in ("googlenet", "inception_v3") else {}
     extra = shape | {"init_weights": weights == RANDOM} if shape else {}
-    if name.startswith("vit_"):  # its places are weights, as many as its published size has
+    if name.startswith("vit_"):  # it has position embeddings for one image size
         extra["image_size"] = published.transforms().crop_size[0]
     missing: frozenset[str] = frozenset()
     if weights is None:
@@ -161,20 +166,20 @@ def _torchvision(name: str, weights: str | None, progress: bool) -> Network:
 
 
 def _headless(make: Callable[..., nn.Module], name: str) -> tuple[nn.Module, frozenset[str]]:
-    """The network of this name without its classifier, whose weights are not allocated; and their names."""
+    """The network without its classifier, whose weights are not allocated, and the names of these weights."""
     with torch.device("meta"):
         module = make(name, weights=None)
     missing = frozenset(key for key in module.state_dict() if key.startswith("classifier."))
     module.classifier = nn.Identity()
     module = module.to_empty(device="cpu")
-    for buffer in module.buffers():  # a count of batches may be missing from the file
+    for buffer in module.buffers():  # a counter of batches may be missing from the file
         buffer.zero_()
     return module.eval(), missing
 
 
 def _published(name: str, url: str, progress: bool) -> Path:
     """The file of published weights, downloaded once to torch's own cache."""
-    path = _place(url)
+    path = _cached_file(url)
     if path.exists():
         return path
     check = re.search(r"-([a-f0-9]{8,})\.", path.name)
@@ -194,18 +199,18 @@ def _published(name: str, url: str, progress: bool) -> Path:
     return path
 
 
-def _place(url: str) -> Path:
+def _cached_file(url: str) -> Path:
     return cache() / url.rsplit("/", 1)[-1]
 
 
 def cache() -> Path:
-    """The folder where published weights are kept: torch's own."""
+    """The folder of published weights, which is torch's."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def _import_timm(name: str) -> Any:
-    """timm, where it has a network of this name."""
-    import_torchvision()  # timm imports it
+    """The package timm. Raises NetworkError if it is not installed, or has no network of this name."""
+    import_torchvision()  # which timm imports
     try:
         import timm
         import timm.data
@@ -217,7 +222,7 @@ def _import_timm(name: str) -> Any:
 
 
 def _timm_is_here(name: str) -> bool:
-    """Whether the weights that timm publishes under a name are in its cache, or in torch's."""
+    """Whether timm's published weights of this name are in its cache, or in torch's."""
     timm = _import_timm(name)
     from huggingface_hub import try_to_load_from_cache
 
@@ -227,7 +232,7 @@ def _timm_is_here(name: str) -> bool:
         raise NetworkError(f"timm has no weights {name!r}: {error}") from error
     if known is None:
         return False
-    if known.url and _place(known.url).exists():
+    if known.url and _cached_file(known.url).exists():
         return True
     files = [known.hf_hub_filename] if known.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
     hub, _, revision = (known.hf_hub_id or "").partition("@")
@@ -238,12 +243,12 @@ def _timm_is_here(name: str) -> bool:
 
 def _timm(name: str, weights: str | None) -> Network:
     timm = _import_timm(name)
-    hub = logging.getLogger("huggingface_hub")  # it tells of each of its dozen tries; our one sentence says it all
+    hub = logging.getLogger("huggingface_hub")  # it logs each of a dozen attempts; our message is enough
     level = hub.level
     hub.setLevel(logging.CRITICAL)
     try:
         module = timm.create_model(name, pretrained=weights is None)
-    # What a failed download raises is up to the hub's client, which has a dozen ways; an unknown tag is a RuntimeError.
+    # The hub's client raises many kinds of exceptions for a failed download; an unknown tag is a RuntimeError.
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise NetworkError(
@@ -269,7 +274,7 @@ def _timm(name: str, weights: str | None) -> Network:
 
 
 def _classes_of(module: Any) -> int | None:
-    """How many classes a network of timm has; its classifier may be linear, a convolution, or several of them."""
+    """The number of classes of a network of timm, whose classifier may be linear, a convolution, or several of them."""
     count = getattr(module, "num_classes", None)
     if isinstance(count, int):
         return count
@@ -280,7 +285,7 @@ def _classes_of(module: Any) -> int | None:
 
 
 def _source(name: str, weights: str | None, seed: int, statement: Statement) -> dict[str, Any]:
-    """How the network was made: files by their whole path, and of a Python file its hash."""
+    """How the network was loaded, for recipes: files by their absolute paths, a Python file also by its hash."""
     known: dict[str, Any] = {"name": name}
     stated: dict[str, Any] = {"stated": statement.to_json(), "classes_file": statement.classes_file}
     if match := re.fullmatch(r"(.+\.py):(\w+)", name):
@@ -305,12 +310,11 @@ def _to(network: Network, device: torch.device) -> None:
 def imagenet_classes() -> Sequence[str]:
     """ImageNet's 1000 class names in order, from torchvision's table.
 
-    Only the file that holds the table is run: importing all of torchvision takes longer than loading the pocket
-    network.
+    Only the file with the table is executed: importing all of torchvision takes longer than loading the pocket network.
     """
     package = importlib.util.find_spec("torchvision")
     if package is None or package.origin is None:
         raise NetworkError("torchvision is not installed: pip install torchvision.")
     table = run_file(Path(package.origin).parent / "models" / "_meta.py")
-    classes: Sequence[str] = table._IMAGENET_CATEGORIES  # noqa: SLF001  # it has no public name outside a weights entry
+    classes: Sequence[str] = vars(table)["_IMAGENET_CATEGORIES"]
     return classes

@@ -1,14 +1,12 @@
-"""The same weights asked in another way, for methods that care about borders, pooling and speed.
+"""Variants of a network with the same weights: other pooling, borders or precision.
 
     pooling     every max pooling replaced by average pooling (Gatys et al., 2015)
-    borders     every convolution and pooling on a torus (what leaves on the right comes in on the left), or with
-                mirrored borders, instead of the zeros that they pad with
-    precision   weights and activations in another number format; the image stays in its own
-    normalised  images are given as the module expects them, where whoever asks prepares them by the thousand
+    borders     circular (torus) or mirrored padding in every convolution and pooling, instead of zeros
+    precision   weights and activations in another dtype; images keep theirs
+    normalised  images are passed in normalised, by callers that prepare thousands of them
 
-A configured network is one of its own around a copy of the module tree; the user's module is not touched, and weights
-are shared where they are not cast. Only modules are changed (`nn.Conv2d`, `nn.MaxPool2d`, `nn.AvgPool2d`): a network
-that pools by function keeps its pooling and its borders.
+A variant is a network around a copy of the module tree; the user's module is not changed, and weights are shared unless
+they are cast. Only modules are changed (`nn.Conv2d`, `nn.MaxPool2d`, `nn.AvgPool2d`), not calls of functions.
 """
 
 from functools import partial
@@ -26,10 +24,11 @@ Borders: TypeAlias = Literal["own", "torus", "mirror"]
 
 
 class Configured(Network):
-    """A network whose module was changed for how it is asked; `asked_in` is the precision of the images it is given.
+    """A variant of a network.
 
-    With `normalised`, images are given as the module expects them, not in [0, 1]. With `same_layers`, the module's
-    parts are those of the network, in whatever number format, and its layers are not looked for again.
+    asked_in    the dtype of images. Default: that of the network
+    normalised  images are passed in normalised, not in [0, 1]
+    same_layers the layers are those of the network, and need not be found again
     """
 
     def __init__(
@@ -49,11 +48,11 @@ class Configured(Network):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the images it is asked about, whatever its weights are in."""
+        """The dtype of images, which may differ from that of the weights."""
         return self._asked_in
 
     def normalise(self, images: Tensor) -> Tensor:
-        """As `Network.normalise`; images that are normalised already stay as they are."""
+        """As `Network.normalise`; the identity if images are passed in normalised."""
         return images if self._normalised else super().normalise(images)
 
 
@@ -65,7 +64,7 @@ def configured(
     precision: torch.dtype | None = None,
     normalised: bool = False,
 ) -> Network:
-    """`network`, asked in another way; itself where nothing is changed."""
+    """The variant of a network with these changes; the network itself if there are none."""
     if pooling == "max" and borders == "own" and precision in (None, network.dtype) and not normalised:
         return network
     module = make_twin(network.module, network.name)
@@ -88,7 +87,7 @@ def configured(
 
 
 def _cast(precision: torch.dtype, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The image, already normalised, as the weights want it."""
+    """A pre-hook that casts the normalised image to the precision of the weights."""
     return (given[0].to(precision, memory_format=torch.channels_last), *given[1:])
 
 
@@ -101,7 +100,7 @@ def _average(module: nn.Module) -> None:
 
 
 def _border(part: nn.Module, borders: Borders) -> None:
-    """Give a sliding window the rows and columns beyond the border that it needs to answer once per stride."""
+    """Pad the input of a convolution or pooling so that its output has one position per stride."""
     if not isinstance(part, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
         return
     kernel, stride = _pair(part.kernel_size), _pair(part.stride)
@@ -114,14 +113,14 @@ def _border(part: nn.Module, borders: Borders) -> None:
         part.ceil_mode = False
     (top, bottom), (left, right) = ((span // 2, span - span // 2) for span in spans)
     if any(spans):
-        beyond = _from_the_other_side if borders == "torus" else _mirrored
+        beyond = _circular if borders == "torus" else _mirrored
         part.register_forward_pre_hook(partial(beyond, (left, right, top, bottom)))
 
 
 _Reach: TypeAlias = tuple[int, int, int, int]
 
 
-def _from_the_other_side(reach: _Reach, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _circular(reach: _Reach, _: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (F.pad(given[0], reach, mode="circular"), *given[1:])
 
 

@@ -1,4 +1,4 @@
-"""The number format that heavy passes compute in: float32, or bfloat16 where the hardware multiplies it by itself."""
+"""The precision of long computations: float32, or bfloat16 on hardware that supports it natively."""
 
 import warnings
 from typing import Literal, TypeAlias
@@ -15,7 +15,7 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 def native_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 by itself; elsewhere it is slower there than float32."""
+    """Whether `device` supports bfloat16 natively; otherwise it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
@@ -25,10 +25,10 @@ def native_bfloat16(device: torch.device) -> bool:
 
 
 def chosen(precision: Precision, network: Network) -> torch.dtype:
-    """The type that `precision` names; `auto` is bfloat16 where the network's device computes in it and the network
-    runs in it, else float32. Where only the network stands in the way, a warning says why.
+    """The dtype for `precision`: for "auto", bfloat16 if the device supports it natively and the network runs in it.
 
-    Quantised layers take float32 alone, and some operations (Fourier transforms, matrix inverses) have no bfloat16.
+    Otherwise float32; if the network is the reason, with a TriscopeWarning. Quantised layers need float32, and some
+    operations (Fourier transforms, matrix inverses) do not support bfloat16.
     """
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -47,12 +47,12 @@ def chosen(precision: Precision, network: Network) -> torch.dtype:
 
 
 def _reason_against(number: torch.dtype, network: Network) -> str | None:
-    """Why the network does not run in a number format, found by one pass over a grey image; None where it does."""
-    asked = configured(network, precision=number)
+    """Why the network does not run in a dtype, found by one pass over a grey image; None if it does."""
+    variant = configured(network, precision=number)
     grey = torch.full((1, network.channels, *network.size), 0.5, dtype=network.dtype, device=network.device)
     try:
         with torch.no_grad(), no_autocast(network.device):
-            asked.try_on(asked.normalise(grey))
+            variant.try_on(variant.normalise(grey))
     except FAILURES as error:
         return first_line(error)
     return None

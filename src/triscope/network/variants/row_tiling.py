@@ -1,14 +1,13 @@
-"""Strips: the shallow, heavy half of a network run over rows of the image at a time, so that memory is bounded.
+"""Row tiling: the shallow layers of a network run on strips of rows of the image, so that memory is bounded.
 
-    image --strips--> Gram sums, maps, what the cut gives --whole--> the deeper layers
+    image --strips--> Gram sums, maps, output of the last shallow layer --whole--> deeper layers
 
-The shallow layers of an image take most of its memory and see only a little around them. So they are run over strips
-of rows, each with as many more rows above and below (the halo) as its own answers depend on. Gram matrices are sums
-over positions, so that they are added up strip by strip. Nothing of a strip is kept: the backward pass computes it
-again. This is exact: every row of every layer is computed from all the pixels it depends on, once in the sum.
+Shallow layers need most of the memory of a pass, and have small receptive fields. So they are run on strips of rows,
+each with as many further rows above and below (the halo) as its outputs depend on. Gram matrices are sums over
+positions, and are added up strip by strip. The activations of a strip are not kept: the backward pass computes them
+again. This is exact: every row of every layer is computed from all pixels in its receptive field, and counted once.
 
-It needs a network whose `features` are modules in a row (VGG, AlexNet, SqueezeNet, pocket) with finite receptive
-fields. Deeper than the cut, the pass is whole.
+The network's `features` must be an nn.Sequential (VGG, AlexNet, SqueezeNet, pocket) with finite receptive fields.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,39 +23,42 @@ from triscope.network.layers import Layers
 from triscope.network.look import Look
 from triscope.network.network import Network
 from triscope.network.receptive_field import Span
-from triscope.network.refusals import asking
+from triscope.network.refusals import explained_errors
 from triscope.network.variants.configured import Configured
 from triscope.objectives.base import Need
 from triscope.objectives.pooling import gram, mean, pooled
 
 
 class RowTiled(Configured):
-    """A network asked in strips of about `rows` rows, cut after the `cut`th of its features."""
+    """A network whose first `cut` features are run on strips of about `rows` rows of the image.
+
+    Raises NetworkError if the network has no `features` in a row, or one of them has an infinite receptive field.
+    """
 
     def __init__(self, network: Network, cut: int, rows: int) -> None:
         features = getattr(network.module, "features", None)
         if not isinstance(features, nn.Sequential):
-            raise NetworkError(f"{network.name} is not a row of features, so it cannot be run in strips.")
+            raise NetworkError(f"{network.name} has no nn.Sequential `features`, so it cannot be run in strips.")
         super().__init__(network.module, network)
-        self._found_by = network
+        self._whole = network
         names = [f"features.{name}" for name, _ in features.named_children()]
         self.shallow, self.deep = names[:cut], names[cut:]
         spans = {name: self.layers[name].receptive_field.rows for name in self.shallow}
         if not all(spans.values()):
-            raise NetworkError(f"Layers of {network.name} before the cut see the whole image; cut it earlier.")
+            raise NetworkError(f"Layers of {network.name} before the cut depend on the whole image; cut it earlier.")
         self.spans = {name: span for name, span in spans.items() if span}
         self.unit = self.spans[names[cut - 1]].stride
         self.rows = max(self.unit, rows // self.unit * self.unit)
 
     @property
     def layers(self) -> Layers:
-        """The layers of the network that is asked in strips."""
-        return self._found_by.layers
+        """The layers of the network."""
+        return self._whole.layers
 
     @property
     def random(self) -> bool:
-        """Whether the network that is asked in strips draws random numbers."""
-        return self._found_by.random
+        """Whether the network draws random numbers in a pass."""
+        return self._whole.random
 
     def look(
         self,
@@ -68,32 +70,32 @@ class RowTiled(Configured):
         edits: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         seed: int = 0,
     ) -> Look:
-        """What the network computes of `images`: Gram matrices, means and maps of features, as `Network.look` gives.
+        """As `Network.look`; Gram matrices, means and maps of features are computed in strips.
 
-        A leaf, a rule, edits, maxima and layers that are none of the features are asked whole, and so is a network that
-        draws.
+        Calls with a leaf, a rule, edits, maxima or other layers than features, and those of a network that draws random
+        numbers, run on whole images.
         """
         wanted = [Need(need) if isinstance(need, str) else need for need in needs]
         known = {*self.shallow, *self.deep, "input"}
         other = any(need.layer not in known or need.pool == "max" for need in wanted)
-        if leaf or rule or edits or other or self.random:  # a strip that draws would draw anew on the way back
-            return self._found_by.look(images, wanted, leaf=leaf, rule=rule, edits=edits, seed=seed)
+        if leaf or rule or edits or other or self.random:  # the backward pass would draw other numbers
+            return self._whole.look(images, wanted, leaf=leaf, rule=rule, edits=edits, seed=seed)
         shallow = [need for need in wanted if need.layer in self.shallow]
         deep = [need for need in wanted if need.layer in self.deep]
         answers: dict[Need, Tensor] = {Need("input"): images}
         twin = self._keeper.get()
-        with asking(self, images), self._keeper.running():
+        with explained_errors(self, images), self._keeper.running():
             plan = _Plan(self, twin, tuple(shallow), self.shallow[-1] if deep else None)
             in_strips: Callable[..., tuple[Tensor, ...]] = _InStrips.apply
             found = in_strips(images, plan)
             answers |= dict(zip(shallow, found, strict=False))
             if deep:
-                answers |= _below(twin, found[-1], self.deep, deep)
-        return _Answered(answers, wanted, images)
+                answers |= _deeper(twin, found[-1], self.deep, deep)
+        return _TiledLook(answers, wanted, images)
 
 
-class _Answered(Look):
-    """A look whose answers are already there."""
+class _TiledLook(Look):
+    """Activations that are already pooled."""
 
     def __init__(self, answers: dict[Need, Tensor], needs: Sequence[Need], images: Tensor) -> None:
         super().__init__({}, needs, {"input": images})
@@ -102,7 +104,7 @@ class _Answered(Look):
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What the strips are asked: needs, and the layer whose maps the deeper ones go on from."""
+    """What is computed in strips: the needs, and `onwards`, the layer whose maps the deeper layers read (or None)."""
 
     network: RowTiled
     twin: nn.Module
@@ -111,11 +113,11 @@ class _Plan:
 
     @property
     def last(self) -> str:
-        """The deepest layer that has to be run."""
+        """The deepest layer to run."""
         return self.onwards or max((need.layer for need in self.needs), key=self.network.shallow.index)
 
     def windows(self, height: int) -> Iterator[tuple[int, int, int, int]]:
-        """For each strip: the rows it answers for, and those it has to see."""
+        """For each strip (begin, end, first, last): its own rows are begin to end - 1; with halo, first to last - 1."""
         net = self.network
         spans = [net.spans[name] for name in net.shallow[: net.shallow.index(self.last) + 1]]
         above = max(-span.offset for span in spans)
@@ -129,7 +131,7 @@ class _Plan:
                 return
 
     def run(self, strip: Tensor, begin: int, end: int, first: int, height: int) -> list[Tensor]:
-        """The rows that a strip answers for, of each need in turn and of the layer to go on from."""
+        """A strip's own rows of the layer of each need, and of `onwards`."""
         net, kept = self.network, {}
         wanted = {need.layer for need in self.needs} | ({self.onwards} if self.onwards else set())
         x = _cast(net.normalise(strip), self.twin)
@@ -148,7 +150,7 @@ class _Plan:
 
 
 def _owned(x: Tensor, span: Span, begin: int, end: int, first: int, height: int) -> Tensor:
-    """The rows of a layer that start where the strip does: i * stride in [begin, end); all the rest for the last."""
+    """A strip's own rows of a layer: those i with i * stride in [begin, end); for the last strip all that are left."""
     offset = first // span.stride
     start = -(-begin // span.stride) - offset
     stop = x.shape[2] if end == height else -(-end // span.stride) - offset
@@ -159,12 +161,12 @@ _SUMS = {"gram": gram, "mean": mean}
 
 
 def _sum_of(rows: Tensor, pool: str) -> Tensor:
-    """The part of a Gram matrix or mean that these rows make, before it is divided by all positions."""
+    """The sum over the positions of these rows that contributes to a Gram matrix or mean."""
     return _SUMS[pool](rows) * (rows.shape[2] * rows.shape[3])
 
 
 class _InStrips(torch.autograd.Function):
-    """(images) -> an answer for each need, and what the deeper layers go on from; nothing else is kept."""
+    """images -> the result for each need, and the output of `onwards`. Only the images are saved for backward."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, plan: _Plan) -> tuple[Tensor, ...]:
@@ -218,8 +220,8 @@ class _InStrips(torch.autograd.Function):
         return gradient, None
 
 
-def _below(twin: nn.Module, x: Tensor, names: Sequence[str], needs: Sequence[Need]) -> dict[Need, Tensor]:
-    """The answers of the deeper layers, whole."""
+def _deeper(twin: nn.Module, x: Tensor, names: Sequence[str], needs: Sequence[Need]) -> dict[Need, Tensor]:
+    """The activations of the deeper layers, from the output `x` of the last shallow one."""
     wanted = {need.layer for need in needs}
     parts = _features(twin)
     kept: dict[str, Tensor] = {}
@@ -248,5 +250,5 @@ def _cast(x: Tensor, twin: nn.Module) -> Tensor:
 
 
 def _writes(part: nn.Module) -> bool:
-    """Whether a module may write into what it is given."""
+    """Whether a module may overwrite its input."""
     return any(getattr(one, "inplace", False) for one in part.modules())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from triscope.errors import NetworkError
 from triscope.network import Look, Network
-from triscope.network.backward_rules import WAKING, following
+from triscope.network.backward_rules import REDIRECTED, following
 from triscope.network.cut_gradients import differentiating, no_gradient
 from triscope.network.memory_format import ChannelsLastWeights
 from triscope.objectives.base import Need, Objective, terms_of
@@ -118,12 +118,12 @@ class Evaluator:
     def _redirected(self, pictures: Tensor, seen: Terms, waking: Tensor, gradient: Tensor) -> Tensor:
         """The gradient, redirected for the images that are `waking`."""
         if self.of_some is None or waking.all():
-            with following(WAKING):
+            with following(REDIRECTED):
                 redirected = self._gradient(self._seen_terms(pictures, seen), pictures)
             return redirected.where(waking.view(-1, 1, 1, 1), gradient)
         rows = waking.nonzero().flatten()
         some = pictures.detach()[rows].requires_grad_()
-        with following(WAKING):
+        with following(REDIRECTED):
             redirected = self._gradient(self._seen_terms(some, _parted(self.of_some(rows.tolist()))[1]), some)
         return gradient.index_copy(0, rows, redirected)
 

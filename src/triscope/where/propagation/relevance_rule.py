@@ -41,7 +41,7 @@ class RelevanceRule:
     composite: Composite
     name = "relevance propagation"
 
-    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
+    def apply(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call's value, sending back relevance."""
         if call.name == "get":  # an attribute, such as a shape
             return call.plain()
@@ -57,7 +57,7 @@ class RelevanceRule:
         """Raise NetworkError where there was no layer with weights."""
         if not tally.followed:
             raise NetworkError(
-                f"Relevance is passed back by layers with weights, and {network} has none on the way to this unit. Use "
+                f"Relevance is passed back by layers with weights, and {network} has none before this unit. Use "
                 "input-x-gradient instead."
             )
 

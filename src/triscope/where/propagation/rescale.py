@@ -60,7 +60,7 @@ class _Differences:
 
     name = "DeepLIFT"
 
-    def answer(self, call: Call, tally: NonlinearityCount) -> Any:
+    def apply(self, call: Call, tally: NonlinearityCount) -> Any:
         """The call's value; split where it is made of other operations."""
         name = call.name
         if name in OPENED and (parts := OPENED[name](call)) is not None:

@@ -1,12 +1,11 @@
 """The metadata of each image: the names in a store, and the types."""
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
 from triscope.images import printable
-from triscope.which.spreadsheet import RESERVED, VECTOR
+from triscope.which.spreadsheet import RESERVED, allowed_name, free_name
 
 #: Of those that are a kind of another, the narrower first.
 _TYPES: dict[type, str] = {
@@ -18,12 +17,8 @@ def kept_names(names: Iterable[str]) -> dict[str, str]:
     """The name of each in a store: its own, unless that is taken or not allowed."""
     taken, kept = set(RESERVED), dict[str, str]()
     for name in names:
-        wanted = re.sub(r'[.`"\x00-\x1f]', "_", printable(name)) or "field"
-        free, number = wanted, 2
-        while free.casefold() in taken or VECTOR.fullmatch(free):
-            free, number = f"{wanted}_{number}", number + 1
-        taken.add(free.casefold())
-        kept[name] = free
+        kept[name] = free_name(allowed_name(name) or "field", taken)
+        taken.add(kept[name].casefold())
     return kept
 
 
