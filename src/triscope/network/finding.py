@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from triscope.network import tap
 from triscope.network.answers import Answer
+from triscope.network.comparing import equal, numbers_of, silent
 from triscope.network.interface import NoOutput, unreal_numbers
 from triscope.network.layers import Layer, Layers, nearest_rows
 from triscope.network.layout import Layout, alike, guess
@@ -38,8 +39,6 @@ _UNPROVEN = "has no positions that follow the image"
 _SLIDING = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
 _PATCHES = 7  # so many rows and columns of patches, half of them noise
 _LEAST = 0.3  # the least correlation between where the image changes and where the response does
-_PLAIN = (torch.float32, torch.float64, torch.float16)
-_SAMPLES = 64  # of a tensor's numbers are looked at before all of them are
 _FEWEST = 9  # positions; with fewer the correlation says nothing
 
 
@@ -100,12 +99,14 @@ class _Listener:
         shape, number = tuple(values.shape), self.recorder.number(output)
         rows = bool(shape) and shape[0] == self.pictures
         made = guess(shape, self.size, None, None) if rows and self.recorder.lost(number) else None
-        numbers = _numbers(values)
-        one = _Heard(name, module, shape, number, made, not bool(_few(numbers).any() or numbers.any()), several)
+        numbers = numbers_of(values)
+        one = _Heard(name, module, shape, number, made, silent=False, several=several)
         one.regions = self.recorder.of_regions(number)
         if rows and self.pictures == 2:
             _compare(one, numbers[0], numbers[1], self.size)
-        elif self.pictures == 1:
+        differ = rows and self.pictures == 2 and not one.same  # so they are not all zero
+        one.silent = not differ and silent(numbers)
+        if self.pictures == 1:
             one.kept = values.detach().clone()
         self.heard.append(one)
 
@@ -115,23 +116,9 @@ def _inside_vmap(value: Tensor) -> bool:
     return bool(torch._C._functorch.is_functorch_wrapped_tensor(value))  # noqa: SLF001 - there is no other way to tell
 
 
-def _numbers(values: Tensor) -> Any:
-    """The same numbers as NumPy's where that is possible, whose calls are many times shorter."""
-    plain = values.device.type == "cpu" and values.dtype in _PLAIN and values.layout is torch.strided
-    plain = plain and not values.is_neg()
-    values = values.detach() if values.requires_grad or not plain else values
-    return values.numpy() if plain else values
-
-
-def _few(numbers: Any) -> Any:
-    """Some of them, from all over."""
-    flat = numbers.reshape(-1) if isinstance(numbers, Tensor) else numbers.ravel(order="K")
-    return flat[:: max(1, len(flat) // _SAMPLES)]
-
-
 def _compare(one: _Heard, first: Any, second: Any, size: tuple[int, int]) -> None:
     """Whether two images are answered in the same way, and where a guess says otherwise."""
-    one.same = bool((_few(first) == _few(second)).all() and (first == second).all())
+    one.same = equal(first, second)
     if one.guess and one.guess.grid:
         change = torch.as_tensor(abs(second - first))
         one.change = one.guess.view(change[None], 1, size, {})[0].float().sum(0)
@@ -232,9 +219,10 @@ def _one_by_one(twin: nn.Module, normalise: Callable[[Tensor], Tensor], pictures
     both = _Pass(first.calls, first.record, first.outputs + second.outputs)
     if [(one.name, one.shape) for one in first.calls] != [(other.name, other.shape) for other in second.calls]:
         return both
+    size = (pictures.shape[-2], pictures.shape[-1])
     for one, other in zip(first.calls, second.calls, strict=True):
         if one.kept is not None and other.kept is not None and one.shape[:1] == (1,):
-            _compare(one, _numbers(one.kept)[0], _numbers(other.kept)[0], (pictures.shape[-2], pictures.shape[-1]))
+            _compare(one, numbers_of(one.kept)[0], numbers_of(other.kept)[0], size)
         one.silent = one.silent and other.silent
     return both
 
