@@ -125,11 +125,20 @@ def test_the_table_names_the_rows_of_each_cell(page_of_collection):
         job = finished(client, {"method": "confusion"})
         table = client.get(f"/api/jobs/{job['id']}/facts").json()["matrix"]
         store = page_of_collection.microscope.store
-        for row, col, count, rows in table["cells"]:
-            known = store.table.take(rows, ["folder", "answer"])
-            assert {name or "(none)" for name in known["folder"]} == {table["labels"][row]}
-            assert set(known["answer"]) == {table["answers"][col]}
-            assert len(rows) == count
+        assert [line["total"] for line in table["lines"]] == [
+            sum(cell["count"] for cell in line["cells"] if cell) for line in table["lines"]
+        ]
+        for line in table["lines"]:
+            for answer, cell in zip(table["answers"], line["cells"], strict=True):
+                if cell is None:
+                    continue
+                known = store.table.take(cell["rows"], ["folder", "answer"])
+                assert {name or "(none)" for name in known["folder"]} == {line["label"]}
+                assert set(known["answer"]) == {answer}
+                assert len(cell["rows"]) == cell["count"]
+                wrong = line["label"] in ("cat", "dog") and answer != line["label"]
+                assert cell["question"] == f"Why {answer}{', and not ' + line['label'] if wrong else ''}?"
+                assert (" - " in cell["unit"]) == wrong
         picked = finished(client, {"method": "selection", "options": {"rows": [2, 3]}})
         mean = client.get(f"/api/jobs/{picked['id']}/facts").json()["mean"]
         assert client.get(f"/api/jobs/{picked['id']}/parts/{mean}", headers=SAME).content.startswith(b"\xff\xd8")

@@ -9,6 +9,7 @@ from tests.browsers import wait_for_count
 from tests.web.conftest import SAME, finished
 from triscope.metrics.judgement import Judgement
 from triscope.web.answers import facts
+from triscope.web.packed import unpacked
 
 MAPS = "#/image?methods=saliency%2Cinput_x_gradient%2Cocclusion"
 SUBSET = ["saliency", "input_x_gradient"]
@@ -144,5 +145,6 @@ def test_the_numbers_of_another_network_are_its_own(client, running):
     photo = running.microscope.photos.listed()[0]["id"]
     question = {"method": "saliency", "inputs": {"images": photo, "objective": "cat"}}
     jobs = [finished(client, {**question, "network": number}) for number in (0, 1)]
-    first, second = (client.get(f"/api/jobs/{job['id']}/numbers").json()["data"] for job in jobs)
-    assert first != second
+    first, second = (unpacked(client.get(f"/api/jobs/{job['id']}/numbers").content) for job in jobs)
+    assert first[0]["shape"] == second[0]["shape"] == [1, 24, 32]
+    assert first[1] != second[1]

@@ -1,6 +1,7 @@
 """Raw numbers for the page: packed and taken apart again, and exact to 8 bits."""
 
 import io
+import json
 
 import numpy as np
 import PIL.Image
@@ -11,7 +12,7 @@ import triscope as ts
 from tests.web.conftest import SAME
 from triscope.verbs import METHODS
 from triscope.web.packed import packed, unpacked
-from triscope.web.volumes import Volume
+from triscope.web.volumes import Volume, picture_atlas
 
 
 @pytest.mark.parametrize("name", ["a", "ab", "abc", "abcd", "é"])
@@ -35,13 +36,36 @@ def test_levels_are_each_maps_values_by_its_own_largest_magnitude(least):
 
 def test_the_tiles_of_a_layer_are_its_facts_and_its_levels(client, running):
     photo = running.microscope.photos.listed()[0]["id"]
-    told, parts = unpacked(client.get(f"/api/layer/tiles?layer=1&photo={photo}").content)
-    assert told == client.get(f"/api/layer?layer=1&photo={photo}").json()
+    told, parts = unpacked(client.get(f"/api/layer?layer=1&photo={photo}").content)
+    volume = running.microscope.volume("1", photo)
+    assert told == json.loads(json.dumps(volume.facts()))
     levels = np.frombuffer(parts["levels"], np.uint8).reshape(told["count"], told["height"], told["width"])
-    atlas = np.asarray(PIL.Image.open(io.BytesIO(client.get(f"/api/layer/atlas?layer=1&photo={photo}").content)))
-    for unit in range(told["count"]):
-        top, left = unit // told["columns"] * told["height"], unit % told["columns"] * told["width"]
-        np.testing.assert_array_equal(atlas[top : top + told["height"], left : left + told["width"]], levels[unit])
+    np.testing.assert_array_equal(levels, volume.levels().numpy())
+    exact, numbers = unpacked(client.get(f"/api/layer/map?layer=1&channel=2&photo={photo}").content)
+    assert exact["shape"] == [told["height"], told["width"]]
+    assert np.frombuffer(numbers["values"], "<f4").tolist() == volume.values[2].flatten().tolist()
+    assert client.get(f"/api/layer/map?layer=1&channel=99&photo={photo}").status_code == 400
+
+
+def test_many_maps_are_compressed_where_the_browser_allows_it(client, running, monkeypatch):
+    monkeypatch.setattr("triscope.web.routes._LARGE", 100)
+    address = f"/api/layer?layer=1&photo={running.microscope.photos.listed()[0]['id']}"
+    small = client.get(address)
+    plain = client.get(address, headers={"Accept-Encoding": "identity"})
+    assert small.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert small.content == plain.content
+
+
+@pytest.mark.parametrize(("photos", "side"), [(5, 64), (200, 64)])
+def test_tiles_of_one_image_are_where_it_is_told(photos, side):
+    pictures = [torch.full((3, 30, 40), number / photos) for number in range(photos)]
+    told, parts = unpacked(picture_atlas(pictures, side))
+    assert (told["count"], told["height"], told["width"]) == (photos, side, side)
+    with PIL.Image.open(io.BytesIO(parts["image"])) as image:
+        atlas = np.asarray(image.convert("RGB")).astype(int)
+    for number, (left, top, wide, tall) in enumerate(told["places"]):
+        assert np.abs(atlas[top : top + tall, left : left + wide] - round(255 * number / photos)).max() <= 3
 
 
 def test_a_frame_says_what_the_methods_say(client, running):

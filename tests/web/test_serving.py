@@ -163,7 +163,7 @@ def test_memory_is_flat_over_many_requests(client):
 
     def ask(times):
         for number in range(times):
-            assert client.get(f"/api/layer/atlas?layer=1&photo={photo}").status_code == 200
+            assert client.get(f"/api/layer?layer=1&photo={photo}").status_code == 200
             client.get(f"/api/jobs/none{number}")
         gc.collect()
         return len(gc.get_objects())

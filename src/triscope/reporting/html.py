@@ -44,7 +44,7 @@ def frame(box: Box) -> str:
 
 
 def bars(rows: Iterable[tuple[str, float, str]], kind: str = "bars") -> str:
-    """Bars of (name, share in [0, 1], what is written beside), as `charts.js` draws them."""
+    """Bars of (name, share in [0, 1], what is written beside), as `h.js` draws them."""
     items = (
         f'<li><div><span class="name">{text(name)}</span>'
         f'<span class="track"><span style="width:{100 * min(max(share, 0), 1):.3g}%"></span></span>'

@@ -11,7 +11,7 @@ from triscope.metrics.judgement import Judgement
 from triscope.objectives.names import plain_name
 from triscope.results import Drawn, Grid, Heatmap, Result, Style
 from triscope.web.photos import jpeg
-from triscope.web.volumes import as_text
+from triscope.web.volumes import packed_numbers
 from triscope.which.confusion.matrix import Confusion
 from triscope.which.indexing.answers import class_names
 from triscope.which.search.gallery import Gallery
@@ -59,32 +59,43 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
 
 
 def _matrix(table: Confusion) -> dict[str, Any]:
-    """The counts that are shown, the classes that rows and columns name, and the images of each cell."""
+    """The counts that are shown, row by row, and the images of each cell."""
     rows, columns = table.shown()
     places = {column: place for place, column in enumerate(columns)}
-    classes = {plain_name(name): index for index, name in enumerate(class_names(table.store.table))}
+    names = class_names(table.store.table)
+    classes = {plain_name(name): index for index, name in enumerate(names)}
+
+    def cell(row: int, column: int) -> dict[str, Any] | None:
+        """Its images, and what is asked about them: why this answer, and not the right one."""
+        if (row, column) not in table.members:
+            return None
+        members, answer = table.members[row, column], table.answers[column]
+        given, right = (classes.get(plain_name(name)) for name in (answer, table.labels[row]))
+        unit, question = "" if given is None else str(given), f"Why {printable(answer)}"
+        if given is not None and right is not None and right != given:
+            unit, question = f"{given} - {right}", f"{question}, and not {printable(names[right])}"
+        return {"count": len(members), "rows": members[:_IN_CELL].tolist(), "unit": unit, "question": f"{question}?"}
+
     return {
         "axes": list(table.axes),
-        "labels": [printable(table.labels[row]) for row in rows],
         "answers": [printable(table.answers[column]) for column in columns],
-        "labelled": [classes.get(plain_name(table.labels[row])) for row in rows],
-        "answered": [classes.get(plain_name(table.answers[column])) for column in columns],
-        "totals": table.values[rows].sum(1).tolist(),
-        "right": [places.get(table.matched.get(row, -1)) for row in rows],
-        "cells": [
-            [place, places[column], len(table.members[row, column]), table.members[row, column][:_IN_CELL].tolist()]
-            for place, row in enumerate(rows)
-            for column in columns
-            if (row, column) in table.members
+        "lines": [
+            {
+                "label": printable(table.labels[row]),
+                "total": int(table.values[row].sum()),
+                "right": places.get(table.matched.get(row, -1)),
+                "cells": [cell(row, column) for column in columns],
+            }
+            for row in rows
         ],
     }
 
 
-def numbers(result: Result) -> dict[str, Any]:
-    """The values of a heatmap (C, h, w), to be coloured and read by the page. Raises OptionError for others."""
+def numbers(result: Result) -> bytes:
+    """The values of a heatmap (C, h, w), packed, to be coloured and read by the page. Raises OptionError for others."""
     if not isinstance(result, Heatmap):
         raise OptionError("Only heatmaps have numbers.")
-    return {**as_text(result.values[0]), "scale": result.scale, "signed": result.signed}
+    return packed_numbers(result.values[0], scale=result.scale, signed=result.signed)
 
 
 def part(result: Result, number: int) -> bytes:

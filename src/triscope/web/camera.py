@@ -17,6 +17,7 @@ from triscope.web.photos import check
 from triscope.web.volumes import Volume
 
 _CLASSES = 5
+_MANY = 4_000_000  # numbers of a layer, of which no more are sent with each frame
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Frame:
             values = look[Need(self.layer)][0].float()
             volume = Volume(self.layer, values if values.ndim == 3 else values.flatten()[:, None, None])
             told["maps"] = volume.facts()
-            parts |= volume.parts()
+            parts |= volume.parts() if values.numel() <= _MANY else {}
         if self.method:
             heat = METHODS[self.method](self.network, batch)
             if not isinstance(heat, Heatmap):

@@ -32,13 +32,22 @@ def questions() -> dict[str, str]:
     return {name: title for name, title in catalog.QUESTIONS.items() if name in used}
 
 
+def number_text(value: float) -> str:
+    """A number with four digits, as the page's scripts write it."""
+    plain = value == 0 or 1e-3 <= abs(value) < 1e5
+    text = f"{float(f'{value:.4g}'):.8g}" if plain else re.sub(r"e([+-])0", r"e\1", f"{value:.2e}")
+    return text.replace("-", "−")
+
+
 def _method(method: Method[Any], line: str) -> dict[str, Any]:
     schema = method.schema()
+    line = line or method.summary
     schema["options"] = [option for option in schema["options"] if option["recorded"]]
     return {
         **schema,
         "title": _title(method.name),
-        "line": line or method.summary,
+        "line": line,
+        "sentence": f"{line[:1].upper()}{line[1:].removesuffix('.')}.",
         "misleads": misleads(method),
         "needs": [name for name, declared in method.inputs.items() if declared.required],
         "heatmap": issubclass(method.returns, Heatmap),

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from triscope.images import slug
 from triscope.web import answers
+from triscope.web.described import number_text
 from triscope.web.jobs import Job
 from triscope.web.microscope import Microscope
 from triscope.web.packed import KIND
@@ -107,7 +108,7 @@ async def job_picture(request: Request) -> Response:
 
 async def job_numbers(request: Request) -> Response:
     """The numbers of a heatmap."""
-    return JSONResponse(await run_in_threadpool(answers.numbers, _result(request)))
+    return Response(await run_in_threadpool(answers.numbers, _result(request)), media_type=KIND)
 
 
 async def job_part(request: Request) -> Response:
@@ -170,7 +171,28 @@ def _result(request: Request) -> Any:
 
 
 def _snapshot(scope: Microscope, job: Job) -> dict[str, Any]:
-    return job.snapshot(scope.worker.ahead(job))
+    told = job.snapshot(scope.worker.ahead(job))
+    return {**told, "words": _words(told)}
+
+
+def _words(told: dict[str, Any]) -> str:
+    """How far a job is, or how it ended."""
+    index, total, ahead, seconds = told["index"], told["total"], told["ahead"], told["seconds"]
+    where = f"step {index} of {total}" if total > 1 else ""
+    score = "" if told["score"] is None else f", score {number_text(told['score'])}"
+    match told["state"]:
+        case "waiting":
+            return f"waiting: {ahead} before it" if ahead else "starting …"
+        case "running":
+            rate = f", {index / seconds:.1f} steps a second" if index and seconds else ""
+            return f"{where}{score}{rate}" if where else "working …"
+        case "paused":
+            return f"paused at {where}{score}"
+        case "cancelled":
+            return f"cancelled at {where}; the latest result is kept" if where else "cancelled"
+        case "failed":
+            return str(told["error"] or "failed")
+    return f"done{', ' if where else ''}{where}{score}, {seconds:.1f} s"
 
 
 async def _events(scope: Microscope, jobs: Sequence[Job]) -> AsyncIterator[str]:

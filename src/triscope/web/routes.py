@@ -1,5 +1,6 @@
 """The HTTP routes of the page. Every answer is JSON, an image, or a page in a frame."""
 
+import gzip
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,9 +17,10 @@ from triscope.web.packed import KIND
 from triscope.web.photos import jpeg, seen, thumbnail
 from triscope.web.recipes import restored
 from triscope.web.requests import json_of, network_of, number_of, scope_of, word_of
-from triscope.web.volumes import as_text, filter_atlas, picture_atlas
+from triscope.web.volumes import filter_atlas, picture_atlas
 
 _DAY = {"Cache-Control": "private, max-age=3600"}
+_LARGE = 4_000_000  # bytes of maps from which on they are compressed
 
 
 def routes() -> list[Route]:
@@ -32,13 +34,9 @@ def routes() -> list[Route]:
         Route("/api/rows/{row:int}/thumbnail", row_thumbnail),
         Route("/api/predictions", predictions),
         Route("/api/layer", layer),
-        Route("/api/layer/tiles", layer_tiles),
-        Route("/api/layer/atlas", layer_atlas),
         Route("/api/layer/map", layer_map),
-        Route("/api/filters", layer_filters),
-        Route("/api/filters/atlas", layer_filters_atlas),
-        Route("/api/best/atlas", best_atlas),
-        Route("/api/best", best),
+        Route("/api/layer/filter", layer_filters),
+        Route("/api/layer/best", layer_best),
         Route("/api/scores", scores),
         Route("/api/notes", add_note, methods=["POST"]),
         Route("/api/camera", camera, methods=["POST"]),
@@ -98,55 +96,32 @@ async def predictions(request: Request) -> Response:
 
 
 async def layer(request: Request) -> Response:
-    """The statistics of every unit of a layer on a photo."""
-    return JSONResponse(await _volume(request, lambda found: found.facts()))
-
-
-async def layer_tiles(request: Request) -> Response:
-    """The statistics and maps of every unit of a layer on a photo."""
-    return Response(await _volume(request, lambda found: found.packed()), media_type=KIND)
-
-
-async def layer_atlas(request: Request) -> Response:
-    """All maps of a layer for a photo, as one image of grey tiles."""
-    data, kind = await _volume(request, lambda found: found.atlas())
-    return Response(data, media_type=kind, headers=_DAY)
+    """The statistics and maps of every unit of a layer on a photo; many are compressed, where the browser allows it."""
+    data = await _volume(request, lambda found: found.packed())
+    if len(data) < _LARGE or "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(data, media_type=KIND)
+    data = await run_in_threadpool(lambda: gzip.compress(data, 1))
+    return Response(data, media_type=KIND, headers={"Content-Encoding": "gzip"})
 
 
 async def layer_map(request: Request) -> Response:
     """The exact numbers of one map."""
     channel = int(word_of(request, "channel")) if word_of(request, "channel").isdecimal() else -1
-
-    def one(found: Any) -> dict[str, Any]:
-        if not 0 <= channel < len(found.values):
-            raise OptionError(f"{found.layer} has the channels 0 to {len(found.values) - 1}.")
-        return as_text(found.values[channel])
-
-    return JSONResponse(await _volume(request, one))
+    return Response(await _volume(request, lambda found: found.map(channel)), media_type=KIND)
 
 
 async def layer_filters(request: Request) -> Response:
-    """The layout of the filters of a convolution in their atlas."""
-    facts, _, _ = await _filters(request)
-    return JSONResponse(facts)
+    """The filters of a convolution, as tiles of one image."""
+    network, layer = network_of(request), word_of(request, "layer")
+    data = await scope_of(request).worker.call(lambda: filter_atlas(network, layer))
+    return Response(data, media_type=KIND)
 
 
-async def layer_filters_atlas(request: Request) -> Response:
-    """The filters of a convolution."""
-    _, data, kind = await _filters(request)
-    return Response(data, media_type=kind, headers=_DAY)
-
-
-async def best(request: Request) -> Response:
-    """The layout of the best images of a layer's units in their atlas."""
-    facts, _, _ = await _best(request)
-    return JSONResponse(facts)
-
-
-async def best_atlas(request: Request) -> Response:
-    """For each unit of a layer the image of the collection that activates it most."""
-    _, data, kind = await _best(request)
-    return Response(data, media_type=kind)
+async def layer_best(request: Request) -> Response:
+    """For each unit of a layer the image of the collection that activates it most, as tiles of one image."""
+    scope, layer, number = scope_of(request), word_of(request, "layer"), number_of(request)
+    data = await scope.worker.call(lambda: picture_atlas(scope.best_pictures(layer, number)))
+    return Response(data, media_type=KIND)
 
 
 async def scores(request: Request) -> Response:
@@ -202,13 +177,3 @@ async def _volume(request: Request, read: Any) -> Any:
     scope = scope_of(request)
     layer, photo, number = word_of(request, "layer"), word_of(request, "photo"), number_of(request)
     return await scope.worker.call(lambda: read(scope.volume(layer, photo, number)))
-
-
-async def _filters(request: Request) -> tuple[dict[str, Any], bytes, str]:
-    network, layer = network_of(request), word_of(request, "layer")
-    return await scope_of(request).worker.call(lambda: filter_atlas(network, layer))
-
-
-async def _best(request: Request) -> tuple[dict[str, Any], bytes, str]:
-    scope, layer, number = scope_of(request), word_of(request, "layer"), number_of(request)
-    return await scope.worker.call(lambda: picture_atlas(scope.best_pictures(layer, number)))

@@ -1,23 +1,21 @@
-"""A layer's activations as a page draws them: statistics of every unit, and all maps as one atlas of grey tiles.
+"""A layer's activations as a page draws them: statistics of every unit, and all maps in 8 bits.
 
-The page colours the tiles itself. A tile holds its unit's own range in 8 bits, so that one atlas serves both scales:
-that of each unit, and that of the layer.
+The page colours the maps itself. Each has its unit's own range in 8 bits, which serves both scales: that of each unit,
+and that of the layer. Filters and images of units are tiles of one image.
 """
 
-import base64
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from triscope import render
-from triscope.errors import NetworkError
+from triscope.errors import NetworkError, OptionError
 from triscope.images import to_pil
 from triscope.network import Layer, Network
 from triscope.network.tap import layer_name
@@ -29,7 +27,6 @@ from triscope.web.photos import encoded
 
 _BLOCK = 8  # pixels: blocks of a JPEG, which must not lie across two tiles
 _AS_PNG = 600_000  # pixels up to which an atlas is a PNG
-_RAW = 4_000_000  # numbers up to which the page gets all of them
 _WIDEST = 4096
 _QUALITY = 90
 
@@ -47,16 +44,13 @@ class Volume:
         return bool((self.values < 0).any())
 
     def facts(self) -> dict[str, Any]:
-        """Statistics of each unit, and the layout of the atlas."""
+        """Statistics of each unit."""
         count, height, width = self.values.shape
-        tile, columns = _layout(count, height, width)
         return {
             "layer": self.layer,
             "count": count,
             "height": height,
             "width": width,
-            "tile": tile,
-            "columns": columns,
             "signed": self.signed,
             **statistics(self.values),
             "scale": render.scale_of(self.values),
@@ -70,19 +64,18 @@ class Volume:
         return levels(self.values, limit, signed=self.signed)
 
     def packed(self) -> bytes:
-        """The facts, and the levels where they are not too many."""
+        """The facts and the levels."""
         return packed(self.facts(), self.parts())
 
     def parts(self) -> dict[str, bytes]:
-        """The levels for the page, map by map; none for a layer whose atlas is smaller."""
-        return {"levels": self.levels().cpu().numpy().tobytes()} if self.values.numel() <= _RAW else {}
+        """The levels for the page, map by map."""
+        return {"levels": self.levels().cpu().numpy().tobytes()}
 
-    def atlas(self) -> tuple[bytes, str]:
-        """One image with every map as a tile of its grey levels."""
-        count, height, width = self.values.shape
-        (tall, wide), columns = _layout(count, height, width)
-        sheet = _sheet(self.levels()[:, None].float(), tall, wide, columns)[0].to(torch.uint8).cpu().numpy()
-        return _encoded(PIL.Image.fromarray(sheet))
+    def map(self, channel: int) -> bytes:
+        """The exact numbers of one map, packed. Raises OptionError where there is no such channel."""
+        if not 0 <= channel < len(self.values):
+            raise OptionError(f"{self.layer} has the channels 0 to {len(self.values) - 1}.")
+        return packed_numbers(self.values[channel])
 
 
 def volume(network: Network, images: Tensor, layer: str) -> Volume:
@@ -97,23 +90,14 @@ def volume(network: Network, images: Tensor, layer: str) -> Volume:
     return Volume(layer, values.nan_to_num())
 
 
-def filter_atlas(network: Network, layer: str) -> tuple[dict[str, Any], bytes, str]:
-    """The filters of a convolution as coloured tiles: the layout of the atlas, its bytes and its media type."""
-    pictures = filters(network, layer, most=4096).pictures
-    tall, wide = pictures[0].shape[-2:]
-    tile, columns = _layout(len(pictures), tall, wide)
-    sheet = _sheet(torch.stack(pictures), *tile, columns)
-    facts = {"height": tall, "width": wide, "tile": tile, "columns": columns, "count": len(pictures)}
-    data, kind = _encoded(to_pil(sheet))
-    return facts, data, kind
+def filter_atlas(network: Network, layer: str) -> bytes:
+    """The filters of a convolution as coloured tiles, packed: the place of each, and the image that has them all."""
+    return _atlas(torch.stack(filters(network, layer, most=4096).pictures))
 
 
-def picture_atlas(pictures: "list[Tensor]", side: int = 64) -> tuple[dict[str, Any], bytes, str]:
-    """Images of any size (3, h, w) as square tiles."""
-    tile, columns = _layout(len(pictures), side, side)
-    squares = torch.stack([render.square(picture, side) for picture in pictures])
-    data, kind = _encoded(to_pil(_sheet(squares, *tile, columns)))
-    return {"height": side, "width": side, "tile": tile, "columns": columns, "count": len(pictures)}, data, kind
+def picture_atlas(pictures: "list[Tensor]", side: int = 64) -> bytes:
+    """Images of any size (3, h, w) as square tiles, packed in the same way."""
+    return _atlas(torch.stack([render.square(picture, side) for picture in pictures]))
 
 
 def layer_facts(network: Network) -> list[dict[str, Any]]:
@@ -123,14 +107,10 @@ def layer_facts(network: Network) -> list[dict[str, Any]]:
     return [{**_layer(one), "filters": one.name in pictured} for one in network.layers.values()]
 
 
-def as_text(values: Tensor) -> dict[str, Any]:
-    """Numbers as float32, little-endian, in base64, which JSON parses quickly."""
-    return {"shape": list(values.shape), "data": base64.b64encode(as_bytes(values)).decode()}
-
-
-def as_bytes(values: Tensor) -> bytes:
-    """Numbers as float32, little-endian."""
-    return np.ascontiguousarray(values.detach().float().cpu().numpy(), dtype="<f4").tobytes()
+def packed_numbers(values: Tensor, **told: Any) -> bytes:
+    """Numbers as float32, little-endian, with their shape and what else is told of them."""
+    numbers = np.ascontiguousarray(values.detach().float().cpu().numpy(), dtype="<f4")
+    return packed({"shape": list(values.shape), **told}, {"values": numbers.tobytes()})
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
@@ -171,7 +151,12 @@ def _sheet(tiles: Tensor, tall: int, wide: int, columns: int) -> Tensor:
     return laid.reshape(channels, rows * tall, columns * wide)
 
 
-def _encoded(picture: PIL.Image.Image) -> tuple[bytes, str]:
-    if picture.width * picture.height <= _AS_PNG:
-        return encoded(picture, "PNG", compress_level=1), "image/png"
-    return encoded(picture, "JPEG", quality=_QUALITY), "image/jpeg"
+def _atlas(tiles: Tensor) -> bytes:
+    """Tiles (N, C, h, w) as one image, and where in it each is: left, top, width, height."""
+    count, _, height, width = tiles.shape
+    (tall, wide), columns = _layout(count, height, width)
+    places = [[i % columns * wide, i // columns * tall, width, height] for i in range(count)]
+    sheet = to_pil(_sheet(tiles, tall, wide, columns))
+    small = sheet.width * sheet.height <= _AS_PNG
+    image = encoded(sheet, "PNG", compress_level=1) if small else encoded(sheet, "JPEG", quality=_QUALITY)
+    return packed({"height": height, "width": width, "count": count, "places": places}, {"image": image})

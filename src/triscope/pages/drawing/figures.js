@@ -1,9 +1,8 @@
 // Figures that hold their own numbers: drawn from them where scripts run; elsewhere their images stay.
 
-import { bars } from "./charts.js";
 import { legendBar, numbersIn, useColours, valueOfColour } from "./colour.js";
-import { choice, fill, h, penOf, settled, told } from "./h.js";
-import { heatView, two } from "./heat.js";
+import { bars, choice, fill, h, inline, penOf, settled, told } from "./h.js";
+import { comparison, heatView } from "./heat.js";
 import { tileCanvas } from "./tiles.js";
 
 const photo = document.getElementById("photo")?.getAttribute("href") || "";
@@ -26,8 +25,8 @@ async function pixelsOf(image) {
 }
 
 /** The image as its command writes it. @param {HTMLImageElement} image @param {string} name */
-const saved = (image, name) => !framed && h("p", { class: "files" }, "Save ", h("a", { href: image.src, download: `${name}.png` }, "PNG"),
-  " with its recipe");
+const saved = (image, name) => !framed && h("p", { class: "files" }, "Save ",
+  h("a", { href: image.src, download: `${name}.png` }, "PNG"), " with its recipe");
 
 /** @param {Element} place @param {MapsDrawing} drawing */
 async function maps(place, drawing) {
@@ -36,27 +35,31 @@ async function maps(place, drawing) {
     const under = drawing.photos?.[i] || drawing.photos?.[0] || photo;
     const others = linked.get(under) || [];
     linked.set(under, others);
-    const view = heatView({ label: one.title, photo: under, size: drawing.size, point: (x, y) => others.forEach((other) => other.read(x, y)),
+    const view = heatView({ label: one.title, photo: under, size: drawing.size,
+      point: (x, y) => others.forEach((other) => other.read(x, y)),
       left: () => others.forEach((other) => other.read(null, null)) });
     others.push(view);
     return view;
   });
   /** @param {{style?: string, opacity?: number}} now */
   const look = (now) => views.forEach((view) => view.look(now));
-  const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: 1, "aria-label": `How much of the map is seen: ${drawing.name}`,
+  const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: 1,
+    "aria-label": `How much of the map is seen: ${drawing.name}`,
     oninput: () => look({ opacity: Number(slider.value) }) });
-  const pair = views.length > 1 && !framed && two(views.map((view, i) => ({ label: drawing.maps[i].title, draw: view.drawInto })));
-  put(place, h("div", { class: views.length > 1 ? "maps" : null }, views.map((view, i) => h("div", { class: "panel" },
-    views.length > 1 && h("h4", null, drawing.maps[i].title), view.stack, view.legend, view.value))),
-  h("div", { class: "controls" }, choice("Drawn", [["heat", "map"], ["overlay", "over the photo"]], drawing.style, (style) => look({ style })),
-    h("label", { class: "inline" }, h("span", { class: "label" }, "Opacity"), slider)),
-  pair && h("details", { ontoggle: pair.draw }, h("summary", null, "Compare two, with a line between them"), pair.node), saved(own, drawing.name));
+  const several = views.length > 1;
+  put(place, h("div", { class: several && "maps" }, views.map((view, i) => h("div", { class: "panel" },
+    several && h("h4", null, drawing.maps[i].title), view.stack, view.legend, view.value))),
+  h("div", { class: "controls" }, choice("Drawn", [["heat", "map"], ["overlay", "over the photo"]], drawing.style,
+    (style) => look({ style })), inline("Opacity", slider)),
+  several && !framed && comparison(views.map((view, i) => ({ label: drawing.maps[i].title, draw: view.drawInto }))),
+  saved(own, drawing.name));
   const pixels = await pixelsOf(drawing.levels ? h("img", { src: drawing.levels }) : own);
   look({ style: drawing.style });
   drawing.maps.forEach((one, i) => views[i].show(numbersIn(one, pixels), one.says, `${one.title}. ${one.says}`));
 }
 
-/** A drawing of tiles, also where it says no more of a vector than its numbers. @param {any} told @returns {TilesDrawing} */
+/** A drawing of tiles, also where it says no more of a vector than its numbers. @param {any} told
+ * @returns {TilesDrawing} */
 function whole(told) {
   if (!told.vector) return told;
   const { max, vector: { name, numbers, side, columns } } = /** @type {VectorDrawing} */ (told);
@@ -76,24 +79,27 @@ async function tiles(place, drawing) {
   function tell(unit, x, y) {
     const [left, top, wide, tall] = drawing.places[unit];
     const [row, col] = [Math.floor(y * height), Math.floor(x * width)];
-    const middle = { x: Math.floor(left + ((col + 0.5) * wide) / width), y: Math.floor(top + ((row + 0.5) * tall) / height) };
-    const here = drawing.read && pixels ? `; here ${told(Number(valueOfColour(drawing, pixels, middle.x, middle.y).toPrecision(2)))} at ${row}, ${col}` : "";
-    fill(value, height * width === 1 ? `${titles[unit]}: ${told(max[unit])}` : drawing.read
-      ? `${titles[unit]}: largest ${told(max[unit])} at ${peak[unit].join(", ")}; mean ${told(mean[unit])}${here}`
-      : `${titles[unit]}: from ${told(min[unit])} to ${told(max[unit])}`);
+    const middle = [left + ((col + 0.5) * wide) / width, top + ((row + 0.5) * tall) / height].map(Math.floor);
+    const here = drawing.read && pixels
+      ? `; here ${told(Number(valueOfColour(drawing, pixels, middle).toPrecision(2)))} at ${row}, ${col}` : "";
+    fill(value, `${titles[unit]}: ${height * width === 1 ? told(max[unit]) : drawing.read
+      ? `largest ${told(max[unit])} at ${peak[unit].join(", ")}; mean ${told(mean[unit])}${here}`
+      : `from ${told(min[unit])} to ${told(max[unit])}`}`);
   }
-  const canvas = tileCanvas({ hover: tell, open: tell, star: () => undefined, name: (unit) => titles[unit], largest: 150 });
+  const name = (/** @type {number} */ unit) => titles[unit];
+  const canvas = tileCanvas({ hover: tell, open: tell, star: () => undefined, name, largest: 150 });
   const by = { as: all, max: all.toSorted((a, b) => max[b] - max[a]), mean: all.toSorted((a, b) => mean[b] - mean[a]) };
+  const sort = choice("Sort by", [["as", "as drawn"], ["max", "largest"], ["mean", "mean"]], "as",
+    (word) => canvas.arrange(by[/** @type {"as"} */ (word)]));
   put(place, h("div", { class: "stage" }, canvas.node), drawing.read && legend.node, value,
-  h("div", { class: "controls" }, drawing.read && choice("Sort by", [["as", "as drawn"], ["max", "largest"], ["mean", "mean"]], "as",
-    (word) => canvas.arrange(by[/** @type {"as"} */ (word)], new Set())), saved(own, drawing.name)));
+    h("div", { class: "controls" }, drawing.read && sort, saved(own, drawing.name)));
   canvas.node.setAttribute("aria-label", drawing.name);
   canvas.node.addEventListener("pointerleave", () => fill(value, drawing.says));
   legend.paint(drawing.signed, [drawing.signed ? told(-drawing.scale) : "0", told(drawing.scale)]);
-  canvas.use(null, drawing, { whole: true, plain: true });
-  canvas.arrange(all, new Set());
+  canvas.use(null, drawing, true);
+  canvas.arrange(all);
   pixels = await pixelsOf(own);
-  canvas.use(own, drawing, { whole: true, plain: true });
+  canvas.use(own, drawing);
   canvas.draw();
   addEventListener("resize", settled(() => canvas.draw(), 100));
 }
@@ -103,7 +109,8 @@ for (const place of document.querySelectorAll("[data-drawing]")) {
   if (colours) useColours(JSON.parse(colours));
   const drawing = JSON.parse(/** @type {HTMLElement} */ (place).dataset.drawing || "");
   const drawn = drawing.kind === "maps" ? maps(place, drawing) : drawing.kind === "tiles" ? tiles(place, whole(drawing))
-    : put(place, /** @type {BarsDrawing} */ (drawing).rows.map((rows, i) => [drawing.rows.length > 1 && h("h4", null, drawing.titles[i]), bars(rows)]));
+    : put(place, /** @type {BarsDrawing} */ (drawing).rows.map((rows, i) =>
+      [drawing.rows.length > 1 && h("h4", null, drawing.titles[i]), bars(rows)]));
   drawn?.catch(() => { // what cannot be drawn is shown as it was
     place.lastElementChild?.remove();
     for (const one of place.children) /** @type {HTMLElement} */ (one).hidden = false;

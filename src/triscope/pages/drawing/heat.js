@@ -1,11 +1,13 @@
 // A heatmap over its photo: coloured, read under the pointer; and two images in one.
 
 import { legendBar, meanOf, paint, valueAt } from "./colour.js";
-import { fill, h, penOf, seenAs, told } from "./h.js";
+import { fill, h, inline, penOf, picker, seenAs, told } from "./h.js";
 
 /** The view of one map: `stack` is the photo and the map over it, `legend` its colours, `value` the text below them.
- * @param {{label: string, photo: string, size?: number[], point?: (x: number, y: number) => void, left?: () => void}} how
- * the photo's address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view itself */
+ * @param {{label: string, photo: string, size?: number[], point?: (x: number, y: number) => void, left?: () =>
+ * void}} how
+ * the photo's address, its rows and columns; `point` is told where the pointer is, in shares, instead of the view
+ * itself */
 export function heatView({ label, photo, size, point, left = () => read(null, null) }) {
   /** @type {Numbers | null} */ let numbers = null;
   let now = { style: "auto", opacity: 1, times: 0 };
@@ -15,8 +17,8 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
   const cross = h("span", { class: "cross", hidden: true });
   const frame = h("span", { class: "box", hidden: true });
   const image = h("img", { src: photo, alt: "", class: "under" });
-  const stack = h("div", { class: "stack", style: size && { "aspect-ratio": `${size[1]} / ${size[0]}` }, onpointermove: moved,
-    onpointerleave: () => left() }, image, canvas, frame, cross);
+  const stack = h("div", { class: "stack", style: size && { "aspect-ratio": `${size[1]} / ${size[0]}` },
+    onpointermove: moved, onpointerleave: () => left() }, image, canvas, frame, cross);
   const legend = legendBar();
   const value = h("p", { class: "value" }, "…");
 
@@ -72,7 +74,8 @@ export function heatView({ label, photo, size, point, left = () => read(null, nu
       frame.hidden = !found;
       if (found) boxOn(frame, found, of);
     },
-    /** Draw what is shown, without box and cross. @param {CanvasRenderingContext2D} pen @param {number} wide @param {number} tall */
+    /** Draw what is shown, without box and cross. @param {CanvasRenderingContext2D} pen @param {number} wide
+     * @param {number} tall */
     drawInto(pen, wide, tall) {
       pen.filter = stack.classList.contains("over") ? "grayscale(1) opacity(.5)" : "none";
       if (image.complete && image.naturalWidth) pen.drawImage(image, 0, 0, wide, tall);
@@ -94,12 +97,12 @@ export function boxOn(frame, part, size) {
 }
 
 /** Two images in one, with a line between them that is moved by a slider.
- * @param {{label: string, draw: (pen: CanvasRenderingContext2D, wide: number, tall: number) => void}[]} all */
+ * @param {Drawer[]} all */
 export function two(all) {
-  const pick = (/** @type {string} */ label, /** @type {number} */ chosen) => h("select", { "aria-label": label, onchange: draw },
-    all.map((one, i) => h("option", { value: String(i), selected: i === chosen }, one.label)));
-  const selects = [pick("Left", 0), pick("Right", 1)];
-  const range = h("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Position of the dividing line", oninput: draw });
+  const words = all.map((one, i) => [String(i), one.label]);
+  const selects = ["Left", "Right"].map((label, i) => picker(words, String(i), draw, { "aria-label": label }));
+  const range = h("input", { type: "range", min: 0, max: 100, value: 50, oninput: draw,
+    "aria-label": "Position of the dividing line" });
   const canvas = h("canvas", { width: 448, height: 448, role: "img" });
   function draw() {
     const pen = penOf(canvas);
@@ -119,8 +122,15 @@ export function two(all) {
     pen.fillRect(cut - 1, 0, 2, canvas.height);
     canvas.setAttribute("aria-label", selects.map((select) => select.selectedOptions[0].textContent).join(" | "));
   }
-  const node = h("div", { class: "two" }, h("div", { class: "controls" }, selects.map((select, i) =>
-    h("label", { class: "inline" }, h("span", { class: "label" }, ["Left", "Right"][i]), select))),
-  h("div", { class: "stack" }, canvas), range, h("p", { class: "files" }, "Save ", seenAs(() => canvas, "compared.png")));
+  const node = h("div", { class: "two" },
+    h("div", { class: "controls" }, inline("Left", selects[0]), inline("Right", selects[1])),
+    h("div", { class: "stack" }, canvas), range,
+    h("p", { class: "files" }, "Save ", seenAs(() => canvas, "compared.png")));
   return { node, draw };
+}
+
+/** The same, to be opened. @param {Drawer[]} all */
+export function comparison(all) {
+  const { node, draw } = two(all);
+  return h("details", { ontoggle: draw }, h("summary", null, "Compare two, with a line between them"), node);
 }

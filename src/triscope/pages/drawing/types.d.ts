@@ -5,11 +5,11 @@ interface Colours { signed: number[][]; unsigned: number[][] }
 interface Numbers { shape: number[]; values: Float32Array; scale: number; signed: boolean }
 type Place = [left: number, top: number, width: number, height: number];
 
-/** What a page knows of each unit of a layer; where tiles do not lie row by row, their `places`. */
+/** What a page knows of each unit of a layer; where its tiles are in one image, their `places`. */
 interface Tiles {
   count: number; height: number; width: number; signed: boolean; scale: number; layer: string;
   max: number[]; min: number[]; mean: number[]; peak: [number, number][];
-  tile: [number, number]; columns: number; places?: Place[];
+  places?: Place[];
 }
 /** Numbers in a part of an image: its colours, three channels around grey, or grey levels. */
 interface MapIn { title: string; says: string; place: Place; scale: number; signed: boolean; read: "colours" | "rgb" | "levels" }
@@ -33,7 +33,7 @@ interface Setting {
 }
 interface Method {
   name: string; command: string; question: string; summary: string; long: boolean; inputs: Input[]; options: Setting[];
-  title: string; line: string; misleads: string; needs: string[]; kinds: Record<string, string>; selects: string | null;
+  title: string; line: string; sentence: string; misleads: string; needs: string[]; kinds: Record<string, string>; selects: string | null;
   heatmap: boolean; usual: boolean; picture: boolean; gallery: boolean; judged: boolean; page: boolean; mapped: boolean;
 }
 interface Photo { id: string; name: string }
@@ -44,10 +44,11 @@ interface About {
   collections: (Collection | null)[]; notes: Record<string, Note>; keepsNotes: boolean; colours: Colours;
 }
 
-/** What a map shows; the arrays have their values image by image. `neighbors` has the same number for each, padded with -1. */
+/** What a map shows; the arrays have their values image by image. `near` are the neighbours of each, as far as they are known. */
 interface MapData {
   count: number; names: string[]; fields: MapField[]; color: number; places: ArrayLike<number>; rest: ArrayLike<number>;
-  cells: ArrayLike<number>; grid: [rows: number, columns: number]; neighbors: number[]; scores: (number | null)[]; ids: ArrayLike<number>;
+  cells: ArrayLike<number>; grid: [rows: number, columns: number]; ids: ArrayLike<number>;
+  near: Record<number, [i: number, score: number | null][]>;
   links: Record<number, [label: string, address: string][]>; tile: number; columns: number; rows: number; sizes: number[]; tones: string[];
 }
 /** The class of each image, as its place in the legend, and the legend. */
@@ -58,7 +59,7 @@ interface MapView { scale: number; x: number; y: number }
 /** How far a job is; its state is waiting, running, paused, done, cancelled or failed. */
 interface Job {
   id: string; state: string; ahead: number; index: number; total: number; score: number | null; terms: Record<string, number>;
-  seconds: number; version: number; error: string | null; method: string; network: number; command: string | null; python: string;
+  seconds: number; version: number; error: string | null; words: string; method: string; network: number; command: string | null; python: string;
 }
 interface Judged { sentence: string; doubt: boolean }
 /** An image of a collection. */
@@ -66,9 +67,11 @@ interface Entry { row: number; name: string; score: number }
 /** A unit that tells some images from the rest. */
 interface Telling { unit: string; name: string; difference: number; low: number; high: number }
 interface Matrix {
-  axes: string[]; labels: string[]; answers: string[]; labelled: (number | null)[]; answered: (number | null)[];
-  totals: number[]; right: (number | null)[]; cells: [row: number, column: number, count: number, rows: number[]][];
+  axes: string[]; answers: string[];
+  lines: { label: string; total: number; right: number | null; cells: (Cell | null)[] }[];
 }
+/** Images of a cell, and what is asked about them: a unit, and the same in words. */
+interface Cell { count: number; rows: number[]; unit: string; question: string }
 /** What a job found. */
 interface Found {
   kind: string; notes: string[]; details: string[]; text: string | null; forms: string[]; heatmap: boolean; drawn: boolean;
@@ -87,7 +90,7 @@ interface App {
   sides(): number[];
   nameOf(network: number): string;
   unitIn(network: number, unit: string): string;
-  methods(fits?: (method: Method) => unknown): Method[];
+  methods(fits: (method: Method) => unknown): Method[];
   only(method: Method, names: string[]): boolean;
   goodLayer(): Layer;
   unit(): string;
@@ -95,27 +98,30 @@ interface App {
   field(layer: Layer, row: number, col: number): number[];
   link(to: string, how?: Record<string, any>): string;
   go(to: string, how?: Record<string, any>): void;
-  put(now: Record<string, any>): void;
+  put(now: Record<string, any>, usual?: Record<string, string>): void;
   photoName(): string;
   firstPhoto(input: string): string;
   nextPhoto(by: number): void;
   keeping: Promise<any>;
-  keep(unit: string, change: Partial<Note>): Promise<any>;
-  note(unit: string, text: string): Promise<void>;
-  star(unit: string): Promise<void>;
+  keep(unit: string, change: Partial<Note>, done: string): Promise<any>;
+  star(unit: string): Promise<any>;
   warn(text: string): void;
 }
 
-/** A unit on a static site, and a layer there; `strip` is an image of its patches. */
+/** A unit on a static site; `strip` is an image of its patches. */
 interface FrozenUnit {
   unit: string; channel: number; title: string; score: number | null; steps: number; notes: string[]; picture: string;
   strip: string; patches: { name: string; score: number; at: number[] | null }[] | null; command: string;
 }
-interface FrozenMap { title: string; page: string; pictures: number }
-interface FrozenLayer { name: string; type: string; channels: number; sees: string; page: string; made: number }
+/** A page of it: that of a layer and its units, or the first, which has none; and the pages before and after. */
+interface FrozenData {
+  name: string; type: string; sees: string; units: FrozenUnit[]; photos: number | null; before: string; after: string;
+}
 
+interface FormField { name: string; shown: boolean; node: HTMLElement; read: () => any; set: (value: any) => void }
 interface MethodForm { node: HTMLElement; read: () => { inputs: any; options: any }; set: (said: Said) => void; missing: () => string[] }
 /** A frame as the network saw it, and the answer. */
 interface CameraFrame { canvas: HTMLCanvasElement; jpeg: Blob | null; answer: Promise<any> }
-type Page = (root: HTMLElement, params: Record<string, string>, app: App) => () => void;
+/** A part of the page, until the signal tells that it is left. */
+type Page = (root: HTMLElement, params: Record<string, string>, app: App, left: AbortSignal) => void;
 interface Key { key: string; help: string; run: (event: KeyboardEvent) => void }

@@ -9,30 +9,21 @@ Scripts, styles and data are in each page; only images are files beside it. Each
 script and its one style sheet by their digests and forbids the rest.
 """
 
-import json
 import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
-from html import escape
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from triscope._version import __version__
 from triscope.errors import StoreError
 from triscope.images import printable
 from triscope.images.writing import require_folder, write_file
-from triscope.pages import policy
-from triscope.pages.bundle import bundled
 from triscope.unit_folder import Unit, UnitFolder
 from triscope.unit_folder.manifest import name_of
 from triscope.verbs import METHODS
-from triscope.web.described import misleads
-from triscope.web.files import page_files
+from triscope.web.frozen.page import Site, front_page, layer_page
 from triscope.which.maps.map import Map
 from triscope.which.maps.page import page as map_page
 
@@ -57,16 +48,16 @@ def export_app(
             f"{printable(folder.path)} holds no finished units yet; make some: triscope units LAYER -o DIR."
         )
     require_folder(site)
-    layers = [_layer(folder, layer) for layer in folder.table.layers]
-    for layer in layers:
-        if layer["made"]:
-            own = [one for one in folder.units if one.layer == layer["name"]]
-            for one in own:
-                _copy(folder, one, site)
-            write_file(site / layer["page"], _page(folder, layers, own, str(layer["name"]), maps))
+    links = [(made.title, page_of_map(made)) for made in maps]
+    shown = Site(folder.table, [_layer(folder, layer) for layer in folder.table.layers], links)
+    for place, layer in enumerate(shown.made):
+        own = [one for one in folder.units if one.layer == layer["name"]]
+        for one in own:
+            _copy(folder, one, site)
+        write_file(site / layer["page"], layer_page(shown, place, [_unit(folder, one) for one in own]))
     for made in maps:
         write_file(site / page_of_map(made), _map_page(folder, made, maps))
-    write_file(site / "index.html", _page(folder, layers, [], "", maps))
+    write_file(site / "index.html", front_page(shown, len(maps[0].rows) if maps else 0))
     return site / "index.html"
 
 
@@ -91,8 +82,10 @@ def _map_page(folder: UnitFolder, made: Map, maps: Sequence[Map]) -> bytes:
 
 
 def _layer(folder: UnitFolder, layer: Any) -> dict[str, Any]:
-    made = sum(one.layer == layer["name"] for one in folder.units)
-    return {**layer, "name": printable(layer["name"]), "page": f"{name_of(layer['name'])}.html", "made": made}
+    own = [unit for unit in folder.units if unit.layer == layer["name"]]
+    few = islice(filter(None, (_address(folder, folder.picture(unit)) for unit in own)), _FEW)
+    page = f"{name_of(layer['name'])}.html"
+    return {**layer, "name": printable(layer["name"]), "page": page, "made": len(own), "few": list(few)}
 
 
 def _copy(folder: UnitFolder, unit: Unit, site: Path) -> None:
@@ -135,74 +128,3 @@ def _command(folder: UnitFolder, unit: Unit) -> str:
     source = folder.table.network.get("source") or {}
     words += ["-m", str(source["name"])] if source.get("name") not in (None, "pocket") else []
     return printable(shlex.join(words))
-
-
-def _page(
-    folder: UnitFolder, layers: Sequence[dict[str, Any]], own: Sequence[Unit], layer: str, maps: Sequence[Map]
-) -> bytes:
-    """A page: that of a layer, or without one the first."""
-    table = folder.table
-    units = [_unit(folder, one) for one in own]
-    size, steps = table.options.get("size", []), table.options.get("steps")
-    network = printable(str(table.network.get("name", "network")))
-    data = {
-        "network": network,
-        "layer": layer,
-        "layers": layers,
-        "units": units,
-        "few": {} if layer else {one["name"]: _few(folder, one["name"]) for one in layers},
-        "total": len(folder),
-        "front": "index.html",
-        "maps": [{"title": made.title, "page": page_of_map(made), "pictures": len(made.rows)} for made in maps],
-        "store": table.store,
-        "options": f"Images of {' × '.join(map(str, size))} pixels, at most {steps} steps",
-        "misleads": misleads(METHODS["units"]),
-        "made_by": f"triscope {__version__}",
-    }
-    script, style = _script(), _style()
-    html = Template(_file("frozen.html")).substitute(
-        policy=policy(images="'self' file: data:", style=style, script=script),
-        version=__version__,
-        title=escape(f"{layer} · {network}" if layer else network),
-        style=style,
-        script=script,
-        plain=_plain(units, layers, maps),
-        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-    )
-    return html.encode()
-
-
-def _few(folder: UnitFolder, layer: str) -> list[str]:
-    """The first images of a layer, which represent it."""
-    pictures = (folder.picture(unit) for unit in folder.units if unit.layer == layer)
-    return list(islice(filter(None, (_address(folder, picture) for picture in pictures)), _FEW))
-
-
-def _plain(units: Sequence[dict[str, Any]], layers: Sequence[dict[str, Any]], maps: Sequence[Map]) -> str:
-    """The content without scripts: the images of a layer, or the layers."""
-    if not units:
-        pages = [(one["page"], one["name"]) for one in layers if one["made"]]
-        pages += [(page_of_map(made), made.title) for made in maps]
-        return "\n".join(f'<p><a href="{escape(page)}">{escape(name)}</a></p>' for page, name in pages)
-    return "\n".join(
-        f'<figure><img src="{escape(one["picture"])}" alt="{escape(one["title"] or one["unit"])}" loading="lazy">'
-        f"<figcaption>{escape(one['title'] or one['unit'])}</figcaption></figure>"
-        for one in units
-        if one["picture"]
-    )
-
-
-@cache
-def _script() -> str:
-    """The page's one script, escaped for a <script> element."""
-    script = bundled("frozen.js", lambda name: _file(name) if name == "frozen.js" else page_files()[name].decode())
-    return script.replace("</", "<\\/")
-
-
-@cache
-def _style() -> str:
-    return page_files()["app.css"].decode() + _file("frozen.css")
-
-
-def _file(name: str) -> str:
-    return (files("triscope.web.frozen") / name).read_text("utf-8")

@@ -10,49 +10,37 @@ export function address(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-/** @param {Response} answer */
-async function read(answer) {
+/** What the server answers: JSON, or JSON and raw bytes after it; `parts` has the bytes by their names.
+ * @param {Promise<Response>} asked @returns {Promise<any>} */
+async function answered(asked) {
+  const answer = await asked.catch(() => {
+    throw new Error("triscope does not answer: is it still running in its terminal?");
+  });
+  if (answer.ok && answer.headers.get("Content-Type") === "application/octet-stream") {
+    return unpacked(await answer.arrayBuffer());
+  }
   const data = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Error((data && data.error) || `The request failed (${answer.status}).`);
+  if (!answer.ok) throw new Error(data?.error || `The request failed (${answer.status}).`);
   return data;
 }
 
-/** @param {string} path @param {Object<string, any>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
-export async function get(path, query, signal) {
-  return read(await reached(fetch(address(path, query), { signal })));
-}
-
-/** An answer of JSON and the raw bytes after it; `parts` has the bytes by their names. @param {Response} answer
- * @returns {Promise<any>} */
-export async function unpacked(answer) {
-  if (!answer.ok) return read(answer);
-  const buffer = await answer.arrayBuffer();
+/** @param {ArrayBuffer} buffer */
+function unpacked(buffer) {
   let place = 4 + new DataView(buffer).getUint32(0, true);
   const told = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, place - 4)));
   for (const [name, length] of Object.entries(told.parts)) {
-    place += (4 - (place % 4)) % 4;
-    told.parts[name] = new Uint8Array(buffer, place, length);
-    place += length;
+    place += -place & 3;
+    told.parts[name] = buffer.slice(place, place += length);
   }
   return told;
 }
 
-/** @param {string} path @param {any} [body] @param {Object<string, string>} [headers] @returns {Promise<any>} */
-export async function post(path, body, headers) {
-  const raw = body instanceof Blob;
-  const said = { method: "POST", body: raw ? body : JSON.stringify(body ?? {}), headers };
-  return read(await reached(fetch(path, said)));
-}
+/** @param {string} path @param {Object<string, any>} [query] */
+export const get = (path, query) => answered(fetch(address(path, query)));
 
-/** @param {Promise<Response>} asked */
-export async function reached(asked) {
-  try {
-    return await asked;
-  } catch (error) {
-    if (/** @type {Error} */ (error).name === "AbortError") throw error;
-    throw new Error("triscope does not answer: is it still running in its terminal?");
-  }
-}
+/** @param {string} path @param {any} [body]  a Blob, or what JSON can hold @param {Object<string, string>} [headers] */
+export const post = (path, body = {}, headers = {}) =>
+  answered(fetch(path, { method: "POST", body: body instanceof Blob ? body : JSON.stringify(body), headers }));
 
 // All jobs of a tab are watched by one stream: a browser has six connections to a host, for all its tabs.
 
@@ -60,19 +48,21 @@ export async function reached(asked) {
 /** @type {EventSource | null} */ let stream = null;
 let reopening = 0;
 
-/** Watch the progress of a job until it ends or the function that is returned is called. @param {Job} job
- * @param {(job: Job) => void} hear @returns {() => void} */
-export function watch(job, hear) {
-  hear(job);
-  if (over(job)) return () => undefined;
+/** Watch the progress of a job until it ends or the page is left, as a signal tells. @param {Job} job
+ * @param {(job: Job) => void} hear @param {AbortSignal} left @param {boolean} [drop]  whether it is not wanted then */
+export function watch(job, hear, left, drop = false) {
   const ears = watched.get(job.id) || new Set();
-  ears.add(hear);
-  watched.set(job.id, ears);
-  reopen();
-  return () => {
-    ears.delete(hear);
-    if (!ears.size && watched.delete(job.id)) reopen();
+  const hears = (/** @type {Job} */ now) => hear(job = now);
+  const leave = () => {
+    if (ears.delete(hears) && !ears.size && watched.delete(job.id)) reopen();
+    if (drop && !over(job)) act(job.id, "drop").catch(() => undefined);
   };
+  if (left.aborted) return leave();
+  hear(job);
+  if (over(job)) return;
+  left.addEventListener("abort", leave);
+  watched.set(job.id, ears.add(hears));
+  reopen();
 }
 
 function reopen() {

@@ -69,7 +69,8 @@ def near(made: Map, place: int) -> Piece:
 
 def thumbnails(sheet: Sheet, number: int) -> Piece:
     """A sheet of thumbnails, and each one's size and mean colour."""
-    return {"number": number}, {"sizes": sheet.sizes.tobytes(), "tones": sheet.tones.tobytes(), "jpeg": sheet.jpeg}
+    told = {"number": number, "sizes": sheet.sizes.ravel().tolist(), "tones": sheet.hexes()}
+    return told, {"jpeg": sheet.jpeg}
 
 
 def _bytes(values: NDArray[Any], kind: str) -> bytes:

@@ -125,8 +125,10 @@ def _data(shown: Shown, sprites: Atlases) -> dict[str, Any]:
         "places": _numbers(shown.places, 5),
         "cells": shown.cells.ravel().tolist(),
         "grid": list(shown.grid),
-        "neighbors": shown.neighbors.ravel().tolist(),
-        "scores": _numbers(shown.scores, 4),
+        "near": [
+            [[place, score] for place, score in zip(own, scores, strict=True) if place >= 0]
+            for own, scores in zip(shown.neighbors.tolist(), (_numbers(row, 4) for row in shown.scores), strict=True)
+        ],
         "fields": [field_of(name, values) for name, values in shown.fields.items()],
         "color": -1 if shown.color_by is None else [*shown.fields].index(shown.color_by),
         "rest": _numbers(shown.rest, 4),

@@ -1,11 +1,13 @@
-// A map of images: as far in or out as you like, on the map or in the mosaic. Pointers and keys, and what the page is given.
-// A page that was saved has its data in it. One that is served is shown in a frame of the page it belongs to, which hands
-// it one piece after the other: places first, so that there is something to move, then names, cells, thumbnails.
+// A map of images: as far in or out as you like, on the map or in the mosaic. Pointers and keys, and the page's data. A
+// page that was saved has them in it. One that is served is shown in a frame of the page it belongs to, which hands it
+// one piece after the other: places first, so that there is something to move, then names, cells, thumbnails.
 
-import { keys, say } from "./h.js";
-import { addSheet, COMPANY, company, inside, levels, near, readColours } from "./map_drawing.js";
-import { arrange, choose, clearAll, exportPicked, freeHeight, go, hover, part, pick, pictures, recolour, refilter, search, show, showChosen, takeChosen, takeMatching, tell, useNames } from "./map_panel.js";
-import { at, bounded, canvas, data, draw, extent, fitView, frames, glideBy, marks, moveBy, moves, resize, sideNow, stage, state, useCells, usePlaces, whole } from "./map_view.js";
+import { bounded, keys, part, say } from "./h.js";
+import { addSheet, COMPANY, company, inside, levels, readColours } from "./map_drawing.js";
+import { arrange, choose, clearAll, exportPicked, freeHeight, go, hover, pick, pictures, recolour, refilter, search,
+  show, showChosen, takeChosen, takeMatching, tell, useNames } from "./map_panel.js";
+import { at, canvas, data, draw, extent, fitView, frames, glideBy, marks, moveBy, moves, resize, sideNow, stage,
+  state, useCells, usePlaces, whole } from "./map_view.js";
 
 const JOURNEY = 500; // milliseconds that images take to new places
 
@@ -17,7 +19,8 @@ function closer(factor, x = state.width / 2, y = freeHeight() / 2) {
   glideBy(factor, x, y);
 }
 
-/** The matching image for which a number is least, if it is below `least`; else -1. @param {(i: number) => number} of @param {number} least */
+/** The matching image for which a number is least, if it is below `least`; else -1.
+ * @param {(i: number) => number} of @param {number} least */
 function nearest(of, least) {
   let best = -1;
   for (let i = 0; i < data.count; i++) {
@@ -27,7 +30,8 @@ function nearest(of, least) {
   return best;
 }
 
-/** The topmost image there, or -1; with `reach`, the nearest within so many pixels. @param {number} x @param {number} y @param {number} [reach] */
+/** The topmost image there, or -1; with `reach`, the nearest within so many pixels. @param {number} x
+ * @param {number} y @param {number} [reach] */
 function pictureAt(x, y, reach = 0) {
   const side = Math.max(sideNow(), 6);
   const covers = (/** @type {number} */ i, /** @type {number} */ size) => {
@@ -40,7 +44,8 @@ function pictureAt(x, y, reach = 0) {
   return reach ? nearest((i) => Math.hypot(at(i, 0) - x, at(i, 1) - y), reach) : -1;
 }
 
-/** The image beside the chosen one in a direction, or -1: near, and rather straight on than aside. @param {number} right @param {number} down */
+/** The image beside the chosen one in a direction, or -1: near, and rather straight on than aside.
+ * @param {number} right @param {number} down */
 function beside(right, down) {
   const [x, y] = [at(state.chosen, 0), at(state.chosen, 1)];
   return nearest((i) => {
@@ -88,11 +93,10 @@ function pointerDown(event) {
 
 /** Two pointers moved. @param {Point[]} before @param {Point[]} after */
 function pinch(before, after) {
-  const middle = (/** @type {Point[]} */ [[ax, ay], [bx, by]]) => [(ax + bx) / 2, (ay + by) / 2];
-  const spread = (/** @type {Point[]} */ [[ax, ay], [bx, by]]) => Math.max(1, Math.hypot(ax - bx, ay - by));
-  const [[fromX, fromY], [toX, toY]] = [middle(before), middle(after)];
-  moveBy(toX - fromX, toY - fromY);
-  moveBy(toX, toY, spread(after) / spread(before));
+  const [from, to] = [before, after].map(([[ax, ay], [bx, by]]) =>
+    ({ x: (ax + bx) / 2, y: (ay + by) / 2, spread: Math.max(1, Math.hypot(ax - bx, ay - by)) }));
+  moveBy(to.x - from.x, to.y - from.y);
+  moveBy(to.x, to.y, to.spread / from.spread);
 }
 
 /** @param {PointerEvent} event */
@@ -147,12 +151,14 @@ function wheel(event) {
 }
 
 /** @type {Record<string, [right: number, down: number, word: string]>} */
-const DIRECTIONS = { ArrowLeft: [-1, 0, "left"], ArrowRight: [1, 0, "right"], ArrowUp: [0, -1, "up"], ArrowDown: [0, 1, "down"] };
+const DIRECTIONS = { ArrowLeft: [-1, 0, "left"], ArrowRight: [1, 0, "right"], ArrowUp: [0, -1, "up"],
+  ArrowDown: [0, 1, "down"] };
 
 /** Keys that hold for the map alone: from the chosen image arrows lead to the next, else they move the map.
  * @param {KeyboardEvent} event */
 function canvasKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || (event.target !== canvas && event.target !== document.body)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target !== canvas && event.target !== document.body) return;
   const [right, down, word] = DIRECTIONS[event.key] || [];
   if (event.key === "Enter" && event.target === canvas) {
     take(pictureAt(state.width / 2, freeHeight() / 2, Infinity), "No image matches.");
@@ -172,8 +178,9 @@ function listen() {
   canvas.addEventListener("wheel", wheel, { passive: false });
   document.addEventListener("keydown", canvasKey);
   /** @type {Record<string, () => void>} */
-  const pressed = { "as-map": () => arrange(false), "as-mosaic": () => arrange(true), closer: () => closer(1.6), farther: () => closer(1 / 1.6), fit,
-    matching: takeMatching, lasso: () => drawMode(!state.drawing), export: exportPicked, drop: () => pick([]),
+  const pressed = { "as-map": () => arrange(false), "as-mosaic": () => arrange(true), closer: () => closer(1.6),
+    farther: () => closer(1 / 1.6), fit, matching: takeMatching, lasso: () => drawMode(!state.drawing),
+    export: exportPicked, drop: () => pick([]),
     close: () => { choose(-1); canvas.focus({ preventScroll: true }); } };
   for (const [id, run] of Object.entries(pressed)) part("button", id).addEventListener("click", run);
   search.addEventListener("input", refilter);
@@ -199,24 +206,18 @@ function listen() {
 
 // What the page is given: at once, or piece by piece
 
-/** @param {Uint8Array} bytes */
-const floats = ({ buffer, byteOffset, byteLength }) => new Float32Array(buffer, byteOffset, byteLength / 4);
-
-/** @param {Uint8Array} bytes */
-const integers = ({ buffer, byteOffset, byteLength }) => new Int32Array(buffer, byteOffset, byteLength / 4);
-
 /** @type {Record<string, (told: any) => void>} */
 const PIECES = {
   places({ parts, tile, columns, rows }) {
-    const [places, rest] = [floats(parts.places), floats(parts.rest)];
+    const [places, rest] = [new Float32Array(parts.places), new Float32Array(parts.rest)];
     if (!begun) {
-      Object.assign(data, { tile, columns, rows, places, rest, ids: integers(parts.rows), sizes: Array(places.length).fill(tile) });
+      const [ids, sizes] = [new Int32Array(parts.rows), Array(places.length).fill(tile)];
+      Object.assign(data, { tile, columns, rows, places, rest, ids, sizes });
       return begin();
     }
     if (places.length !== 2 * data.count) return;
     const fitted = whole() && !moves.view;
-    Object.assign(data, { places, rest });
-    near.clear();
+    Object.assign(data, { places, rest, near: {} });
     usePlaces(JOURNEY);
     state.fitted = fitView(false).scale;
     if (fitted) go(fitView(), JOURNEY);
@@ -226,24 +227,22 @@ const PIECES = {
     useNames();
   },
   cells({ grid, parts }) {
-    Object.assign(data, { grid, cells: integers(parts.cells) });
+    Object.assign(data, { grid, cells: new Int32Array(parts.cells) });
     useCells();
     part("button", "as-mosaic").disabled = false;
     draw();
   },
-  async sheet({ number, parts: { sizes, tones, jpeg } }) {
+  async sheet({ number, sizes, tones, parts }) {
     const from = number * data.columns * data.rows;
     data.sizes.splice(2 * from, sizes.length, ...sizes);
-    for (let k = 0; k < tones.length / 3; k++) {
-      data.tones[from + k] = `#${[...tones.subarray(3 * k, 3 * k + 3)].map((part) => part.toString(16).padStart(2, "0")).join("")}`;
-    }
+    tones.forEach((/** @type {string} */ tone, /** @type {number} */ k) => { data.tones[from + k] = tone; });
     readColours();
-    addSheet(number, await createImageBitmap(new Blob([jpeg])));
+    addSheet(number, await createImageBitmap(new Blob([parts.jpeg])));
     showChosen();
     draw();
   },
   near({ place, found }) {
-    near.set(place, found);
+    data.near[place] = found;
     if (state.chosen === place) showChosen();
     draw();
   },

@@ -1,7 +1,8 @@
 // What the canvas of a map shows: images from sheets of thumbnails, points of their mean colours, what stands out.
 
-import { h, penOf } from "./h.js";
-import { advance, at, bounded, canvas, data, draw, extent, frames, inSight, marks, mix, pen, sideNow, state, whole } from "./map_view.js";
+import { bounded, h, penOf } from "./h.js";
+import { advance, at, canvas, data, draw, extent, frames, inSight, marks, mix, pen, sideNow, state,
+  whole } from "./map_view.js";
 
 const POINTS_BELOW = 7; // pixels: smaller images are drawn as points of their mean colour,
 const SPRITES_MOVING = 1500; // and so are all, as long as they move and more than so many are in sight
@@ -10,10 +11,9 @@ export const COMPANY = 26; // pixels: the chosen image and its neighbours are at
 const DIM = 0.09;
 const UNSEEN = "#a8a299"; // the colour of an image whose thumbnail is not there yet
 
-/** The sheets, halved so many times: levels[n][number]. @type {(HTMLImageElement | ImageBitmap | HTMLCanvasElement)[][]} */
+/** The sheets, halved so many times: levels[n][number].
+ * @type {(HTMLImageElement | ImageBitmap | HTMLCanvasElement)[][]} */
 export const levels = [];
-/** What is nearest to an image, where that is known. @type {Map<number, [i: number, score: number | null][]>} */
-export const near = new Map();
 /** Colours of the page, by their names. @type {Record<string, string>} */
 const ink = {};
 /** Points are written as pixels: alpha, blue, green, red. */
@@ -50,10 +50,12 @@ function packed(hex, share) {
 const faded = (color, share) => ((color & 0xffffff) | (Math.round(255 * share) << 24)) >>> 0;
 
 /** Image i into a canvas, its middle at (x, y), its longer side `side` pixels; `square` 1 fills a square.
- * @param {CanvasRenderingContext2D} target @param {number} i @param {number} x @param {number} y @param {number} side @param {number} square */
+ * @param {CanvasRenderingContext2D} target @param {number} i @param {number} x @param {number} y
+ * @param {number} side @param {number} square */
 function sprite(target, i, x, y, side, square) {
   const { tile, columns, rows, sizes } = data;
-  const level = bounded(Math.floor(Math.log2(tile / Math.max(1, side * devicePixelRatio))), 0, Math.max(0, levels.length - 1));
+  const halved = Math.floor(Math.log2(tile / Math.max(1, side * devicePixelRatio)));
+  const level = bounded(halved, 0, Math.max(0, levels.length - 1));
   const place = i % (columns * rows);
   const sheet = levels[level]?.[Math.floor(i / (columns * rows))];
   if (!sheet) {
@@ -90,7 +92,8 @@ function frame(i, side, color, thick) {
   pen.fillRect(at(i, 0) - w / 2 - thick, at(i, 1) - h / 2 - thick, w + 2 * thick, h + 2 * thick);
 }
 
-/** How much of its colour an image keeps: little where it does not match, less than all beside a chosen one. @param {number} bright */
+/** How much of its colour an image keeps: little where it does not match, less than all beside a chosen one.
+ * @param {number} bright */
 const shareOf = (bright) => (!bright ? DIM : state.chosen < 0 ? 1 : 0.3);
 
 /** @param {number} side */
@@ -110,7 +113,8 @@ function drawSprites(side) {
   pen.globalAlpha = 1;
 }
 
-/** A square of one colour. @param {Uint32Array} pixels @param {number} x @param {number} y @param {number} dot @param {number} color */
+/** A square of one colour. @param {Uint32Array} pixels @param {number} x @param {number} y @param {number} dot
+ * @param {number} color */
 function stamp(pixels, x, y, dot, color) {
   const { width, height } = dotted;
   const [from, to] = [bounded(Math.round(x - dot / 2), 0, width), bounded(Math.round(x + dot / 2), 0, width)];
@@ -142,25 +146,23 @@ function drawPoints(all, side, sharp) {
   pen.drawImage(dots.canvas, 0, 0, dotted.width / sharp, dotted.height / sharp);
 }
 
-/** The neighbours of an image, nearest first, as far as they are known. @param {number} i @returns {[i: number, score: number | null][]} */
-export function neighborsOf(i) {
-  const many = data.neighbors.length / data.count;
-  if (!many) return near.get(i) || [];
-  const own = [...Array(many).keys()].map((n) => i * many + n);
-  return own.filter((n) => data.neighbors[n] >= 0).map((n) => [data.neighbors[n], data.scores[n]]);
-}
+/** The neighbours of an image, nearest first, as far as they are known. @param {number} i */
+export const neighborsOf = (i) => data.near[i] || [];
 
 /** The images that stand out: the chosen one's neighbours, farthest first, then itself. */
-export const company = () => (state.chosen < 0 ? [] : [...neighborsOf(state.chosen).map(([i]) => i).reverse(), state.chosen]);
+export const company = () =>
+  (state.chosen < 0 ? [] : [...neighborsOf(state.chosen).map(([i]) => i).reverse(), state.chosen]);
 
-/** An image that stands out, in a frame. @param {number} i @param {number} side @param {string} color @param {number} thick */
+/** An image that stands out, in a frame. @param {number} i @param {number} side @param {string} color
+ * @param {number} thick */
 function drawFramed(i, side, color, thick) {
   frame(i, side, ink.paper, thick + 1.5);
   frame(i, side, color, thick);
   sprite(pen, i, at(i, 0), at(i, 1), side, state.blend);
 }
 
-/** The images that are picked, the chosen one with its neighbours, and the one under the pointer. @param {number} side */
+/** The images that are picked, the chosen one with its neighbours, and the one under the pointer.
+ * @param {number} side */
 function drawOutstanding(side) {
   pen.strokeStyle = ink.mark;
   pen.lineWidth = 2;
@@ -180,7 +182,8 @@ function drawOutstanding(side) {
   pen.globalAlpha = 1;
   for (const i of together) drawFramed(i, Math.max(side, COMPANY), ink.mark, i === state.chosen ? 4 : 2);
   const { hovered } = state;
-  if (hovered >= 0 && !together.includes(hovered)) drawFramed(hovered, Math.max(side, 12), marks.colors[hovered] || ink.ink, 2.5);
+  if (hovered < 0 || together.includes(hovered)) return;
+  drawFramed(hovered, Math.max(side, 12), marks.colors[hovered] || ink.ink, 2.5);
 }
 
 /** The lasso as a closed path. @param {[number, number][]} points */

@@ -1,16 +1,13 @@
 // What stands around the canvas of a map: the card under the pointer, the chosen image, a selection, search and legend.
 
-import { fill, h, say, settled } from "./h.js";
-import { near, neighborsOf, readColours, thumb } from "./map_drawing.js";
-import { at, bounded, canvas, data, draw, fitView, glide, marks, stage, state } from "./map_view.js";
+import { bounded, fill, h, part, save, say, settled, terms } from "./h.js";
+import { neighborsOf, readColours, thumb } from "./map_drawing.js";
+import { at, canvas, data, draw, fitView, glide, marks, stage, state } from "./map_view.js";
 
 const MANY = 60; // images of a selection that are shown
 const number = new Intl.NumberFormat("en");
 /** What can be searched of each image. @type {string[]} */ let texts = [];
 /** The values of the legend that are asked for. @type {Set<number>} */ const kept = new Set();
-
-/** The element of a kind that has that id. @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {string} id */
-export const part = (tag, id) => /** @type {HTMLElementTagNameMap[K]} */ (document.querySelector(`${tag}#${id}`));
 
 const card = part("div", "card");
 const [chosen, picked, legend] = [part("section", "chosen"), part("section", "picked"), part("section", "legend")];
@@ -57,8 +54,8 @@ export function show(i) {
 }
 
 /** An image, and what is known of it. @param {number} i @param {number} side */
-const described = (i, side) => [thumb(i, side), h("p", { class: "name" }, data.names[i]), h("dl", null, data.fields.map(([name, values]) =>
-  values[i] && h("div", null, h("dt", null, name), h("dd", null, values[i]))))];
+const described = (i, side) => [thumb(i, side), h("p", { class: "name" }, data.names[i]),
+  h("dl", null, terms(data.fields.map(([name, values]) => [name, values[i]]).filter(([, value]) => value)))];
 
 /** The image under the pointer, or -1. @param {number} i @param {number} [x] @param {number} [y] */
 export function hover(i, x = 0, y = 0) {
@@ -77,8 +74,8 @@ export function hover(i, x = 0, y = 0) {
 }
 
 /** @param {number} i @param {number} side @param {...any} more */
-const pictureButton = (i, side, ...more) => h("button", { type: "button", title: data.names[i], "aria-label": more.length ? null : data.names[i],
-  onclick: () => { choose(i); show(i); } }, thumb(i, side), more);
+const pictureButton = (i, side, ...more) => h("button", { type: "button", title: data.names[i],
+  "aria-label": !more.length && data.names[i], onclick: () => { choose(i); show(i); } }, thumb(i, side), more);
 
 /** What is open beside the map, or over it on a phone. */
 function sheets() {
@@ -95,7 +92,7 @@ export function choose(i) {
   state.chosen = i;
   sheets();
   if (i < 0) return say("");
-  tell({ triscope: "chosen", row: data.ids[i] ?? -1, place: i, near: near.has(i) });
+  tell({ triscope: "chosen", row: data.ids[i] ?? -1, place: i, near: i in data.near });
   showChosen();
   chosen.scrollTop = 0;
 }
@@ -107,9 +104,10 @@ export function showChosen() {
   const [found, leads] = [neighborsOf(i), data.links[i] || []];
   fill(part("div", "found"), h("div", { class: "subject" }, described(i, 160)),
     found.length > 0 && [h("h3", null, "Nearest neighbours"), h("ol", { class: "near" }, found.map(([other, score]) =>
-      h("li", null, pictureButton(other, 48, h("span", { class: "name" }, data.names[other]), h("span", { class: "score" }, score?.toFixed(3))))))],
-    leads.length > 0 && [h("h3", null, "Units it activates most"), h("ul", { class: "leads" }, leads.map(([label, address]) =>
-      h("li", null, h("a", { href: address }, label))))]);
+      h("li", null, pictureButton(other, 48, h("span", { class: "name" }, data.names[other]),
+        h("span", { class: "score" }, score?.toFixed(3))))))],
+    leads.length > 0 && [h("h3", null, "Units it activates most"), h("ul", { class: "leads" },
+      leads.map(([label, href]) => h("li", null, h("a", { href }, label))))]);
   const known = data.fields.map(([name, values]) => (values[i] ? `, ${name} ${values[i]}` : "")).join("");
   const nearby = found.length ? ` Nearest: ${found.slice(0, 3).map(([n]) => data.names[n]).join(", ")}.` : "";
   say(`Selected: ${data.names[i]}${known}.${nearby}`);
@@ -127,7 +125,8 @@ export function pick(indices) {
 }
 
 /** A page that shows this one in a frame is told what was picked, once it has not changed for a moment. */
-const tellPicked = settled(() => tell({ triscope: "picked", rows: [...state.picked].map((i) => data.ids[i] ?? -1) }), 300);
+const tellPicked = settled(() =>
+  tell({ triscope: "picked", rows: [...state.picked].map((i) => data.ids[i] ?? -1) }), 300);
 
 /** Take the chosen image into the selection, or out of it. */
 export function takeChosen() {
@@ -147,13 +146,12 @@ export function takeMatching() {
 
 /** Save the selection as CSV (RFC 4180): name, fields, and x and y on the map. */
 export function exportPicked() {
-  const rows = [...state.picked].map((i) =>
-    [data.names[i], ...data.fields.map(([, values]) => values[i]), data.places[2 * i], data.places[2 * i + 1]]);
-  const quoted = (/** @type {unknown} */ value) => (/[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : value);
-  const lines = [["name", ...data.fields.map(([name]) => name), "x", "y"], ...rows].map((row) => `${row.map(quoted).join(",")}\r\n`);
-  const link = h("a", { href: URL.createObjectURL(new Blob(lines, { type: "text/csv" })), download: "selection.csv" });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  const rows = [["name", ...data.fields.map(([name]) => name), "x", "y"], ...[...state.picked].map((i) =>
+    [data.names[i], ...data.fields.map(([, values]) => values[i]), data.places[2 * i], data.places[2 * i + 1]])];
+  const quoted = (/** @type {unknown} */ value) =>
+    (/[",\r\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : value);
+  const lines = rows.map((row) => `${row.map(quoted).join(",")}\r\n`);
+  save(new Blob(lines, { type: "text/csv" }), "selection.csv");
 }
 
 /** Find out which images match the search and the legend. */
@@ -171,13 +169,15 @@ export function refilter() {
   draw();
 }
 
-/** A value of a field: how many have it, in which colour; pressed, only those match. @param {MapColour} value @param {number} place */
+/** A value of a field: how many have it, in which colour; pressed, only those match. @param {MapColour} value
+ * @param {number} place */
 function legendRow([value, count, shade], place) {
   const button = h("button", { type: "button", "aria-pressed": "false", title: value, onclick: () => {
     if (!kept.delete(place)) kept.add(place);
     button.setAttribute("aria-pressed", String(kept.has(place)));
     refilter();
-  } }, h("i", { style: { background: shade } }), h("span", { class: "value" }, value || "(none)"), h("span", { class: "number" }, number.format(count)));
+  } }, h("i", { style: { background: shade } }), h("span", { class: "value" }, value || "(none)"),
+  h("span", { class: "number" }, number.format(count)));
   return h("li", null, button);
 }
 
@@ -195,7 +195,8 @@ export function recolour() {
 /** The names of the images, and the fields that they can be coloured by. */
 export function useNames() {
   texts = data.names.map((name, i) => [name, ...data.fields.map(([, values]) => values[i])].join("\n").toLowerCase());
-  fill(color, h("option", { value: "-1" }, "nothing"), data.fields.map(([name], n) => h("option", { value: String(n), selected: n === data.color }, name)));
+  fill(color, ["nothing", ...data.fields.map(([name]) => name)].map((name, n) =>
+    h("option", { value: n - 1, selected: n - 1 === data.color }, name)));
   part("label", "choice").hidden = !data.fields.length;
   recolour();
 }

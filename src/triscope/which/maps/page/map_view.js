@@ -1,18 +1,18 @@
 // Where the images of a map are on the screen: on the map, in the mosaic, or between them; and what moves the view.
 // Positions are in the units of the map (x right, y down); pixels are CSS pixels of the canvas.
 
-import { penOf } from "./h.js";
+import { bounded, part, penOf } from "./h.js";
 
 const CLOSEST = 320; // pixels: an image on the screen is never larger
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-export const stage = /** @type {HTMLElement} */ (document.getElementById("stage"));
-export const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("canvas"));
+export const stage = part("div", "stage");
+export const canvas = part("canvas", "canvas");
 export const pen = penOf(canvas);
 
 /** What is shown; most of it comes later where a page is served. @type {MapData} */
-export const data = { count: 0, names: [], fields: [], color: -1, places: [], rest: [], cells: [], grid: [1, 1], neighbors: [],
-  scores: [], ids: [], links: {}, tile: 32, columns: 1, rows: 1, sizes: [], tones: [] };
+export const data = { count: 0, names: [], fields: [], color: -1, places: [], rest: [], cells: [], grid: [1, 1],
+  near: {}, ids: [], links: {}, tile: 32, columns: 1, rows: 1, sizes: [], tones: [] };
 
 export const state = {
   mosaic: false, // what was asked for last,
@@ -39,22 +39,17 @@ const boxes = [[0, 0, 1, 1], [0, 0, 1, 1]];
 /** @param {number} a @param {number} b @param {number} share */
 export const mix = (a, b, share) => a + (b - a) * share;
 
-/** @param {number} value @param {number} low @param {number} high */
-export const bounded = (value, low, high) => Math.min(Math.max(value, low), high);
-
 /** The side of a cell of the mosaic. */
 const cellSide = () => 1 / Math.max(1, ...data.grid);
 
-/** Images at their places on the map; with a `time` (milliseconds) they go there from where they are. @param {number} [time] */
+/** Images at their places on the map; with a `time` (milliseconds) they go there from where they are.
+ * @param {number} [time] */
 export function usePlaces(time = 0) {
   boxes[0] = spanned(data.places, data.rest);
   const [from, to] = [spots[0], Float32Array.from(data.places)];
   if (spots[1].length !== to.length) spots[1] = new Float32Array(to.length);
   if (!time) spots[0] = to;
-  else {
-    spots[0] = from.slice();
-    start("places", time, (share) => { for (let k = 0; k < to.length; k++) spots[0][k] = mix(from[k], to[k], share); });
-  }
+  else start("places", time, (share) => { spots[0] = to.map((end, k) => mix(from[k], end, share)); });
 }
 
 /** Images in the middles of their cells, which are told as row and column. */
@@ -134,7 +129,8 @@ export function resize() {
 
 // Moving
 
-/** What is under way. @type {Record<string, {step: (share: number) => void, time: number, begun: number, to?: MapView} | undefined>} */
+/** What is under way.
+ * @type {Record<string, {step: (share: number) => void, time: number, begun: number, to?: MapView} | undefined>} */
 export const moves = {};
 
 /** Let something change from now on; `step` is told how far it is. @param {"view" | "places"} what @param {number} time
@@ -157,7 +153,8 @@ export function advance(now) {
   return Boolean(moves.view || moves.places);
 }
 
-/** Go to a view, and to the arrangement that was asked for last. @param {MapView} to @param {number} time milliseconds */
+/** Go to a view, and to the arrangement that was asked for last. @param {MapView} to
+ * @param {number} time milliseconds */
 export function glide(to, time) {
   const { view, blend } = state;
   start("view", time, (share) => {

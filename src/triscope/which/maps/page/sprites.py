@@ -45,6 +45,10 @@ class Sheet:
     sizes: _Pixels
     tones: _Pixels
 
+    def hexes(self) -> list[str]:
+        """Each image's mean colour, as #rrggbb."""
+        return [f"#{tone.tobytes().hex()}" for tone in self.tones]
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -95,8 +99,7 @@ class Atlases:
     @property
     def tones(self) -> list[str]:
         """Each image's mean colour, as #rrggbb."""
-        told = b"".join(sheet.tones.tobytes() for sheet in self.sheets).hex()
-        return [f"#{told[place : place + 6]}" for place in range(0, len(told), 6)]
+        return [tone for sheet in self.sheets for tone in sheet.hexes()]
 
 
 def tile_side(count: int) -> int:
