@@ -611,7 +611,7 @@ def test_bad_pictures_each_have_a_sentence(net, tmp_path):
 def test_bad_options_each_have_a_sentence(net, vgg):
     content, style = photo(1), photo(2)
     for blend in ("1", "1,x", "0,0", "-1,2", "nan,1"):
-        with pytest.raises(OptionError, match="blend is"):
+        with pytest.raises(OptionError, match="blend must be"):
             ts.stylize(net, content, [style, photo(3)], blend=blend)
     with pytest.raises(OptionError, match="at least one style"):
         ts.stylize(net, content, [])
@@ -793,7 +793,7 @@ def test_memory_is_a_text_and_what_does_not_fit_is_said():
     assert memory.read("800MB") == 800 * 2**20
     assert memory.read(None) is None
     for text in ("", "2", "G", "two", "-1G", "0G"):
-        with pytest.raises(OptionError, match="memory is a number"):
+        with pytest.raises(OptionError, match="memory must be a number"):
             memory.read(text)
     with pytest.raises(OptionError, match=r"takes .* with pocket at the least, and memory is 10M"):
         ts.texture(load("pocket"), photo(1), memory="10M")
