@@ -79,10 +79,7 @@ SLOW: dict[str, tuple[str, dict[str, Any], str]] = {
 TOKENS: dict[str, tuple[str, dict[str, Any], str]] = {
     "attention rollout": ("attention_rollout", {}, "1 forward"),
     "gradient attention": ("gradient_attention", {}, "1 gradient"),
-    "relevance": ("relevance", {}, "1 gradient"),
-    "grad cam": ("grad_cam", {}, "1 gradient"),
-    "saliency": ("saliency", {}, "1 gradient"),
-    "smooth grad": ("smooth_grad", {"samples": 32}, "32 gradients"),
+    **{row: QUICK[row] for row in ("relevance", "grad cam", "saliency", "smooth grad")},
 }
 
 
@@ -116,9 +113,9 @@ def network_of(name: str, weights: str, size: int) -> ts.Network:
     """The network, which sees photos at that size, cropped as it was trained."""
     known = ts.load("squeezenet1_1", weights=weights if name == "squeezenet1_1" else "random")
     module = known.module
-    if name == "vit":
+    if name == "vit":  # its photos are normalised as its teacher's
         module = SmallViT().eval()
-        module.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+        module.load_state_dict({key: value.float() for key, value in load_file(weights).items()})
     return ts.Network(module, **known.settings | {"size": size, "resize": round(size * 256 / 224)})
 
 

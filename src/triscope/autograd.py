@@ -1,6 +1,5 @@
-"""Functions of torch.autograd that PyTorch publishes without types."""
+"""What PyTorch publishes without a type."""
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -11,8 +10,3 @@ def applied(function: type[Function], *arguments: Any) -> Tensor:
     """The output of a function with one output tensor, `function.apply`."""
     output: Tensor = function.apply(*arguments)
     return output
-
-
-def on_gradient(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> None:
-    """Call `hook` with the gradient of `tensor`; what it returns, unless None, replaces the gradient."""
-    tensor.register_hook(hook)

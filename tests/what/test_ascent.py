@@ -12,6 +12,7 @@ from triscope.network.backward_rules import REDIRECTED, following
 from triscope.objectives.base import Need, Objective
 from triscope.objectives.priors import PNorm, TotalVariation
 from triscope.objectives.units import Channel, Logit, Neuron
+from triscope.what.ascend import ascend
 from triscope.what.optimisation.ascent import noise, optimise
 from triscope.what.optimisation.lbfgs import Lbfgs
 from triscope.what.optimisation.optimisers import Adam, Momentum
@@ -173,6 +174,22 @@ def test_octaves_go_from_coarse_to_fine_at_the_sizes_said():
     said = [re.findall(r"was of (\d+ x \d+) pixels", note) for result in results for note in result.notes[:1]]
     assert said == [["8 x 8"]] * 3 + [["11 x 11"]] * 3 + [[]] * 2  # of the last step nothing has to be said
     assert {result.values.shape[-1] for result in results} == {16}
+
+
+@pytest.mark.parametrize(("steps", "sizes"), [(1, [16]), (2, [11, 16]), (3, [8, 11, 16])])
+def test_of_few_steps_the_last_are_at_the_final_size(steps, sizes):
+    plan = plans(octaves=3, steps=steps)
+    results = [step.result for step in optimise(plan, noise(plan, 3))]
+    left = [
+        f"Left at step {step} of {steps}: the image was of {size} x {size} pixels" for step, size in enumerate(sizes, 1)
+    ]
+    assert [note.partition(",")[0] for result in results for note in result.notes[:1]] == left[:-1]
+
+
+def test_a_job_of_few_steps_is_continued_with_more(tmp_path):
+    for steps in (1, 2, 6):
+        made = ascend(tiny(size=(16, 16)), 1, steps=steps, checkpoint=str(tmp_path / "job"))
+        assert made.values.shape[-1] == 16
 
 
 def test_whole_octaves_are_shown_at_the_final_size():

@@ -45,11 +45,9 @@ def test_jitter_reaches_every_shift_and_no_more():
     assert places == {(row, col) for row in (3, 4, 5) for col in (3, 4, 5)}
 
 
-def test_scale_lies_between_its_ends():
-    sizes = {tuple(view.shape[2:]) for view in views(Scale(0.5, 1.5), torch.rand(1, 1, 20, 40), 200)}
-    assert min(size[0] for size in sizes) >= 10
-    assert max(size[0] for size in sizes) <= 30
-    assert len(sizes) > 10
+def test_scale_takes_twenty_sizes_between_its_ends():
+    sizes = {tuple(view.shape[2:]) for view in views(Scale(0.5, 1.5), torch.rand(1, 1, 190, 380), 300)}
+    assert sorted(sizes) == [(95 + 10 * place, 190 + 20 * place) for place in range(20)]
 
 
 def test_fit_mirrors_outwards_and_cuts_in_the_middle():

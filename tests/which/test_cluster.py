@@ -113,7 +113,7 @@ def test_a_network_that_cannot_be_sent_and_a_cluster_that_is_not_there_are_said(
 
 def _impatient(folder, address, place):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("triscope.cluster.crew._TIMEOUT", 3.0)
+        patch.setattr("triscope.cluster.actor_pool._TIMEOUT", 3.0)
         build(tiny_network(), folder, place, layers=["1"], workers=Cluster(address, cpus=7))
 
 

@@ -208,6 +208,15 @@ def test_principal_components_are_those_of_scikit_learn(shape):
     torch.testing.assert_close(projected.square().sum(1) + rest.square(), (rows - rows.mean(0)).square().sum(1))
 
 
+@pytest.mark.parametrize("independent", [299, 20])
+def test_components_of_few_rows_are_orthonormal_whatever_their_rank(independent):
+    rows = torch.randn(300, independent) @ torch.randn(independent, 400)
+    found = fit(rows)
+    torch.testing.assert_close(found.directions @ found.directions.T, torch.eye(256), atol=1e-5, rtol=0)
+    exact = torch.linalg.svdvals((rows - rows.mean(0)).double())[:256].square() / 299
+    torch.testing.assert_close(found.variance.double(), exact, rtol=1e-4, atol=1e-6 * float(exact[0]))
+
+
 def test_searching_projections_finds_what_searching_whole_vectors_finds(tmp_path):
     """300 numbers per image and 400 images: more than 256 of both, so there is a projection."""
     for number in range(400):

@@ -2,7 +2,7 @@
 
 settings    the cluster, and the resources of each actor
 work        `Work`, the computation, which has no side effects; `Worker`, the actor that runs it
-crew        the pool of actors: distributing batches, collecting results, retrying after a failure
+actor_pool  the pool of actors: distributing batches, collecting results, retrying after a failure
 running     a job, and statistics of each node
 
 Actors only compute: the process that started the job receives the results and writes them.

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from triscope.cluster.crew import ActorPool, Node, Outcome
+from triscope.cluster.actor_pool import ActorPool, Node, Outcome
 from triscope.cluster.settings import Cluster, connected
 from triscope.cluster.work import Work, packed
 from triscope.network import Network

@@ -55,7 +55,7 @@ class Draws(TorchDispatchMode):
         if self._python:
             _REPLACED.acquire()
             random.seed(self._seed)
-            np.random.seed(self._seed % 2**32)  # noqa: NPY002 - networks may draw from the global generator
+            np.random.seed(self._seed % 2**32)
             begun = _others()
         self._others = [before, begun]
         _push_mode(self)
@@ -67,7 +67,7 @@ class Draws(TorchDispatchMode):
         moved = not _same(_others(), begun)
         if moved or self._python:
             random.setstate(before[0])
-            np.random.set_state(before[1])  # noqa: NPY002 - the caller's global generator is restored
+            np.random.set_state(before[1])
         self.drew, self.unseeded = self.drew or moved, moved and not self._python
         if self._python:
             _REPLACED.release()
@@ -104,7 +104,7 @@ class Draws(TorchDispatchMode):
 
 def _others() -> tuple[Any, Any]:
     """The states of Python's and NumPy's global generators."""
-    return random.getstate(), np.random.get_state()  # noqa: NPY002 - shows whether the global generator was used
+    return random.getstate(), np.random.get_state()
 
 
 def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

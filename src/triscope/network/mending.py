@@ -17,8 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from triscope.autograd import on_gradient
-
 _NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
@@ -86,4 +84,4 @@ def _after_module(module: nn.Module, _: object, output: object) -> None:
 def _mend(output: object) -> None:
     """Make the gradient that arrives at the output of a normalisation contiguous."""
     if isinstance(output, Tensor) and output.requires_grad and len(output) == 1:
-        on_gradient(output, Tensor.contiguous)
+        output.register_hook(Tensor.contiguous)

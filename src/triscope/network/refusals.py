@@ -108,7 +108,7 @@ def _runs(network: "Network", images: Tensor, *, plain: bool = False) -> bool:
     try:
         with torch.no_grad(), no_autocast(images.device):
             network.try_on(images if plain else network.normalise(images))
-    except Exception:  # noqa: BLE001 - modules may raise anything
+    except Exception:  # noqa: BLE001 - a trial run of the user's code, which may raise anything
         return False
     return True
 

@@ -3,7 +3,7 @@
 A twin is the user's module tree copied around the *same* parameters, detached, in eval mode. Nothing is registered on,
 switched in or written to the user's module; weights that are trained further in place are seen at once. Buffers and all
 other state are copied, and restored before every pass, because a pass may write to them: counters, running statistics,
-memories (see `triscope.network.held`). Hooks of the user's that only observe are left out (see
+memories (see `triscope.network.module_state`). Hooks of the user's that only observe are left out (see
 `triscope.network.user_hooks`).
 """
 
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from triscope.errors import NetworkError
 from triscope.network import tap
-from triscope.network.held import ModuleState, write
 from triscope.network.memory_format import tokens_first
+from triscope.network.module_state import ModuleState, write
 from triscope.network.user_hooks import leave_out_observers
 
 

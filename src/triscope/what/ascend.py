@@ -24,13 +24,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated
 
-import torch
-
 from triscope.errors import OptionError
 from triscope.methods import Checkpoint, Group, NetworkArg, ObjectiveArg, Offered, Range, Seed, Step, Steps, method
 from triscope.network import Network
-from triscope.network.variants.configured import configured
-from triscope.network.variants.precision import Precision, chosen
+from triscope.network.variants.precision import Precision, in_precision
 from triscope.objectives.base import Objective
 from triscope.objectives.statistics import Diversity
 from triscope.objectives.units import Logit
@@ -78,8 +75,7 @@ def ascend(
                   is always of the network as it is
     """
     asked, parts = objective, regulariser
-    number = chosen(precision, network) if network.dtype == torch.float32 else network.dtype
-    reader = configured(network, precision=number)
+    reader = in_precision(precision, network)
     sides = (size, size) if size else network.size
     transforms = parts.transforms(min(sides))
     if parts.scale:
@@ -109,7 +105,7 @@ def ascend(
         transforms=transforms,
         optimiser=way.maker(parts.rate if way.kind is Adam else None, drawn.confine),
         steps=steps,
-        octaves=octaves_taken(reader, asked, sides, transforms, parts.scale, min(octaves, max(steps, 1))),
+        octaves=octaves_taken(reader, asked, sides, transforms, parts.scale, octaves),
         edits=parts.edits(), seed=seed,
         checkpoint=Path(checkpoint) if checkpoint else None,
         options={

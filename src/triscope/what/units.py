@@ -29,8 +29,7 @@ from torch import Tensor
 from triscope.errors import ObjectiveError, OptionError
 from triscope.methods import BatchSize, Group, LayerInput, NetworkArg, Range, Seed, Step, Steps, method
 from triscope.network import Network
-from triscope.network.variants.configured import configured
-from triscope.network.variants.precision import Precision, chosen
+from triscope.network.variants.precision import Precision, in_precision
 from triscope.objectives.base import Activations, Need, Objective
 from triscope.objectives.units import Channel, Logit
 from triscope.results import PerImage, Picture, note_about
@@ -103,8 +102,7 @@ def units(
     asked = [LayerUnits.of(network, layer, channels) for layer in dict.fromkeys(layers)]
     total = steps * sum(len(one.channels) for one in asked)
     sides = (size, size) if size else network.size
-    number = chosen(precision, network) if network.dtype == torch.float32 else network.dtype
-    reader = configured(network, precision=number)
+    reader = in_precision(precision, network)
     made: dict[tuple[str, int], Made] = {}
     before, result = 0, _pictures(asked, made, network.channels, sides)
     for layer in asked:

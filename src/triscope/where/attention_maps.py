@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from triscope.autograd import on_gradient
 from triscope.errors import NetworkError
 from triscope.network import Network
 from triscope.network.backward_rules import Call, NonlinearityCount, following
@@ -67,7 +66,7 @@ class AttentionMaps:
         self.maps.append(weights)
         if weights.requires_grad:
             gradients = self.gradients  # the hook must not hold self, which holds the weights
-            on_gradient(weights, lambda gradient: gradients.update({place: gradient}))
+            weights.register_hook(lambda gradient: gradients.update({place: gradient}))
 
     @property
     def slopes(self) -> list[Tensor]:

@@ -46,6 +46,11 @@ def chosen(precision: Precision, network: Network) -> torch.dtype:
     return torch.float32
 
 
+def in_precision(precision: Precision, network: Network) -> Network:
+    """`network`, run in what `precision` names; itself where that is its own, or it is not a float32 network."""
+    return configured(network, precision=chosen(precision, network)) if network.dtype == torch.float32 else network
+
+
 def _reason_against(number: torch.dtype, network: Network) -> str | None:
     """Why the network does not run in a dtype, found by one pass over a grey image; None if it does."""
     variant = configured(network, precision=number)

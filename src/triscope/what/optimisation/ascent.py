@@ -89,7 +89,7 @@ class _Run:
         self.evaluator = Evaluator(plan.network, plan.asked, terms, len(start), redirect=plan.redirect)
         self.identity = plan.identity(self.start) if plan.checkpoint else {}
         saved = read_checkpoint(plan.checkpoint, self.identity, plan.options, plan.steps) if plan.checkpoint else None
-        self._begin_octave(saved.state["octave"] if saved else 0, self.start)
+        self._begin_octave(saved.state["octave"] if saved else max(0, plan.octaves - max(1, plan.steps)), self.start)
         if saved:
             self._restore(saved)
 
@@ -159,7 +159,9 @@ class _Run:
             self.notes.append((sentence, list(range(len(self.best)))))
 
     def _boundary(self, octave: int) -> int:
-        return round(self.plan.steps * octave / self.plan.octaves)
+        """The steps before an octave. Each octave has one at least; with fewer steps, the coarsest have none."""
+        steps, octaves = self.plan.steps, self.plan.octaves
+        return max(0, min(round(steps * octave / octaves), steps - octaves + octave))
 
     def _begin_octave(self, octave: int, pictures: Tensor) -> None:
         self.octave = octave

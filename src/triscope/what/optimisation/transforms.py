@@ -20,7 +20,7 @@ from torch import Tensor
 
 View = Callable[[Tensor], Tensor]
 
-_FACTORS = 20
+_FACTORS = 20  # of `Scale`
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Jitter(Transform):
 class Scale(Transform):
     """Resized by one of 20 evenly spaced factors from `least` to `most`; the view's size changes with it.
 
-    Few sizes, since convolutions are prepared anew for each: on a CPU, that takes a good part of a step.
+    They are few, since a CPU prepares the convolutions anew for each size of image.
     """
 
     least: float

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from triscope.autograd import applied, on_gradient
+from triscope.autograd import applied
 from triscope.network.backward_rules import Call
 from triscope.where.propagation.layer_rules import LAYER_FUNCTIONS
 
@@ -133,7 +133,7 @@ def valued(sender: Tensor, value: Tensor) -> Tensor:
 def weakened(tensor: Tensor, factor: float) -> Tensor:
     """The tensor, whose message is multiplied by `factor` in the backward pass."""
     if factor != 1 and tensor.requires_grad:
-        on_gradient(tensor, lambda message: message * factor)
+        tensor.register_hook(lambda message: message * factor)
     return tensor
 
 

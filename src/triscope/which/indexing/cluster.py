@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, TypeAlias
 
-from triscope.cluster.crew import Node
+from triscope.cluster.actor_pool import Node
 from triscope.cluster.running import ClusterJob
 from triscope.cluster.settings import Cluster
 from triscope.network import Network
