@@ -172,10 +172,10 @@ def _result(request: Request) -> Any:
 
 def _snapshot(scope: Microscope, job: Job) -> dict[str, Any]:
     told = job.snapshot(scope.worker.ahead(job))
-    return {**told, "words": _words(told)}
+    return {**told, "words": words_of(told)}
 
 
-def _words(told: dict[str, Any]) -> str:
+def words_of(told: dict[str, Any]) -> str:
     """How far a job is, or how it ended."""
     index, total, ahead, seconds = told["index"], told["total"], told["ahead"], told["seconds"]
     where = f"step {index} of {total}" if total > 1 else ""

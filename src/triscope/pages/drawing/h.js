@@ -47,7 +47,7 @@ export function told(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   const text = size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** A share in percent, which is never rounded to 0 % or 100 %. @param {number} share */
